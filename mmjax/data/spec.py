@@ -1,0 +1,70 @@
+"""The field glossary: the one place that says what a batch's columns are called and what they hold.
+
+A task names the fields that it needs and a data set the fields that it has; any data set that has them will do.
+Shapes are of one example; a batch puts `b` in front. A field of variable length along an axis marked `*` is
+padded to a fixed length by the pipeline and is then accompanied by `<field>_length`, int32 [].
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from mmjax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """One column: NumPy dtype ("str" for host-only text), shape of one example, and meaning."""
+
+    dtype: str
+    shape: str
+    meaning: str
+
+
+FIELDS: dict[str, Field] = {
+    # vision
+    "image": Field("uint8", "h w 3", "RGB picture, 0..255"),
+    "frames": Field("uint8", "f h w 3", "RGB frames evenly spaced over the clip, 0..255"),
+    "face": Field("uint8", "h w 3", "RGB picture of the speaker's face, 0..255"),
+    # sound
+    "waveform": Field("int16", "time*", "mono sound at 22,050 Hz, full scale +-32,767"),
+    "speech": Field("int16", "time*", "mono speech of one speaker at 22,050 Hz, full scale +-32,767"),
+    # what is in the picture and what sounds
+    "label": Field("int32", "", "the class of the example in a single-label data set"),
+    "scene": Field("int32", "", "the class of the background"),
+    "objects": Field("int32", "n", "the class of each object, front to back; -1 where there is none"),
+    "colours": Field("int32", "n", "the colour of each object; -1 where there is none"),
+    "boxes": Field("float32", "n 4", "ymin, xmin, ymax, xmax of each object in 0..1; 0 where there is none"),
+    "areas": Field("float32", "n", "the visible share of the picture of each object, in 0..1"),
+    "sounding": Field("bool", "n", "whether each object sounds"),
+    # text
+    "caption": Field("str", "", "one English caption, drawn anew at each visit in training where there are several"),
+    "captions": Field("str", "c", "all captions of the example"),
+    "question": Field("str", "", "one question about the picture or the sound"),
+    "answer": Field("str", "", "its answer"),
+    "question_type": Field("str", "", "what the question asks for: existence, count, colour, place, sound, ..."),
+    "answers": Field("str", "a", "the answers of all annotators"),
+    "text": Field("str", "", "running text"),
+    # a speaker
+    "speaker": Field("float32", "k", "the hidden factors that face and voice share, each in 0..1"),
+    "units": Field("int32", "u*", "the sub-word units spoken in `speech`, in order"),
+    "unit_times": Field("float32", "u 2", "start and end of each unit, in seconds; 0 in the padding"),
+    # where it comes from
+    "group": Field("str", "", "what must stay on one side of a split: the video, the folder, the speaker"),
+    "index": Field("int32", "", "the position of the example in its split"),
+}
+
+
+def check(needed: Iterable[str], offered: Iterable[str], name: str) -> None:
+    """Raises UserError with both lists unless data set `name` offers every needed field."""
+    needed, offered = sorted(needed), sorted(offered)
+    unknown = [field for field in (*needed, *offered) if field not in FIELDS and not field.endswith("_length")]
+    if unknown:
+        raise UserError(f"no such field {', '.join(unknown)}; the glossary in mmjax/data/spec.py has {', '.join(FIELDS)}")
+    missing = [field for field in needed if field not in offered]
+    if missing:
+        raise UserError(
+            f"data set {name!r} has no {', '.join(missing)}: it has {', '.join(offered)}; "
+            f"the task needs {', '.join(needed)}. config.data.mapping can rename its fields."
+        )

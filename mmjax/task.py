@@ -1,0 +1,85 @@
+"""The contract: what a system is to the engine. Read this first.
+
+A system (SoundNet, CLIP, a GAN, ...) reaches the engine as one `Task`: a frozen bundle of pure functions
+over two kinds of values.
+
+* `batch`: a dict of arrays with a leading batch axis, whose names and meanings are in `mmjax/data/spec.py`.
+  Every batch carries `valid`, bool [b]: False marks the padding of a short last batch, so that figures
+  over a split are exact. Text columns are host-only: metrics and losses never see them.
+* `variables`: {"params": {group: tree}, "state": tree, "frozen": tree}. `params` are trained, one optimiser
+  per group; `state` is whatever changes without a gradient (BatchNorm statistics, running baselines);
+  `frozen` (a teacher network) is read but never written, and is an argument of every function so that it is
+  never baked into the compiled program as a constant.
+
+The engine (`step.py`, `loop.py`, `evaluate.py`) knows this file and no system. A system knows this file and
+neither the mesh, nor the data, nor the checkpoint. Each lives in `tasks/<system>.py`, which offers
+`build(config) -> Task`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Batch = Mapping[str, Any]
+Variables = Mapping[str, Any]
+Figures = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Update:
+    """One gradient step on one group of parameters.
+
+    `train_step` runs a task's updates in order, each seeing the parameters that the former left behind. A GAN
+    is (Update("disc", ...), Update("gen", ...)); several critic steps are the same entry repeated.
+
+    Attributes:
+      group: the key of `params` that this update differentiates and its optimiser changes.
+      loss: (variables, batch, key) -> (scalar, (state, logs)). `state` replaces variables["state"]; `logs` is a
+        flat dict of scalars for the curves. Everything random is drawn from `key`.
+    """
+
+    group: str
+    loss: Callable[[Variables, Batch, Any], tuple[Any, tuple[Any, Figures]]]
+
+
+def _no_score(predictions: Mapping[str, Any], references: Mapping[str, Any]) -> Figures:
+    return {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A system as the engine sees it.
+
+    Every figure of `metrics` and `score` stands beside a trivial baseline whose name is the figure's with a
+    suffix after a slash: "object_agreement" beside "object_agreement/majority". The contract test refuses a
+    figure without one.
+
+    Attributes:
+      fields: names from data/spec.py that every batch must have.
+      init: (key, batch) -> variables.
+      updates: what one training step does, in order.
+      metrics: (variables, batch) -> {name: (total, count)}; jitted; counts only `valid` examples. Totals are
+        summed over a split and divided once, at the end.
+      predict: (variables, batch, key) -> {"kind/name": array [b ...]}; jitted. The kind (image, heatmap, audio,
+        text, embedding, scores, label) tells the report how to show it. Names that differ by the suffix
+        "_target" only are the prediction and its reference.
+      score: (predictions, references) -> {name: value}: on the host with NumPy, over the whole split, for what
+        no sum can give (R@K, CIDEr-D, an SVM on features).
+      references: the batch fields that `score` wants as its second argument.
+      names: for "scores/<head>" and "label/<head>", the names of the classes: {head: (name, ...)}.
+      sample_rate: of every "audio/..." prediction, in Hz.
+      notes: lines for the user, printed at the start and shown in the report ("no scene teacher: ...").
+    """
+
+    fields: tuple[str, ...]
+    init: Callable[[Any, Batch], Variables]
+    updates: tuple[Update, ...]
+    metrics: Callable[[Variables, Batch], dict[str, tuple[Any, Any]]]
+    predict: Callable[[Variables, Batch, Any], dict[str, Any]]
+    score: Callable[[Mapping[str, Any], Mapping[str, Any]], Figures] = _no_score
+    references: tuple[str, ...] = ()
+    names: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    sample_rate: int = 22_050
+    notes: tuple[str, ...] = ()
