@@ -1,0 +1,110 @@
+"""Batch normalisation whose statistics are global, float32, and kept in the collection "state"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float
+
+from mmjax.ops import collective
+
+
+def moments(
+    x: Float[Array, "*batch c"], where: Bool[Array, "*#batch"] | None = None
+) -> tuple[Float[Array, " c"], Float[Array, " c"], Float[Array, ""]]:
+    """Mean, biased variance and count of each channel, over every other axis and over all devices, in one pass.
+
+    Sums are of x less a constant near the mean, so that a mean large beside the deviation cancels nothing; then
+    Var x = E[(x-s)^2] - (E[x]-s)^2 holds for any s, and its gradient too, so that none flows into s.
+
+    Args:
+      x: [... c], any float dtype; sums are float32.
+      where: [...], False for entries to leave out; may be 1 along an axis.
+
+    Returns:
+      mean [c], variance [c], count []: float32.
+    """
+    axes = tuple(range(x.ndim - 1))
+    mask = None if where is None else jnp.broadcast_to(where[..., None], x.shape)
+    wide = x.astype(jnp.float32)
+    shift = lax.stop_gradient(_mean(wide[:1], axes, None if mask is None else mask[:1]))
+    deviation = wide - shift.reshape((1,) * len(axes) + (-1,))
+    first = _mean(deviation, axes, mask)
+    second = _mean(jnp.square(deviation), axes, mask)
+    count = jnp.float32(x.size // x.shape[-1]) if mask is None else jnp.sum(mask[..., 0], dtype=jnp.float32)
+    return merge(shift + first, jnp.maximum(second - jnp.square(first), 0.0), count)
+
+
+def _mean(x, axes, mask):
+    if mask is None:
+        return jnp.mean(x, axes)
+    return jnp.sum(x, axes, where=mask) / jnp.maximum(jnp.sum(mask, axes, dtype=jnp.float32), 1.0)
+
+
+def merge(mean, var, count):
+    """The moments of all devices' entries together, from each device's own [c], [c], []; the identity under jit."""
+    total = collective.total(count)
+    weight = count / jnp.maximum(total, 1.0)
+    whole = collective.total(mean * weight)
+    return whole, collective.total((var + jnp.square(mean - whole)) * weight), total
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation (Ioffe and Szegedy 2015) over every axis but the last.
+
+    The conventions are PyTorch's and Torch 7's: epsilon 1e-5; the batch is divided by its biased variance, while
+    the running variance takes the unbiased one; running = (1 - momentum) running + momentum batch, which is a
+    decay of 0.9 at the default. Flax's own module differs in all three.
+
+    Statistics are those of the global batch, under jit and under pmap alike, and are float32 whatever `dtype` is.
+    Parameters `scale` and `bias` are in "params", `mean` and `var` in "state"; `module.init` leaves 0 and 1 there.
+
+    Attributes:
+      momentum: share of the new batch in the running statistics.
+      epsilon: added to the variance.
+      dtype: of the output; None keeps the input's.
+      scale_init: initialiser of the gain.
+    """
+
+    momentum: float = 0.1
+    epsilon: float = 1e-5
+    dtype: Any = None
+    scale_init: nn.initializers.Initializer = nn.initializers.ones
+
+    def __call__(
+        self, x: Float[Array, "*batch c"], *, train: bool, where: Bool[Array, "*#batch"] | None = None
+    ) -> Float[Array, "*batch c"]:
+        """Normalises x [... c] by the batch's own statistics (`train`) or by the running ones.
+
+        `where` [...] keeps padding out of the statistics; padded entries are normalised like any other.
+        """
+        gain, offset = self.affine(x.shape[-1], moments(x, where) if train else None)
+        lead = (1,) * (x.ndim - 1) + (-1,)
+        y = x.astype(jnp.float32) * gain.reshape(lead) + offset.reshape(lead)
+        return y.astype(self.dtype or x.dtype)
+
+    @nn.compact
+    def affine(self, channels: int, batch=None) -> tuple[Float[Array, " c"], Float[Array, " c"]]:
+        """The gain and offset [c] by which this layer maps x to x * gain + offset, float32.
+
+        Args:
+          channels: c.
+          batch: what `moments` gave, in training; the running statistics are then updated. None to use those.
+        """
+        scale = self.param("scale", self.scale_init, (channels,), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32)
+        mean = self.variable("state", "mean", jnp.zeros, (channels,), jnp.float32)
+        var = self.variable("state", "var", jnp.ones, (channels,), jnp.float32)
+        use = (mean.value, var.value)
+        if batch is not None:
+            use = batch[:2]
+            if not self.is_initializing():
+                n = batch[2]
+                unbiased = batch[1] * (n / jnp.maximum(n - 1.0, 1.0))
+                mean.value += self.momentum * (lax.stop_gradient(batch[0]) - mean.value)
+                var.value += self.momentum * (lax.stop_gradient(unbiased) - var.value)
+        gain = scale * lax.rsqrt(use[1] + self.epsilon)
+        return gain, bias - use[0] * gain

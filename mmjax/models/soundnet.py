@@ -1,0 +1,224 @@
+"""SoundNet: a convolutional network on the raw waveform (Aytar, Vondrick and Torralba 2016, tables 1 and 2)."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from mmjax.errors import UserError
+from mmjax.models.layers import conv1d, max_pool1d
+from mmjax.models.norm import BatchNorm
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """A row of the paper's table: a convolution, and the window of the max-pooling after it (1: none)."""
+
+    out: int
+    kernel: int
+    stride: int
+    pad: int
+    pool: int = 1
+
+
+TRUNK: dict[int, tuple[Layer, ...]] = {
+    8: (
+        Layer(16, 64, 2, 32, pool=8),
+        Layer(32, 32, 2, 16, pool=8),
+        Layer(64, 16, 2, 8),
+        Layer(128, 8, 2, 4),
+        Layer(256, 4, 2, 2, pool=4),
+        Layer(512, 4, 2, 2),
+        Layer(1024, 4, 2, 2),
+    ),
+    5: (
+        Layer(32, 64, 2, 32, pool=8),
+        Layer(64, 32, 2, 16, pool=8),
+        Layer(128, 16, 2, 8, pool=8),
+        Layer(256, 8, 2, 4),
+    ),
+}
+HEAD: dict[int, Layer] = {8: Layer(0, 8, 2, 0), 5: Layer(0, 16, 12, 4)}  # as many outputs as there are classes
+
+
+def _table(depth: int) -> tuple[Layer, ...]:
+    if depth not in TRUNK:
+        raise UserError(f"model.depth is {depth!r}: SoundNet has 5 or 8 layers")
+    return (*TRUNK[depth], HEAD[depth])
+
+
+def layer_names(depth: int) -> tuple[str, ...]:
+    """What `SoundNet.features` can return, from the input upwards: conv1, pool1, conv2, ..."""
+    names = []
+    for i, layer in enumerate(_table(depth), 1):
+        names += [f"conv{i}"] + [f"pool{i}"] * (layer.pool > 1)
+    return tuple(names)
+
+
+def output_steps(samples, depth: int, layer: str | None = None):
+    """Time steps of a layer (default: of the heads) for so many input samples, an int or an integer array."""
+    steps = samples
+    for i, row in enumerate(_table(depth), 1):
+        steps = (steps + 2 * row.pad - row.kernel) // row.stride + 1
+        if layer == f"conv{i}":
+            return steps
+        steps = steps // row.pool
+        if layer == f"pool{i}":
+            return steps
+    if layer is not None:
+        raise UserError(f"no layer {layer!r}: the {depth}-layer SoundNet has {', '.join(layer_names(depth))}")
+    return steps
+
+
+def minimum(depth: int) -> int:
+    """The shortest input, in samples, that gives one output step: 209,374 (9.5 s) for 8 layers, 56,798 for 5.
+
+    Six seconds, often quoted, give the 8-layer network's conv8 (kernel 8) an input of 5 steps only.
+    """
+    steps = 1
+    for row in reversed(_table(depth)):
+        steps = (steps * row.pool - 1) * row.stride + row.kernel - 2 * row.pad
+    return steps
+
+
+def scale(waveform: Int[Array, "b t"]) -> Float[Array, "b t"]:
+    """The input scale that SoundNet was trained with: int16 full scale becomes [-256, 256), float32."""
+    return waveform.astype(jnp.float32) * jnp.float32(256 / 32768)
+
+
+def tile(waveform: Float[Array, "b t"], length: Int[Array, " b"] | None, to: int) -> Float[Array, "b u"]:
+    """Repeats each row's own first `length` samples over the whole row, which grows to at least `to` samples.
+
+    Padding is overwritten by sound, so that no silence that was never recorded enters the batch statistics.
+
+    Args:
+      waveform: [b t], any dtype.
+      length: samples of each row that are sound, 1..t; None for all t. A row of length 0 repeats its first sample.
+      to: samples wanted; rows already longer keep their width.
+    """
+    samples = waveform.shape[1]
+    width = max(samples, to)
+    if length is None:
+        return jnp.tile(waveform, (1, -(-width // samples)))[:, :width]
+    length = jnp.clip(length, 1, samples)
+    index = jnp.arange(width, dtype=length.dtype)[None] % length[:, None]
+    return jnp.take_along_axis(waveform, index, axis=1, mode="promise_in_bounds")
+
+
+class SoundNet(nn.Module):
+    """The 8- or the 5-layer SoundNet with an object head and a scene head over each output step.
+
+    Every convolution of the trunk is followed by batch normalisation, ReLU and, where the table says so,
+    max-pooling. Initialisation is the original's: kernels N(0, .01), gains N(1, .02), biases 0.
+
+    Attributes:
+      depth: 8 or 5.
+      objects: classes of the object head; 0 leaves the head out.
+      scenes: classes of the scene head; 0 leaves the head out.
+      width: multiplies the channels of the trunk; 1 is the paper's.
+      conv_bias: gives the trunk's convolutions the biases of the original and of its published weights (14,352,713
+        parameters for 8 layers). Off by default: batch normalisation takes a bias away again, so that it has no
+        gradient but rounding noise, which Adam amplifies.
+      dtype: of the computation; parameters, statistics and logits stay float32.
+    """
+
+    depth: int = 8
+    objects: int = 1000
+    scenes: int = 401
+    width: float = 1.0
+    conv_bias: bool = False
+    dtype: Any = "float32"
+
+    def __call__(
+        self, waveform: Float[Array, "b t"], length: Int[Array, " b"] | None = None, *, train: bool = False
+    ) -> dict[str, Array]:
+        """Logits of each output step.
+
+        Args:
+          waveform: [b t] in [-256, 256] at 22,050 Hz, see `scale`; tiled to `minimum(depth)` where shorter.
+          length: [b], samples of each row that are sound; None for all. Rows are tiled over their padding.
+          train: normalise by the batch and update the collection "state", which must then be mutable.
+
+        Returns:
+          "object": [b s objects] and "scene": [b s scenes], float32, each absent when it has no classes;
+          "where": bool [b s], True for the steps that the row's own (tiled) length gives, at least one.
+        """
+        logits = self._run(waveform, length, train, None)
+        samples = jnp.int32(waveform.shape[1]) if length is None else length
+        own = output_steps(jnp.maximum(samples, minimum(self.depth)), self.depth)
+        steps = jnp.arange(next(iter(logits.values())).shape[1], dtype=own.dtype)
+        where = jnp.broadcast_to(steps[None] < own.reshape(-1, 1), (waveform.shape[0], steps.size))
+        return {**logits, "where": where}
+
+    def features(
+        self,
+        waveform: Float[Array, "b t"],
+        length: Int[Array, " b"] | None = None,
+        *,
+        layer: str = "pool5",
+        train: bool = False,
+    ) -> Float[Array, "b u c"]:
+        """Activations [b u c] of a layer: convN after normalisation and ReLU, poolN after pooling, the last conv
+        as the logits of both heads, objects first. Arguments as for `__call__`; u is `output_steps(t, depth, layer)`.
+
+        Use: `model.apply(variables, waveform, layer="conv7", method="features")`.
+        """
+        output_steps(0, self.depth, layer)  # refuses a layer that is not there
+        found = self._run(waveform, length, train, layer)
+        return jnp.concatenate(list(found.values()), axis=-1) if isinstance(found, dict) else found
+
+    @nn.compact
+    def _run(self, waveform, length, train, until):
+        """The network up to the layer named `until`; to the logits as a dict where that is None or the last."""
+        *trunk, last = _table(self.depth)
+        if self.objects + self.scenes == 0:
+            raise UserError("model.objects and model.scenes are both 0: SoundNet needs at least one head")
+        x = tile(waveform, length, minimum(self.depth))[..., None].astype(self.dtype)  # [b t 1]
+        for i, row in enumerate(trunk, 1):
+            x = self._conv(f"conv{i}", x, row, max(1, round(row.out * self.width)), self.conv_bias)
+            norm = BatchNorm(scale_init=_around_one, dtype=self.dtype, name=f"norm{i}")
+            x = nn.relu(norm(x, train=train))
+            if until == f"conv{i}":
+                return x
+            if row.pool > 1:
+                x = max_pool1d(x, row.pool)
+            if until == f"pool{i}":
+                return x
+        heads = {"object": self.objects, "scene": self.scenes}
+        return {
+            name: self._conv(name, x, last, classes, True).astype(jnp.float32)
+            for name, classes in heads.items()
+            if classes
+        }
+
+    def _conv(self, name, x, row, out, use_bias):
+        return Conv(out, row.kernel, row.stride, row.pad, use_bias, self.dtype, name=name)(x)
+
+
+def _around_one(key, shape, dtype=jnp.float32):
+    """The original's gains: N(1, .02)."""
+    return 1.0 + nn.initializers.normal(0.02)(key, shape, dtype)
+
+
+class Conv(nn.Module):
+    """A convolution over time: kernel [k c o] from N(0, .01), optional bias [o]."""
+
+    out: int
+    kernel: int
+    stride: int
+    pad: int
+    use_bias: bool
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b t c"]) -> Float[Array, "b u o"]:
+        kernel = self.param("kernel", nn.initializers.normal(0.01), (self.kernel, x.shape[-1], self.out), jnp.float32)
+        y = conv1d(x, kernel.astype(self.dtype), self.stride, self.pad)
+        if self.use_bias:
+            bias = self.param("bias", nn.initializers.zeros, (self.out,), jnp.float32)
+            y = y + bias.astype(self.dtype)[None, None]
+        return y
