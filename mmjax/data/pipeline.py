@@ -1,0 +1,167 @@
+"""From a source to batches: shuffled and endless for training, in order and padded for evaluation.
+
+Position = step: the training stream is a function of (seed, step), so a resumed run needs no iterator state, and any
+number of processes sees the same global batch (each takes its slice after batching).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import grain
+import numpy as np
+from PIL import Image
+
+from mmjax.data import Source
+from mmjax.errors import UserError
+
+VARIABLE = {"waveform": "clip_seconds", "speech": "clip_seconds"}
+PICTURES = ("image", "frames", "face")
+RATE = 22_050
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """Gives every example of a source the same shapes, and its lengths.
+
+    Attributes:
+      clip_seconds: sounds are cropped or zero-padded to this; 0 leaves them as they are.
+      pixels: pictures are resized to this square; 0 leaves them as they are.
+    """
+
+    clip_seconds: float = 0.0
+    pixels: int = 0
+
+    def __call__(self, example: dict[str, Any], rng: np.random.Generator | None = None) -> dict[str, Any]:
+        """Crops at random with `rng`, at the start without."""
+        out = dict(example)
+        for name in VARIABLE:
+            if name in example:
+                out[name], out[f"{name}_length"] = self._sound(example[name], rng)
+        for name in PICTURES:
+            if name in example and self.pixels:
+                out[name] = _resize(example[name], self.pixels)
+        return out
+
+    def _sound(self, wave: np.ndarray, rng: np.random.Generator | None) -> tuple[np.ndarray, np.int32]:
+        target = round(self.clip_seconds * RATE) or len(wave)
+        surplus = len(wave) - target
+        start = int(rng.integers(surplus + 1)) if rng is not None and surplus > 0 else 0
+        piece = wave[start : start + target]
+        return np.pad(piece, (0, target - len(piece))), np.int32(len(piece))
+
+
+def _resize(picture: np.ndarray, pixels: int) -> np.ndarray:
+    if picture.shape[-3:-1] == (pixels, pixels):
+        return picture
+    flat = picture.reshape(-1, *picture.shape[-3:])
+    # Bilinear with Pillow's antialiasing, as the published vision networks' own preprocessing.
+    small = [np.asarray(Image.fromarray(p).resize((pixels, pixels), Image.Resampling.BILINEAR)) for p in flat]
+    return np.stack(small).reshape(*picture.shape[:-3], pixels, pixels, 3)
+
+
+class _FitTrain(grain.transforms.RandomMap):
+    def __init__(self, fit: Fit):
+        self.fit = fit
+
+    def random_map(self, element, rng):
+        return self.fit(element, rng)
+
+
+def train_batches(
+    source: Source,
+    batch_size: int,
+    seed: int,
+    start: int,
+    process: tuple[int, int] = (0, 1),
+    workers: int = 0,
+    threads: int = 2,
+    prefetch: int = 4,
+    clip_seconds: float = 0.0,
+    pixels: int = 0,
+) -> Iterator[dict[str, Any]]:
+    """The endless training stream from step `start` on: this process's rows of each global batch.
+
+    Args:
+      source: random-access examples.
+      batch_size: of the global batch, over all processes.
+      seed: of the order and of the crops.
+      start: the step to begin with.
+      process: (index, count) of this process.
+      workers: processes that prepare examples; 0 uses threads of this process.
+      threads: that read ahead.
+      prefetch: batches held ready.
+      clip_seconds, pixels: see `Fit`.
+
+    Yields:
+      {field: array [batch_size / processes, ...]} with `valid` all True.
+
+    Raises:
+      UserError: examples differ in shape, so that they cannot be stacked.
+    """
+    index, count = process
+    stream = grain.MapDataset.source(source).seed(seed).shuffle().repeat().map(np_example)
+    stream = stream.random_map(_FitTrain(Fit(clip_seconds, pixels)))
+    stream = stream.batch(batch_size // count, drop_remainder=True, batch_fn=stack)[index::count][start:]
+    ahead = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=prefetch)
+    iterable = stream.to_iter_dataset(ahead)
+    if workers:
+        iterable = iterable.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
+    return iter(iterable)
+
+
+def eval_batches(
+    source: Source,
+    batch_size: int,
+    examples: int = 0,
+    process: tuple[int, int] = (0, 1),
+    workers: int = 0,
+    threads: int = 2,
+    prefetch: int = 4,
+    clip_seconds: float = 0.0,
+    pixels: int = 0,
+) -> Iterator[dict[str, Any]]:
+    """One pass in order over the first `examples` (0 = all): the last batch is padded and masked by `valid`.
+
+    Arguments and what is yielded are those of `train_batches`.
+    """
+    del workers  # a pass is short: starting processes would cost more than they give
+    index, count = process
+    rows = batch_size // count
+    total = min(examples or len(source), len(source))
+    # Rows beyond the end repeat the last example, so that every process sees every batch and every shape is the same.
+    padded = -(-total // batch_size) * batch_size
+    fit = Fit(clip_seconds, pixels)
+
+    def example(position: int) -> dict[str, Any]:
+        batch, row = divmod(position, rows)
+        at = batch * batch_size + index * rows + row
+        return fit(np_example(source[min(at, total - 1)])) | {"valid": np.bool_(at < total)}
+
+    stream = grain.MapDataset.range(padded // count).map(example).batch(rows, batch_fn=stack)
+    return iter(stream.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=prefetch)))
+
+
+def np_example(example: dict[str, Any]) -> dict[str, Any]:
+    """Bytes become str, numbers become arrays: whatever a reader gave, batches look the same."""
+    return {k: v.decode("utf-8", "replace") if isinstance(v, bytes) else v for k, v in example.items()}
+
+
+def stack(examples: list[dict[str, Any]]) -> dict[str, Any]:
+    """Examples -> one batch; text becomes an object array; `valid` is added where it is missing."""
+    batch: dict[str, Any] = {}
+    for name, first in examples[0].items():
+        column = [example[name] for example in examples]
+        if isinstance(first, str | list):
+            batch[name] = np.empty(len(column), object)
+            batch[name][:] = column
+            continue
+        shapes = {np.shape(value) for value in column}
+        if len(shapes) > 1:
+            field = VARIABLE.get(name, "pixels")
+            raise UserError(f"{name} differs in shape between examples, e.g. {sorted(shapes)[:2]}: set config.loader.{field}")
+        batch[name] = np.stack([np.asarray(value) for value in column])
+    batch.setdefault("valid", np.ones(len(examples), bool))
+    return batch

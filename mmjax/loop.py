@@ -1,0 +1,305 @@
+"""The run: from a config to a trained, evaluated, reported workdir. Three parts: prepare, train, finish."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from mmjax import checkpoint, data, evaluate, mesh, optim, probes, tasks
+from mmjax import step as steps
+from mmjax import workdir as workdirs
+from mmjax.data import pipeline
+from mmjax.errors import UserError
+from mmjax.logs import Logs
+from mmjax.report import page
+from mmjax.task import Batch, Figures, Task
+
+PROCESS = tuple[int, int]
+
+
+class NonFinite(Exception):
+    """A loss or gradient that is NaN or infinite: names the step, the losses and the last good checkpoint."""
+
+
+def run(config: ConfigDict, workdir: Path, command: str = "") -> Figures | None:
+    """Trains until config.steps, evaluates, and writes the report; goes on where an earlier run stopped.
+
+    Args:
+      config: see mmjax/config.py and configs/.
+      workdir: holds everything that the run writes.
+      command: what the user typed, for the record.
+
+    Returns:
+      The final figures, or None when a signal stopped the run (it is saved, and the same call goes on).
+
+    Raises:
+      UserError: something in the config, the data or the workdir is not right.
+      NonFinite: a loss or gradient is not finite.
+    """
+    with workdirs.claim(config, workdir, first=_first()), _debugging(config.debug_nans):
+        _check(config)
+        done = workdirs.read_json(workdir / "results.json")
+        if done and done["step"] >= config.steps:
+            _say(f"{workdir} is done: {done['step']} steps\n{evaluate.show(done['values'])}\n{workdir / 'report.html'}")
+            return done["values"]
+        ready = prepare(config, workdir, command)
+        state = train(ready)
+        return None if state is None else finish(ready, state)
+
+
+@dataclasses.dataclass(frozen=True)
+class Ready:
+    """Everything that a run holds while it trains."""
+
+    config: ConfigDict
+    workdir: Path
+    command: str
+    task: Task
+    placement: mesh.Jitted | mesh.Replicated
+    evaluator: evaluate.Evaluator
+    saver: checkpoint.Checkpoints
+    optimisers: steps.Optimisers
+    state: steps.TrainState  # fresh or restored, laid out for jit
+    train: data.Source
+
+    @property
+    def process(self) -> PROCESS:
+        """(index, count) of this process."""
+        return jax.process_index(), jax.process_count()
+
+    def held_out(self, split: str, examples: int) -> Iterator[Batch]:
+        """One pass over a held-out split, in order, padded and masked."""
+        fields = (*self.task.fields, *(f for f in self.task.references if f not in self.task.fields))
+        source = data.open(split, fields, **self.config.data)
+        return pipeline.eval_batches(source, self.config.eval.batch_size, examples, self.process, **self.config.loader)
+
+
+# -- prepare: the task, its data, the devices, and the state on them: fresh, or the newest checkpoint ---------------
+
+
+def prepare(config: ConfigDict, workdir: Path, command: str = "") -> Ready:
+    """Opens and checks everything that a run needs, before the first step."""
+    task = tasks.build(config)
+    for note in task.notes:
+        _say(note)
+    missing = {update.group for update in task.updates} - set(config.optim)
+    if missing:
+        raise UserError(f"config.optim has no section for {', '.join(missing)}: it has {', '.join(config.optim)}")
+    optimisers = {group: optim.make(**section, steps=config.steps) for group, section in config.optim.items()}
+    source = data.open(config.train_split, task.fields, **config.data)
+    batch = example_batch(source, config)
+    placement = mesh.make(config.parallel, config.model_axis, config.fsdp)
+    jitted = placement if isinstance(placement, mesh.Jitted) else mesh.Jitted()
+    state = jitted.place(jax.jit(functools.partial(steps.create, task, optimisers))(jax.random.key(config.seed), batch))
+    saver = checkpoint.Checkpoints(workdir, config.best, config.best_mode)
+    if saver.latest() is not None:
+        state = saver.restore(state)
+        _say(f"going on from step {int(state.step)} of {config.steps}")
+    elif _first():
+        workdirs.write_json(workdir / "batch.json", {k: [v.dtype.name, *v.shape] for k, v in batch.items()})
+    saver.save_frozen(state.frozen)
+    size = sum(x.size for x in jax.tree.leaves(state.params))
+    _say(f"{size:,} parameters on {jax.device_count()} x {jax.devices()[0].device_kind}")
+    evaluator = evaluate.Evaluator(task, jitted)
+    return Ready(config, workdir, command, task, placement, evaluator, saver, optimisers, state, source)
+
+
+def example_batch(source: data.Source, config: ConfigDict) -> dict[str, np.ndarray]:
+    """The first examples, for the shapes that `init` needs."""
+    options = {**config.loader, "workers": 0, "prefetch": 1}
+    rows = jax.device_count()  # the fewest that any placement can split
+    return mesh.numeric(next(pipeline.eval_batches(source, rows, rows, **options)))
+
+
+# -- train ----------------------------------------------------------------------------------------------------------
+
+
+def train(ready: Ready) -> steps.TrainState | None:
+    """Runs the steps that are left, with records, looks at the validation split and checkpoints on the way.
+
+    Returns:
+      The last state laid out for jit, or None when a signal stopped the run.
+    """
+    config, saver, state = ready.config, ready.saver, ready.state
+    at = int(state.step)
+    logs = Logs(ready.workdir, at, config.steps, config.batch_size, quiet=not _first())
+    logs.status("running", at, ready.command)
+    call = _caller(ready)
+    state = ready.placement.place(state)
+    batches = pipeline.train_batches(
+        ready.train, config.batch_size, config.seed, at, ready.process, **config.loader
+    )
+    pending: list[tuple[int, int, Any]] = []
+    with _interruption() as interrupted, logs:
+        while at < config.steps:
+            size = config.steps_per_call if at + config.steps_per_call <= config.steps else 1
+            state, figures = call(state, [next(batches) for _ in range(size)])
+            pending.append((at + 1, size, figures))
+            at += size
+            stop = interrupted() or saver.preempted(at)
+            look = at == config.steps or _every(at, config.eval.every, size)
+            save = look or stop or _every(at, config.save_every, size)
+            if save or _every(at, config.log_every, size):
+                logs.train(at, _flush(pending, saver, ready.workdir))
+            if save:
+                with logs.pause():
+                    single = ready.placement.single(state)
+                    figures = _validate(ready, single, at, logs) if look and not stop else None
+                    saver.save(at, single, figures)
+            if stop:
+                saver.wait()
+                logs.status("stopped", at, ready.command)
+                logs.say(f"stopped by a signal at step {at} and saved; the same command goes on from there")
+                return None
+        saver.wait()
+    return ready.evaluator.placement.place(ready.placement.single(state))
+
+
+def _caller(ready: Ready) -> Callable[[steps.TrainState, list[Batch]], tuple[steps.TrainState, Figures]]:
+    """(state, host batches) -> (state, logs): one compiled step, or several in one dispatch."""
+    donate = not ready.config.debug_nans  # the search for the NaN runs the step again on the same arrays
+    compile_ = functools.partial(ready.placement.compile, state=ready.state, donate=donate)
+    one = compile_(functools.partial(steps.train_step, ready.task, ready.optimisers))
+    many = compile_(functools.partial(steps.train_steps, ready.task, ready.optimisers))
+    key = jax.random.key(ready.config.seed)
+
+    def call(state, batches):
+        if len(batches) == 1:
+            return one(state, ready.placement.put(batches[0]), key)
+        stacked = {name: np.stack([batch[name] for batch in batches]) for name in mesh.numeric(batches[0])}
+        return many(state, ready.placement.put(stacked, stacked=True), key)
+
+    return call
+
+
+def _every(at: int, interval: int, size: int) -> bool:
+    """Whether a multiple of `interval` lies among the last `size` steps."""
+    return bool(interval) and at // interval > (at - size) // interval
+
+
+def _flush(pending: list[tuple[int, int, Any]], saver: checkpoint.Checkpoints, workdir: Path) -> Figures:
+    """Fetches the logs since the last time and averages them. Raises NonFinite at the first bad step."""
+    rows: list[Figures] = []
+    for first, size, figures in pending:
+        host = {name: np.broadcast_to(np.asarray(value), (size,)) for name, value in figures.items()}
+        for i in range(size):
+            row = {name: float(values[i]) for name, values in host.items()}
+            if not all(math.isfinite(v) for name, v in row.items() if name.startswith(("loss/", "grad_norm/"))):
+                saver.wait()
+                shown = ", ".join(f"{name} {value:.4g}" for name, value in row.items())
+                raise NonFinite(
+                    f"step {first + i} is not finite: {shown}. The last good checkpoint is that of step "
+                    f"{saver.latest()} in {workdir}; --config.debug_nans=True finds the operation"
+                )
+            rows.append(row)
+    pending.clear()
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+def _validate(ready: Ready, state: steps.TrainState, at: int, logs: Logs) -> Figures:
+    """The figures on the validation split, recorded."""
+    config = ready.config
+    batches = ready.held_out(config.validation_split, config.eval.examples)
+    figures = ready.evaluator.metrics(ready.evaluator.placement.place(state).variables, batches)
+    logs.write(at, "eval", figures)
+    logs.say(f"step {at} {config.validation_split}:  " + "  ".join(f"{k} {v:.4g}" for k, v in figures.items()))
+    if config.best and config.best not in figures:
+        raise UserError(f"config.best {config.best!r} is no figure: choose one of {', '.join(figures)}")
+    return figures
+
+
+# -- finish: the last look, on the split that nothing was chosen by --------------------------------------------------
+
+
+def finish(ready: Ready, state: steps.TrainState) -> Figures:
+    """Evaluates on the test split, with the probes, and writes results, predictions and the report."""
+    config, task, workdir = ready.config, ready.task, ready.workdir
+    _say(f"evaluating on {config.test_split}")
+    at, most = int(state.step), config.eval.test_examples
+    look = functools.partial(ready.held_out, config.test_split, most)
+    full = functools.partial(ready.evaluator.full, state.variables)
+    figures, predictions, examples = full(look(), gallery=config.eval.gallery)
+    probed = {name: full(look(), probes.make(name), gallery=0)[0] for name in config.eval.probes}
+    with Logs(workdir, at, config.steps, config.batch_size, quiet=not _first()) as logs:
+        logs.write(at, "test", figures)
+        logs.gallery(at, predictions, task.sample_rate)
+        logs.status("done", at, ready.command)
+    ready.saver.close()
+    if not _first():
+        return figures
+    names = {head: list(names) for head, names in task.names.items()}
+    about = {"names": names, "sample_rate": task.sample_rate}
+    workdirs.write_predictions(workdir, config.test_split, predictions, about)
+    content = {"step": at, "split": config.test_split, "examples": examples, "values": figures, "probes": probed}
+    workdirs.write_json(workdir / "results.json", {**content, "notes": list(task.notes)})
+    _say(f"\n{config.test_split} split, {examples} examples, after {at} steps\n{evaluate.show(figures)}")
+    for name, values in probed.items():
+        _say(f"\nwith {name}\n{evaluate.show(values)}")
+    _say(f"\nreport: {page.write(workdir)}")
+    return figures
+
+
+# -- the surroundings -----------------------------------------------------------------------------------------------
+
+
+def _check(config: ConfigDict) -> None:
+    mesh.check_batch_size(config.batch_size, "config.batch_size")
+    mesh.check_batch_size(config.eval.batch_size, "config.eval.batch_size")
+    for field in ("steps", "batch_size", "log_every", "save_every", "steps_per_call"):
+        if config[field] < 1:
+            raise UserError(f"config.{field} is {config[field]}: it must be at least 1")
+    for name in config.eval.probes:
+        probes.make(name)
+
+
+def _first() -> bool:
+    return jax.process_index() == 0
+
+
+def _say(line: str) -> None:
+    if _first():
+        print(line, flush=True)
+
+
+@contextmanager
+def _interruption() -> Iterator[Callable[[], bool]]:
+    """Turns SIGTERM and the first Ctrl-C into a question that the loop asks after each call."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set  # signals reach the main thread only
+        return
+    old = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def ask(number, frame):
+        del frame
+        asked.set()
+        signal.signal(number, old[number])  # a second one ends the process at once
+
+    for number in old:
+        signal.signal(number, ask)
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _debugging(nans: bool) -> Iterator[None]:
+    before = jax.config.jax_debug_nans
+    jax.config.update("jax_debug_nans", nans or before)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_debug_nans", before)

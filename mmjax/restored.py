@@ -1,0 +1,99 @@
+"""A trained system from its workdir, for a notebook or a service."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from ml_collections import ConfigDict
+
+from mmjax import checkpoint, mesh, optim, tasks, workdir
+from mmjax import config as configs
+from mmjax import step as steps
+from mmjax.errors import UserError
+from mmjax.task import Task, Variables
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """A trained system.
+
+    Attributes:
+      config: of the run.
+      task: its functions.
+      variables: the trained values, on the default device.
+      step: the training step that they are from.
+    """
+
+    config: ConfigDict
+    task: Task
+    variables: Variables
+    step: int
+
+    @functools.cached_property
+    def _predict(self) -> Any:
+        return jax.jit(self.task.predict)
+
+    def predict(self, batch: Mapping[str, Any], seed: int = 0) -> dict[str, np.ndarray]:
+        """The task's predictions for a batch of any size.
+
+        Args:
+          batch: {field: array [b ...]} with the fields of `task.fields`; `valid` may be left out, and so may
+            `<field>_length` where every example is full.
+          seed: of whatever the system draws.
+
+        Returns:
+          {"kind/name": array [b ...]}.
+
+        Raises:
+          UserError: a field is missing.
+        """
+        missing = [field for field in self.task.fields if field not in batch and not field.endswith("_length")]
+        if missing:
+            raise UserError(f"predict needs {', '.join(self.task.fields)}: {', '.join(missing)} is missing")
+        full = mesh.numeric(batch)
+        rows = len(next(iter(full.values())))
+        full.setdefault("valid", np.ones(rows, bool))
+        for field in self.task.fields:
+            if field.endswith("_length") and field not in full:
+                full[field] = np.full(rows, np.shape(full[field.removesuffix("_length")])[1], np.int32)
+        return jax.tree.map(np.asarray, self._predict(self.variables, full, jax.random.key(seed)))
+
+
+def restore(path: str | Path, step: int | str | None = None) -> Restored:
+    """Loads a trained system; needs neither its data nor its teacher's files.
+
+    Args:
+      path: the workdir of a run.
+      step: a saved step, "best", or None for the newest.
+
+    Returns:
+      The system, ready to predict.
+
+    Raises:
+      UserError: not a workdir, or nothing was saved.
+    """
+    folder = Path(path)
+    config = configs.load(folder)
+    shapes = workdir.read_json(folder / "batch.json")
+    if shapes is None:
+        raise UserError(f"{folder} has no batch.json: the run never started")
+    task = tasks.build(config)
+    optimisers = {group: optim.make(**section, steps=config.steps) for group, section in config.optim.items()}
+    batch = {name: np.zeros(shape, dtype) for name, (dtype, *shape) in shapes.items()}
+    abstract = jax.eval_shape(functools.partial(steps.create, task, optimisers), jax.random.key(0), batch)
+    one = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    state = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=one), abstract)
+    saver = checkpoint.Checkpoints(folder, config.best, config.best_mode)
+    state = saver.restore(state, step)
+    saver.close()
+    if jax.tree.leaves(state.frozen):
+        frozen = ocp.StandardCheckpointer().restore((folder / "frozen").absolute(), state.frozen)
+        state = state.replace(frozen=frozen)
+    return Restored(config, task, state.variables, int(state.step))

@@ -1,0 +1,91 @@
+"""Trains, resumes, evaluates and reports any system of mmjax.
+
+  python train.py --config=configs/soundnet.py                 the laptop default: two cores, ten minutes
+  python train.py --config=configs/soundnet.py:tiny            seconds; see the file for its variants
+  python train.py --config=configs/soundnet.py --config.model.depth=5 --workdir=runs/five
+
+The same command on the same workdir goes on where it stopped.
+
+flags:
+  --config=FILE[:VARIANT]      a file with get_config(variant); configs/ has one for every system
+  --config.FIELD=VALUE         overrides a field of it; nested ones as --config.optim.sound.learning_rate=1e-4
+  --workdir=DIR                where everything is written; default runs/<file>[-<variant>]
+  --distributed                several hosts: start the same command on each (TPU pods and SLURM are recognised)
+  --coordinator=HOST:PORT --processes=N --process=I    several hosts that JAX does not recognise by itself
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+# A second start of the same network compiles nothing: a laptop waits seconds instead of half a minute.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path.home() / ".cache" / "mmjax" / "xla"))
+
+from absl import flags, logging
+from ml_collections import config_flags
+
+from mmjax.errors import UserError
+
+_CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
+_WORKDIR = flags.DEFINE_string("workdir", None, "where everything is written")
+_DISTRIBUTED = flags.DEFINE_bool("distributed", False, "several hosts that JAX recognises")
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0")
+_PROCESSES = flags.DEFINE_integer("processes", None, "how many processes there are")
+_PROCESS = flags.DEFINE_integer("process", None, "which of them this is")
+
+
+def main(argv: list[str]) -> int:
+    """Returns the exit status: 0 done or stopped on request, 1 a failed run, 2 a mistake of the user's."""
+    if len(argv) == 1 or {"-h", "--help", "-help", "--helpfull"} & set(argv[1:]):
+        print(__doc__.strip())
+        return 0
+    try:
+        config, workdir = parse(argv)
+        from mmjax import loop  # imports jax: only now, so that a typo is answered at once
+
+        if _DISTRIBUTED.value or _COORDINATOR.value:
+            import jax
+
+            jax.distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+        print(f"workdir: {workdir}", flush=True)
+        loop.run(config, workdir, command="python " + shlex.join(argv))
+    except UserError as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        return 2
+    except (loop.NonFinite, FloatingPointError) as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def parse(argv: list[str]):
+    """The config and the workdir of a command line. Raises UserError with one line for every kind of mistake."""
+    logging.set_verbosity(logging.ERROR)  # Orbax reports every file it touches
+    try:
+        rest = flags.FLAGS(argv)
+    except UserError:
+        raise
+    except FileNotFoundError as error:
+        raise UserError(f"--config: there is no file {error.filename or error}; see configs/") from None
+    except Exception as error:  # config_flags raises whatever it or the config file meets
+        raise UserError(_first_line(error)) from None
+    if rest[1:]:
+        raise UserError(f"{rest[1]!r} is not a flag: write --config=FILE, --config.FIELD=VALUE or --workdir=DIR")
+    if _CONFIG.value is None:
+        raise UserError("--config is missing: for example --config=configs/soundnet.py")
+    config = _CONFIG.value
+    stem = Path(config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")[0]).stem
+    default = Path("runs") / (f"{stem}-{config.variant}" if config.variant else stem)
+    return config, Path(_WORKDIR.value) if _WORKDIR.value else default
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error).strip()
+    return " ".join(text.split()) or type(error).__name__
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
