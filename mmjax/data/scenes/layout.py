@@ -1,0 +1,121 @@
+"""What is where: the hidden truth from which picture, sound, captions and questions of one example are made."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from mmjax.data.scenes import names
+
+# Share of the validation and test examples that hold one combination never seen in training; the rest are as train.
+HELD_OUT_SHARE = 0.5
+# Side of an object in shares of the picture's side: 0.26 x 112 = 29 pixels still shows what it is.
+SIZES = (0.26, 0.5)
+SOUNDING_SHARE = 0.75
+
+
+@dataclasses.dataclass(frozen=True)
+class Thing:
+    """One object: class, colour, centre and side in shares of the picture, rotation in radians, does it sound."""
+
+    object: int
+    colour: int
+    x: float
+    y: float
+    size: float
+    angle: float
+    mirrored: bool
+    sounding: bool
+
+    @property
+    def place(self) -> int:
+        """0, 1 or 2: the third of the picture (left, middle, right) in which the centre lies."""
+        return min(int(self.x * 3), 2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """One scene with its objects, front to back; no two are of one class, so that a class names an object."""
+
+    scene: int
+    things: tuple[Thing, ...]
+
+
+def draw(rng: np.random.Generator, split: str, objects: tuple[int, int]) -> Layout:
+    """Draws one layout: the number of objects is uniform over `objects`, both ends included."""
+    count = int(rng.integers(objects[0], objects[1] + 1))
+    scene, pairs = _combination(rng, split, count)
+    order = rng.permutation(count)
+    sounding = rng.random(count) < SOUNDING_SHARE
+    sounding[rng.integers(count)] |= not sounding.any()
+    spots = _spots(rng, [pairs[j][0] for j in order])
+    things = tuple(
+        Thing(
+            *pairs[j],
+            *spots[k],
+            angle=float(rng.uniform(-0.25, 0.25)),
+            mirrored=bool(rng.random() < 0.5),
+            sounding=bool(sounding[k]),
+        )
+        for k, j in enumerate(order)
+    )
+    return Layout(scene, things)
+
+
+def _combination(rng: np.random.Generator, split: str, count: int) -> tuple[int, list[tuple[int, int]]]:
+    """A scene and `count` (object, colour) pairs; the first pair of a held-out example is the unseen combination."""
+    scene = int(rng.integers(len(names.SCENES)))
+    pairs: list[tuple[int, int]] = []
+    if split != "train" and rng.random() < HELD_OUT_SHARE:
+        if rng.random() < 0.5:
+            pairs.append(_pick(rng, names.held_out_colours(split) - _barred(scene)))
+        else:
+            thing, scene = _pick(rng, names.held_out_scenes(split))
+            pairs.append((thing, _colour(rng, thing)))
+    barred = {o for o, s in names.HELD_OUT_SCENES if s == scene} | {o for o, _ in pairs}
+    free = [o for o in range(len(names.OBJECTS)) if o not in barred]
+    for thing in rng.permutation(free)[: count - len(pairs)]:
+        pairs.append((int(thing), _colour(rng, int(thing))))
+    return scene, pairs
+
+
+def _barred(scene: int) -> frozenset[tuple[int, int]]:
+    """All colours of the objects that may not be in `scene`, so that a held-out colour brings no held-out scene."""
+    return frozenset((o, c) for o, s in names.HELD_OUT_SCENES if s == scene for c in range(len(names.COLOURS)))
+
+
+def _pick(rng: np.random.Generator, pairs: frozenset[tuple[int, int]]) -> tuple[int, int]:
+    return sorted(pairs)[rng.integers(len(pairs))]
+
+
+def _colour(rng: np.random.Generator, thing: int) -> int:
+    free = [c for c in range(len(names.COLOURS)) if (thing, c) not in names.HELD_OUT_COLOURS]
+    return free[rng.integers(len(free))]
+
+
+def _spots(rng: np.random.Generator, classes: list[int]) -> list[tuple[float, float, float]]:
+    """Centre and side of each object: thirds of the width equally likely, overlapping a little at most."""
+    sizes = rng.uniform(*SIZES, len(classes))
+    attempt = 0
+    while True:
+        spots = [_spot(rng, thing, size) for thing, size in zip(classes, sizes)]
+        apart = all(_apart(spots[a], spots[b]) for a in range(len(spots)) for b in range(a))
+        if apart:
+            return spots
+        attempt += 1
+        if attempt % 8 == 0:  # crowded: three large objects may not fit, so all shrink until they do
+            sizes = np.maximum(sizes * 0.93, SIZES[0])
+
+
+def _spot(rng: np.random.Generator, thing: int, size: float) -> tuple[float, float, float]:
+    half = size / 2
+    third = rng.integers(3)
+    x = rng.uniform(max(third / 3, half), min((third + 1) / 3, 1 - half))
+    # Birds are found in the upper part and everything else in the lower, without either being sure.
+    low, high = (half, max(0.7, half)) if names.OBJECTS[thing] == "bird" else (max(0.3, half), 1 - half)
+    return float(x), float(rng.uniform(low, high)), float(size)
+
+
+def _apart(one: tuple[float, float, float], two: tuple[float, float, float]) -> bool:
+    return float(np.hypot(one[0] - two[0], one[1] - two[1])) > 0.36 * (one[2] + two[2])

@@ -1,0 +1,111 @@
+"""sounding_scenes, the embedded data set: pictures of objects that sound, generated from (seed, split, index).
+
+Nothing is downloaded or stored, and every ground truth is known. A scene (painting and ambience) holds one to three
+objects (class, colour, size, place), some of which sound. Nothing in the picture tells which, and nothing in the
+sound tells the colour. Held-out splits hold out combinations: 12 of the 96 (object, colour) pairs and 12 of the 96
+(object, scene) pairs occur in "validation" only, 12 others of each in "test" only; half the examples of those splits
+hold one such pair, the other half is made as "train" is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from mmjax.data import spec
+from mmjax.data.scenes import names
+from mmjax.data.scenes.example import Example
+from mmjax.errors import UserError
+
+FIELDS: tuple[str, ...] = (
+    "image",
+    "waveform",
+    "scene",
+    "objects",
+    "colours",
+    "boxes",
+    "areas",
+    "sounding",
+    "group",
+    "index",
+)
+LENGTHS: tuple[str, ...] = ("waveform_length",)
+OBJECTS: tuple[str, ...] = names.OBJECTS
+COLOURS: tuple[str, ...] = names.COLOURS
+SCENES: tuple[str, ...] = names.SCENES
+SPLITS: dict[str, int] = {"train": 100_000, "validation": 2_000, "test": 2_000}
+
+
+@dataclasses.dataclass(frozen=True)
+class SoundingScenes:
+    """A random-access source of dicts; made by `source`, which explains the fields."""
+
+    split: str
+    fields: tuple[str, ...]
+    seed: int
+    examples: int
+    objects: tuple[int, int]
+    image_size: int
+    seconds: float
+
+    def __len__(self) -> int:
+        return self.examples
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray | str | list[str]]:
+        example = self.example(index)
+        return {field: getattr(example, field) for field in self.fields}
+
+    def example(self, index: int) -> Example:
+        """The whole example with its hidden truth: `.layout`, and `.stems`, float32 [1 + objects, time]."""
+        if not 0 <= index < self.examples:
+            raise IndexError(f"index {index} of split {self.split!r} with {self.examples} examples")
+        return Example(self.split, self.seed, int(index), self.objects, self.image_size, self.seconds)
+
+
+def source(
+    split: str,
+    fields: Sequence[str] = FIELDS,
+    *,
+    seed: int = 0,
+    examples: int | None = None,
+    objects: Sequence[int] = (1, 3),
+    image_size: int = 112,
+    seconds: float = 6.0,
+) -> SoundingScenes:
+    """The data set as a random-access source whose `[i]` is a function of (seed, split, i) and the sizes alone.
+
+    Args:
+      split: "train", "validation" or "test".
+      fields: names out of `FIELDS`; only these are computed. `<field>_length` goes with fields of variable length.
+      seed: another seed is another data set of the same kind.
+      examples: length of the split; by default 100,000 for training and 2,000 for the others.
+      objects: fewest and most objects in a picture, at least 1 and at most 4.
+      image_size: side of the square picture in pixels, 32 to 512.
+      seconds: length of `waveform`, 1 to 60.
+
+    Returns:
+      A picklable sequence of dicts, each holding exactly `fields`.
+
+    Raises:
+      UserError: an unknown split or field, or a size out of its range.
+    """
+    if split not in SPLITS:
+        raise UserError(f"sounding_scenes has no split {split!r}; it has {', '.join(SPLITS)}")
+    spec.check(fields, (*FIELDS, *LENGTHS), "sounding_scenes")
+    few, many = (int(n) for n in objects)
+    ranges = {
+        "seed": (seed, 0, 2**63),
+        "examples": (SPLITS[split] if examples is None else examples, 1, 2**31),
+        "objects": (few, 1, many),
+        "most objects": (many, few, 4),
+        "image_size": (image_size, 32, 512),
+        "seconds": (seconds, 1, 60),
+    }
+    for name, (value, low, high) in ranges.items():
+        if not low <= value <= high:
+            raise UserError(f"sounding_scenes: {name} is {value}, but must be from {low} to {high}")
+    return SoundingScenes(
+        split, tuple(fields), int(seed), int(ranges["examples"][0]), (few, many), int(image_size), float(seconds)
+    )
