@@ -61,10 +61,11 @@ def train_step(
         group = update.group
         (value, (state, reported)), gradient = jax.value_and_grad(loss, has_aux=True)(params[group])
         gradient = collective.mean(gradient)
-        change, new_opt_state = optimisers[group].update(gradient, opt_state[group], params[group])
+        with jax.numpy_dtype_promotion("standard"):  # optax mixes int counters with floats; our code never does
+            change, new_opt_state = optimisers[group].update(gradient, opt_state[group], params[group])
         params = {**params, group: optax.apply_updates(params[group], change)}
         opt_state = {**opt_state, group: new_opt_state}
-        logs |= {f"loss/{group}": value, f"grad_norm/{group}": optax.global_norm(gradient), **reported}
+        logs |= {f"loss/{group}": value, f"grad_norm/{group}": optax.tree.norm(gradient), **reported}
     new = train.replace(step=train.step + 1, params=params, opt_state=opt_state, state=state)
     return new, collective.mean(logs)
 

@@ -1,0 +1,91 @@
+"""Small tasks with known answers, for tests of the engine."""
+
+import flax.linen as nn
+import jax
+import numpy as np
+from jax import numpy as jnp
+
+from mmjax import optim
+from mmjax.models.norm import BatchNorm
+from mmjax.task import Task, Update
+
+
+class Net(nn.Module):
+    """Dense, BatchNorm, dense: enough to show statistics that must be global."""
+
+    @nn.compact
+    def __call__(self, x, train):
+        x = nn.Dense(8, use_bias=False)(x)
+        x = BatchNorm()(x, train=train)
+        return nn.Dense(1)(nn.relu(x))[:, 0]
+
+
+def regression() -> Task:
+    """Learns areas[:, 0] from boxes[:, 0]: field names of the glossary, no meaning."""
+    net = Net()
+
+    def init(key, batch):
+        made = net.init(key, batch["boxes"][:, 0], train=False)
+        return {"params": {"net": made["params"]}, "state": made["state"], "frozen": {"offset": jnp.float32(0.5)}}
+
+    def loss(variables, batch, key):
+        own = {"params": variables["params"]["net"], "state": variables["state"]}
+        out, updated = net.apply(own, batch["boxes"][:, 0], train=True, mutable=["state"])
+        error = out - batch["areas"][:, 0] - variables["frozen"]["offset"]
+        return jnp.mean(error**2), (updated["state"], {"noise": jax.random.normal(key)})
+
+    def metrics(variables, batch):
+        own = {"params": variables["params"]["net"], "state": variables["state"]}
+        error = (net.apply(own, batch["boxes"][:, 0], train=False) - batch["areas"][:, 0]) ** 2
+        flat = batch["areas"][:, 0] ** 2
+        count = jnp.sum(batch["valid"])
+        return {
+            "error": (jnp.sum(error, where=batch["valid"]), count),
+            "error/zero": (jnp.sum(flat, where=batch["valid"]), count),
+        }
+
+    def predict(variables, batch, key):
+        del key
+        own = {"params": variables["params"]["net"], "state": variables["state"]}
+        return {"embedding/out": net.apply(own, batch["boxes"][:, 0], train=False)[:, None]}
+
+    def score(predictions, references):
+        hit = np.mean(np.sign(predictions["embedding/out"][:, 0]) == np.sign(references["areas"][:, 0]))
+        return {"sign": float(hit), "sign/chance": 0.5}
+
+    return Task(("boxes", "areas"), init, (Update("net", loss),), metrics, predict, score, references=("areas",))
+
+
+def two_groups() -> Task:
+    """A game whose steps can be worked by hand: a follows b, then b sees the new a."""
+
+    def init(key, batch):
+        del key, batch
+        return {"params": {"a": jnp.float32(1), "b": jnp.float32(3)}, "state": jnp.int32(0), "frozen": {}}
+
+    def a_loss(variables, batch, key):
+        del batch, key
+        p = variables["params"]
+        return (p["a"] - p["b"]) ** 2, (variables["state"] + 1, {})
+
+    def b_loss(variables, batch, key):
+        del batch, key
+        p = variables["params"]
+        return p["a"] * p["b"], (variables["state"] + 10, {"seen_a": p["a"]})
+
+    updates = (Update("a", a_loss), Update("a", a_loss), Update("b", b_loss))
+    return Task(("areas",), init, updates, lambda v, b: {}, lambda v, b, k: {})
+
+
+def optimisers(*groups, rate=0.1):
+    """Plain gradient descent for every group."""
+    return {group: optim.make("sgd", rate, steps=10) for group in groups}
+
+
+def batch(rng, size=16):
+    """Random values in the toy's fields."""
+    return {
+        "boxes": rng.normal(size=(size, 1, 4)).astype(np.float32),
+        "areas": rng.normal(size=(size, 1)).astype(np.float32),
+        "valid": np.ones(size, bool),
+    }
