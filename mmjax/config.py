@@ -64,17 +64,19 @@ def engine(system: str, variant: str = "") -> ConfigDict:
 
 def adam(learning_rate: float, **changes: Any) -> ConfigDict:
     """The section of one optimiser, arguments of `optim.make`, starting from Adam's own defaults."""
-    section = ConfigDict({
-        "name": "adam",
-        "learning_rate": learning_rate,
-        "warmup": 0,  # steps of linear rise
-        "decay": "none",  # or "cosine", "linear": to zero over the run
-        "clip": 0.0,  # global gradient norm; 0 = off
-        "weight_decay": 0.0,
-        "b1": 0.9,
-        "b2": 0.999,
-        "eps": 1e-8,
-    })
+    section = ConfigDict(
+        {
+            "name": "adam",
+            "learning_rate": learning_rate,
+            "warmup": 0,  # steps of linear rise
+            "decay": "none",  # or "cosine", "linear": to zero over the run
+            "clip": 0.0,  # global gradient norm; 0 = off
+            "weight_decay": 0.0,
+            "b1": 0.9,
+            "b2": 0.999,
+            "eps": 1e-8,
+        }
+    )
     section.update(changes)
     return section
 

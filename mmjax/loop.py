@@ -137,9 +137,7 @@ def train(ready: Ready) -> steps.TrainState | None:
     logs.status("running", at, ready.command)
     call = _caller(ready)
     state = ready.placement.place(state)
-    batches = pipeline.train_batches(
-        ready.train, config.batch_size, config.seed, at, ready.process, **config.loader
-    )
+    batches = pipeline.train_batches(ready.train, config.batch_size, config.seed, at, ready.process, **config.loader)
     pending: list[tuple[int, int, Any]] = []
     with _interruption() as interrupted, logs:
         while at < config.steps:

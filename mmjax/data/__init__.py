@@ -51,19 +51,15 @@ def open(split: str, fields: tuple[str, ...], name: str, **options: Any) -> Sour
       UserError: no such data set, an option that it does not take, or a field that it lacks.
     """
     wanted = tuple(field for field in fields if not field.endswith("_length"))
-    if name not in names():
-        from mmjax.data import catalogue
-
-        options = {**options, "name": name}
-        module = catalogue
-    else:
-        module = importlib.import_module(f"mmjax.data.{name}")
+    ours = name in names()
+    module = importlib.import_module(f"mmjax.data.{name if ours else 'catalogue'}")
+    options = options if ours else {**options, "name": name}
     known = inspect.signature(module.source).parameters
     strange = [option for option in options if option not in known]
     if strange:
         takes = ", ".join(p for p in known if p not in ("split", "fields"))
         raise UserError(f"config.data.{strange[0]}: data set {name!r} has no such option; it takes {takes}")
-    if module is not importlib.import_module("mmjax.data.catalogue"):  # the catalogue checks after its mapping
+    if ours:  # the catalogue checks after its mapping
         offered = module.fields(**options) if hasattr(module, "fields") else module.FIELDS
         spec.check(wanted, offered, name)
     opened = module.source(split, wanted, **options)

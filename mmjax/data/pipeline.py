@@ -161,7 +161,9 @@ def stack(examples: list[dict[str, Any]]) -> dict[str, Any]:
         shapes = {np.shape(value) for value in column}
         if len(shapes) > 1:
             field = VARIABLE.get(name, "pixels")
-            raise UserError(f"{name} differs in shape between examples, e.g. {sorted(shapes)[:2]}: set config.loader.{field}")
+            raise UserError(
+                f"{name} differs in shape between examples, e.g. {sorted(shapes)[:2]}: set config.loader.{field}"
+            )
         batch[name] = np.stack([np.asarray(value) for value in column])
     batch.setdefault("valid", np.ones(len(examples), bool))
     return batch

@@ -32,9 +32,7 @@ def build(config: ConfigDict) -> Task:
     if config.loss.reduction not in REDUCTIONS:
         raise UserError(f"config.loss.reduction is {config.loss.reduction!r}: choose one of {', '.join(REDUCTIONS)}")
     teacher = teachers.make(**config.teacher)
-    model = SoundNet(
-        objects=len(teacher.names["object"]), scenes=len(teacher.names.get("scene", ())), **config.model
-    )
+    model = SoundNet(objects=len(teacher.names["object"]), scenes=len(teacher.names.get("scene", ())), **config.model)
     see = functools.partial(targets, teacher.apply, config.vision, model.depth)
     return Task(
         fields=(config.vision, "waveform", "waveform_length"),
