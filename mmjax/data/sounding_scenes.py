@@ -5,6 +5,9 @@ objects (class, colour, size, place), some of which sound. Nothing in the pictur
 sound tells the colour. Held-out splits hold out combinations: 12 of the 96 (object, colour) pairs and 12 of the 96
 (object, scene) pairs occur in "validation" only, 12 others of each in "test" only; half the examples of those splits
 hold one such pair, the other half is made as "train" is.
+
+Five captions and a question with its answer go with each scene. A speaker, whose face and voice share four hidden
+factors, speaks one of the captions in sub-word units with known boundaries.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mmjax.data import spec
-from mmjax.data.scenes import names
+from mmjax.data.scenes import face, names, questions, units
 from mmjax.data.scenes.example import Example
 from mmjax.errors import UserError
 
@@ -28,13 +31,27 @@ FIELDS: tuple[str, ...] = (
     "boxes",
     "areas",
     "sounding",
+    "caption",
+    "captions",
+    "question",
+    "answer",
+    "question_type",
+    "face",
+    "speech",
+    "speaker",
+    "units",
+    "unit_times",
     "group",
     "index",
 )
-LENGTHS: tuple[str, ...] = ("waveform_length",)
+# Fields that are padded at the end, here and not by the pipeline: asking for one brings its length along.
+PADDED: dict[str, str] = {"speech": "speech_length", "units": "units_length"}
 OBJECTS: tuple[str, ...] = names.OBJECTS
 COLOURS: tuple[str, ...] = names.COLOURS
 SCENES: tuple[str, ...] = names.SCENES
+UNITS: tuple[str, ...] = units.UNITS
+ANSWERS: tuple[str, ...] = questions.ANSWERS
+FACTORS: tuple[str, ...] = face.FACTORS
 SPLITS: dict[str, int] = {"train": 100_000, "validation": 2_000, "test": 2_000}
 
 
@@ -78,28 +95,31 @@ def source(
 
     Args:
       split: "train", "validation" or "test".
-      fields: names out of `FIELDS`; only these are computed. `<field>_length` goes with fields of variable length.
+      fields: names out of `FIELDS`; only these are computed. `speech` (8 s) and `units` (80) are padded with zeros
+        and bring `speech_length` and `units_length` along.
       seed: another seed is another data set of the same kind.
       examples: length of the split; by default 100,000 for training and 2,000 for the others.
-      objects: fewest and most objects in a picture, at least 1 and at most 4.
+      objects: fewest and most objects in a picture, from 1 to 3.
       image_size: side of the square picture in pixels, 32 to 512.
       seconds: length of `waveform`, 1 to 60.
 
     Returns:
-      A picklable sequence of dicts, each holding exactly `fields`.
+      A picklable sequence of dicts, each holding `fields` and no more.
 
     Raises:
       UserError: an unknown split or field, or a size out of its range.
     """
     if split not in SPLITS:
         raise UserError(f"sounding_scenes has no split {split!r}; it has {', '.join(SPLITS)}")
-    spec.check(fields, (*FIELDS, *LENGTHS), "sounding_scenes")
+    lengths = tuple(length for field, length in PADDED.items() if field in fields)
+    fields = tuple(dict.fromkeys((*fields, *lengths)))
+    spec.check(fields, (*FIELDS, *PADDED.values()), "sounding_scenes")
     few, many = (int(n) for n in objects)
     ranges = {
         "seed": (seed, 0, 2**63),
         "examples": (SPLITS[split] if examples is None else examples, 1, 2**31),
         "objects": (few, 1, many),
-        "most objects": (many, few, 4),
+        "most objects": (many, few, 3),
         "image_size": (image_size, 32, 512),
         "seconds": (seconds, 1, 60),
     }
@@ -107,5 +127,5 @@ def source(
         if not low <= value <= high:
             raise UserError(f"sounding_scenes: {name} is {value}, but must be from {low} to {high}")
     return SoundingScenes(
-        split, tuple(fields), int(seed), int(ranges["examples"][0]), (few, many), int(image_size), float(seconds)
+        split, fields, int(seed), int(ranges["examples"][0]), (few, many), int(image_size), float(seconds)
     )

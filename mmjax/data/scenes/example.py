@@ -6,10 +6,12 @@ import functools
 
 import numpy as np
 
-from mmjax.data.scenes import drawing, layout, mixing, names
+from mmjax.data.scenes import drawing, face, grammar, layout, mixing, names, questions, units, voice
 
 # Each aspect draws from its own stream, so that asking for one field never changes another.
-_LAYOUT, _PIXELS, _SOUND = range(3)
+_LAYOUT, _PIXELS, _SOUND, _CAPTIONS, _CAPTION, _QUESTION, _SPEAKER, _FACE, _TIMING, _SPEECH = range(10)
+
+MAX_UNITS = 80  # more than the longest caption has; speech is padded to voice.LONGEST seconds likewise
 
 
 class Example:
@@ -57,10 +59,6 @@ class Example:
         return [self._rng(_SOUND, k) for k in range(1 + len(self.layout.things))]
 
     @property
-    def waveform_length(self) -> np.ndarray:
-        return np.array(int(self._duration * mixing.SAMPLE_RATE), np.int32)
-
-    @property
     def scene(self) -> np.ndarray:
         return np.array(self.layout.scene, np.int32)
 
@@ -83,6 +81,67 @@ class Example:
     @property
     def areas(self) -> np.ndarray:
         return self._padded(self._measures[1], 0, np.float32)
+
+    @functools.cached_property
+    def captions(self) -> list[str]:
+        return grammar.captions(self._rng(_CAPTIONS), self.layout)
+
+    @property
+    def caption(self) -> str:
+        return self.captions[self._rng(_CAPTION).integers(len(self.captions))]
+
+    @functools.cached_property
+    def _question(self) -> tuple[str, str, str]:
+        return questions.draw(self._rng(_QUESTION), self.layout)
+
+    @property
+    def question(self) -> str:
+        return self._question[0]
+
+    @property
+    def answer(self) -> str:
+        return self._question[1]
+
+    @property
+    def question_type(self) -> str:
+        return self._question[2]
+
+    @functools.cached_property
+    def speaker(self) -> np.ndarray:
+        return self._rng(_SPEAKER).random(len(face.FACTORS), np.float32)
+
+    @property
+    def face(self) -> np.ndarray:
+        return face.draw(self._rng(_FACE), self.speaker, self._side)
+
+    @functools.cached_property
+    def _spoken(self) -> list[int]:
+        return units.spell(self.caption)
+
+    @functools.cached_property
+    def _times(self) -> np.ndarray:
+        return voice.timing(self._rng(_TIMING), self.speaker, self._spoken)
+
+    @property
+    def speech(self) -> np.ndarray:
+        sound = voice.speak(self._rng(_SPEECH), self.speaker, self._spoken, self._times)
+        return np.pad(sound, (0, int(voice.LONGEST * mixing.SAMPLE_RATE) - len(sound)))
+
+    @property
+    def speech_length(self) -> np.ndarray:
+        return np.array(voice.length(self._times), np.int32)
+
+    @property
+    def units(self) -> np.ndarray:
+        return np.pad(np.array(self._spoken, np.int32), (0, MAX_UNITS - len(self._spoken)))
+
+    @property
+    def unit_times(self) -> np.ndarray:
+        return np.pad(self._times.astype(np.float32), ((0, MAX_UNITS - len(self._spoken)), (0, 0)))
+
+    @property
+    def units_length(self) -> np.ndarray:
+        return np.array(len(self._spoken), np.int32)
 
     @property
     def group(self) -> str:

@@ -1,0 +1,151 @@
+"""The speaker's face: a drawing that shares its hidden factors with the voice."""
+
+from __future__ import annotations
+
+import colorsys
+
+import numpy as np
+from PIL import Image
+
+from mmjax.data.scenes.pen import INK, Colour, Pen, arc_points, shade
+
+FACTORS: tuple[str, ...] = ("build", "length", "age", "warmth")
+# Skin, hair colour, hair style and glasses are drawn at random: nothing in the voice tells them.
+_SKINS: tuple[Colour, ...] = (
+    (255, 224, 196),
+    (240, 196, 160),
+    (214, 160, 118),
+    (170, 116, 80),
+    (122, 80, 56),
+    (92, 60, 44),
+)
+_HAIRS: tuple[Colour, ...] = ((44, 34, 32), (92, 58, 36), (160, 100, 48), (214, 170, 90), (150, 62, 34))
+
+
+def _blend(one: Colour, two: Colour, share: float) -> Colour:
+    return tuple(int(a + (b - a) * share) for a, b in zip(one, two))  # type: ignore[return-value]
+
+
+def draw(rng: np.random.Generator, speaker: np.ndarray, side: int) -> np.ndarray:
+    """The face of a speaker, uint8 [side side 3].
+
+    build widens the jaw and thickens the brows (and lowers the voice), length stretches head and nose (and lowers the
+    formants), age greys the hair and wrinkles the skin (and slows and roughens the voice), warmth turns shirt and eyes
+    from blue to red (and darkens the voice).
+    """
+    build, length, age, warmth = (float(v) for v in speaker)
+    full = 3 * side
+    back = tuple(int(v) for v in rng.integers(170, 240, 3))
+    pen = Pen(Image.new("RGB", (full, full), back), 0.01)
+    skin = _SKINS[rng.integers(len(_SKINS))]
+    hair = _blend(_HAIRS[rng.integers(len(_HAIRS))], (232, 232, 236), float(np.clip(age * 1.5 - 0.5, 0, 1)))
+    glow = tuple(int(255 * v) for v in colorsys.hsv_to_rgb(0.62 - 0.62 * warmth, 0.72, 0.86))
+    wide, high, centre = 0.2 + 0.085 * build, 0.25 + 0.085 * length, 0.5
+    style, smile, glasses = int(rng.integers(3)), float(rng.uniform(-0.01, 0.035)), rng.random() < 0.2
+    _body(pen, glow, skin, wide, centre + high)
+    _back_hair(pen, style, hair, wide, high)
+    for s in (-1, 1):
+        pen.oval(0.5 + s * wide, centre + 0.01, 0.035, 0.055, skin)
+    pen.shape(_outline(build, wide, high), skin)
+    _fringe(pen, style, hair, wide, high)
+    _eyes(pen, build, age, glow, hair, wide, glasses)  # type: ignore[arg-type]
+    _nose_and_mouth(pen, build, length, skin, wide, high, smile)
+    _wrinkles(pen, age, shade(skin, 0.66), wide, high)
+    turn, (dx, dy) = rng.uniform(-7, 7), rng.uniform(-0.03, 0.03, 2) * full
+    turned = pen.image.rotate(turn, Image.Resampling.BILINEAR, translate=(int(dx), int(dy)), fillcolor=back)
+    return np.array(turned.reduce(3))
+
+
+def _outline(build: float, wide: float, high: float) -> list[tuple[float, float]]:
+    """The head: an ellipse whose lower half grows square with build."""
+    angles = np.linspace(0, 2 * np.pi, 72)
+    x, y = np.cos(angles), np.sin(angles)
+    power = np.where(y > 0, 2 / (2.1 + 1.5 * build), 1.0)
+    x = np.sign(x) * np.abs(x) ** power
+    return list(zip((0.5 + wide * x).tolist(), (0.5 + high * np.sign(y) * np.abs(y) ** np.sqrt(power)).tolist()))
+
+
+def _body(pen: Pen, shirt: Colour, skin: Colour, wide: float, chin: float) -> None:
+    shoulders = wide * 1.75
+    pen.shape(
+        [(0.5 - shoulders, 1.2), *arc_points(0.5, 1.02, shoulders, 0.15, 180, 360), (0.5 + shoulders, 1.2)], shirt
+    )
+    neck = wide * 0.5
+    pen.shape(
+        [(0.5 - neck, chin - 0.1), (0.5 + neck, chin - 0.1), (0.5 + neck, 0.9), (0.5, 0.96), (0.5 - neck, 0.9)],
+        shade(skin, 0.85),
+    )
+
+
+def _back_hair(pen: Pen, style: int, hair: Colour, wide: float, high: float) -> None:
+    if style == 1:  # long
+        pen.box(0.5 - wide - 0.06, 0.42, 0.5 + wide + 0.06, 0.5 + high + 0.04, shade(hair, 0.85), 0.06)
+    if style == 2:  # round
+        pen.oval(0.5, 0.5 - high * 0.5, wide * 1.4, high * 0.85, shade(hair, 0.9))
+    pen.oval(0.5, 0.5 - high * 0.25, wide + 0.05, high * 0.8 + 0.03, hair)
+
+
+def _fringe(pen: Pen, style: int, hair: Colour, wide: float, high: float) -> None:
+    line = 0.5 - high * 0.55
+    top = arc_points(0.5, 0.5 - high * 0.2, wide * 1.04, high * 0.86, 195, 345)
+    if style == 0:  # parted at one side
+        under = [(0.5 + wide * 0.9, line + 0.06), (0.5 + wide * 0.4, line - 0.02), (0.5 - wide * 0.3, line - 0.05)]
+        pen.shape([*top, *under, (0.5 - wide * 0.8, line + 0.05)], hair)
+    elif style == 1:
+        pen.shape([*top, *arc_points(0.5, line + 0.04, wide * 0.94, 0.05, 0, -180)], hair)
+    else:
+        pen.shape([*top, *arc_points(0.5, line + 0.03, wide * 0.9, 0.08, 0, -180)], hair)
+
+
+def _eyes(pen: Pen, build: float, age: float, iris: Colour, hair: Colour, wide: float, glasses: bool) -> None:
+    apart, size = wide * 0.45, 0.046 - 0.013 * age
+    for s in (-1, 1):
+        x = 0.5 + s * apart
+        pen.oval(x, 0.5, size * 1.15, size, (255, 255, 255), 0.008)
+        pen.oval(x, 0.503, size * 0.66, size * 0.7, iris, 0)
+        pen.oval(x, 0.503, size * 0.32, size * 0.34, INK, 0)
+        pen.oval(x + 0.008, 0.494, 0.007, 0.007, (255, 255, 255), 0)
+        brow = 0.428 - 0.01 * (1 - build)
+        pen.line(
+            [(x - 0.052, brow + 0.012), (x, brow - 0.008), (x + 0.052, brow + 0.012)],
+            shade(hair, 0.8),
+            0.01 + 0.026 * build,
+        )
+        if glasses:
+            pen.line(arc_points(x, 0.505, 0.075, 0.066), (40, 44, 60), 0.014)
+    if glasses:
+        pen.line([(0.5 - apart + 0.075, 0.5), (0.5 + apart - 0.075, 0.5)], (40, 44, 60), 0.014)
+
+
+def _nose_and_mouth(
+    pen: Pen, build: float, length: float, skin: Colour, wide: float, high: float, smile: float
+) -> None:
+    tip = 0.5 + high * (0.26 + 0.14 * length)
+    bulb = 0.026 + 0.02 * build
+    pen.line([(0.5, 0.53), (0.5 - bulb, tip), (0.5, tip + 0.012), (0.5 + bulb, tip)], shade(skin, 0.68), 0.015)
+    for s in (-1, 1):
+        pen.oval(0.5 + s * wide * 0.62, tip, 0.035, 0.024, _blend(skin, (240, 110, 110), 0.35), 0)
+    mouth, half = 0.5 + high * 0.66, wide * (0.34 + 0.16 * build)
+    lips = [(0.5 - half, mouth - smile), (0.5, mouth + smile), (0.5 + half, mouth - smile)]
+    curve = [(x, float(np.polyval(np.polyfit(*zip(*lips), 2), x))) for x in np.linspace(0.5 - half, 0.5 + half, 16)]
+    pen.line(curve, (150, 56, 62), 0.022)
+
+
+def _wrinkles(pen: Pen, age: float, line: Colour, wide: float, high: float) -> None:
+    """Lines that appear one after the other as age goes from 0.35 to 1."""
+    width = 0.004 + 0.006 * age
+    for k, level in enumerate((0.35, 0.55, 0.75)):
+        if age > level:
+            y = 0.5 - high * (0.36 + 0.1 * k)
+            pen.line(arc_points(0.5, y + 0.012, wide * 0.5, 0.012, 200, 340), line, width)
+    for s in (-1, 1):
+        if age > 0.45:
+            pen.line(
+                [(0.5 + s * wide * 0.3, 0.5 + high * 0.38), (0.5 + s * wide * 0.52, 0.5 + high * 0.62)], line, width
+            )
+        if age > 0.6:
+            pen.line(arc_points(0.5 + s * wide * 0.45, 0.545, 0.05, 0.02, 20, 160), line, width)
+        if age > 0.8:
+            for dy in (-0.014, 0.012):
+                x = 0.5 + s * wide * 0.8
+                pen.line([(x, 0.5 + dy * 0.4), (x + s * 0.03, 0.5 + dy)], line, width)
