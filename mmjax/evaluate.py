@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import jax
 import numpy as np
 
 from mmjax import mesh as meshes
+from mmjax import probes
+from mmjax.errors import UserError
 from mmjax.task import Batch, Figures, Task
 
 GALLERY_KINDS = ("image", "audio", "heatmap")
@@ -27,12 +29,15 @@ class Evaluator:
         self._metrics = jax.jit(task.metrics, out_shardings=placement.replicated)
         self._predict = jax.jit(task.predict, out_shardings=placement.replicated)
 
-    def metrics(self, variables: Any, batches: Iterable[Batch], probe: Callable | None = None) -> Figures:
+    def metrics(self, variables: Any, batches: Iterable[Batch]) -> Figures:
         """Sums of the jitted metrics over a split, divided once."""
-        return self._pass(variables, batches, probe, predict=False, gallery=0)[0]
+        sums: Figures = {}
+        for host in batches:
+            self._add(sums, variables, self.placement.put(host))
+        return _divide(sums)
 
     def full(
-        self, variables: Any, batches: Iterable[Batch], probe: Callable | None = None, gallery: int = 24
+        self, variables: Any, batches: Iterable[Batch], probe: probes.Probe | None = None, gallery: int = 24
     ) -> tuple[Figures, dict[str, np.ndarray], int]:
         """Metrics, whole-split scores and predictions.
 
@@ -45,33 +50,34 @@ class Evaluator:
         Returns:
           ({name: value}, {"kind/name": array [examples ...]}, number of examples).
         """
-        figures, predictions, references, seen = self._pass(variables, batches, probe, predict=True, gallery=gallery)
-        return {**figures, **self.task.score(predictions, references)}, predictions, seen
-
-    def _pass(self, variables, batches, probe, predict, gallery):
-        sums: dict[str, np.ndarray] = {}
-        kept: dict[str, list] = {}
-        references: dict[str, list] = {name: [] for name in self.task.references}
+        sums: Figures = {}
+        predictions: dict[str, list[np.ndarray]] = {}
+        references: dict[str, list[np.ndarray]] = {}
         seen = 0
         for position, host in enumerate(batches):
             host = probe(host, position) if probe else host
             batch = self.placement.put(host)
-            figures = jax.tree.map(np.float64, meshes.gather(self._metrics(variables, batch)))
-            sums = {k: np.add(sums.get(k, 0.0), v) for k, v in figures.items()}
-            if not predict:
-                continue
+            self._add(sums, variables, batch)
             valid = meshes.gather(batch["valid"])
             guesses = meshes.gather(self._predict(variables, batch, jax.random.key(position)))
             for name, value in guesses.items():
                 few = name.split("/")[0] in GALLERY_KINDS
-                rows = value[valid][: max(gallery - seen, 0)] if few else value[valid]
-                kept.setdefault(name, []).append(rows)
-            for name, rows in references.items():
-                rows.append(_everywhere(host[name])[valid])
+                rows = value[valid]
+                predictions.setdefault(name, []).append(rows[: max(gallery - seen, 0)] if few else rows)
+            for name in self.task.references:
+                references.setdefault(name, []).append(_everywhere(host[name])[valid])
             seen += int(valid.sum())
-        means = {name: float(total / count) if count else float("nan") for name, (total, count) in sums.items()}
-        joined = {name: np.concatenate(rows) for name, rows in kept.items()}
-        return means, joined, {name: np.concatenate(rows) for name, rows in references.items()}, seen
+        joined = {name: np.concatenate(rows) for name, rows in predictions.items()}
+        truth = {name: np.concatenate(rows) for name, rows in references.items()}
+        return {**_divide(sums), **self.task.score(joined, truth)}, joined, seen
+
+    def _add(self, sums: Figures, variables: Any, batch: Batch) -> None:
+        for name, pair in meshes.gather(self._metrics(variables, batch)).items():
+            sums[name] = np.add(sums.get(name, 0.0), np.float64(pair))
+
+
+def _divide(sums: Figures) -> Figures:
+    return {name: float(total / count) if count else float("nan") for name, (total, count) in sums.items()}
 
 
 def _everywhere(rows: Any) -> np.ndarray:
@@ -80,8 +86,6 @@ def _everywhere(rows: Any) -> np.ndarray:
     if jax.process_count() == 1:
         return rows
     if rows.dtype.kind in "OU":
-        from mmjax.errors import UserError
-
         raise UserError("text references are gathered on one process only: evaluate on one host")
     return meshes.gather(rows)
 

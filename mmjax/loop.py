@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,8 +54,11 @@ def run(config: ConfigDict, workdir: Path, command: str = "") -> Figures | None:
             _say(f"{workdir} is done: {done['step']} steps\n{evaluate.show(done['values'])}\n{workdir / 'report.html'}")
             return done["values"]
         ready = prepare(config, workdir, command)
-        state = train(ready)
-        return None if state is None else finish(ready, state)
+        try:
+            state = train(ready)
+            return None if state is None else finish(ready, state)
+        finally:
+            ready.saver.close()  # whatever happened, what is being written is written to its end
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +120,7 @@ def prepare(config: ConfigDict, workdir: Path, command: str = "") -> Ready:
 
 def example_batch(source: data.Source, config: ConfigDict) -> dict[str, np.ndarray]:
     """The first examples, for the shapes that `init` needs."""
-    options = {**config.loader, "workers": 0, "prefetch": 1}
+    options = {**config.loader, "workers": 0, "prefetch": 1, "threads": 1}
     rows = jax.device_count()  # the fewest that any placement can split
     return mesh.numeric(next(pipeline.eval_batches(source, rows, rows, **options)))
 
@@ -178,7 +181,31 @@ def _caller(ready: Ready) -> Callable[[steps.TrainState, list[Batch]], tuple[ste
         stacked = {name: np.stack([batch[name] for batch in batches]) for name in mesh.numeric(batches[0])}
         return many(state, ready.placement.put(stacked, stacked=True), key)
 
-    return call
+    return functools.partial(_searching, ready, call, key) if ready.config.debug_nans else call
+
+
+def _searching(ready, call, key, state, batches):
+    """The call; where its losses are not finite, the same steps again, operation by operation.
+
+    jax_debug_nans alone looks at the first call of a compiled function only, when the fast path is not yet taken.
+    """
+    new, figures = call(state, batches)
+    if _finite(jax.tree.map(np.asarray, figures)):
+        return new, figures
+    single = ready.placement.single(state)
+    try:
+        with jax.disable_jit():
+            for batch in batches:
+                single, _ = steps.train_step(ready.task, ready.optimisers, single, mesh.numeric(batch), key)
+    except FloatingPointError as error:
+        ours = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
+        where = f"{ours[-1].filename}:{ours[-1].lineno}: {ours[-1].line}"
+        raise NonFinite(f"step {int(single.step) + 1}: {str(error).splitlines()[0]} at {where}") from None
+    return new, figures
+
+
+def _finite(figures: Figures) -> bool:
+    return all(np.isfinite(v).all() for name, v in figures.items() if name.startswith(("loss/", "grad_norm/")))
 
 
 def _every(at: int, interval: int, size: int) -> bool:
@@ -193,7 +220,7 @@ def _flush(pending: list[tuple[int, int, Any]], saver: checkpoint.Checkpoints, w
         host = {name: np.broadcast_to(np.asarray(value), (size,)) for name, value in figures.items()}
         for i in range(size):
             row = {name: float(values[i]) for name, values in host.items()}
-            if not all(math.isfinite(v) for name, v in row.items() if name.startswith(("loss/", "grad_norm/"))):
+            if not _finite(row):
                 saver.wait()
                 shown = ", ".join(f"{name} {value:.4g}" for name, value in row.items())
                 raise NonFinite(
@@ -233,7 +260,6 @@ def finish(ready: Ready, state: steps.TrainState) -> Figures:
         logs.write(at, "test", figures)
         logs.gallery(at, predictions, task.sample_rate)
         logs.status("done", at, ready.command)
-    ready.saver.close()
     if not _first():
         return figures
     names = {head: list(names) for head, names in task.names.items()}

@@ -89,3 +89,36 @@ def batch(rng, size=16):
         "areas": rng.normal(size=(size, 1)).astype(np.float32),
         "valid": np.ones(size, bool),
     }
+
+
+class Numbers:
+    """A source of random numbers in the toy's fields, a function of the index."""
+
+    def __init__(self, size=64, bad=()):
+        self.size, self.bad = size, set(bad)
+
+    def __len__(self):
+        return self.size
+
+    def __getitem__(self, index):
+        rng = np.random.default_rng(index)
+        value = np.nan if index in self.bad else 1.0
+        return {
+            "boxes": rng.normal(size=(1, 4)).astype(np.float32) * np.float32(value),
+            "areas": rng.normal(size=1).astype(np.float32),
+        }
+
+
+def config(**changes):
+    """A config for the toy regression."""
+    from mmjax import config as base
+
+    c = base.engine("toy")
+    c.steps, c.batch_size, c.log_every, c.save_every = 12, 16, 2, 4
+    c.eval.every, c.eval.batch_size, c.eval.examples, c.eval.test_examples = 6, 8, 20, 20
+    c.best, c.best_mode = "error", "min"
+    c.optim.net = base.adam(1e-2)
+    with c.unlocked():
+        for name, value in changes.items():
+            c[name] = value
+    return c
