@@ -1,0 +1,1 @@
+"""Reads a workdir and writes one self-contained HTML page; never imports jax."""

@@ -1,0 +1,124 @@
+"""Heads, confusion, the choice of examples, embeddings and pictures, by hand."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmjax.report import embedding, gallery, heads, picture
+from mmjax.report.workdir import Predictions
+
+
+def head(predicted, target, names=("a", "b", "c")):
+    return heads.Head("h", names, np.array(predicted), np.array(target))
+
+
+def test_confusion_counts_by_hand():
+    counts = heads.confusion_counts(np.array([0, 1, 1, 2, -1, 0]), np.array([0, 1, 0, 1, 1, -1]), 3)
+    np.testing.assert_array_equal(counts, [[1, 1, 0], [0, 1, 1], [0, 0, 0]])
+
+
+def test_confusion_figure_puts_the_reference_on_rows():
+    counts = np.array([[3, 1, 0], [0, 0, 5], [0, 0, 0]])
+    figure = heads.confusion_figure(counts, ("a", "b", "c"), "h")
+    axes = figure.axes[0]
+    assert (axes.get_ylabel(), axes.get_xlabel()) == ("reference", "network")
+    np.testing.assert_allclose(np.asarray(axes.images[0].get_array()), [[0.75, 0.25, 0], [0, 0, 1], [0, 0, 0]])
+    written = {(text.get_text(), *map(int, text.get_position())) for text in axes.texts}
+    assert written == {("3", 0, 0), ("1", 1, 0), ("5", 2, 1)}  # (count, column, row)
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["a", "b", "c"]
+    # Row 0 is drawn at the top: what is printed at (column, row) lies over that cell.
+    assert axes.transData.transform((0, 0))[1] > axes.transData.transform((0, 2))[1]
+    figure.savefig(io.BytesIO(), format="png")
+
+
+def test_many_classes_are_listed_instead_of_drawn():
+    predicted = [50, 50, 1, 2, 3]
+    shown = heads.confusion(head(predicted, [1, 1, 1, 2, -1], ()))
+    assert "h: 2 of 4 right (50.0%)" in shown
+    assert '<td>class 1</td><td>class 50</td><td class="num">2</td>' in shown
+    assert "<svg" not in shown
+    assert heads.confusion(head([0], [-1])) == ""
+
+
+def test_right_needs_a_reference():
+    h = head([0, 1, -1], [0, 2, -1])
+    assert h.judged.tolist() == [True, True, False]
+    assert h.right.tolist() == [True, False, False]
+
+
+def test_probabilities_average_steps_and_soften_logits():
+    steps = np.array([[[0.2, 0.8], [0.6, 0.4]]])
+    np.testing.assert_allclose(heads.probabilities(steps), [[0.4, 0.6]], rtol=1e-6)
+    np.testing.assert_allclose(heads.probabilities(np.array([[0.0, np.log(3)]])), [[0.25, 0.75]], rtol=1e-6)
+    np.testing.assert_array_equal(heads.probabilities(np.array([[np.nan, 0.5]])), [[0, 0.5]])
+
+
+def test_heads_are_found_with_either_kind_of_reference():
+    arrays = {
+        "scores/x": np.array([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5]]),
+        "label/x_target": np.array([0, 0]),
+        "label/y": np.array([1, 1]),
+        "scores/y_target": np.array([[0, 1.0], [1.0, 0]]),
+        "scores/z_target": np.array([[1.0]]),
+        "label/w": np.array([3]),
+    }
+    found = {h.name: h for h in heads.find(Predictions("s", arrays, {"x": ("no", "yes")}))}
+    assert set(found) == {"x", "y", "w"}
+    assert found["x"].right.tolist() == [True, False]  # cut to the shorter of the two
+    assert found["y"].right.tolist() == [True, False]
+    assert not found["w"].judged.any()
+    assert found["x"].class_name(1) == "yes"
+    assert found["x"].class_name(5) == "class 5"
+
+
+def test_choice_alternates_and_spreads():
+    right = np.array([True] * 8 + [False] * 8)
+    np.testing.assert_array_equal(gallery.choose(right, 4), [0, 8, 7, 15])
+    np.testing.assert_array_equal(gallery.choose(np.ones(5, bool), 4), [0, 1, 3, 4])
+    np.testing.assert_array_equal(gallery.choose(np.array([False, True, False, False]), 3), [1, 0, 3])
+    assert sorted(gallery.choose(right, 40)) == list(range(16))
+    assert gallery.choose(np.zeros(0, bool), 4).shape == (0,)
+
+
+@pytest.mark.parametrize(("rights", "wrongs"), [(0, 30), (1, 30), (30, 1), (3, 4), (30, 30)])
+def test_choice_takes_as_many_as_there_are(rights, wrongs):
+    chosen = gallery.choose(np.array([True] * rights + [False] * wrongs), 12)
+    assert len(set(chosen.tolist())) == len(chosen) == min(12, rights + wrongs)
+    assert (chosen < rights).sum() == min(rights, max(6, 12 - wrongs))
+
+
+def test_projection_finds_the_axes_of_a_stretched_cloud(rng):
+    flat = np.stack([10 * rng.standard_normal(500), 3 * rng.standard_normal(500), np.zeros(500)], -1)
+    turn, _ = np.linalg.qr(rng.standard_normal((3, 3)))
+    points, shares = embedding.project(flat @ turn + 7)
+    centred = flat - flat.mean(0)
+    assert abs(np.corrcoef(points[:, 0], centred[:, 0])[0, 1]) > 0.99
+    np.testing.assert_allclose(shares.sum(), 1, rtol=1e-6)
+    np.testing.assert_allclose(shares[0], points[:, 0].var() / flat.var(axis=0).sum(), rtol=1e-6)
+    assert (points[np.abs(points).argmax(0), [0, 1]] > 0).all()
+    assert embedding.project(np.ones((1, 1)))[0].shape == (1, 2)
+
+
+def test_overlay_is_bright_where_the_map_is():
+    image = np.full((40, 40, 3), 128, np.uint8)
+    values = np.zeros((4, 4))
+    values[3, 0] = 5.0
+    shown = picture.overlay(values, image).astype(int).sum(-1)
+    assert shown.shape == (40, 40)
+    row, column = np.unravel_index(shown.argmax(), shown.shape)
+    assert row >= 30
+    assert column < 10
+    np.testing.assert_array_equal(picture.overlay(values * 3 - 2, image), picture.overlay(values, image))
+    assert picture.overlay(values, None).shape == (112, 112, 3)
+
+
+def test_pixels_and_files():
+    np.testing.assert_array_equal(picture.pixels(np.array([[0.0, 0.5, 2.0]]))[0, :, 0], [0, 128, 255])
+    assert picture.pixels(np.zeros((2, 3, 4), np.uint8)).shape == (2, 3, 3)
+    large = picture.image_uri(np.zeros((400, 800, 3), np.uint8))
+    assert large.startswith("data:image/jpeg;base64,")
+    import base64
+
+    assert Image.open(io.BytesIO(base64.b64decode(large.split(",")[1]))).size == (384, 192)
