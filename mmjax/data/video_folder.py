@@ -225,13 +225,16 @@ def extract(folder: str, cut: _media.Cut, path: str) -> Iterator[tuple[str, dict
 
 def extract_to_spool(folder: str, cut: _media.Cut, spool: pathlib.Path, path: str) -> dict[str, Any]:
     """Runs in a worker process: clips go to a file one by one, so that a long video fills neither memory nor a pipe."""
+    report: dict[str, Any] = {}
     with open(spool_file(spool, path), "wb") as file:
         for item in extract(folder, cut, path):
-            if isinstance(item, tuple):
+            if isinstance(item, dict):
+                report = item
+            else:
                 pickle.dump(item, file, protocol=pickle.HIGHEST_PROTOCOL)
-    if not item["clips"]:
+    if not report["clips"]:
         spool_file(spool, path).unlink()
-    return item
+    return report
 
 
 def spool_file(spool: pathlib.Path, path: str) -> pathlib.Path:
