@@ -97,7 +97,7 @@ def source(
       split: "train", "validation" or "test".
       fields: names out of `FIELDS`; only these are computed. `speech` (8 s) and `units` (80) are padded with zeros
         and bring `speech_length` and `units_length` along.
-      seed: another seed is another data set of the same kind.
+      seed: another seed is another data set of the same kind; from 0 to 2^32 - 1.
       examples: length of the split; by default 100,000 for training and 2,000 for the others.
       objects: fewest and most objects in a picture, from 1 to 3.
       image_size: side of the square picture in pixels, 32 to 512.
@@ -116,8 +116,8 @@ def source(
     spec.check(fields, (*FIELDS, *PADDED.values()), "sounding_scenes")
     few, many = (int(n) for n in objects)
     ranges = {
-        "seed": (seed, 0, 2**63),
-        "examples": (SPLITS[split] if examples is None else examples, 1, 2**31),
+        "seed": (seed, 0, 2**32 - 1),
+        "examples": (SPLITS[split] if examples is None else examples, 1, 2**31 - 1),
         "objects": (few, 1, many),
         "most objects": (many, few, 3),
         "image_size": (image_size, 32, 512),

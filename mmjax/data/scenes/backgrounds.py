@@ -31,10 +31,9 @@ def _gradient(side: int, stops: Sequence[tuple[float, Sequence[int]]]) -> Image.
 def _ridge(rng: Rng, level: float, height: float, waves: float = 2.0) -> Points:
     """The outline of hills: everything below a smooth random line at about `level`."""
     x = np.linspace(-0.05, 1.05, 48)
-    y = level + sum(
-        height / (k + 1) * np.sin(2 * np.pi * (waves * (k + 1) * x / 2 + rng.random())) * rng.uniform(0.4, 1)
-        for k in range(3)
-    )
+    y = np.full(48, level)
+    for k in range(1, 4):
+        y += height / k * rng.uniform(0.4, 1) * np.sin(2 * np.pi * (waves * k * x / 2 + rng.random()))
     return [(-0.05, 1.1), *zip(x.tolist(), y.tolist()), (1.05, 1.1)]
 
 

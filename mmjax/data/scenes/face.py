@@ -39,7 +39,8 @@ def draw(rng: np.random.Generator, speaker: np.ndarray, side: int) -> np.ndarray
     pen = Pen(Image.new("RGB", (full, full), back), 0.01)
     skin = _SKINS[rng.integers(len(_SKINS))]
     hair = _blend(_HAIRS[rng.integers(len(_HAIRS))], (232, 232, 236), float(np.clip(age * 1.5 - 0.5, 0, 1)))
-    glow = tuple(int(255 * v) for v in colorsys.hsv_to_rgb(0.62 - 0.62 * warmth, 0.72, 0.86))
+    red, green, blue = colorsys.hsv_to_rgb(0.62 - 0.62 * warmth, 0.72, 0.86)
+    glow = int(255 * red), int(255 * green), int(255 * blue)
     wide, high, centre = 0.2 + 0.085 * build, 0.25 + 0.085 * length, 0.5
     style, smile, glasses = int(rng.integers(3)), float(rng.uniform(-0.01, 0.035)), rng.random() < 0.2
     _body(pen, glow, skin, wide, centre + high)
@@ -48,7 +49,7 @@ def draw(rng: np.random.Generator, speaker: np.ndarray, side: int) -> np.ndarray
         pen.oval(0.5 + s * wide, centre + 0.01, 0.035, 0.055, skin)
     pen.shape(_outline(build, wide, high), skin)
     _fringe(pen, style, hair, wide, high)
-    _eyes(pen, build, age, glow, hair, wide, glasses)  # type: ignore[arg-type]
+    _eyes(pen, build, age, glow, hair, wide, glasses)
     _nose_and_mouth(pen, build, length, skin, wide, high, smile)
     _wrinkles(pen, age, shade(skin, 0.66), wide, high)
     turn, (dx, dy) = rng.uniform(-7, 7), rng.uniform(-0.03, 0.03, 2) * full
@@ -126,8 +127,8 @@ def _nose_and_mouth(
     for s in (-1, 1):
         pen.oval(0.5 + s * wide * 0.62, tip, 0.035, 0.024, _blend(skin, (240, 110, 110), 0.35), 0)
     mouth, half = 0.5 + high * 0.66, wide * (0.34 + 0.16 * build)
-    lips = [(0.5 - half, mouth - smile), (0.5, mouth + smile), (0.5 + half, mouth - smile)]
-    curve = [(x, float(np.polyval(np.polyfit(*zip(*lips), 2), x))) for x in np.linspace(0.5 - half, 0.5 + half, 16)]
+    across = np.linspace(-1, 1, 16)
+    curve = list(zip((0.5 + half * across).tolist(), (mouth + smile * (1 - 2 * across**2)).tolist()))
     pen.line(curve, (150, 56, 62), 0.022)
 
 

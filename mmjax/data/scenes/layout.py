@@ -52,13 +52,16 @@ def draw(rng: np.random.Generator, split: str, objects: tuple[int, int]) -> Layo
     spots = _spots(rng, [pairs[j][0] for j in order])
     things = tuple(
         Thing(
-            *pairs[j],
-            *spots[k],
+            object=pairs[j][0],
+            colour=pairs[j][1],
+            x=spot[0],
+            y=spot[1],
+            size=spot[2],
             angle=float(rng.uniform(-0.25, 0.25)),
             mirrored=bool(rng.random() < 0.5),
-            sounding=bool(sounding[k]),
+            sounding=bool(sounds),
         )
-        for k, j in enumerate(order)
+        for j, spot, sounds in zip(order, spots, sounding)
     )
     return Layout(scene, things)
 

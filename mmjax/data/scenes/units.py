@@ -98,9 +98,9 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"ee|ea", "ee"), (r"oo", "oo"), (r"ow|ou", "ow"), (r"oa", "oa"), (r"ai|ay", "ai"),
         (r"er|ir|ur", "er"), (r"ar", "ar"), (r"or", "or"), (r"sh", "sh"), (r"th", "th"), (r"ng(?!e)", "ng"),
         (r"qu", "k w"), (r"ck|kk", "k"), (r"ph|ff", "f"), (r"wh", "w"), (r"gu(?=[ei])", "g"), (r"ge$", "j"),
-        (r"a(?=[bcdfgklmnprstvz]e?s?$)(?=.e)", "ai"), (r"i(?=[bcdfgklmnprstvz]es?$)", "ie"),
+        (r"a(?=[bcdfgklmnprstvz]es?$)", "ai"), (r"i(?=[bcdfgklmnprstvz]es?$)", "ie"),
         (r"o(?=[bcdfgklmnprstvz]es?$)", "oa"), (r"u(?=[bcdfgklmnprstvz]es?$)", "oo"),
-        (r"(?<=[a-z]l)e$|(?<=[a-z]{2})e(?=s?$)", ""), (r"^a$", "u"), (r"y$", "ee"), (r"c(?=[eiy])", "s"),
+        (r"^a$|(?<=^th)e$", "u"), (r"(?<=[a-z]{2})e(?=s?$)", ""), (r"y$", "ee"), (r"c(?=[eiy])", "s"),
         (r"(?<=[gndmblri])s$", "z"), (r"x", "k s"), (r"c", "k"), (r"bb", "b"), (r"dd", "d"), (r"gg", "g"), (r"ll", "l"),
         (r"mm", "m"), (r"nn", "n"), (r"pp", "p"), (r"rr", "r"), (r"ss", "s"), (r"tt", "t"), (r"zz", "z"),
         *((letter, letter) for letter in "abdefghijklmnoprstuvwyz"),
@@ -115,8 +115,6 @@ def _spell(word: str) -> tuple[int, ...]:
         found = next(((m, units) for rule, units in _RULES if (m := rule.match(word, at))), None)
         at = found[0].end() if found else at + 1
         spoken += found[1].split() if found else []
-    if word == "the":
-        spoken = ["th", "u"]
     return tuple(UNITS.index(unit) for unit in spoken)
 
 

@@ -71,6 +71,7 @@ def speak(rng: Rng, speaker: np.ndarray, spoken: list[int], times: np.ndarray) -
     curves = _curves(units, times, samples)
     source = _source(rng, voice, curves, samples)
     sound = _filtered(source, voice, curves["formants"])[:samples]
+    sound /= np.abs(sound).max()  # only now can one say how loud a hiss is beside a vowel
     _add_hiss(sound, rng, units, times)
     sound *= np.float32(32767 * LOUDEST) / np.abs(sound).max()
     return np.rint(sound).astype(np.int16)
