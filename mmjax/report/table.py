@@ -160,7 +160,7 @@ def probes_table(results: Mapping[str, Any]) -> Markup:
     head = _head("figure", ".unchanged", *(f".{probe}" for probe in probes))
     caption = tag(
         "caption",
-        "The same figures with one input taken away; in brackets the change. No change: the input is not used.",
+        "The same figures with one input taken away, and the change in brackets: a figure that stays did not need it.",
     )
     return tag("div", tag("table", caption, head, tag("tbody", *body), class_="stack"), class_="panel")
 

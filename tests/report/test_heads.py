@@ -1,10 +1,12 @@
 """Heads, confusion, the choice of examples, embeddings and pictures, by hand."""
 
+import base64
 import io
 
 import numpy as np
 import pytest
 from PIL import Image
+from report import fake_run
 
 from mmjax.report import embedding, gallery, heads, picture
 from mmjax.report.workdir import Predictions
@@ -114,11 +116,24 @@ def test_overlay_is_bright_where_the_map_is():
     assert picture.overlay(values, None).shape == (112, 112, 3)
 
 
+def test_overlay_blends_by_hand():
+    image = np.full((2, 2, 3), 200, np.uint8)
+    shown = picture.overlay(np.array([[0.0, 0.0], [0.0, 0.0]]), image)
+    black = np.array([0.001462, 0.000466, 0.013866]) * 255  # where inferno begins
+    np.testing.assert_allclose(shown[0, 0], 0.25 * black + 0.75 * 200, atol=0.5)
+
+
+def test_a_head_without_reference_makes_no_example_wrong():
+    arrays = fake_run.predictions(kept=4)
+    arrays["scores/other"] = arrays["scores/scene"]
+    found = gallery.render(Predictions("s", arrays))
+    assert "3 on which every head is right and 1 others" in found
+    assert "other right" not in found
+
+
 def test_pixels_and_files():
     np.testing.assert_array_equal(picture.pixels(np.array([[0.0, 0.5, 2.0]]))[0, :, 0], [0, 128, 255])
     assert picture.pixels(np.zeros((2, 3, 4), np.uint8)).shape == (2, 3, 3)
     large = picture.image_uri(np.zeros((400, 800, 3), np.uint8))
     assert large.startswith("data:image/jpeg;base64,")
-    import base64
-
     assert Image.open(io.BytesIO(base64.b64decode(large.split(",")[1]))).size == (384, 192)
