@@ -14,26 +14,28 @@ import numpy as np
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
+from mmjax import workdir
+
 
 class Logs:
     """The records of one run; on processes other than the first it writes nothing.
 
     Args:
-      workdir: where the records go; lines are appended, so a resumed run continues them.
+      folder: the workdir, where the records go; lines are appended, so a resumed run continues them.
       start: the step that the run starts from; TensorBoard hides older events beyond it.
       steps: the length of the run.
       batch_size: examples in a step.
       quiet: True on processes other than the first.
     """
 
-    def __init__(self, workdir: Path, start: int, steps: int, batch_size: int, quiet: bool = False):
-        self.workdir, self.quiet, self.batch_size = workdir, quiet, batch_size
+    def __init__(self, folder: Path, start: int, steps: int, batch_size: int, quiet: bool = False):
+        self.workdir, self.quiet, self.batch_size = folder, quiet, batch_size
         self.steps, self.start = steps, start
         self.last = (time.perf_counter(), start)
         if quiet:
             return
-        self.file = (workdir / "metrics.jsonl").open("a", buffering=1)
-        self.board = SummaryWriter(str(workdir / "tensorboard"), purge_step=start or None)
+        self.file = (folder / "metrics.jsonl").open("a", buffering=1)
+        self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=start or None)
         self.interactive = sys.stderr.isatty()  # into a file, a line an interval reads better than a bar
         self.bar = tqdm(total=steps, initial=start, unit="step", dynamic_ncols=True, disable=not self.interactive)
 
@@ -103,7 +105,7 @@ class Logs:
         """Writes status.json: where the run stands and how to go on."""
         if not self.quiet:
             content = {"state": state, "step": step, "steps": self.steps, "command": command}
-            (self.workdir / "status.json").write_text(json.dumps(content, indent=2) + "\n")
+            workdir.write_json(self.workdir / "status.json", content)
 
     def __enter__(self) -> Logs:
         return self

@@ -1,0 +1,86 @@
+"""Who may import whom, from the syntax tree (the rules of the house; CONTRIBUTING.md states them)."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "mmjax"
+
+# room -> the rooms of ours that it may import; a room always may import itself, and everybody errors.
+ROOMS = {
+    "ops": set(),
+    "losses": {"ops"},
+    "metrics": {"ops"},
+    "decode": {"ops"},
+    "models": {"ops"},
+    "data": set(),
+    "report": set(),
+    "pretrained": {"models", "ops"},
+    "tasks": {"models", "losses", "metrics", "decode", "ops", "pretrained", "task"},
+    "step": {"task", "ops"},
+    "task": set(),
+    "errors": set(),
+}
+ENGINE = {"loop", "evaluate", "mesh", "optim", "checkpoint", "logs", "probes", "config", "restored", "workdir", "step"}
+NO_JAX = ("data", "report")
+JAX = {"jax", "flax", "optax", "orbax"}
+
+
+def files():
+    return sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def imports(path):
+    """Dotted names that a file imports, also inside functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def room(path):
+    relative = path.relative_to(PACKAGE)
+    return relative.parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_stay_within_the_rules(path):
+    here = room(path)
+    for name in imports(path):
+        parts = name.split(".")
+        if here in NO_JAX:
+            assert parts[0] not in JAX, f"{here} must not import {name}"
+        if parts[0] == "mmjax" and here in ROOMS and len(parts) > 1:
+            assert parts[1] in ROOMS[here] | {here, "errors"}, f"{here} must not import {name}"
+        if here in ENGINE:
+            assert not name.startswith("mmjax.tasks."), f"the engine must not know {name}"
+            assert not name.startswith(("mmjax.models", "mmjax.losses")), f"the engine must not know {name}"
+
+
+def test_axis_names_live_in_two_files():
+    allowed = {PACKAGE / "mesh.py", PACKAGE / "ops" / "collective.py"}
+    words = ("PartitionSpec", "make_mesh", "axis_name", "pmap(", "NamedSharding", "pmean", "psum", "shard_map")
+    for path in set(files()) - allowed:
+        code = ast.unparse(_without_docstrings(ast.parse(path.read_text())))
+        found = [word for word in words if word in code]
+        assert not found, f"{path} names {found}"
+
+
+def test_one_gradient_in_the_library():
+    takers = [
+        path.relative_to(PACKAGE).as_posix()
+        for path in files()
+        if "value_and_grad(" in ast.unparse(_without_docstrings(ast.parse(path.read_text())))
+    ]
+    assert takers == ["step.py"]
+
+
+def _without_docstrings(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            node.value.value = ""
+    return tree
