@@ -13,7 +13,7 @@ _LOG_ZERO = -1e4  # exp gives exactly 0 in float32, and 0 * -1e4 is 0 where 0 * 
 def kl(
     teacher_log_probs: Float[Array, "b *#s c"],
     student_logits: Float[Array, "b *s c"],
-    where: Bool[Array, "b *s"] | None = None,
+    where: Bool[Array, " b *s"] | None = None,
 ) -> Float[Array, " b"]:
     """KL(teacher || student) = sum_c p log(p / q) in nats, averaged over the steps of each example.
 

@@ -6,12 +6,13 @@ import dataclasses
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from mmjax.errors import UserError
-from mmjax.models.layers import conv1d, max_pool1d
-from mmjax.models.norm import BatchNorm
+from mmjax.models.layers import conv1d, conv_pool_moments, max_pool1d, steps_out
+from mmjax.models.norm import BatchNorm, merge, moments
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,16 +62,17 @@ def layer_names(depth: int) -> tuple[str, ...]:
 
 def output_steps(samples, depth: int, layer: str | None = None):
     """Time steps of a layer (default: of the heads) for so many input samples, an int or an integer array."""
+    names = layer_names(depth)
+    if layer not in (None, *names):
+        raise UserError(f"no layer {layer!r}: the {depth}-layer SoundNet has {', '.join(names)}")
     steps = samples
     for i, row in enumerate(_table(depth), 1):
-        steps = (steps + 2 * row.pad - row.kernel) // row.stride + 1
+        steps = steps_out(steps, row.kernel, row.stride, row.pad)
         if layer == f"conv{i}":
-            return steps
+            break
         steps = steps // row.pool
         if layer == f"pool{i}":
-            return steps
-    if layer is not None:
-        raise UserError(f"no layer {layer!r}: the {depth}-layer SoundNet has {', '.join(layer_names(depth))}")
+            break
     return steps
 
 
@@ -124,6 +126,7 @@ class SoundNet(nn.Module):
         parameters for 8 layers). Off by default: batch normalisation takes a bias away again, so that it has no
         gradient but rounding noise, which Adam amplifies.
       dtype: of the computation; parameters, statistics and logits stay float32.
+      conv: "accelerator" or "cpu", the form in which convolutions are computed; "auto" asks JAX where it runs.
     """
 
     depth: int = 8
@@ -132,6 +135,7 @@ class SoundNet(nn.Module):
     width: float = 1.0
     conv_bias: bool = False
     dtype: Any = "float32"
+    conv: str = "auto"
 
     def __call__(
         self, waveform: Float[Array, "b t"], length: Int[Array, " b"] | None = None, *, train: bool = False
@@ -179,24 +183,48 @@ class SoundNet(nn.Module):
             raise UserError("model.objects and model.scenes are both 0: SoundNet needs at least one head")
         x = tile(waveform, length, minimum(self.depth))[..., None].astype(self.dtype)  # [b t 1]
         for i, row in enumerate(trunk, 1):
-            x = self._conv(f"conv{i}", x, row, max(1, round(row.out * self.width)), self.conv_bias)
-            norm = BatchNorm(scale_init=_around_one, dtype=self.dtype, name=f"norm{i}")
-            x = nn.relu(norm(x, train=train))
-            if until == f"conv{i}":
-                return x
-            if row.pool > 1:
-                x = max_pool1d(x, row.pool)
-            if until == f"pool{i}":
+            x = self._block(i, row, x, train, keep_steps=until == f"conv{i}")
+            if until in (f"conv{i}", f"pool{i}"):
                 return x
         heads = {"object": self.objects, "scene": self.scenes}
-        return {
-            name: self._conv(name, x, last, classes, True).astype(jnp.float32)
-            for name, classes in heads.items()
-            if classes
-        }
+        return {name: self._head(name, last, x, classes) for name, classes in heads.items() if classes}
 
-    def _conv(self, name, x, row, out, use_bias):
-        return Conv(out, row.kernel, row.stride, row.pad, use_bias, self.dtype, name=name)(x)
+    def _block(self, i, row, x, train, keep_steps):
+        """Convolution, batch norm, ReLU and max-pooling (left out if `keep_steps`), pooling before the affine map.
+
+        max over a window of relu(gain y + offset) is relu(|gain| max(sign(gain) y) + offset), exactly and for gains
+        of either sign; so normalisation and ReLU see an eighth of the steps. The sign goes into the kernel.
+        """
+        out = max(1, round(row.out * self.width))
+        kernel, bias = Weights(out, row.kernel, self.conv_bias, name=f"conv{i}")(x.shape[-1])
+        norm = BatchNorm(scale_init=_around_one, name=f"norm{i}")
+        sign = jnp.where(norm.affine(out)[0] < 0, jnp.float32(-1), jnp.float32(1))
+        kernel = (kernel * sign[None, None]).astype(self.dtype)
+        pool = 1 if keep_steps else row.pool
+        if self._cpu and pool > 1 and x.shape[-1] == 1:
+            y, (mean, var, n) = conv_pool_moments(x, kernel, row.stride, row.pad, pool)
+            batch = merge(mean, var, n)
+        else:
+            y = conv1d(x, kernel, row.stride, row.pad, cpu=self._cpu)
+            batch = moments(y) if train else None
+            y = max_pool1d(y, pool) if pool > 1 else y
+        if train:
+            mean, var, n = batch
+            batch = (mean * sign + bias, var, n)
+        gain, offset = norm.affine(out, batch if train else None)
+        y = y.astype(jnp.float32) * (gain * sign)[None, None] + (offset + bias * gain)[None, None]
+        return nn.relu(y).astype(self.dtype)
+
+    def _head(self, name, row, x, classes):
+        kernel, bias = Weights(classes, row.kernel, True, name=name)(x.shape[-1])
+        y = conv1d(x, kernel.astype(self.dtype), row.stride, row.pad, cpu=self._cpu)
+        return y.astype(jnp.float32) + bias[None, None]
+
+    @property
+    def _cpu(self) -> bool:
+        if self.conv not in ("auto", "accelerator", "cpu"):
+            raise UserError(f"model.conv is {self.conv!r}: choose auto, accelerator or cpu")
+        return self.conv == "cpu" or (self.conv == "auto" and jax.default_backend() == "cpu")
 
 
 def _around_one(key, shape, dtype=jnp.float32):
@@ -204,21 +232,17 @@ def _around_one(key, shape, dtype=jnp.float32):
     return 1.0 + nn.initializers.normal(0.02)(key, shape, dtype)
 
 
-class Conv(nn.Module):
-    """A convolution over time: kernel [k c o] from N(0, .01), optional bias [o]."""
+class Weights(nn.Module):
+    """The parameters of a convolution over time: kernel [k c o] from N(0, .01) and bias [o], 0 where there is none."""
 
     out: int
     kernel: int
-    stride: int
-    pad: int
     use_bias: bool
-    dtype: Any
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b t c"]) -> Float[Array, "b u o"]:
-        kernel = self.param("kernel", nn.initializers.normal(0.01), (self.kernel, x.shape[-1], self.out), jnp.float32)
-        y = conv1d(x, kernel.astype(self.dtype), self.stride, self.pad)
-        if self.use_bias:
-            bias = self.param("bias", nn.initializers.zeros, (self.out,), jnp.float32)
-            y = y + bias.astype(self.dtype)[None, None]
-        return y
+    def __call__(self, channels: int) -> tuple[Float[Array, "k c o"], Float[Array, " o"]]:
+        shape = (self.kernel, channels, self.out)
+        kernel = self.param("kernel", nn.initializers.normal(0.01), shape, jnp.float32)
+        if not self.use_bias:
+            return kernel, jnp.zeros((self.out,), jnp.float32)
+        return kernel, self.param("bias", nn.initializers.zeros, (self.out,), jnp.float32)
