@@ -481,5 +481,7 @@ def test_face_and_voice_share_the_factors():
     assert old[1] > 1.3 * young[1]
     cool, warm = say(3, 0.0), say(3, 1.0)
     assert cool[2] > 1.05 * warm[2]
+    widths = [np.ptp(np.flatnonzero(np.abs(p[32] - p[32, 0]).sum(-1) > 60)) for p in (slim, broad)]
+    assert widths[1] > 1.2 * widths[0]  # from ear to ear
     for one, two in ((slim, broad), (short[3], tall[3]), (young[3], old[3]), (cool[3], warm[3])):
         assert np.abs(one - two).mean() > 2  # of 255: the face shows it
