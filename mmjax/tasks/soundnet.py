@@ -15,10 +15,9 @@ from ml_collections import ConfigDict
 
 from mmjax.errors import UserError
 from mmjax.losses import divergence
-from mmjax.metrics import retrieval
+from mmjax.metrics import prior, retrieval
 from mmjax.models import soundnet
 from mmjax.models.soundnet import SoundNet
-from mmjax.ops import collective
 from mmjax.pretrained import teachers
 from mmjax.task import Task, Update
 
@@ -49,16 +48,12 @@ def build(config: ConfigDict) -> Task:
 def init(model, teacher, key, batch):
     """Fresh student, given teacher, and a uniform prior for the baselines."""
     made = model.init(key, soundnet.scale(jnp.asarray(batch["waveform"])), batch["waveform_length"])
-    priors = {head: _fresh_prior(len(names)) for head, names in teacher.names.items()}
+    priors = {head: prior.fresh(len(names)) for head, names in teacher.names.items()}
     return {
         "params": {"sound": made["params"]},
         "state": {"net": made["state"], "prior": priors},
         "frozen": jax.tree.map(jnp.asarray, teacher.variables),
     }
-
-
-def _fresh_prior(classes):
-    return {"mean": jnp.full(classes, 1.0 / classes), "top": jnp.full(classes, 1.0 / classes), "seen": jnp.float32(1)}
 
 
 def targets(apply, vision, depth, frozen, batch):
@@ -90,8 +85,9 @@ def loss(model, see, variables, batch, key, *, weight, reduction):
     terms = {head: jnp.mean(divergence.kl(teacher[head], logits, where)) for head, logits in student.items()}
     size = {head: logits.shape[-1] if reduction == "element" else 1 for head, logits in student.items()}
     value = weight * sum(term / size[head] for head, term in terms.items()) / len(terms)
-    prior = {head: _follow(variables["state"]["prior"][head], _frame_mean(teacher[head], where)) for head in student}
-    return value, ({"net": updated, "prior": prior}, {f"kl/{head}": term for head, term in terms.items()})
+    known = variables["state"]["prior"]
+    priors = {head: prior.follow(known[head], _frame_mean(teacher[head], where)) for head in student}
+    return value, ({"net": updated, "prior": priors}, {f"kl/{head}": term for head, term in terms.items()})
 
 
 def _hear(model, variables, batch, train):
@@ -102,17 +98,6 @@ def _hear(model, variables, batch, train):
         return model.apply(own, wave, batch["waveform_length"]), own["state"]
     out, updated = model.apply(own, wave, batch["waveform_length"], train=True, mutable=["state"])
     return out, updated["state"]
-
-
-def _follow(prior, probs):
-    """Running means over all training examples so far: of the teacher's distribution, and of its top class."""
-    seen = prior["seen"] + 1
-    top = jax.nn.one_hot(jnp.argmax(probs, -1), probs.shape[-1])
-    return {
-        "mean": prior["mean"] + (collective.mean(jnp.mean(probs, 0)) - prior["mean"]) / seen,
-        "top": prior["top"] + (collective.mean(jnp.mean(top, 0)) - prior["top"]) / seen,
-        "seen": seen,
-    }
 
 
 def _frame_mean(log_probs, where):
@@ -129,11 +114,11 @@ def metrics(model, see, variables, batch):
     count = jnp.sum(valid, dtype=jnp.float32)
     figures = {}
     for head, logits in student.items():
-        prior = variables["state"]["prior"][head]
+        known = variables["state"]["prior"][head]
         truth = _frame_mean(teacher[head], where)
         guess = _frame_mean(jax.nn.log_softmax(logits), where)
-        mean = jnp.broadcast_to(jnp.log(prior["mean"]), logits.shape)
-        agreed = {"": jnp.argmax(guess, -1), "/majority": jnp.argmax(prior["top"])[None]}
+        mean = jnp.broadcast_to(jnp.log(known["mean"]), logits.shape)
+        agreed = {"": jnp.argmax(guess, -1), "/majority": prior.majority(known)[None]}
         figures |= {
             f"{head}_kl": divergence.kl(teacher[head], logits, where),
             f"{head}_kl/training_mean": divergence.kl(teacher[head], mean, where),
@@ -166,9 +151,13 @@ def score(predictions, references):
     """
     del references
     heads = [name for name in predictions if name.startswith("scores/") and not name.endswith("_target")]
-    # -KL up to the term that depends on the picture alone, which must be kept: it differs along the gallery.
     similarity = sum(_minus_kl(predictions[f"{head}_target"], predictions[head]) for head in heads)
-    return retrieval.figures(similarity, "picture")
+    figures = {"picture_median_rank": retrieval.median_rank(similarity)}
+    figures["picture_median_rank/chance"] = retrieval.chance_median_rank(similarity.shape)
+    for k in (1, 10):
+        figures[f"picture_r@{k}"] = retrieval.recall_at_k(similarity, k)
+        figures[f"picture_r@{k}/chance"] = retrieval.chance_recall_at_k(similarity.shape, k)
+    return figures
 
 
 def _minus_kl(truth, guess):
