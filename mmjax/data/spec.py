@@ -61,7 +61,8 @@ def check(needed: Iterable[str], offered: Iterable[str], name: str) -> None:
     needed, offered = sorted(needed), sorted(offered)
     unknown = [field for field in (*needed, *offered) if field not in FIELDS and not field.endswith("_length")]
     if unknown:
-        raise UserError(f"no such field {', '.join(unknown)}; the glossary in mmjax/data/spec.py has {', '.join(FIELDS)}")
+        known = ", ".join(FIELDS)
+        raise UserError(f"no such field {', '.join(unknown)}; the glossary in mmjax/data/spec.py has {known}")
     missing = [field for field in needed if field not in offered]
     if missing:
         raise UserError(
