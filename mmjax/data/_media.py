@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import io
 import math
@@ -293,7 +294,7 @@ def _pictures(container: Any, times: list[float], track: _Track, size: int) -> I
     decoded: Iterator[Any] = iter(())
     shown, ahead, ahead_time = None, None, -math.inf
     for time in times:
-        key_time, key = max((k for k in track.keys if k[0] <= time), default=track.keys[0])
+        key_time, key = track.keys[max(0, bisect.bisect_right(track.keys, (time, math.inf)) - 1)]
         if ahead is None or key_time > ahead_time:  # nothing decoded yet, or a shorter way
             container.seek(key, stream=stream)
             decoded, shown = _decode(container, stream), None
