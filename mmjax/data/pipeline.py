@@ -17,7 +17,6 @@ from PIL import Image
 from mmjax.data import Source
 from mmjax.errors import UserError
 
-VARIABLE = {"waveform": "clip_seconds", "speech": "clip_seconds"}
 PICTURES = ("image", "frames", "face")
 RATE = 22_050
 
@@ -27,7 +26,8 @@ class Fit:
     """Gives every example of a source the same shapes, and its lengths.
 
     Attributes:
-      clip_seconds: sounds are cropped or zero-padded to this; 0 leaves them as they are.
+      clip_seconds: `waveform` is cropped or zero-padded to this; 0 leaves it as it is. (What is tied to a time axis,
+        as `speech` is to `unit_times`, comes from its data set padded and with its length.)
       pixels: pictures are resized to this square; 0 leaves them as they are.
     """
 
@@ -37,9 +37,8 @@ class Fit:
     def __call__(self, example: dict[str, Any], rng: np.random.Generator | None = None) -> dict[str, Any]:
         """Crops at random with `rng`, at the start without."""
         out = dict(example)
-        for name in VARIABLE:
-            if name in example:
-                out[name], out[f"{name}_length"] = self._sound(example[name], rng)
+        if "waveform" in example:
+            out["waveform"], out["waveform_length"] = self._sound(example["waveform"], rng)
         for name in PICTURES:
             if name in example and self.pixels:
                 out[name] = _resize(example[name], self.pixels)
@@ -160,7 +159,7 @@ def stack(examples: list[dict[str, Any]]) -> dict[str, Any]:
             continue
         shapes = {np.shape(value) for value in column}
         if len(shapes) > 1:
-            field = VARIABLE.get(name, "pixels")
+            field = "clip_seconds" if name == "waveform" else "pixels"
             raise UserError(
                 f"{name} differs in shape between examples, e.g. {sorted(shapes)[:2]}: set config.loader.{field}"
             )
