@@ -1,0 +1,46 @@
+"""Recognition of objects and scenes in pictures: the visual teacher of the systems on the default data.
+
+configs/recognition.py          sounding scenes: about two minutes on two cores
+configs/recognition.py:tiny     seconds, for a look and for the tests
+
+The weights that ship with mmjax are its result: `python -m mmjax.pretrained.recogniser WORKDIR` exports them.
+"""
+
+from ml_collections import ConfigDict
+
+from mmjax import config as base
+from mmjax.data.scenes import names
+from mmjax.errors import UserError
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """The config of a variant."""
+    if variant not in ("", "tiny"):
+        raise UserError(f"configs/recognition.py has no variant {variant!r}: choose '' or 'tiny'")
+    c = base.engine("recognition", variant)
+    c.steps = 600  # 19,200 pictures: more change the figures little, and two cores take two minutes to draw these
+    c.batch_size = 32
+    c.eval.every, c.eval.examples, c.save_every = 200, 256, 200
+    c.best, c.best_mode = "object_kl", "min"  # a teacher is as good as its distribution
+
+    c.names = ConfigDict()  # the classes, in the order of the data set's numbers; they size the heads
+    c.names.object = names.OBJECTS
+    c.names.scene = names.SCENES
+
+    c.model = ConfigDict()  # arguments of models.recognition.Recogniser
+    c.model.widths = (32, 64, 96)  # 10 ms for 32 pictures on two cores: it runs inside every SoundNet step
+    c.model.depths = (1, 2, 2)  # what an object is shows at stride 8, so most blocks are there
+    c.model.dtype = "float32"  # "bfloat16" on accelerators
+
+    c.loss = ConfigDict()
+    c.loss.flip = True  # nothing in a picture tells left from right, and flips double the data
+
+    # Cosine to zero: the last steps at a small rate sharpen the distribution. Warm-up, as BatchNorm's statistics and
+    # the log-sum-exp head start far from where they settle. Clip: rare large steps early on.
+    c.optim.net = base.adam(4e-3, name="adamw", weight_decay=0.01, warmup=50, decay="cosine", clip=1.0)
+    if variant == "tiny":
+        c.steps, c.batch_size = 12, 8
+        c.model.widths, c.model.depths = (8, 8, 8), (1, 1, 1)
+        c.log_every, c.save_every, c.eval.every = 4, 6, 6
+        c.eval.batch_size, c.eval.examples, c.eval.test_examples, c.eval.gallery = 8, 12, 20, 8
+    return c

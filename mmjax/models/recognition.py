@@ -1,0 +1,85 @@
+"""A small picture network with an object head and a scene head: the teacher of the systems on the default data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Num
+
+from mmjax.models.norm import BatchNorm
+
+
+def space_to_depth(x: Float[Array, "b h w c"], block: int) -> Float[Array, "b i j d"]:
+    """Moves each block x block square of pixels into the channels; h and w must be multiples of `block`."""
+    b, h, w, c = x.shape
+    x = x.reshape(b, h // block, block, w // block, block, c)
+    # b i dy j dx c -> b i j dy dx c
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(b, h // block, w // block, block * block * c)
+
+
+class Block(nn.Module):
+    """3x3 convolution, BatchNorm, ReLU; added to its input where the shapes allow.
+
+    Plain convolutions: separable ones have fewer parameters but learned no faster by the step, and their backward
+    pass takes several times as long on a CPU.
+    """
+
+    channels: int
+    stride: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b i j d"]:
+        initialiser = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+        size = (3, 3)
+        conv = nn.Conv(self.channels, size, self.stride, use_bias=False, dtype=self.dtype, kernel_init=initialiser)
+        y = nn.relu(BatchNorm(dtype=self.dtype, name="norm")(conv(x), train=train))
+        return x + y if x.shape == y.shape else y
+
+
+class Recogniser(nn.Module):
+    """What is in a picture and where it was taken: cheap enough to be called in every training step on a CPU.
+
+    Attributes:
+      objects: classes of the object head.
+      scenes: classes of the scene head.
+      widths: channels at strides 4, 8 and 16.
+      depths: blocks at each of these strides.
+      dtype: compute dtype; parameters and statistics stay float32.
+    """
+
+    objects: int
+    scenes: int
+    widths: tuple[int, ...] = (32, 64, 96)
+    depths: tuple[int, ...] = (1, 2, 2)
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: Num[Array, "b h w 3"], *, train: bool = False) -> dict[str, Array]:
+        """Runs the network.
+
+        Args:
+          image: RGB, 0..255; h and w multiples of 16.
+          train: use batch statistics; the collection "state" must then be mutable.
+
+        Returns:
+          "object" [b objects] and "scene" [b scenes], logits; "map" [b h/16 w/16 d]; "features" [b 2d], its mean and
+          its maximum over places, from which both heads read. All but "map" float32.
+        """
+        x = ((image.astype(jnp.float32) - 127.5) / 64.0).astype(self.dtype)
+        x = Block(self.widths[0], 2, self.dtype, name="stem")(space_to_depth(x, 2), train=train)
+        for stage, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True)):
+            for i in range(depth):
+                stride = 2 if stage > 0 and i == 0 else 1
+                x = Block(width, stride, self.dtype, name=f"stage{stage}_block{i}")(x, train=train)
+        # The mean tells a scene, which is everywhere; the maximum an object, which is at one place.
+        wide = x.astype(jnp.float32)
+        features = jnp.concatenate([jnp.mean(wide, (1, 2)), jnp.max(wide, (1, 2))], -1)
+        return {
+            "object": nn.Dense(self.objects, name="object")(features),
+            "scene": nn.Dense(self.scenes, name="scene")(features),
+            "map": x,
+            "features": features,
+        }
