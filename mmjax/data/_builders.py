@@ -274,5 +274,5 @@ def encoded(many: bool = False) -> Any:
 
 
 def sound() -> tfds.features.Tensor:
-    """The stored form of a waveform: raw int16, which reads 100 times faster than a list of integers."""
+    """The stored form of a waveform: raw int16, a third of the size of a list of integers, parsed 8 times faster."""
     return tfds.features.Tensor(shape=(None,), dtype=np.int16, encoding="bytes")
