@@ -99,6 +99,15 @@ def table(figures: Figures) -> list[tuple[str, float, list[tuple[str, float]]]]:
     ]
 
 
+def line(figures: Figures) -> str:
+    """The table in one line: "object_agreement 0.8 (majority 0.1)  ..."."""
+    parts = []
+    for name, value, baselines in table(figures):
+        beside = ", ".join(f"{what} {number:.4g}" for what, number in baselines)
+        parts.append(f"{name} {value:.4g}" + (f" ({beside})" if beside else ""))
+    return "  ".join(parts)
+
+
 def show(figures: Figures) -> str:
     """The table as text, each figure beside its trivial baselines."""
     lines = [f"{'figure':<28}{'value':>10}   trivial baseline"]

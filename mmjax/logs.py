@@ -50,7 +50,7 @@ class Logs:
         now, (then, before) = time.perf_counter(), self.last
         self.last = (now, step)
         speed = (step - before) / max(now - then, 1e-9)
-        extra = {"steps_per_second": speed, "examples_per_second": speed * self.batch_size}
+        extra = {"steps_per_second": speed, "examples_per_second": speed * self.batch_size} if speed else {}
         self.write(step, "train", {**values, **extra})
         if self.quiet:
             return
@@ -58,12 +58,16 @@ class Logs:
         self.bar.set_postfix({**losses, "ex/s": f"{speed * self.batch_size:.0f}"}, refresh=False)
         self.bar.update(step - self.bar.n)
         if not self.interactive:
-            left = (self.steps - step) / max(speed, 1e-9)
+            left = _clock((self.steps - step) / speed) if speed else "?"
             shown = "  ".join(f"loss/{k} {v}" for k, v in losses.items())
             self.say(
                 f"step {step}/{self.steps}  {shown}  {speed:.2f} steps/s  {speed * self.batch_size:.0f} examples/s  "
-                f"{_clock(left)} left"
+                f"{left} left"
             )
+
+    def begin(self, step: int) -> None:
+        """Starts the clock after the first call, which compiles: a speed with that in it would mislead."""
+        self.last = (time.perf_counter(), step)
 
     @contextmanager
     def pause(self) -> Iterator[None]:

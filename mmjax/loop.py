@@ -135,7 +135,7 @@ def train(ready: Ready) -> steps.TrainState | None:
       The last state laid out for jit, or None when a signal stopped the run.
     """
     config, saver, state = ready.config, ready.saver, ready.state
-    at = int(state.step)
+    start = at = int(state.step)
     logs = Logs(ready.workdir, at, config.steps, config.batch_size, quiet=not _first())
     logs.status("running", at, ready.command)
     call = _caller(ready)
@@ -147,6 +147,9 @@ def train(ready: Ready) -> steps.TrainState | None:
             size = config.steps_per_call if at + config.steps_per_call <= config.steps else 1
             state, figures = call(state, [next(batches) for _ in range(size)])
             pending.append((at + 1, size, figures))
+            if at == start:
+                jax.block_until_ready(figures)
+                logs.begin(at + size)
             at += size
             stop = interrupted() or saver.preempted(at)
             look = at == config.steps or _every(at, config.eval.every, size)
@@ -238,7 +241,7 @@ def _validate(ready: Ready, state: steps.TrainState, at: int, logs: Logs) -> Fig
     batches = ready.held_out(config.validation_split, config.eval.examples)
     figures = ready.evaluator.metrics(ready.evaluator.placement.place(state).variables, batches)
     logs.write(at, "eval", figures)
-    logs.say(f"step {at} {config.validation_split}:  " + "  ".join(f"{k} {v:.4g}" for k, v in figures.items()))
+    logs.say(f"step {at} {config.validation_split}:  {evaluate.line(figures)}")
     if config.best and config.best not in figures:
         raise UserError(f"config.best {config.best!r} is no figure: choose one of {', '.join(figures)}")
     return figures
