@@ -27,7 +27,7 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path.home() / ".cache" / 
 from absl import flags, logging
 from ml_collections import config_flags
 
-from mmjax.errors import UserError
+from mmjax.errors import NonFinite, UserError
 
 _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "where everything is written")
@@ -55,7 +55,7 @@ def main(argv: list[str]) -> int:
     except UserError as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 2
-    except (loop.NonFinite, FloatingPointError) as error:
+    except NonFinite as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 1
     return 0
@@ -65,26 +65,31 @@ def parse(argv: list[str]):
     """The config and the workdir of a command line. Raises UserError with one line for every kind of mistake."""
     logging.set_verbosity(logging.ERROR)  # Orbax reports every file it touches
     try:
-        rest = flags.FLAGS(argv)
+        rest, config = flags.FLAGS(argv), _CONFIG.value
+        variant = config.variant if config else ""
     except UserError:
         raise
-    except FileNotFoundError as error:
-        raise UserError(f"--config: there is no file {error.filename or error}; see configs/") from None
+    except OSError as error:
+        lines = str(error).strip().splitlines()
+        have = ", ".join(sorted(path.stem for path in Path(__file__).with_name("configs").glob("*.py")))
+        raise UserError(f"--config cannot be read: {lines[-1].strip()}; configs/ has {have}") from None
     except Exception as error:  # config_flags raises whatever it or the config file meets
-        raise UserError(_first_line(error)) from None
+        raise UserError(_explain(error)) from None
     if rest[1:]:
         raise UserError(f"{rest[1]!r} is not a flag: write --config=FILE, --config.FIELD=VALUE or --workdir=DIR")
-    if _CONFIG.value is None:
+    if config is None:
         raise UserError("--config is missing: for example --config=configs/soundnet.py")
-    config = _CONFIG.value
     stem = Path(config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")[0]).stem
-    default = Path("runs") / (f"{stem}-{config.variant}" if config.variant else stem)
+    default = Path("runs") / (f"{stem}-{variant}" if variant else stem)
     return config, Path(_WORKDIR.value) if _WORKDIR.value else default
 
 
-def _first_line(error: Exception) -> str:
-    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error).strip()
-    return " ".join(text.split()) or type(error).__name__
+def _explain(error: Exception) -> str:
+    """One line for what config_flags raises, which is a KeyError with a repr inside for an unknown field."""
+    text = " ".join(str(error).replace("\\n", " ").replace("\\'", "'").replace("\\", "").split()).strip("'\"")
+    if isinstance(error, KeyError | AttributeError):
+        return "the config has no field " + text.replace("' Did you mean", ": did you mean")
+    return text or type(error).__name__
 
 
 if __name__ == "__main__":

@@ -1,5 +1,9 @@
-"""The one exception for what a user got wrong; the front door prints it as one line and exits with status 2."""
+"""The exceptions that the front door prints as one line, without a traceback."""
 
 
 class UserError(Exception):
-    """Says what was wrong and what would be right, in one line, naming the file, the field or the flag."""
+    """What the user got wrong: says, in one line, what was wrong and what would be right. Exit status 2."""
+
+
+class NonFinite(Exception):
+    """A loss or gradient that is NaN or infinite: names step, losses and last good checkpoint. Exit status 1."""

@@ -20,16 +20,12 @@ from mmjax import checkpoint, data, evaluate, mesh, optim, probes, tasks
 from mmjax import step as steps
 from mmjax import workdir as workdirs
 from mmjax.data import pipeline
-from mmjax.errors import UserError
+from mmjax.errors import NonFinite, UserError
 from mmjax.logs import Logs
 from mmjax.report import page
 from mmjax.task import Batch, Figures, Task
 
 PROCESS = tuple[int, int]
-
-
-class NonFinite(Exception):
-    """A loss or gradient that is NaN or infinite: names the step, the losses and the last good checkpoint."""
 
 
 def run(config: ConfigDict, workdir: Path, command: str = "") -> Figures | None:
@@ -96,10 +92,7 @@ def prepare(config: ConfigDict, workdir: Path, command: str = "") -> Ready:
     task = tasks.build(config)
     for note in task.notes:
         _say(note)
-    missing = {update.group for update in task.updates} - set(config.optim)
-    if missing:
-        raise UserError(f"config.optim has no section for {', '.join(missing)}: it has {', '.join(config.optim)}")
-    optimisers = {group: optim.make(**section, steps=config.steps) for group, section in config.optim.items()}
+    optimisers = optim.of(task, config.optim, config.steps)
     source = data.open(config.train_split, task.fields, **config.data)
     batch = example_batch(source, config)
     placement = mesh.make(config.parallel, config.model_axis, config.fsdp)
@@ -119,10 +112,11 @@ def prepare(config: ConfigDict, workdir: Path, command: str = "") -> Ready:
 
 
 def example_batch(source: data.Source, config: ConfigDict) -> dict[str, np.ndarray]:
-    """The first examples, for the shapes that `init` needs."""
+    """The first examples, for the shapes that `init` needs, and what belongs to the data set as a whole."""
     options = {**config.loader, "workers": 0, "prefetch": 1, "threads": 1}
     rows = jax.device_count()  # the fewest that any placement can split
-    return mesh.numeric(next(pipeline.eval_batches(source, rows, rows, **options)))
+    batch = mesh.numeric(next(pipeline.eval_batches(source, rows, rows, **options)))
+    return {**batch, **getattr(source, "constants", {})}
 
 
 # -- train ----------------------------------------------------------------------------------------------------------

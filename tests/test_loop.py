@@ -13,7 +13,7 @@ import toy
 import mmjax
 from mmjax import checkpoint, data, loop, tasks
 from mmjax import config as configs
-from mmjax.errors import UserError
+from mmjax.errors import NonFinite, UserError
 
 
 @pytest.fixture(autouse=True)
@@ -164,7 +164,7 @@ def test_a_non_finite_loss_stops_at_its_step_and_keeps_the_last_good_checkpoint(
         return put(self, {**batch, "boxes": batch["boxes"] * np.nan} if bad else batch, **kwargs)
 
     monkeypatch.setattr(loop.mesh.Jitted, "put", poisoned)
-    with pytest.raises(loop.NonFinite, match=r"step 7 is not finite: .*loss/net nan.*step 6 in") as error:
+    with pytest.raises(NonFinite, match=r"step 7 is not finite: .*loss/net nan.*step 6 in") as error:
         loop.run(toy.config(save_every=3), tmp_path / "run")
     assert "debug_nans" in str(error.value)
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(saved(tmp_path / "run", 6)["params"]))
@@ -174,7 +174,7 @@ def test_a_non_finite_loss_stops_at_its_step_and_keeps_the_last_good_checkpoint(
 def test_debug_nans_names_the_operation(tmp_path, parallel):
     config = toy.config(debug_nans=True, parallel=parallel)
     config.data = configs.ConfigDict({"name": "toy", "bad": (3,)})
-    with pytest.raises(loop.NonFinite, match=r"step 3: invalid value \(nan\) encountered in \w+ at .*toy\.py:\d+"):
+    with pytest.raises(NonFinite, match=r"step 3: invalid value \(nan\) encountered in \w+ at .*toy\.py:\d+"):
         loop.run(config, tmp_path / "run")
     assert not jax.config.jax_debug_nans
 

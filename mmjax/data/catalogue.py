@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from mmjax import data
 from mmjax.data import _builders, _media, spec
 from mmjax.errors import UserError
 
@@ -222,7 +223,7 @@ def prepared(name: str, data_dir: str | None = None, download: bool = True) -> p
     known = name.split(":")[0].split("/")[0]
     catalogue = tfds.list_builders(with_community_datasets=False)
     if known not in catalogue:
-        close = difflib.get_close_matches(known, catalogue, n=3)
+        close = difflib.get_close_matches(known, [*data.names(), *catalogue], n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else "see tensorflow.org/datasets/catalog"
         raise UserError(f"config.data.name={name!r} is no data set of mmjax or of TensorFlow Datasets: {hint}")
     # Not `tfds build`: that program does not start without TensorFlow, even where the data set needs none.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import dataclasses
 import re
 from collections.abc import Mapping
@@ -38,7 +39,9 @@ class Row:
     @property
     def difference(self) -> float | None:
         """Value minus baseline."""
-        return None if self.reference is None else self.value - self.reference
+        if self.reference is None:
+            return None
+        return 0.0 if math.isclose(self.value, self.reference, rel_tol=1e-9) else self.value - self.reference
 
     @property
     def verdict(self) -> str:
