@@ -61,6 +61,8 @@ class Evaluator:
             valid = meshes.gather(batch["valid"])
             guesses = meshes.gather(self._predict(variables, batch, jax.random.key(position)))
             for name, value in guesses.items():
+                if name.startswith("text/") and value.dtype == np.uint8:  # UTF-8 letters, padded with zeros
+                    value = value.view(f"S{value.shape[-1]}")[..., 0]
                 few = name.split("/")[0] in GALLERY_KINDS
                 rows = value[valid]
                 predictions.setdefault(name, []).append(rows[: max(gallery - seen, 0)] if few else rows)

@@ -92,7 +92,12 @@ class Jitted:
     def compile(self, step: Callable, state: TrainState, donate: bool = True) -> Callable:
         """(state, batch, key) -> (state, logs), compiled; the given state is consumed if `donate`."""
         outputs = (self.shardings(state), self.replicated)
-        return jax.jit(step, donate_argnums=(0,) if donate else (), out_shardings=outputs)
+
+        def traced(state, batch, key):
+            with jax.sharding.use_abstract_mesh(self.mesh.abstract_mesh):  # for `collective.everywhere`
+                return step(state, batch, key)
+
+        return jax.jit(traced, donate_argnums=(0,) if donate else (), out_shardings=outputs)
 
     def single(self, state: TrainState) -> TrainState:
         """The one logical state, as saved and evaluated."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import optax
+from jax import numpy as jnp
 
 from mmjax.errors import UserError
+from mmjax.task import Task
 
 _MAKERS = {
     "adam": optax.scale_by_adam,
@@ -72,3 +75,63 @@ def schedule(peak: float, steps: int, warmup: int = 0, decay: str = "none") -> o
 
 def _matrices(params: Any) -> Any:
     return jax.tree.map(lambda x: x.ndim > 1, params)
+
+
+class RowOptimiser(NamedTuple):
+    """Changes rows of tables in place of an optax transformation, for updates with `rows`.
+
+    Attributes:
+      init: tables -> state.
+      update: (tables, state, {table: indices [...]}, {table: gradients [... d]}, step) -> (tables, state); a row that
+        is named several times changes by the sum. `step` is float32: its fraction is the part of the step that is done.
+    """
+
+    init: Callable[[Any], Any]
+    update: Callable[[Any, Any, Any, Any, Any], tuple[Any, Any]]
+
+
+def make_rows(
+    name: str, learning_rate: float, steps: int, warmup: int = 0, decay: str = "none", eps: float = 1e-10
+) -> RowOptimiser:
+    """A row optimiser: its time and its memory beside the tables do not grow with their width.
+
+    Args:
+      name: "sgd", or "adagrad": one sum of squares a row (of the mean square of its gradient's entries), [v].
+      learning_rate: its peak.
+      steps, warmup, decay: see `schedule`.
+      eps: added to adagrad's root.
+    """
+    if name not in ("sgd", "adagrad"):
+        raise UserError(f"optim.name {name!r} is not for rows of tables: choose sgd or adagrad")
+    rate = schedule(learning_rate, steps, warmup, decay)
+    adaptive = name == "adagrad"
+
+    def init(tables):
+        return {"squares": {k: jnp.zeros(len(v), jnp.float32) for k, v in tables.items()}} if adaptive else {}
+
+    def update(tables, state, indices, gradients, step):
+        with jax.numpy_dtype_promotion("standard"):  # optax's schedules mix Python numbers and arrays
+            factor = -jnp.asarray(rate(step), jnp.float32)
+        if not adaptive:
+            return {k: _add(v, indices[k], factor * gradients[k]) for k, v in tables.items()}, state
+        squares = {k: _add(v, indices[k], jnp.mean(gradients[k] ** 2, -1)) for k, v in state["squares"].items()}
+        new = {}
+        for k, table in tables.items():
+            root = jnp.sqrt(squares[k].at[indices[k]].get(mode="promise_in_bounds")) + jnp.float32(eps)
+            new[k] = _add(table, indices[k], factor * gradients[k] / root[..., None])
+        return new, {"squares": squares}
+
+    return RowOptimiser(init, update)
+
+
+def of(task: Task, sections: Mapping[str, Any], steps: int) -> dict[str, Any]:
+    """The optimisers of a task, {group: optimiser}. Raises UserError if a group has no section."""
+    missing = {update.group for update in task.updates} - set(sections)
+    if missing:
+        raise UserError(f"config.optim has no section for {', '.join(missing)}: it has {', '.join(sections)}")
+    rows = {update.group for update in task.updates if update.rows is not None}
+    return {group: (make_rows if group in rows else make)(**one, steps=steps) for group, one in sections.items()}
+
+
+def _add(table: Any, indices: Any, change: Any) -> Any:
+    return table.at[indices].add(change, mode="promise_in_bounds")

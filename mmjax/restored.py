@@ -85,7 +85,7 @@ def restore(path: str | Path, step: int | str | None = None) -> Restored:
     if shapes is None:
         raise UserError(f"{folder} has no batch.json: the run never started")
     task = tasks.build(config)
-    optimisers = {group: optim.make(**section, steps=config.steps) for group, section in config.optim.items()}
+    optimisers = optim.of(task, config.optim, config.steps)
     batch = {name: np.zeros(shape, dtype) for name, (dtype, *shape) in shapes.items()}
     abstract = jax.eval_shape(functools.partial(steps.create, task, optimisers), jax.random.key(0), batch)
     one = jax.sharding.SingleDeviceSharding(jax.devices()[0])

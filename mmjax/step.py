@@ -12,9 +12,9 @@ from jax import lax
 from jax import numpy as jnp
 
 from mmjax.ops import collective
-from mmjax.task import Batch, Figures, Task, Variables
+from mmjax.task import Batch, Figures, Task, Update, Variables
 
-Optimisers = Mapping[str, optax.GradientTransformation]
+Optimisers = Mapping[str, Any]  # an optax.GradientTransformation, or an optim.RowOptimiser for updates with `rows`
 
 
 @struct.dataclass
@@ -59,6 +59,12 @@ def train_step(
             return update.loss(variables, batch, jax.random.fold_in(step_key, position))
 
         group = update.group
+        if update.rows is not None:
+            now = train.replace(params=params, opt_state=opt_state, state=state)
+            now, reported = rows_update(update, optimisers[group], now, batch, jax.random.fold_in(step_key, position))
+            params, opt_state, state = now.params, now.opt_state, now.state
+            logs |= reported
+            continue
         (value, (state, reported)), gradient = jax.value_and_grad(loss, has_aux=True)(params[group])
         gradient = collective.mean(gradient)
         with jax.numpy_dtype_promotion("standard"):  # optax mixes int counters with floats; our code never does
@@ -68,6 +74,43 @@ def train_step(
         logs |= {f"loss/{group}": value, f"grad_norm/{group}": optax.tree.norm(gradient), **reported}
     new = train.replace(step=train.step + 1, params=params, opt_state=opt_state, state=state)
     return new, collective.mean(logs)
+
+
+def rows_update(
+    update: Update, optimiser: Any, train: TrainState, batch: Batch, key: jax.Array
+) -> tuple[TrainState, Figures]:
+    """One update on rows of tables: a scan over micro-batches, each of which sees the rows that the former left.
+
+    Every device adds the row gradients of all devices to its tables, so that copies stay equal. Logs are means over
+    the micro-batches; `grad_norm` is left out, for it would cost as much as the update of the rows.
+    """
+    group, tables = update.group, train.params[update.group]
+    micro = update.rows.cut(batch)
+    many = len(next(iter(micro.values())))
+
+    def body(carry, numbered):
+        tables, opt_state, state = carry
+        number, part = numbered
+        variables = {"params": {**train.params, group: tables}, "state": state, "frozen": train.frozen}
+        own = jax.random.fold_in(key, number)
+        indices, part = update.rows.pick(variables, part, collective.local_key(own))
+        rows = {name: tables[name].at[at].get(mode="promise_in_bounds") for name, at in indices.items()}
+
+        def loss(rows):
+            return update.loss({**variables, "params": {**train.params, group: rows}}, part, own)
+
+        (value, (state, reported)), gradient = jax.value_and_grad(loss, has_aux=True)(rows)
+        indices, gradient = collective.everywhere((indices, gradient))
+        at = train.step.astype(jnp.float32) + number.astype(jnp.float32) / many
+        tables, opt_state = optimiser.update(tables, opt_state, indices, gradient, at)
+        return (tables, opt_state, state), {f"loss/{group}": value, **reported}
+
+    carry = (tables, train.opt_state[group], train.state)
+    (tables, opt_state, state), logs = lax.scan(body, carry, (jnp.arange(many), micro))
+    new = train.replace(
+        params={**train.params, group: tables}, opt_state={**train.opt_state, group: opt_state}, state=state
+    )
+    return new, jax.tree.map(jnp.mean, logs)
 
 
 def train_steps(

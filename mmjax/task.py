@@ -28,6 +28,26 @@ Figures = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
+class Rows:
+    """Turns an `Update` into one on rows of tables: no array of a table's size is made but the tables themselves.
+
+    The engine cuts the batch into micro-batches and scans over them inside one compiled step. For each it gathers the
+    rows of `pick`, differentiates the loss with respect to them (the loss finds the gathered rows, in the shape of
+    their indices, where it would find the tables) and adds the change to the tables; a row that is picked several
+    times changes by the sum. The loss is a sum over its terms and not a mean: each term moves its own rows.
+
+    Attributes:
+      cut: batch -> the same fields as micro-batches, stacked along a leading axis: [m b ...].
+      pick: (variables, micro-batch, key) -> ({table: int32 [b ...]}, micro-batch): the rows that the loss needs, and
+        the micro-batch with whatever was drawn to choose them. Under several devices every index array and the loss's
+        terms have the batch axis first.
+    """
+
+    cut: Callable[[Batch], Batch]
+    pick: Callable[[Variables, Batch, Any], tuple[dict[str, Any], Batch]]
+
+
+@dataclasses.dataclass(frozen=True)
 class Update:
     """One gradient step on one group of parameters.
 
@@ -38,10 +58,12 @@ class Update:
       group: the key of `params` that this update differentiates and its optimiser changes.
       loss: (variables, batch, key) -> (scalar, (state, logs)). `state` replaces variables["state"]; `logs` is a
         flat dict of scalars for the curves. Everything random is drawn from `key`.
+      rows: where `params[group]` is a dict of tables [v ...] of which a step uses few rows: see `Rows`.
     """
 
     group: str
     loss: Callable[[Variables, Batch, Any], tuple[Any, tuple[Any, Figures]]]
+    rows: Rows | None = None
 
 
 def _no_score(predictions: Mapping[str, Any], references: Mapping[str, Any]) -> Figures:
@@ -58,7 +80,8 @@ class Task:
 
     Attributes:
       fields: names from data/spec.py that every batch must have.
-      init: (key, batch) -> variables.
+      init: (key, batch) -> variables. The batch also has the `constants` of the data set, where it has any: arrays
+        that belong to it as a whole (a vocabulary), without a batch axis. What is needed later goes into `frozen`.
       updates: what one training step does, in order.
       metrics: (variables, batch) -> {name: (total, count)}; jitted; counts only `valid` examples. Totals are
         summed over a split and divided once, at the end.

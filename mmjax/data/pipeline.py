@@ -61,12 +61,16 @@ def _resize(picture: np.ndarray, pixels: int) -> np.ndarray:
     return np.stack(small).reshape(*picture.shape[:-3], pixels, pixels, 3)
 
 
-class _FitTrain(grain.transforms.RandomMap):
-    def __init__(self, fit: Fit):
-        self.fit = fit
+class _Visit(grain.transforms.RandomMap):
+    """One example, drawn anew at each visit where the source can (`draw`: word2vec's subsampling)."""
+
+    def __init__(self, source: Source, fit: Fit):
+        self.source, self.fit = source, fit
+        self.draw = getattr(source, "draw", None)
 
     def random_map(self, element, rng):
-        return self.fit(element, rng)
+        example = self.draw(int(element), rng) if self.draw else self.source[int(element)]
+        return self.fit(np_example(example), rng)
 
 
 def train_batches(
@@ -101,8 +105,8 @@ def train_batches(
       UserError: examples differ in shape, so that they cannot be stacked.
     """
     index, count = process
-    stream = grain.MapDataset.source(source).seed(seed).shuffle().repeat().map(np_example)
-    stream = stream.random_map(_FitTrain(Fit(clip_seconds, pixels)))
+    stream = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat()
+    stream = stream.random_map(_Visit(source, Fit(clip_seconds, pixels)))
     stream = stream.batch(batch_size // count, drop_remainder=True, batch_fn=stack)[index::count][start:]
     ahead = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=prefetch)
     iterable = stream.to_iter_dataset(ahead)

@@ -46,6 +46,8 @@ FIELDS: dict[str, Field] = {
     "question_type": Field("str", "", "what the question asks for: existence, count, colour, place, sound, ..."),
     "answers": Field("str", "a", "the answers of all annotators"),
     "text": Field("str", "", "running text"),
+    "tokens": Field("int32", "t", "running text as numbers of words in order of frequency; 0 in the padding"),
+    "sentence": Field("int32", "t", "the number of each token's sentence within the example; -1 in the padding"),
     # a speaker
     "speaker": Field("float32", "k", "the hidden factors that face and voice share, each in 0..1"),
     "units": Field("int32", "u*", "the sub-word units spoken in `speech`, in order"),

@@ -39,6 +39,15 @@ def gather(tree):
     return jax.tree.map(lambda x: lax.all_gather(x, AXIS, axis=0, tiled=True), tree)
 
 
+def everywhere(tree):
+    """All rows on every device: gathered under pmap, laid out replicated under jit with a mesh. No gradient is needed."""
+    if mapped():
+        return gather(tree)
+    if jax.sharding.get_abstract_mesh().empty:
+        return tree
+    return lax.with_sharding_constraint(tree, jax.sharding.PartitionSpec())
+
+
 def local_key(key):
     """A key that differs between devices under pmap, so that dropout masks do; the key itself under jit."""
     return jax.random.fold_in(key, lax.axis_index(AXIS)) if mapped() else key
