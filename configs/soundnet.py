@@ -36,9 +36,9 @@ def get_config(variant: str = "") -> ConfigDict:
     c.loss.reduction = "element"  # as main_train.lua; "example" is the paper's equation 1
 
     c.optim.sound = base.adam(1e-3)  # main_train.lua: lr, beta1
-    if variant not in _VARIANTS:
-        raise UserError(f"configs/soundnet.py has no variant {variant!r}: choose {', '.join(map(repr, _VARIANTS))}")
-    _VARIANTS[variant](c)
+    if variant not in VARIANTS:
+        raise UserError(f"configs/soundnet.py has no variant {variant!r}: choose {', '.join(map(repr, VARIANTS))}")
+    VARIANTS[variant](c)
     return c
 
 
@@ -80,4 +80,4 @@ def _paper(c: ConfigDict) -> None:
     c.model.dtype = "bfloat16"
 
 
-_VARIANTS = {"": _default, "tiny": _tiny, "videos": _videos, "paper": _paper}
+VARIANTS = {"": _default, "tiny": _tiny, "videos": _videos, "paper": _paper}
