@@ -126,5 +126,5 @@ def mel_spectrogram(
     r = resolve(convention, rules)
     s = sizes(r, n_fft, hop, win_length)
     weights = mel_filterbank(sample_rate, s.n_fft, n_mels, fmin=fmin, fmax=fmax, convention=r)
-    found = spectral.filtered(waveform, s, r, weights.T, dft)  # [n frames n_mels]
+    found = spectral.filtered(waveform, s, r, weights, dft)  # [n frames n_mels]
     return jnp.swapaxes(found, 1, 2).reshape(*waveform.shape[:-1], weights.shape[0], -1)

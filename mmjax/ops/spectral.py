@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from typing import Any
 
 import jax.numpy as jnp
@@ -131,9 +132,9 @@ def spectrogram(
 
 
 def filtered(
-    waveform: Float[Array, "*b time"], s: Sizes, r: Convention, weights: np.ndarray | None, dft: str
+    waveform: Float[Array, "*b time"], s: Sizes, r: Convention, filters: np.ndarray | None, dft: str
 ) -> Float[Array, "n frames out"]:
-    """The spectrogram, all leading axes as one and frames before bins, times `weights` [freq out] where given."""
+    """The spectrogram, all leading axes as one and frames before bins, through `filters` [out freq] where given."""
     if dft not in ("auto", "fft", "matmul"):
         raise UserError(f"dft is {dft!r}: choose auto, fft or matmul")
     x, length = _prepared(waveform, s, r)
@@ -145,11 +146,36 @@ def filtered(
             frames = _emphasised(frames, r.preemphasis)
         energy = _energy_by_matmul(frames, s, r) if matmul else _energy_by_fft(frames * window, s)
         magnitude = to_power(energy, r.power)
-        if weights is None:
+        if filters is None:
             return magnitude
-        return jnp.matmul(magnitude, jnp.asarray(weights, x.dtype), precision=lax.Precision.HIGHEST)
+        return jnp.concatenate(
+            [
+                jnp.matmul(magnitude[..., low:high], jnp.asarray(part, x.dtype), precision=lax.Precision.HIGHEST)
+                for low, high, part in _parts(filters)
+            ],
+            axis=-1,
+        )
 
     return framing.map_frames(features, x, length, s.hop)
+
+
+def _parts(filters: np.ndarray) -> list[tuple[int, int, np.ndarray]]:
+    """Groups of neighbouring filters [freq out], each with the bins low:high that it weighs at all.
+
+    Most of a mel filter bank is zeros: of 80 filters on 513 bins, four groups leave out three quarters of the
+    products, and with them a tenth of the time of a mel spectrogram.
+    """
+    groups = 4 if filters.size > 2**13 else 1
+    last = np.where(filters.any(axis=1), filters.shape[1] - np.argmax(filters[:, ::-1] != 0, axis=1), 0)
+    shares = filters.shape[1] * np.arange(1, groups) / groups
+    cuts = [0, *np.searchsorted(np.maximum.accumulate(last), shares), filters.shape[0]]
+    parts = []
+    for start, stop in itertools.pairwise(cuts):
+        bins = np.flatnonzero(filters[start:stop].any(axis=0))
+        low, high = (bins[0], bins[-1] + 1) if bins.size else (0, 1)
+        if stop > start:
+            parts.append((int(low), int(high), filters[start:stop, low:high].T))
+    return parts
 
 
 def to_power(energy: Float[Array, ...], power: float) -> Float[Array, ...]:

@@ -9,7 +9,7 @@ import pytest
 import sound_reference as reference
 
 from mmjax.errors import UserError
-from mmjax.ops import mel
+from mmjax.ops import mel, spectral
 
 # sample_rate, n_fft, n_mels, fmin, fmax
 FILTERS = [(22050, 512, 40, 0.0, None), (16000, 401, 23, 80.0, 7600.0), (8000, 128, 40, 0.0, 4000.0)]
@@ -75,6 +75,23 @@ def test_mel_spectrogram(rng, n_fft, hop, win, center, power):
     peer = librosa.feature.melspectrogram(y=x.astype(np.float64), sr=16000, **options)
     assert reference.distance(found, peer) < 1e-5
     assert np.max(np.abs(found - peer) / np.maximum(peer, 1e-3 * peer.max())) < 1e-5  # band by band too
+
+
+@pytest.mark.parametrize("kind", ["mel", "gaps", "full"])
+def test_filters_in_groups_are_the_filters(rng, kind):
+    filters = {
+        "mel": mel.mel_filterbank(22050, 512, 80),
+        "gaps": np.array(mel.mel_filterbank(8000, 512, 80)),
+        "full": rng.standard_normal((40, 257)).astype(np.float32),
+    }[kind]
+    if kind == "gaps":
+        filters[[0, 1, 30, 79]] = 0
+    parts = spectral._parts(filters)
+    energy = rng.uniform(size=(3, 257)).astype(np.float32)
+    found = np.concatenate([energy[:, low:high] @ part for low, high, part in parts], axis=1)
+    np.testing.assert_allclose(found, energy @ filters.T, rtol=1e-5, atol=1e-6)
+    if kind != "full":
+        assert sum(part.size for _, _, part in parts) < filters.size / 3
 
 
 def test_torchaudio_mel_spectrogram(rng):
