@@ -22,8 +22,8 @@ def space_to_depth(x: Float[Array, "b h w c"], block: int) -> Float[Array, "b i 
 class Block(nn.Module):
     """3x3 convolution, BatchNorm, ReLU; added to its input where the shapes allow.
 
-    Plain convolutions: separable ones have fewer parameters but learned no faster by the step, and their backward
-    pass takes several times as long on a CPU.
+    Plain convolutions: separable ones have fewer parameters but learned no faster by the step, and the gradient of
+    their kernels is slow on a CPU.
     """
 
     channels: int

@@ -35,10 +35,9 @@ class Residual(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b i j d"]:
+        layers: tuple[tuple[int, int, int], ...] = ((self.channels, 3, self.stride), (self.channels, 3, 1))
         if self.bottleneck:
             layers = ((self.channels, 1, 1), (self.channels, 3, self.stride), (4 * self.channels, 1, 1))
-        else:
-            layers = ((self.channels, 3, self.stride), (self.channels, 3, 1))
         y = x
         for i, (channels, kernel, stride) in enumerate(layers, start=1):
             y = convolution(channels, kernel, stride, self.dtype, f"conv{i}")(y)

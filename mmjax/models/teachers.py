@@ -61,7 +61,7 @@ def look(networks: Mapping[str, Network], variables: Mapping[str, Any], frames: 
     flat = frames.reshape(-1, *frames.shape[2:])  # b f h w 3 -> n h w 3
     out = {}
     for name, network in networks.items():
-        logits = network.model.apply(variables[name], resize(flat, network.size))
+        logits: Any = network.model.apply(variables[name], resize(flat, network.size))
         for head, key in network.heads.items():
             log_probs = jax.nn.log_softmax(logits[key].astype(jnp.float32))
             out[head] = log_probs.reshape(*frames.shape[:2], -1)  # n c -> b f c

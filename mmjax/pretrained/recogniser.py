@@ -44,7 +44,9 @@ def load(path: Path = SHIPPED) -> Trained:
     if "model" not in metadata:
         raise UserError(f"{path}: not a recogniser: export one with python -m mmjax.pretrained.recogniser WORKDIR")
     names = {head: tuple(names) for head, names in json.loads(metadata["names"]).items()}
-    options = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(metadata["model"]).items()}
+    options: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(metadata["model"]).items()
+    }
     model = Recogniser(objects=len(names["object"]), scenes=len(names["scene"]), **options)
     return Trained(model, variables, names, json.loads(metadata["figures"]))
 

@@ -29,10 +29,11 @@ def make(name: str, scenes: str = "", dtype: str = "float32") -> Teacher:
     Raises:
       UserError: an unknown name, missing weights, or weights that do not fit.
     """
+    notes: tuple[str, ...] = ()
     if name == "recogniser":
         trained = recogniser.load()
         networks = {name: Network(trained.model, 112, {"object": "object", "scene": "scene"})}
-        variables, names, notes = {name: trained.variables}, dict(trained.names), ()
+        variables, names = {name: trained.variables}, dict(trained.names)
     elif name in NAMES:
         size = name.removeprefix("efficientnet_")
         networks = {name: Network(EfficientNetLite(size, dtype=dtype), SIZES[size][2], {"object": "logits"})}

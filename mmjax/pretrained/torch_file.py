@@ -14,7 +14,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -135,7 +135,7 @@ _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
 class _Unpickler(pickle.Unpickler):
     """A pickle machine that knows tensors and nothing else."""
 
-    def __init__(self, file: BinaryIO, path: Path, byteorder: str = sys.byteorder):
+    def __init__(self, file: IO[bytes], path: Path, byteorder: str = sys.byteorder):
         super().__init__(file, encoding="latin1")  # files written under Python 2 hold byte strings
         self.path, self.order = path, "<" if byteorder == "little" else ">"
         self.dtypes: dict[str, np.dtype] = {}  # of every storage that was mentioned
@@ -182,7 +182,7 @@ def _read_stream(path: Path) -> tuple[Any, dict[str, bytes]]:
         if _Unpickler(file, path).load() != MAGIC:
             raise ValueError("it does not start as one")
         _protocol, system = _Unpickler(file, path).load(), _Unpickler(file, path).load()
-        order = "little" if system["little_endian"] else "big"
+        order: Literal["little", "big"] = "little" if system["little_endian"] else "big"
         unpickler = _Unpickler(file, path, order)
         tree = unpickler.load()
         storages = {}

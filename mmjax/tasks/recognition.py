@@ -89,7 +89,7 @@ def _look(model, variables, image):
 
 
 def metrics(model, variables, batch):
-    """Top-1 of the largest object and of the scene beside the training majority; KL beside the training mean."""
+    """Top-1 of the largest object, of any object and of the scene beside the majority; KL beside the training mean."""
     logits, figures = _look(model, variables, batch["image"]), {}
     for head, name in (("object", "object_top1"), ("scene", "scene_accuracy")):
         target, where = targets(model, batch)[head]
@@ -103,6 +103,9 @@ def metrics(model, variables, batch):
             f"{head}_kl": divergence.kl(jnp.log(target), logits[head], where),
             f"{head}_kl/training_mean": divergence.kl(jnp.log(target), mean, where),
         }
+        if head == "object":  # is the top class any of the objects? Two of equal area are told apart by neither eye
+            values["object_present"] = jnp.take_along_axis(target, jnp.argmax(logits[head], -1)[:, None], 1)[:, 0] > 0
+            values["object_present/majority"] = target[:, jnp.argmax(prior["top"])] > 0
         figures |= {k: (jnp.sum(v, where=where, dtype=jnp.float32), count) for k, v in values.items()}
     return figures
 

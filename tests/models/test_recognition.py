@@ -17,7 +17,7 @@ def test_size_and_shapes():
         "map": (2, 7, 7, 96),
         "features": (2, 192),
     }
-    # By hand: 3x3 convolutions 12-32, 32-32, 32-64, 64-64, 64-96, 96-96, each with 2 gains; heads from 192.
+    # By hand: 3x3 convolutions 12-32, 32-32, 32-64, 64-64, 64-96, 96-96, each with gain and bias; heads from 192.
     pairs = ((12, 32), (32, 32), (32, 64), (64, 64), (64, 96), (96, 96))
     expected = sum(9 * i * o + 2 * o for i, o in pairs) + 193 * 20
     assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == expected == 210_836
@@ -40,7 +40,8 @@ def test_heads_read_mean_and_maximum(rng):
     places = np.asarray(out["map"]).reshape(2, -1, 8)
     np.testing.assert_allclose(out["features"], np.concatenate([places.mean(1), places.max(1)], -1), atol=1e-5)
     head = jax.tree.map(np.asarray, variables["params"]["object"])
-    np.testing.assert_allclose(out["object"], np.asarray(out["features"]) @ head["kernel"] + head["bias"], atol=1e-5)
+    expected = np.asarray(out["features"]) @ head["kernel"] + head["bias"]
+    np.testing.assert_allclose(out["object"], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(("channels", "stride", "skips"), [(4, 1, True), (6, 1, False), (4, 2, False)])

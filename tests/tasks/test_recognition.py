@@ -75,6 +75,7 @@ def test_baselines_are_the_mean_and_the_majority_of_the_training_batches(config,
     assert tuple(map(float, figures["object_top1/majority"])) == ((target.argmax(-1) == tops.argmax()).sum(), 7)
     expected = (target * np.log(np.where(target > 0, target, 1) / mean)).sum()
     np.testing.assert_allclose(figures["object_kl/training_mean"][0], expected, rtol=1e-4)
+    assert float(figures["object_present/majority"][0]) == (target[:, tops.argmax()] > 0).sum()
 
 
 def test_padding_changes_no_figure(config, rng):
