@@ -16,7 +16,7 @@ def get_config(variant: str = "") -> ConfigDict:
     """The config of a variant."""
     c = base.engine("soundnet", variant)
     c.batch_size = 32  # half the paper's: two cores see twice as many updates
-    c.steps = 1500
+    c.steps = 1500  # eight minutes; the figures still rise slowly after it
     c.eval.every = 500
     c.save_every = 250
     c.best, c.best_mode = "object_kl", "min"
@@ -28,14 +28,16 @@ def get_config(variant: str = "") -> ConfigDict:
 
     c.model = ConfigDict()
     c.model.depth = 8  # or 5
-    c.model.width = 1.0  # of the paper's channels
+    c.model.width = 0.5  # of the paper's channels: learns faster per step on two cores, at a third of the time
     c.model.dtype = "float32"  # "bfloat16" on accelerators
 
     c.loss = ConfigDict()
     c.loss.weight = 250.0  # main_train.lua: lambda
     c.loss.reduction = "element"  # as main_train.lua; "example" is the paper's equation 1
 
-    c.optim.sound = base.adam(1e-3)  # main_train.lua: lr, beta1
+    # main_train.lua: lr, beta1. It keeps the rate constant for days; a short run gains by letting it fall, most of all
+    # because BatchNorm's running statistics can then catch up with the weights.
+    c.optim.sound = base.adam(1e-3, decay="cosine")
     if variant not in VARIANTS:
         raise UserError(f"configs/soundnet.py has no variant {variant!r}: choose {', '.join(map(repr, VARIANTS))}")
     VARIANTS[variant](c)
@@ -73,6 +75,8 @@ def _videos(c: ConfigDict) -> None:
 def _paper(c: ConfigDict) -> None:
     _videos(c)
     c.data.seconds = c.loader.clip_seconds = 20.0
+    c.data.frames, c.vision = 4, "frames"  # one for each output step
+    c.model.width, c.optim.sound.decay = 1.0, "none"
     c.loader.workers = 8  # decoding 20-s clips must not hold an accelerator up
     c.batch_size = c.eval.batch_size = 64
     c.steps = 100_000  # the paper trains until convergence, "a day" on one GPU
