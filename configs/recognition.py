@@ -15,8 +15,6 @@ from mmjax.errors import UserError
 
 def get_config(variant: str = "") -> ConfigDict:
     """The config of a variant."""
-    if variant not in ("", "tiny"):
-        raise UserError(f"configs/recognition.py has no variant {variant!r}: choose '' or 'tiny'")
     c = base.engine("recognition", variant)
     c.steps = 2500  # validation object_kl every 500 steps: 1.01, 0.49, 0.30, 0.26, 0.24
     c.batch_size = 32
@@ -38,9 +36,21 @@ def get_config(variant: str = "") -> ConfigDict:
     # Cosine to zero: the last steps at a small rate sharpen the distribution. Warm-up and clip: the heads read a
     # maximum, whose scale is large at first, and the first gradients are several times the later ones.
     c.optim.net = base.adam(3e-3, name="adamw", weight_decay=0.01, warmup=100, decay="cosine", clip=1.0)
-    if variant == "tiny":
-        c.steps, c.batch_size = 12, 8
-        c.model.widths, c.model.depths = (8, 8, 8), (1, 1, 1)
-        c.log_every, c.save_every, c.eval.every = 4, 6, 6
-        c.eval.batch_size, c.eval.examples, c.eval.test_examples, c.eval.gallery = 8, 12, 20, 8
+    if variant not in VARIANTS:
+        raise UserError(f"configs/recognition.py has no variant {variant!r}: choose {', '.join(map(repr, VARIANTS))}")
+    VARIANTS[variant](c)
     return c
+
+
+def _default(c: ConfigDict) -> None:
+    pass
+
+
+def _tiny(c: ConfigDict) -> None:
+    c.steps, c.batch_size = 12, 8
+    c.model.widths, c.model.depths = (8, 8, 8), (1, 1, 1)
+    c.log_every, c.save_every, c.eval.every = 4, 6, 6
+    c.eval.batch_size, c.eval.examples, c.eval.test_examples, c.eval.gallery = 8, 12, 20, 8
+
+
+VARIANTS = {"": _default, "tiny": _tiny}

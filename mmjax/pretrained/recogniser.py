@@ -57,19 +57,18 @@ def export(workdir: Path, path: Path = SHIPPED) -> Trained:
     Half the size for logits that differ in the third decimal; the figures are those of the run itself.
 
     Raises:
-      UserError: not a workdir, not of this system, or not finished.
+      UserError: not a finished run, or not of this system.
     """
-    from mmjax import config as configs
-    from mmjax import restored
+    import mmjax  # its public face, as any user of a trained system: to load weights, no engine is loaded
 
-    config = configs.load(workdir)
-    if config.system != "recognition":
-        raise UserError(f"{workdir} belongs to the system {config.system!r}; give a run of configs/recognition.py")
     results = workdir / "results.json"
     if not results.is_file():
-        raise UserError(f"{workdir} is not finished: the command that started it goes on with it")
+        raise UserError(f"{workdir} is no finished run of configs/recognition.py: it has no results.json")
     done = json.loads(results.read_text())
-    variables = restored.restore(workdir).variables
+    trained = mmjax.restore(workdir)
+    config, variables = trained.config, trained.variables
+    if config.system != "recognition":
+        raise UserError(f"{workdir} belongs to the system {config.system!r}; give a run of configs/recognition.py")
     tree = {"params": variables["params"]["net"], "state": variables["state"]["net"]}
     metadata = {
         "names": json.dumps({head: config.names[head] for head in HEADS}),

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from mmjax import config as configs
-from mmjax import restored, tasks
+import mmjax
+from mmjax import tasks
 from mmjax.data import sounding_scenes
 from mmjax.data.scenes import names
 from mmjax.errors import UserError
@@ -55,22 +55,21 @@ def test_is_as_accurate_as_it_says(shipped):
         assert reached > stated - 3 * np.sqrt(stated * (1 - stated) / count) - 0.02  # three standard errors
 
 
-def workdir_of(tmp_path, **changes):
-    """What a run leaves, but for its checkpoint."""
-    config = ConfigDict({"system": "recognition", "variant": "", **changes})
-    configs.save(config, tmp_path)
-    return tmp_path
+def finished(monkeypatch, workdir, config, variables):
+    """Leaves what a finished run leaves; that checkpoints come back as they were saved has tests of its own."""
+    results = {"step": 12, "split": "test", "examples": 20, "values": {"object_top1": 0.5, "object_top1/majority": 0.1}}
+    (workdir / "results.json").write_text(json.dumps(results))
+    trained = SimpleNamespace(config=config, variables=variables)
+    monkeypatch.setattr(mmjax, "restore", lambda path: trained, raising=False)
+    return results
 
 
-def test_export_refuses_what_is_no_finished_run(tmp_path, capsys):
-    with pytest.raises(UserError, match="not a workdir"):
-        recogniser.export(tmp_path)
-    with pytest.raises(UserError, match="belongs to the system 'clip'"):
-        recogniser.export(workdir_of(tmp_path, system="clip"))
-    with pytest.raises(UserError, match="is not finished"):
-        recogniser.export(workdir_of(tmp_path))
+def test_export_refuses_what_is_no_finished_run(tmp_path, capsys, monkeypatch):
     assert recogniser.main([str(tmp_path)]) == 2
-    assert "is not finished" in capsys.readouterr().err
+    assert "is no finished run of configs/recognition.py" in capsys.readouterr().err
+    finished(monkeypatch, tmp_path, ConfigDict({"system": "clip"}), {})
+    with pytest.raises(UserError, match="belongs to the system 'clip'"):
+        recogniser.export(tmp_path)
     assert recogniser.main([]) == 2
     assert "usage: python -m mmjax.pretrained.recogniser WORKDIR" in capsys.readouterr().out
 
@@ -86,11 +85,7 @@ def test_export_of_a_run(tmp_path, capsys, monkeypatch, rng):
     task = tasks.build(config)
     image = rng.integers(0, 256, (2, 112, 112, 3)).astype(np.uint8)
     variables = jax.jit(task.init)(jax.random.key(0), {"image": image})
-    # What a finished run leaves; that a checkpoint is restored as it was saved is tests/test_restored.py's business.
-    configs.save(config, tmp_path)
-    results = {"step": 12, "split": "test", "examples": 20, "values": {"object_top1": 0.5, "object_top1/majority": 0.1}}
-    (tmp_path / "results.json").write_text(json.dumps(results))
-    monkeypatch.setattr(restored, "restore", lambda path: SimpleNamespace(variables=variables))
+    results = finished(monkeypatch, tmp_path, config, variables)
     path = tmp_path / "w.safetensors"
     assert recogniser.main([str(tmp_path), str(path)]) == 0
     assert "2,996 parameters" in capsys.readouterr().out
