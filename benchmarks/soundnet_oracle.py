@@ -1,0 +1,57 @@
+"""What the sound allows: how often a listener who is told which objects sound agrees with the visual teacher.
+
+SoundNet's teacher sees the picture, where objects may be silent. The oracle hears perfectly: it is told the true set of
+sounding objects and their sizes (loudness follows size), and names the largest; for the scene it is told the truth.
+No network that only hears can know more, but for what may be guessed of the silent objects.
+
+    python benchmarks/soundnet_oracle.py [--examples=2000] [--split=test]
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from mmjax import data
+from mmjax.pretrained import teachers
+
+
+def main() -> None:
+    """Prints and writes the oracle's agreement with the teacher's top classes."""
+    flags = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    flags.add_argument("--examples", type=int, default=2000)
+    flags.add_argument("--split", default="test")
+    chosen = flags.parse_args()
+
+    teacher = teachers.make("recogniser")
+    source = data.open(chosen.split, ("image", "objects", "areas", "sounding", "scene"), "sounding_scenes")
+    see = jax.jit(lambda variables, image: teacher.apply(variables, image[:, None]))
+    hits: dict[str, list[np.ndarray]] = {}
+    for start in range(0, min(chosen.examples, len(source)), 100):
+        rows = [source[i] for i in range(start, min(start + 100, chosen.examples, len(source)))]
+        batch = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        top = {head: np.argmax(x[:, 0], -1) for head, x in see(teacher.variables, batch["image"]).items()}
+        count = np.sum(batch["objects"] >= 0, 1)
+        for name, area in {
+            "largest sounding": np.where(batch["sounding"], batch["areas"], -1),
+            "largest visible": batch["areas"],
+        }.items():
+            guess = np.take_along_axis(batch["objects"], np.argmax(area, 1)[:, None], 1)[:, 0]
+            hits.setdefault(f"object, {name}", []).append(guess == top["object"])
+            for n in (1, 2, 3):
+                hits.setdefault(f"object, {name}, of {n}", []).append((guess == top["object"])[count == n])
+        hits.setdefault("scene", []).append(batch["scene"] == top["scene"])
+    figures = {name: float(np.mean(np.concatenate(rows))) for name, rows in hits.items()}
+    for name, value in figures.items():
+        print(f"{name:<32}{value:.3f}")
+    path = Path(__file__).with_name("results") / "soundnet_oracle.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(
+        json.dumps({"split": chosen.split, "examples": chosen.examples, "agreement": figures}, indent=1) + "\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
