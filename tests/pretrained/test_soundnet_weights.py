@@ -189,12 +189,9 @@ def test_no_code_runs(tmp_path):
 def test_damaged_files(weights, tmp_path):
     path = as_npy(weights, tmp_path / "sound8.npy")
     whole = path.read_bytes()
-    for contents in (
-        (whole[: len(whole) // 2], "not a .npy file that can be read"),
-        (b"text", "not a .npy file"),
-    ):
+    for contents in (whole[: len(whole) // 2], b"text", b""):
         path.write_bytes(contents)
-        with pytest.raises(UserError, match=message):
+        with pytest.raises(UserError, match=r"not a \.npy file that can be read"):
             soundnet_weights.load(path, MODEL)
     np.save(path, np.zeros(3))
     with pytest.raises(UserError, match="one array of float64, not a dict"):
