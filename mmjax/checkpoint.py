@@ -6,6 +6,7 @@ changes, so it is written once, to workdir/frozen. A checkpoint names no device:
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -84,16 +85,16 @@ class Checkpoints:
             raise UserError(
                 f"{self.workdir}/checkpoints/{step} does not fit this network: {str(error).splitlines()[0]}"
             ) from None
-        return state.replace(**saved)
+        return dataclasses.replace(state, **saved)
 
     def step_of(self, step: int | str | None) -> int:
         """Resolves None (newest) and "best" to a step that exists."""
-        steps = self.manager.all_steps()
-        if not steps:
+        steps, newest = self.manager.all_steps(), self.latest()
+        if newest is None:
             raise UserError(f"{self.workdir} has no checkpoint: the run saved nothing yet")
         if step == "best":
             step = self.manager.best_step() if self.best else None
-        step = self.latest() if step is None else int(step)
+        step = newest if step is None else int(step)
         if step not in steps:
             raise UserError(f"{self.workdir} has no checkpoint of step {step}: it has {', '.join(map(str, steps))}")
         return step

@@ -153,8 +153,8 @@ def train(ready: Ready) -> steps.TrainState | None:
             if save:
                 with logs.pause():
                     single = ready.placement.single(state)
-                    figures = _validate(ready, single, at, logs) if look and not stop else None
-                    saver.save(at, single, figures)
+                    held_out = _validate(ready, single, at, logs) if look and not stop else None
+                    saver.save(at, single, held_out)
             if stop:
                 saver.wait()
                 logs.status("stopped", at, ready.command)
@@ -318,7 +318,7 @@ def _interruption() -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def _debugging(nans: bool) -> Iterator[None]:
-    before = jax.config.jax_debug_nans
+    before = jax.config.read("jax_debug_nans")
     jax.config.update("jax_debug_nans", nans or before)
     try:
         yield

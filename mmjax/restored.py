@@ -67,7 +67,7 @@ class Restored:
 
 
 def restore(path: str | Path, step: int | str | None = None) -> Restored:
-    """Loads a trained system; needs neither its data nor its teacher's files.
+    """Loads a trained system; its data need not be there, but the weight files that its config names must.
 
     Args:
       path: the workdir of a run.
@@ -95,5 +95,5 @@ def restore(path: str | Path, step: int | str | None = None) -> Restored:
     saver.close()
     if jax.tree.leaves(state.frozen):
         frozen = ocp.StandardCheckpointer().restore((folder / "frozen").absolute(), state.frozen)
-        state = state.replace(frozen=frozen)
+        state = dataclasses.replace(state, frozen=frozen)
     return Restored(config, task, state.variables, int(state.step))

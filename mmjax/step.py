@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,30 +51,35 @@ def train_step(
     Logs carry each group's loss and global gradient norm beside what the losses report.
     """
     step_key = jax.random.fold_in(key, train.step)
-    params, opt_state, state = dict(train.params), dict(train.opt_state), train.state
     logs: Figures = {}
     for position, update in enumerate(task.updates):
+        apply = dense_update if update.rows is None else rows_update
+        own = jax.random.fold_in(step_key, position)
+        train, reported = apply(update, optimisers[update.group], train, batch, own)
+        logs |= reported
+    return dataclasses.replace(train, step=train.step + 1), collective.mean(logs)
 
-        def loss(own, update=update, params=params, state=state, position=position):
-            variables = {"params": {**params, update.group: own}, "state": state, "frozen": train.frozen}
-            return update.loss(variables, batch, jax.random.fold_in(step_key, position))
 
-        group = update.group
-        if update.rows is not None:
-            now = train.replace(params=params, opt_state=opt_state, state=state)
-            now, reported = rows_update(update, optimisers[group], now, batch, jax.random.fold_in(step_key, position))
-            params, opt_state, state = now.params, now.opt_state, now.state
-            logs |= reported
-            continue
-        (value, (state, reported)), gradient = jax.value_and_grad(loss, has_aux=True)(params[group])
-        gradient = collective.mean(gradient)
-        with jax.numpy_dtype_promotion("standard"):  # optax mixes int counters with floats; our code never does
-            change, new_opt_state = optimisers[group].update(gradient, opt_state[group], params[group])
-        params = {**params, group: optax.apply_updates(params[group], change)}
-        opt_state = {**opt_state, group: new_opt_state}
-        logs |= {f"loss/{group}": value, f"grad_norm/{group}": optax.tree.norm(gradient), **reported}
-    new = train.replace(step=train.step + 1, params=params, opt_state=opt_state, state=state)
-    return new, collective.mean(logs)
+def dense_update(
+    update: Update, optimiser: Any, train: TrainState, batch: Batch, key: jax.Array
+) -> tuple[TrainState, Figures]:
+    """One update on all parameters of a group."""
+    group = update.group
+
+    def loss(own):
+        return update.loss({**train.variables, "params": {**train.params, group: own}}, batch, key)
+
+    (value, (state, reported)), gradient = jax.value_and_grad(loss, has_aux=True)(train.params[group])
+    gradient = collective.mean(gradient)
+    with jax.numpy_dtype_promotion("standard"):  # optax mixes int counters with floats; our code never does
+        change, opt_state = optimiser.update(gradient, train.opt_state[group], train.params[group])
+    new = dataclasses.replace(
+        train,
+        params={**train.params, group: optax.apply_updates(train.params[group], change)},
+        opt_state={**train.opt_state, group: opt_state},
+        state=state,
+    )
+    return new, {f"loss/{group}": value, f"grad_norm/{group}": optax.tree.norm(gradient), **reported}
 
 
 def rows_update(
@@ -84,8 +90,9 @@ def rows_update(
     Every device adds the row gradients of all devices to its tables, so that copies stay equal. Logs are means over
     the micro-batches; `grad_norm` is left out, for it would cost as much as the update of the rows.
     """
-    group, tables = update.group, train.params[update.group]
-    micro = update.rows.cut(batch)
+    assert update.rows is not None
+    group, tables, rows_of = update.group, train.params[update.group], update.rows
+    micro = rows_of.cut(batch)
     many = len(next(iter(micro.values())))
 
     def body(carry, numbered):
@@ -93,7 +100,7 @@ def rows_update(
         number, part = numbered
         variables = {"params": {**train.params, group: tables}, "state": state, "frozen": train.frozen}
         own = jax.random.fold_in(key, number)
-        indices, part = update.rows.pick(variables, part, collective.local_key(own))
+        indices, part = rows_of.pick(variables, part, collective.local_key(own))
         rows = {name: tables[name].at[at].get(mode="promise_in_bounds") for name, at in indices.items()}
 
         def loss(rows):
@@ -107,8 +114,11 @@ def rows_update(
 
     carry = (tables, train.opt_state[group], train.state)
     (tables, opt_state, state), logs = lax.scan(body, carry, (jnp.arange(many), micro))
-    new = train.replace(
-        params={**train.params, group: tables}, opt_state={**train.opt_state, group: opt_state}, state=state
+    new = dataclasses.replace(
+        train,
+        params={**train.params, group: tables},
+        opt_state={**train.opt_state, group: opt_state},
+        state=state,
     )
     return new, jax.tree.map(jnp.mean, logs)
 

@@ -84,6 +84,6 @@ def write_predictions(workdir: Path, split: str, predictions: Mapping[str, np.nd
     folder = workdir / "predictions"
     folder.mkdir(exist_ok=True)
     with (folder / f"{split}.part").open("wb") as file:
-        np.savez_compressed(file, **predictions)
+        np.savez_compressed(file, **dict(predictions))  # type: ignore[arg-type]
     (folder / f"{split}.part").replace(folder / f"{split}.npz")
     write_json(folder / f"{split}.json", about)

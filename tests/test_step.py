@@ -66,9 +66,10 @@ def test_several_steps_in_one_dispatch_are_the_same_numbers(rng):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), many.params, single.params)
 
 
-def trained(placement, batches, keep=True):
+def trained(placement, batches):
     task, optimisers = toy.regression(), {"net": optim.make("adam", 1e-2, steps=10)}
-    state = mesh.Jitted().place(step.create(task, optimisers, KEY, batches[0]))
+    home = placement if isinstance(placement, mesh.Jitted) else mesh.Jitted()
+    state = home.place(step.create(task, optimisers, KEY, batches[0]))
     call = placement.compile(functools.partial(step.train_step, task, optimisers), state)
     state, losses = placement.place(state), []
     for batch in batches:
@@ -94,6 +95,16 @@ def test_pmap_and_jit_agree_on_eight_devices_with_one_program_on_all_data(rng):
     for batch, expected in zip(batches, jit_losses):
         state, logs = jax.jit(functools.partial(step.train_step, task, optimisers))(state, batch, KEY)
         np.testing.assert_allclose(logs["loss/net"], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{"fsdp": True}, {"model_axis": 2}, {"model_axis": 4, "fsdp": True}])
+def test_split_parameters_give_the_same_numbers(rng, options, monkeypatch):
+    monkeypatch.setattr(mesh, "LARGE", 1)
+    batches = [toy.batch(rng) for _ in range(3)]
+    split, split_losses = trained(mesh.Jitted(**options), batches)
+    plain, losses = trained(mesh.Jitted(), batches)
+    np.testing.assert_allclose(split_losses, losses, rtol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), split.params, plain.params)
 
 
 def test_fsdp_splits_large_arrays_only():
