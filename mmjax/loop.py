@@ -318,7 +318,7 @@ def _interruption() -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def _debugging(nans: bool) -> Iterator[None]:
-    before = jax.config.read("jax_debug_nans")
+    before = jax.config.values["jax_debug_nans"]
     jax.config.update("jax_debug_nans", nans or before)
     try:
         yield
