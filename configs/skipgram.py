@@ -1,0 +1,93 @@
+"""Skip-gram with negative sampling: word2vec (Mikolov et al. 2013).
+
+configs/skipgram.py          text that comes with Python and this package: minutes on two cores
+configs/skipgram.py:tiny     seconds, for a look and for the tests
+configs/skipgram.py:text     your text, a file, a folder or .gz: --config.data.path=PATH
+configs/skipgram.py:tfds     a text set of the TensorFlow Datasets catalogue
+configs/skipgram.py:paper    300-d vectors of a large corpus, 1 million words: --config.data.path=PATH
+"""
+
+from ml_collections import ConfigDict
+
+from mmjax import config as base
+from mmjax.errors import UserError
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """The config of a variant."""
+    c = base.engine("skipgram", variant)
+    c.batch_size = 32  # texts read at once; one micro-step takes a block of words from each
+    c.steps = 120
+    c.save_every, c.eval.every, c.log_every = 60, 20, 10
+    c.eval.batch_size, c.eval.examples, c.eval.test_examples = 32, 32, 96  # the test also shows so many words
+
+    c.data = ConfigDict()
+    c.data.name = "text"
+    c.data.path = ""  # "" = captions of sounding scenes, Python's manual and its modules' docstrings
+    c.data.splitter = "words"  # or "whitespace", for text that is tokenised already
+    c.data.min_count = 5  # word2vec.c: -min-count
+    c.data.sample = 1e-3  # word2vec.c: -sample
+    c.data.tokens = 512  # of an example; the embedded text is short
+    c.data.shown = ("red", "left", "string", "file", "error", "class")
+    c.data.pairs = ("",)  # of one kind or not; for people's judgements: files of WordSim-353, SimLex-999, ...
+    c.data.questions = ()  # e.g. ("questions-words.txt",)
+
+    c.model = ConfigDict()
+    c.model.dim = 100  # word2vec.c: -size
+
+    c.sampling = ConfigDict()
+    c.sampling.objective = "negative_sampling"  # or "full_softmax", for small vocabularies
+    c.sampling.window = 5  # word2vec.c: -window
+    c.sampling.negatives = 5  # word2vec.c: -negative
+    c.sampling.power = 0.75  # of the counts in the noise distribution
+    c.sampling.block = 32  # words scored in one matrix product: fewer waste less, more fill the core
+    c.sampling.shared = 32  # noise words of a block: as many as centres, so that no noise row moves too far at once
+
+    c.evaluation = ConfigDict()
+    c.evaluation.restrict_vocab = 30_000  # analogies are answered among so many of the most frequent words
+
+    c.optim.tables = ConfigDict()
+    c.optim.tables.name = "sgd"  # or "adagrad", row-wise
+    c.optim.tables.learning_rate = 0.025  # word2vec.c: -alpha
+    c.optim.tables.decay = "linear"
+    if variant not in _VARIANTS:
+        raise UserError(f"configs/skipgram.py has no variant {variant!r}: choose {', '.join(map(repr, _VARIANTS))}")
+    _VARIANTS[variant](c)
+    return c
+
+
+def _default(c: ConfigDict) -> None:
+    c.optim.tables.learning_rate = 0.05  # sums over a micro-step: see docs of the benchmark
+    c.steps = 600
+
+
+def _tiny(c: ConfigDict) -> None:
+    c.batch_size, c.steps = 8, 6
+    c.data.tokens = 256
+    c.model.dim = 16
+    c.log_every, c.save_every, c.eval.every = 2, 3, 3
+    c.eval.batch_size, c.eval.examples, c.eval.test_examples = 8, 8, 16
+
+
+def _text(c: ConfigDict) -> None:
+    c.data.shown, c.data.pairs = (), ()
+    c.data.tokens = 8192
+    c.steps = 1000  # 32 x 8192 words each; the start prints how many make an epoch
+
+
+def _tfds(c: ConfigDict) -> None:
+    _text(c)
+    c.data.catalogue = "ag_news_subset"
+    c.data.column = "description"
+
+
+def _paper(c: ConfigDict) -> None:
+    _text(c)
+    c.model.dim = 300
+    c.data.max_words = 1_000_000
+    c.data.sample = 1e-5  # section 3
+    c.sampling.negatives = 15  # NEG-15, the table's best
+    c.steps = 20_000
+
+
+_VARIANTS = {"": _default, "tiny": _tiny, "text": _text, "tfds": _tfds, "paper": _paper}

@@ -1,0 +1,57 @@
+"""Skip-gram's two tables: W of centre words and W' of contexts (Mikolov et al. 2013)."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+from jax import numpy as jnp
+from jaxtyping import Array, Float, Int
+
+
+class SkipGram(nn.Module):
+    """W and W', with word2vec.c's initial values: W ~ U(+-0.5 / dim), W' = 0.
+
+    Attributes:
+      vocabulary: rows of each table.
+      dim: of a vector.
+    """
+
+    vocabulary: int
+    dim: int = 100
+
+    def setup(self):
+        bound = 0.5 / self.dim
+        uniform = nn.initializers.uniform(2 * bound)
+        shape = (self.vocabulary, self.dim)
+        self.words = self.param("words", lambda key, s: uniform(key, s, jnp.float32) - jnp.float32(bound), shape)
+        self.contexts = self.param("contexts", nn.initializers.zeros, shape, jnp.float32)
+
+    def __call__(self, centre: Int[Array, "b l"], context: Int[Array, "b m"]) -> Float[Array, "b l m"]:
+        """The score of each centre with each context."""
+        return score(self.words[centre], self.contexts[context])
+
+
+def score(words: Float[Array, "b l d"], contexts: Float[Array, "b m d"]) -> Float[Array, "b l m"]:
+    """w'_m . w_l for rows that are there already: one matrix product a block."""
+    return jnp.einsum("bld,bmd->blm", words, contexts)
+
+
+def noise_table(counts: Int[Array, " v"], power: float, size: int) -> Int[Array, " n"]:
+    """The noise distribution count^power as a table to draw from evenly, as word2vec.c does.
+
+    Args:
+      counts: how often each word occurs.
+      power: 0.75 in the paper.
+      size: entries; a word's probability is exact to one part in `size`.
+    """
+    weight = jnp.power(counts.astype(jnp.float32), jnp.float32(power))
+    share = jnp.cumsum(weight) / jnp.sum(weight)
+    middle = (jnp.arange(size, dtype=jnp.float32) + 0.5) / size
+    return jnp.minimum(jnp.searchsorted(share, middle), counts.shape[0] - 1).astype(jnp.int32)
+
+
+def draw(table: Int[Array, " n"], key: jax.Array, shape: tuple[int, ...]) -> Int[Array, " *shape"]:
+    """Words drawn from a `noise_table` whose size is a power of two."""
+    spare = 33 - table.shape[0].bit_length()
+    at = jax.random.bits(key, shape) >> jnp.uint32(spare)
+    return table.at[at.astype(jnp.int32)].get(mode="promise_in_bounds")
