@@ -126,7 +126,7 @@ def main() -> None:
     load = os.getloadavg()[0]
     calls = feature_calls(x)
     differences = check(calls)
-    features = alternate(calls, 5 if quick else 31)
+    features = alternate(calls, 5 if quick else 21)
     transforms = {}
     for n_fft in (64, 128, 256) if quick else (32, 64, 128, 256, 512, 1024, 2048):
         times = alternate(transform_calls(jnp.asarray(x), n_fft), 3 if quick else 7)

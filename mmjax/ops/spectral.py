@@ -106,9 +106,9 @@ def spectrogram(
 ) -> Float[Array, "*b freq frames"]:
     """The magnitude of the short-time spectrum, to the power `power`; its gradient at silence is 0.
 
-    Which transform is fastest was measured by benchmarks/sound_features.py on two cores: from n_fft 128 upwards the
-    FFT (at 1024 the product with the Fourier matrix, and the strided convolution with it, take six times as
-    long), at 64 and below the matrix.
+    Which transform is fastest was measured by benchmarks/sound_features.py on two cores: at n_fft 64 and below the
+    product with the Fourier matrix, from 128 or 256 upwards the FFT. At 1024 the product, and the strided convolution
+    with that matrix, take at least five times as long; the convolution wins nowhere by a margin that lasts.
 
     Args:
       waveform: [... time], floating point.
