@@ -108,7 +108,7 @@ def spectrogram(
 
     Which transform is fastest was measured by benchmarks/sound_features.py on two cores: at n_fft 64 and below the
     product with the Fourier matrix, from 128 or 256 upwards the FFT. At 1024 the product, and the strided convolution
-    with that matrix, take at least five times as long; the convolution wins nowhere by a margin that lasts.
+    with that matrix, take at least four times as long; the convolution wins nowhere by a margin that lasts.
 
     Args:
       waveform: [... time], floating point.
