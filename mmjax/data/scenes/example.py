@@ -55,6 +55,14 @@ class Example:
     def stems(self) -> np.ndarray:
         return mixing.stems(self._sound_rngs(), self.layout, self._measures[1], self._duration)
 
+    @property
+    def levels(self) -> np.ndarray:
+        """Root-mean-square level at which each object was mixed, float32 [n]: all that the sound tells of its size."""
+        drawn = zip(self._sound_rngs()[1:], self.layout.things, self._measures[1])
+        return self._padded(
+            [mixing.level(rng, area) if thing.sounding else 0 for rng, thing, area in drawn], 0, np.float32
+        )
+
     def _sound_rngs(self) -> list[np.random.Generator]:
         return [self._rng(_SOUND, k) for k in range(1 + len(self.layout.things))]
 
