@@ -104,7 +104,7 @@ def catalogue(name: str, column: str = "", data_dir: str | None = None) -> Itera
         yield (text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)) + "\n"
 
 
-def embedded(captions: int = 6000) -> Iterator[str]:
+def embedded(captions: int = 1500) -> Iterator[str]:
     """Text that is there wherever Python and this package are: captions of sounding scenes, and Python's own manual.
 
     Args:

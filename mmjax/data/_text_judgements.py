@@ -15,7 +15,10 @@ SHOWN = 2000  # words that a report can show at most
 
 # Pairs of one kind (1) and of two kinds (0), of the words of the embedded text; see `kinds`.
 KINDS: dict[str, tuple[str, ...]] = {
-    "colour": ("red", "green", "blue", "yellow", "orange", "purple", "white", "black"),
+    "colour": ("red", "orange", "yellow", "green", "turquoise", "blue", "purple", "pink"),
+    "thing": ("bell", "bird", "car", "clock", "dog", "drum", "flute", "guitar", "kettle", "phone", "robot", "train"),
+    "sound": ("rings", "sings", "honks", "ticks", "barks", "booms", "pipes", "twangs", "whistles", "buzzes", "bleeps"),
+    "scene": ("beach", "city", "forest", "kitchen", "meadow", "night", "snow", "water"),
     "place": ("left", "right", "middle"),
     "number": ("one", "two", "three"),
     "python type": ("list", "tuple", "dictionary", "string", "integer", "float"),

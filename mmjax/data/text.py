@@ -23,7 +23,7 @@ from mmjax.errors import UserError
 FIELDS: tuple[str, ...] = ("tokens", "sentence", "index")
 SPLITS: tuple[str, ...] = ("train", "validation", "test")
 EVERY = 50  # one chunk of so many goes to validation, one to test
-PART = 128  # words of an example of these two
+PART = 32  # words of an example of these two: as many examples as a report shows words
 LETTERS = 32  # bytes of a word's spelling that are kept for display
 
 
@@ -157,7 +157,7 @@ def corpus(
 ) -> Encoded:
     """The encoded text, from the cache or made now; arguments as in `source`."""
     split = _text_corpus.splitter(splitter)
-    how = [splitter, min_count, max_words, 1]  # the last: of this module's format
+    how = [splitter, min_count, max_words, 2]  # the last: of this module's format and of the embedded text
     if path:
         found = _text_corpus.files(path)
         about = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in found]

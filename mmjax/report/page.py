@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmjax.errors import UserError
-from mmjax.report import css, curves, embedding, gallery, heads, html, table, workdir
+from mmjax.report import css, curves, embedding, gallery, heads, html, table, words, workdir
 from mmjax.report.html import Markup, tag
 from mmjax.report.workdir import Run
 
@@ -51,6 +51,7 @@ def render(run: Run) -> str:
     found = heads.find(run.predictions)
     matrices = [matrix for head in found if (matrix := heads.confusion(head))]
     matrices += embedding.render(run.predictions, found)
+    matrices += words.render(run.predictions)
     contents = {
         "results": html.join([table.tiles(run.results), table.results_table(run.results)]),
         "curves": curves.render(run.metrics),

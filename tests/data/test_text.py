@@ -140,7 +140,7 @@ def test_splits_share_no_text_and_visits_differ_only_by_their_draw(tmp_path):
     np.testing.assert_array_equal(one["tokens"], same["tokens"])
     assert (one["tokens"] != other["tokens"]).any()
     parts = [opened["test"][i]["tokens"] for i in range(2)]
-    assert {part.shape for part in parts} == {(128,)}
+    assert {part.shape for part in parts} == {(32,)}
     assert opened["test"][1]["index"] == 1
 
 
