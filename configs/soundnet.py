@@ -35,9 +35,10 @@ def get_config(variant: str = "") -> ConfigDict:
     c.loss.weight = 250.0  # main_train.lua: lambda
     c.loss.reduction = "element"  # as main_train.lua; "example" is the paper's equation 1
 
-    # main_train.lua: lr, beta1. It keeps the rate constant for days; a short run gains by letting it fall, most of all
-    # because BatchNorm's running statistics can then catch up with the weights.
-    c.optim.sound = base.adam(1e-3, decay="cosine")
+    # main_train.lua has 1e-3, constant, for days. Against kernels drawn from N(0, .01) that is a large step: validation
+    # KL of the objects after 250 steps was 1.41 at 2e-3, 1.17 at 5e-4, 0.92 at 2.5e-4, 0.94 at 1.2e-4. A rate that falls
+    # lets BatchNorm's running statistics catch up with the weights.
+    c.optim.sound = base.adam(2.5e-4, decay="cosine")
     if variant not in VARIANTS:
         raise UserError(f"configs/soundnet.py has no variant {variant!r}: choose {', '.join(map(repr, VARIANTS))}")
     VARIANTS[variant](c)
@@ -76,7 +77,8 @@ def _paper(c: ConfigDict) -> None:
     _videos(c)
     c.data.seconds = c.loader.clip_seconds = 20.0
     c.data.frames, c.vision = 4, "frames"  # one for each output step
-    c.model.width, c.optim.sound.decay = 1.0, "none"
+    c.model.width = 1.0
+    c.optim.sound.learning_rate, c.optim.sound.decay = 1e-3, "none"  # main_train.lua: lr
     c.loader.workers = 8  # decoding 20-s clips must not hold an accelerator up
     c.batch_size = c.eval.batch_size = 64
     c.steps = 100_000  # the paper trains until convergence, "a day" on one GPU
