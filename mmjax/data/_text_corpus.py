@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 
 from mmjax.errors import UserError
 
-BLOCK = 4 * 2**20  # bytes
+BLOCK = 2**20  # bytes
 _WORD = re.compile(r"[^\W\d_]+|\n")
 _SUFFIXES = ("", ".txt", ".text", ".md", ".gz")
 SPLITTERS = ("words", "whitespace")
@@ -97,7 +97,7 @@ def catalogue(name: str, column: str = "", data_dir: str | None = None) -> Itera
     from mmjax.data import catalogue as sets
 
     source = sets.source(
-        "train", ("text",), name=name, mapping=((column, "text"),) if column else (), data_dir=data_dir
+        "train", ("text",), name=name, mapping=(("text", column),) if column else (), data_dir=data_dir
     )
     for index in range(len(source)):
         text = source[index]["text"]

@@ -203,3 +203,31 @@ def test_one_endless_line_is_read_like_any_other(tmp_path):
     assert encoded.counts.tolist() == [30_000, 30_000]
     assert np.sum(encoded.tokens & 1) == 60  # a thousand words each
     assert len(text.source("train", path=path, tokens=1024, sample=0)) > 10
+
+
+def test_a_set_of_the_catalogue_is_text_like_any_other(tmp_path):
+    import tensorflow_datasets as tfds
+
+    from mmjax.data import _builders
+
+    with tfds.core.registered.skip_registration():
+
+        class SmallNews(tfds.core.GeneratorBasedBuilder):
+            VERSION = tfds.core.Version("1.0.0")
+
+            def _info(self):
+                features = {"title": tfds.features.Text(), "description": tfds.features.Text()}
+                return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+            def _split_generators(self, dl_manager):
+                return {"train": self._generate_examples()}
+
+            def _generate_examples(self):
+                for n in range(3):
+                    yield n, {"title": "no", "description": f"Rain in town {'again ' * n}"}
+
+    _builders.prepare(SmallNews(data_dir=str(tmp_path / "sets"), file_format="array_record"))
+    encoded = text.corpus(catalogue="small_news", column="description", data_dir=str(tmp_path / "sets"), min_count=3)
+    assert sorted(encoded.words) == ["again", "in", "rain", "town"]
+    assert encoded.counts.tolist() == [3, 3, 3, 3]
+    assert np.sum(encoded.tokens & 1) == 3  # an example is a sentence
