@@ -35,8 +35,8 @@ def get_config(variant: str = "") -> ConfigDict:
     c.loss.weight = 250.0  # main_train.lua: lambda
     c.loss.reduction = "element"  # as main_train.lua; "example" is the paper's equation 1
 
-    # main_train.lua has 1e-3, constant, for days. Against kernels drawn from N(0, .01) that is a large step: validation
-    # KL of the objects after 250 steps was 1.41 at 2e-3, 1.17 at 5e-4, 0.92 at 2.5e-4, 0.94 at 1.2e-4. A rate that falls
+    # main_train.lua has 1e-3, constant, for days; against kernels drawn from N(0, .01) that is a large step. Validation
+    # KL of the objects after 250 steps: 1.41 at 2e-3, 1.17 at 5e-4, 0.92 at 2.5e-4, 0.94 at 1.2e-4. A rate that falls
     # lets BatchNorm's running statistics catch up with the weights.
     c.optim.sound = base.adam(2.5e-4, decay="cosine")
     if variant not in VARIANTS:
