@@ -40,7 +40,7 @@ def gather(tree):
 
 
 def everywhere(tree):
-    """All rows on every device: gathered under pmap, laid out replicated under jit with a mesh. No gradient is needed."""
+    """All rows on every device: gathered under pmap, replicated under jit with a mesh. Carries no gradient."""
     if mapped():
         return gather(tree)
     if jax.sharding.get_abstract_mesh().empty:
