@@ -13,6 +13,7 @@ import functools
 import pathlib
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +45,7 @@ class Text:
     def __len__(self) -> int:
         return len(self.mine) * self.parts
 
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+    def __getitem__(self, index: int) -> dict[str, Any]:
         if not 0 <= index < len(self):
             raise IndexError(f"index {index} of a split with {len(self)} examples")
         chunk, part = divmod(int(index), self.parts)
@@ -53,7 +54,7 @@ class Text:
         cut = {name: whole[name][part * size : (part + 1) * size] for name in ("tokens", "sentence")}
         return {**cut, "index": np.int32(index)}
 
-    def draw(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    def draw(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
         """Chunk `index` of the split with the frequent words thinned out by `rng`."""
         start, stop = self.chunks[self.mine[index]], self.chunks[self.mine[index] + 1]
         raw = np.asarray(self.encoded.tokens[start:stop])
@@ -160,7 +161,7 @@ def corpus(
     how = [splitter, min_count, max_words, 2]  # the last: of this module's format and of the embedded text
     if path:
         found = _text_corpus.files(path)
-        about = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in found]
+        about: list[Any] = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in found]
         texts, what = _text_corpus.read(found), path
     elif catalogue:
         about, what = ["catalogue", catalogue, column, data_dir], catalogue
