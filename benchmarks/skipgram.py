@@ -4,8 +4,9 @@
     python benchmarks/skipgram.py [--quick] [--learning-rate RATE] [--epochs N] [--output FILE]
 
 The corpus is the text of Debian's GCIDE and WordNet, 6.6 million words. gensim trains with two workers on sentences
-held in memory, so that no reader holds it up. Epochs of the two alternate, so that both meet the same machine; words are those of the text, before rare and frequent ones are left out, as gensim counts them. Vocabulary and
-encoding are timed apart. Settings: 100 dimensions, window 5, 5 negatives, sample 1e-4, min_count 5, 5 epochs.
+held in memory, so that no reader holds it up. Epochs of the two alternate, so that both meet the same machine; words
+are those of the text, before rare and frequent ones are left out, as gensim counts them. Vocabulary and encoding are
+timed apart. Settings: 100 dimensions, window 5, 5 negatives, sample 1e-4, min_count 5, 5 epochs.
 
 Learning rates are each side's own: gensim's default 0.025 and 0.05 here. `--gensim-rate` tries another.
 """
