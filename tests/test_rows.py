@@ -114,7 +114,9 @@ def test_the_rate_falls_within_a_step(rng):
     )
 
 
-@pytest.mark.parametrize("placement", [mesh.Jitted(), mesh.Jitted(model_axis=4), mesh.Replicated()], ids=repr)
+@pytest.mark.parametrize(
+    "placement", [mesh.Jitted(), mesh.Jitted(model_axis=4), mesh.Replicated()], ids=("jit", "model axis", "pmap")
+)
 def test_eight_devices_agree_with_one(rng, placement, monkeypatch):
     monkeypatch.setattr(mesh, "LARGE", 8)  # so that the model axis splits this table
     data, optimisers = batch(rng), {"t": optim.make_rows("sgd", 0.01, steps=10)}
