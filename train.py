@@ -9,6 +9,7 @@ The same command on the same workdir goes on where it stopped.
 flags:
   --config=FILE[:VARIANT]      a file with get_config(variant); configs/ has one for every system
   --config.FIELD=VALUE         overrides a field of it; nested ones as --config.optim.sound.learning_rate=1e-4
+  --config.data.OPTION=VALUE   any option of the data set, whether the file names it or not
   --workdir=DIR                where everything is written; default runs/<file>[-<variant>]
   --distributed                several hosts: start the same command on each (TPU pods and SLURM are recognised)
   --coordinator=HOST:PORT --processes=N --process=I    several hosts that JAX does not recognise by itself
@@ -16,13 +17,17 @@ flags:
 
 from __future__ import annotations
 
+import ast
 import os
 import shlex
 import sys
 from pathlib import Path
 
 # A second start of the same network compiles nothing: a laptop waits seconds instead of half a minute.
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path.home() / ".cache" / "mmjax" / "xla"))
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR",
+    os.path.join(os.environ.get("MMJAX_DATA") or os.path.expanduser("~/.cache/mmjax"), "xla"),
+)
 
 from absl import flags, logging
 from ml_collections import config_flags
@@ -44,13 +49,11 @@ def main(argv: list[str]) -> int:
         return 0
     try:
         config, workdir = parse(argv)
+        join()
         from mmjax import loop  # imports jax: only now, so that a typo is answered at once
 
-        if _DISTRIBUTED.value or _COORDINATOR.value:
-            import jax
-
-            jax.distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
-        print(f"workdir: {workdir}", flush=True)
+        if not _PROCESS.value:
+            print(f"workdir: {workdir}", flush=True)
         loop.run(config, workdir, command="python " + shlex.join(argv))
     except UserError as error:
         print(f"train.py: {error}", file=sys.stderr)
@@ -58,15 +61,38 @@ def main(argv: list[str]) -> int:
     except NonFinite as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"train.py: {error.filename or 'system'}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("train.py: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
     return 0
+
+
+def join() -> None:
+    """Joins the other hosts, if there are any. Raises UserError if that cannot be."""
+    by_hand = (_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+    if any(value is not None for value in by_hand) and None in by_hand:
+        raise UserError("--coordinator, --processes and --process go together: all three, or --distributed alone")
+    if not _DISTRIBUTED.value and _COORDINATOR.value is None:
+        return
+    import jax
+
+    try:
+        jax.distributed.initialize(*by_hand)
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"the hosts could not be joined: {' '.join(str(error).split())}") from None
 
 
 def parse(argv: list[str]):
     """The config and the workdir of a command line. Raises UserError with one line for every kind of mistake."""
     logging.set_verbosity(logging.ERROR)  # Orbax reports every file it touches
     try:
+        argv, options = _data_options(argv)
         rest, config = flags.FLAGS(argv), _CONFIG.value
         variant = config.variant if config else ""
+        _set_data(config, options)
     except UserError:
         raise
     except OSError as error:
@@ -82,6 +108,27 @@ def parse(argv: list[str]):
     stem = Path(config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")[0]).stem
     default = Path("runs") / (f"{stem}-{variant}" if variant else stem)
     return config, Path(_WORKDIR.value) if _WORKDIR.value else default
+
+
+def _data_options(argv: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Takes --config.data.OPTION=VALUE out of argv: which there are is the data set's to say, not the file's."""
+    start = "--config.data."
+    options = dict(flag.removeprefix(start).split("=", 1) for flag in argv if flag.startswith(start) and "=" in flag)
+    return [flag for flag in argv if not (flag.startswith(start) and "=" in flag)], options
+
+
+def _set_data(config, options: dict[str, str]) -> None:
+    for name, text in options.items():
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            value = text
+        old = config.data.get(name)
+        with config.unlocked():
+            try:
+                config.data[name] = text if isinstance(old, str) else value
+            except TypeError:
+                raise UserError(f"--config.data.{name}={text}: it must be of type {type(old).__name__}") from None
 
 
 def _explain(error: Exception) -> str:

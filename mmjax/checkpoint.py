@@ -12,7 +12,6 @@ from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
-from etils import epath
 from orbax.checkpoint import checkpoint_managers
 
 from mmjax.errors import UserError
@@ -26,17 +25,23 @@ class Checkpoints:
       workdir: where they live.
       best: the validation figure that ranks them; "" keeps only the newest.
       best_mode: "max" or "min".
+      read_only: for a reader beside a run that goes on: nothing is made or cleaned up.
     """
 
-    def __init__(self, workdir: Path, best: str = "", best_mode: str = "max"):
+    def __init__(self, workdir: Path, best: str = "", best_mode: str = "max", read_only: bool = False):
         if best_mode not in ("max", "min"):
             raise UserError(f"config.best_mode is {best_mode!r}: choose 'max' or 'min'")
         self.workdir, self.best = workdir, best
         keep = [checkpoint_managers.LatestN(2)]
         if best:
+
+            def rank_of(figures):
+                value = figures.get(best, float("nan"))
+                sign = 1 if best_mode == "max" else -1
+                return sign * value if value == value else -float("inf")  # a NaN is never the best
+
             rank = checkpoint_managers.BestN(
-                get_metric_fn=lambda figures: figures[best],
-                reverse=best_mode == "min",
+                get_metric_fn=rank_of,
                 n=1,
                 keep_checkpoints_without_metrics=False,
             )
@@ -45,11 +50,14 @@ class Checkpoints:
         options = ocp.CheckpointManagerOptions(
             preservation_policy=checkpoint_managers.AnyPreservationPolicy(keep),
             # Orbax still wants best_fn to answer best_step().
-            best_fn=(lambda figures: figures[best]) if best else None,
-            best_mode=best_mode,
-            cleanup_tmp_directories=True,
+            best_fn=rank_of if best else None,
+            cleanup_tmp_directories=not read_only,
+            read_only=read_only,
         )
-        self.manager = ocp.CheckpointManager(epath.Path(workdir.absolute()) / "checkpoints", options=options)
+        try:
+            self.manager = ocp.CheckpointManager(workdir.absolute() / "checkpoints", options=options)
+        except ValueError as error:
+            raise UserError(f"{workdir}/checkpoints is damaged: {error}; remove the newest folder in it") from None
 
     def latest(self) -> int | None:
         """The newest complete step, or None."""
@@ -57,15 +65,26 @@ class Checkpoints:
 
     def save(self, step: int, state: TrainState, figures: dict[str, float] | None = None) -> None:
         """Starts writing `state`; a step that is there already is left alone."""
-        metrics = {self.best: float(figures[self.best])} if self.best and figures else None
+        if step in self.manager.all_steps():
+            return
+        metrics = {name: float(value) for name, value in figures.items()} if figures else None
         self.manager.save(step, args=ocp.args.StandardSave(_changing(state)), metrics=metrics, force=True)
 
     def save_frozen(self, frozen: Any) -> None:
         """Writes the weights that never change, once."""
-        path = epath.Path(self.workdir.absolute()) / "frozen"
+        path = self.workdir.absolute() / "frozen"
         if jax.tree.leaves(frozen) and not path.exists():
             with ocp.StandardCheckpointer() as saver:
                 saver.save(path, frozen)
+
+    def restore_frozen(self, state: TrainState) -> TrainState:
+        """`state` with the weights that never change as the run began with them, not as their files are today."""
+        path = self.workdir.absolute() / "frozen"
+        if not jax.tree.leaves(state.frozen) or not path.exists():
+            return state
+        target = jax.tree.map(ocp.utils.to_shape_dtype_struct, state.frozen)
+        with ocp.StandardCheckpointer() as reader:
+            return dataclasses.replace(state, frozen=reader.restore(path, target))
 
     def restore(self, state: TrainState, step: int | str | None = None) -> TrainState:
         """The saved values in the structure, dtypes and sharding of `state`.
@@ -75,15 +94,17 @@ class Checkpoints:
           step: a step, "best", or None for the newest.
 
         Raises:
-          UserError: there is no such checkpoint, or it belongs to another network.
+          UserError: there is no such checkpoint, it is damaged, or it belongs to another network.
         """
         step = self.step_of(step)
         target = jax.tree.map(ocp.utils.to_shape_dtype_struct, _changing(state))
         try:
             saved = self.manager.restore(step, args=ocp.args.StandardRestore(target))
-        except (ValueError, KeyError) as error:
+        except Exception as error:  # Orbax raises whatever the storage below it does
+            others = ", ".join(str(other) for other in self.manager.all_steps() if other != step) or "no other"
             raise UserError(
-                f"{self.workdir}/checkpoints/{step} does not fit this network: {str(error).splitlines()[0]}"
+                f"{self.workdir}/checkpoints/{step} is damaged or of another network ({str(error).splitlines()[0]}); "
+                f"remove that folder to go on from the step before it (there is {others})"
             ) from None
         return dataclasses.replace(state, **saved)
 
@@ -94,7 +115,7 @@ class Checkpoints:
             raise UserError(f"{self.workdir} has no checkpoint: the run saved nothing yet")
         if step == "best":
             step = self.manager.best_step() if self.best else None
-        step = newest if step is None else int(step)
+        step = newest if step is None else step
         if step not in steps:
             raise UserError(f"{self.workdir} has no checkpoint of step {step}: it has {', '.join(map(str, steps))}")
         return step

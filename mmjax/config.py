@@ -17,7 +17,19 @@ from ml_collections import ConfigDict
 from mmjax.errors import UserError
 
 # How a run is carried out, not what it computes: these may differ between the parts of one run.
-FREE = ("parallel", "model_axis", "fsdp", "steps_per_call", "debug_nans", "log_every", "save_every", "eval", "loader")
+FREE = (
+    "parallel",
+    "model_axis",
+    "fsdp",
+    "steps_per_call",
+    "debug_nans",
+    "log_every",
+    "save_every",
+    "best",
+    "best_mode",
+)
+FREE += ("loader.workers", "loader.threads", "loader.prefetch")
+FREE += ("data.workers", "data.data_dir", "data.download", "data.beam")
 
 
 def engine(system: str, variant: str = "") -> ConfigDict:
@@ -39,7 +51,10 @@ def engine(system: str, variant: str = "") -> ConfigDict:
     c.loader.threads = 2  # one per core of a laptop
     c.loader.prefetch = 4  # batches held ready; more costs memory only
 
-    c.eval = ConfigDict()  # arguments of evaluate.evaluate
+    c.loader.clip_seconds = 0.0  # crop or pad `waveform` to this; 0 = as it is
+    c.loader.pixels = 0  # resize pictures to this square; 0 = as they are
+
+    c.eval = ConfigDict()  # when, and on how much, the held-out splits are looked at
     c.eval.every = 500  # steps between looks at the validation split; 0 = only at the end
     c.eval.batch_size = 32
     c.eval.examples = 512  # at most, at each look in between; the end uses test_examples
@@ -75,6 +90,7 @@ def adam(learning_rate: float, **changes: Any) -> ConfigDict:
             "b1": 0.9,
             "b2": 0.999,
             "eps": 1e-8,
+            "momentum": 0.0,  # of sgd
         }
     )
     section.update(changes)
@@ -97,13 +113,8 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return [
         f"{name} is {there.get(name, 'absent')!r} there, {here.get(name, 'absent')!r} here"
         for name in sorted({*there, *here})
-        if name.split(".")[0] not in FREE and there.get(name) != here.get(name)
+        if name not in FREE and not name.startswith("eval.") and there.get(name) != here.get(name)
     ]
-
-
-def save(config: ConfigDict, workdir: Path) -> None:
-    """Writes the resolved config to workdir/config.json."""
-    (workdir / "config.json").write_text(json.dumps(config.to_dict(), indent=2) + "\n")
 
 
 def load(workdir: Path) -> ConfigDict:
@@ -115,6 +126,8 @@ def load(workdir: Path) -> ConfigDict:
         raise UserError(f"{workdir} is not a workdir of mmjax: it has no config.json") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is damaged: {error}") from None
+    if not isinstance(raw, dict) or not {"system", "steps"} <= set(raw):
+        raise UserError(f"{path} is no config of mmjax")
     config = ConfigDict(_tuples(raw))
     config.lock()
     return config

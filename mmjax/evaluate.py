@@ -10,7 +10,6 @@ import numpy as np
 
 from mmjax import mesh as meshes
 from mmjax import probes
-from mmjax.errors import UserError
 from mmjax.task import Batch, Figures, Task
 
 GALLERY_KINDS = ("image", "audio", "heatmap")
@@ -54,24 +53,32 @@ class Evaluator:
         predictions: dict[str, list[np.ndarray]] = {}
         references: dict[str, list[np.ndarray]] = {}
         seen = 0
-        for position, host in enumerate(batches):
-            host = probe(host, position) if probe else host
-            batch = self.placement.put(host)
+        for position, clean in enumerate(batches):
+            batch = self.placement.put(probe(clean, position) if probe else clean)
             self._add(sums, variables, batch)
             valid = meshes.gather(batch["valid"])
-            guesses = meshes.gather(self._predict(variables, batch, jax.random.key(position)))
+            guessed = self._predict(variables, batch, jax.random.key(position))
+            full = {name for name in guessed if name.split("/")[0] in GALLERY_KINDS} if seen >= gallery > 0 else set()
+            guesses = meshes.gather({name: value for name, value in guessed.items() if name not in full})
             for name, value in guesses.items():
                 if name.startswith("text/") and value.dtype == np.uint8:  # UTF-8 letters, padded with zeros
                     value = value.view(f"S{value.shape[-1]}")[..., 0]
                 few = name.split("/")[0] in GALLERY_KINDS
                 rows = value[valid]
                 predictions.setdefault(name, []).append(rows[: max(gallery - seen, 0)] if few else rows)
-            for name in self.task.references:
-                references.setdefault(name, []).append(_everywhere(host[name])[valid])
+            for name, value in self._references(clean).items():
+                references.setdefault(name, []).append(value[valid])
             seen += int(valid.sum())
         joined = {name: np.concatenate(rows) for name, rows in predictions.items()}
         truth = {name: np.concatenate(rows) for name, rows in references.items()}
         return {**_divide(sums), **self.task.score(joined, truth)}, joined, seen
+
+    def _references(self, clean: Batch) -> dict[str, np.ndarray]:
+        """The truth of all processes' rows, in the order of the predictions; text is there on one process only."""
+        wanted = {name: np.asarray(clean[name]) for name in self.task.references}
+        if jax.process_count() == 1:
+            return wanted
+        return meshes.gather(self.placement.put(wanted))
 
     def _add(self, sums: Figures, variables: Any, batch: Batch) -> None:
         for name, pair in meshes.gather(self._metrics(variables, batch)).items():
@@ -80,16 +87,6 @@ class Evaluator:
 
 def _divide(sums: Figures) -> Figures:
     return {name: float(total / count) if count else float("nan") for name, (total, count) in sums.items()}
-
-
-def _everywhere(rows: Any) -> np.ndarray:
-    """This process's rows of a host column -> all processes' rows."""
-    rows = np.asarray(rows)
-    if jax.process_count() == 1:
-        return rows
-    if rows.dtype.kind in "OU":
-        raise UserError("text references are gathered on one process only: evaluate on one host")
-    return meshes.gather(rows)
 
 
 def table(figures: Figures) -> list[tuple[str, float, list[tuple[str, float]]]]:

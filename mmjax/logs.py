@@ -34,8 +34,12 @@ class Logs:
         self.last = (time.perf_counter(), start)
         if quiet:
             return
-        self.file = (folder / "metrics.jsonl").open("a", buffering=1)
-        self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=start or None)
+        path = folder / "metrics.jsonl"
+        torn = path.exists() and path.stat().st_size and not path.read_bytes().endswith(b"\n")
+        self.file = path.open("a", buffering=1)
+        if torn:  # a killed run's last line must not swallow our first
+            self.file.write("\n")
+        self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
         self.interactive = sys.stderr.isatty()  # into a file, a line an interval reads better than a bar
         self.bar = tqdm(total=steps, initial=start, unit="step", dynamic_ncols=True, disable=not self.interactive)
 

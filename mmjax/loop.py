@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import signal
 import threading
 import traceback
@@ -17,9 +18,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from mmjax import checkpoint, data, evaluate, mesh, optim, probes, tasks
+from mmjax import config as configs
 from mmjax import step as steps
 from mmjax import workdir as workdirs
-from mmjax.data import pipeline
+from mmjax.data import pipeline, spec
 from mmjax.errors import NonFinite, UserError
 from mmjax.logs import Logs
 from mmjax.report import page
@@ -43,16 +45,24 @@ def run(config: ConfigDict, workdir: Path, command: str = "") -> Figures | None:
       UserError: something in the config, the data or the workdir is not right.
       NonFinite: a loss or gradient is not finite.
     """
-    with workdirs.claim(config, workdir, first=_first()), _debugging(config.debug_nans):
-        _check(config)
+    _check(config)
+    with workdirs.claim(config, workdir, first=_first()):
         done = workdirs.read_json(workdir / "results.json")
-        if done and done["step"] >= config.steps:
-            _say(f"{workdir} is done: {done['step']} steps\n{evaluate.show(done['values'])}\n{workdir / 'report.html'}")
+        if isinstance(done, dict) and done["step"] >= config.steps and done.get("eval") == config.eval.to_json():
+            page_of = workdir / "report.html"
+            if _first() and not page_of.exists():  # the run was killed on its last metre
+                page.write(workdir)
+            _say(f"{workdir} is done: {done['step']} steps\n{evaluate.show(done['values'])}\n{page_of}")
             return done["values"]
         ready = prepare(config, workdir, command)
         try:
             state = train(ready)
             return None if state is None else finish(ready, state)
+        except BaseException:
+            status = workdirs.read_json(workdir / "status.json")
+            if _first() and status:
+                workdirs.write_json(workdir / "status.json", {**status, "state": "failed"})
+            raise
         finally:
             ready.saver.close()  # whatever happened, what is being written is written to its end
 
@@ -69,8 +79,8 @@ class Ready:
     evaluator: evaluate.Evaluator
     saver: checkpoint.Checkpoints
     optimisers: steps.Optimisers
-    state: steps.TrainState  # fresh or restored, laid out for jit
-    train: data.Source
+    state: steps.TrainState  # fresh or restored, laid out for jit; training consumes it
+    sources: dict[str, data.Source]  # by the name of the split
 
     @property
     def process(self) -> PROCESS:
@@ -79,9 +89,8 @@ class Ready:
 
     def held_out(self, split: str, examples: int) -> Iterator[Batch]:
         """One pass over a held-out split, in order, padded and masked."""
-        fields = (*self.task.fields, *(f for f in self.task.references if f not in self.task.fields))
-        source = data.open(split, fields, **self.config.data)
-        return pipeline.eval_batches(source, self.config.eval.batch_size, examples, self.process, **self.config.loader)
+        size = self.config.eval.batch_size
+        return pipeline.eval_batches(self.sources[split], size, examples, self.process, **self.config.loader)
 
 
 # -- prepare: the task, its data, the devices, and the state on them: fresh, or the newest checkpoint ---------------
@@ -93,22 +102,50 @@ def prepare(config: ConfigDict, workdir: Path, command: str = "") -> Ready:
     for note in task.notes:
         _say(note)
     optimisers = optim.of(task, config.optim, config.steps)
-    source = data.open(config.train_split, task.fields, **config.data)
-    batch = example_batch(source, config)
+    sources = open_splits(task, config)
+    batch = example_batch(sources[config.train_split], config)
     placement = mesh.make(config.parallel, config.model_axis, config.fsdp)
     jitted = placement if isinstance(placement, mesh.Jitted) else mesh.Jitted()
-    state = jitted.place(jax.jit(functools.partial(steps.create, task, optimisers))(jax.random.key(config.seed), batch))
+    create = functools.partial(steps.create, task, optimisers)
+    key = jax.random.key(config.seed)
+    # Made where it will live: what is split over the devices need not fit on one.
+    state = jax.jit(create, out_shardings=jitted.shardings(jax.eval_shape(create, key, batch)))(key, batch)
+    _check_figures(task, config, state, batch)
     saver = checkpoint.Checkpoints(workdir, config.best, config.best_mode)
     if saver.latest() is not None:
-        state = saver.restore(state)
+        state = saver.restore_frozen(saver.restore(state))
         _say(f"going on from step {int(state.step)} of {config.steps}")
-    elif _first():
-        workdirs.write_json(workdir / "batch.json", {k: [v.dtype.name, *v.shape] for k, v in batch.items()})
+    record(config, workdir, batch)
     saver.save_frozen(state.frozen)
     size = sum(x.size for x in jax.tree.leaves(state.params))
     _say(f"{size:,} parameters on {jax.device_count()} x {jax.devices()[0].device_kind}")
     evaluator = evaluate.Evaluator(task, jitted)
-    return Ready(config, workdir, command, task, placement, evaluator, saver, optimisers, state, source)
+    return Ready(config, workdir, command, task, placement, evaluator, saver, optimisers, state, sources)
+
+
+def open_splits(task: Task, config: ConfigDict) -> dict[str, data.Source]:
+    """Opens every split before the first step: a typo must not wait for the first look at it."""
+    asked = (*task.fields, *(field for field in task.references if field not in task.fields))
+    text = [field for field in task.references if spec.FIELDS[field].dtype == "str"]
+    if text and jax.process_count() > 1:
+        raise UserError(f"{config.system} scores {', '.join(text)}, which is text: train it on one process")
+    sources = {config.train_split: data.open(config.train_split, task.fields, **config.data)}
+    for split in (config.validation_split, config.test_split):
+        sources[split] = data.open(split, asked, **config.data)
+    return sources
+
+
+def record(config: ConfigDict, workdir: Path, batch: Batch) -> None:
+    """Writes config.json and the shapes of a batch: from here on the workdir belongs to this config."""
+    if not _first():
+        return
+    before = workdirs.read_json(workdir / "config.json") or {}
+    decays = [group for group, section in config.optim.items() if section.get("decay", "none") != "none"]
+    if before.get("steps", config.steps) < config.steps and decays:
+        _say(f"note: the learning rate of {', '.join(decays)} had fallen for {before['steps']} steps and rises again")
+    workdirs.write_json(workdir / "config.json", config.to_dict())
+    if not (workdir / "batch.json").exists():
+        workdirs.write_json(workdir / "batch.json", {k: [v.dtype.name, *v.shape] for k, v in batch.items()})
 
 
 def example_batch(source: data.Source, config: ConfigDict) -> dict[str, np.ndarray]:
@@ -134,8 +171,11 @@ def train(ready: Ready) -> steps.TrainState | None:
     logs.status("running", at, ready.command)
     call = _caller(ready)
     state = ready.placement.place(state)
-    batches = pipeline.train_batches(ready.train, config.batch_size, config.seed, at, ready.process, **config.loader)
+    batches = pipeline.train_batches(
+        ready.sources[config.train_split], config.batch_size, config.seed, at, ready.process, **config.loader
+    )
     pending: list[tuple[int, int, Any]] = []
+    stop = False
     with _interruption() as interrupted, logs:
         while at < config.steps:
             size = config.steps_per_call if at + config.steps_per_call <= config.steps else 1
@@ -145,7 +185,7 @@ def train(ready: Ready) -> steps.TrainState | None:
                 jax.block_until_ready(figures)
                 logs.begin(at + size)
             at += size
-            stop = interrupted() or saver.preempted(at)
+            stop = saver.preempted(at) if ready.process[1] > 1 else interrupted()
             look = at == config.steps or _every(at, config.eval.every, size)
             save = look or stop or _every(at, config.save_every, size)
             if save or _every(at, config.log_every, size):
@@ -156,11 +196,12 @@ def train(ready: Ready) -> steps.TrainState | None:
                     held_out = _validate(ready, single, at, logs) if look and not stop else None
                     saver.save(at, single, held_out)
             if stop:
-                saver.wait()
-                logs.status("stopped", at, ready.command)
-                logs.say(f"stopped by a signal at step {at} and saved; the same command goes on from there")
-                return None
+                break
         saver.wait()
+        if stop or interrupted():
+            logs.status("stopped", at, ready.command)
+            logs.say(f"stopped by a signal at step {at} and saved; the same command goes on from there")
+            return None
     return ready.evaluator.placement.place(ready.placement.single(state))
 
 
@@ -184,20 +225,22 @@ def _caller(ready: Ready) -> Callable[[steps.TrainState, list[Batch]], tuple[ste
 def _searching(ready, call, key, state, batches):
     """The call; where its losses are not finite, the same steps again, operation by operation.
 
-    jax_debug_nans alone looks at the first call of a compiled function only, when the fast path is not yet taken.
+    jax_debug_nans alone would look at the first call of a compiled function only (its fast path skips the check), and
+    loses itself in pmap.
     """
-    new, figures = call(state, batches)
-    if _finite(jax.tree.map(np.asarray, figures)):
-        return new, figures
-    single = ready.placement.single(state)
     try:
-        with jax.disable_jit():
+        new, figures = call(state, batches)
+        if _finite(jax.tree.map(np.asarray, figures)):
+            return new, figures
+        single = ready.placement.single(state)
+        with jax.debug_nans(True), jax.disable_jit():
             for batch in batches:
                 single, _ = steps.train_step(ready.task, ready.optimisers, single, mesh.numeric(batch), key)
     except FloatingPointError as error:
         ours = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
         where = f"{ours[-1].filename}:{ours[-1].lineno}: {ours[-1].line}"
-        raise NonFinite(f"step {int(single.step) + 1}: {str(error).splitlines()[0]} at {where}") from None
+        at = int(ready.placement.single(state).step) + 1
+        raise NonFinite(f"step {at}: {str(error).splitlines()[0]} at {where}") from None
     return new, figures
 
 
@@ -236,8 +279,6 @@ def _validate(ready: Ready, state: steps.TrainState, at: int, logs: Logs) -> Fig
     figures = ready.evaluator.metrics(ready.evaluator.placement.place(state).variables, batches)
     logs.write(at, "eval", figures)
     logs.say(f"step {at} {config.validation_split}:  {evaluate.line(figures)}")
-    if config.best and config.best not in figures:
-        raise UserError(f"config.best {config.best!r} is no figure: choose one of {', '.join(figures)}")
     return figures
 
 
@@ -263,6 +304,7 @@ def finish(ready: Ready, state: steps.TrainState) -> Figures:
     about = {"names": names, "sample_rate": task.sample_rate}
     workdirs.write_predictions(workdir, config.test_split, predictions, about)
     content = {"step": at, "split": config.test_split, "examples": examples, "values": figures, "probes": probed}
+    content["eval"] = config.eval.to_json()  # a run that is done evaluates again when this is changed
     workdirs.write_json(workdir / "results.json", {**content, "notes": list(task.notes)})
     _say(f"\n{config.test_split} split, {examples} examples, after {at} steps\n{evaluate.show(figures)}")
     for name, values in probed.items():
@@ -275,13 +317,28 @@ def finish(ready: Ready, state: steps.TrainState) -> Figures:
 
 
 def _check(config: ConfigDict) -> None:
+    fields = dict(configs.flat(config))
+    positive = ("steps", "batch_size", "log_every", "save_every", "steps_per_call", "model_axis", "eval.batch_size")
+    positive += ("loader.threads", "loader.prefetch")
+    natural = ("eval.every", "eval.examples", "eval.test_examples", "eval.gallery", "loader.workers")
+    for least, names in ((1, positive), (0, natural)):
+        for name in names:
+            if fields[name] < least:
+                raise UserError(f"config.{name} is {fields[name]}: it must be at least {least}")
     mesh.check_batch_size(config.batch_size, "config.batch_size")
     mesh.check_batch_size(config.eval.batch_size, "config.eval.batch_size")
-    for field in ("steps", "batch_size", "log_every", "save_every", "steps_per_call"):
-        if config[field] < 1:
-            raise UserError(f"config.{field} is {config[field]}: it must be at least 1")
+
+
+def _check_figures(task: Task, config: ConfigDict, state: steps.TrainState, batch: Batch) -> None:
+    """Refuses a `best` that is no figure and a probe of a field that is not there, before hours of training."""
+    shaped = {**batch, "valid": np.ones(len(batch["valid"]), bool)}
+    figures = jax.eval_shape(task.metrics, state.variables, shaped)
+    if config.best and config.best not in figures:
+        raise UserError(f"config.best {config.best!r} is no figure: choose one of {', '.join(figures)}")
     for name in config.eval.probes:
         probes.make(name)
+        if name.partition(":")[2] not in task.fields:
+            raise UserError(f"config.eval.probes: {name!r} names no field of the task; it has {', '.join(task.fields)}")
 
 
 def _first() -> bool:
@@ -300,12 +357,19 @@ def _interruption() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield asked.is_set  # signals reach the main thread only
         return
-    old = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    if (
+        jax.process_count() > 1
+    ):  # SIGTERM is JAX's own there: its preemption service makes all processes agree on a step
+        numbers = (signal.SIGINT,)
+    old = {number: signal.getsignal(number) for number in numbers}
 
     def ask(number, frame):
         del frame
         asked.set()
         signal.signal(number, old[number])  # a second one ends the process at once
+        if jax.process_count() > 1:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     for number in old:
         signal.signal(number, ask)
@@ -314,13 +378,3 @@ def _interruption() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def _debugging(nans: bool) -> Iterator[None]:
-    before = jax.config.values["jax_debug_nans"]
-    jax.config.update("jax_debug_nans", nans or before)
-    try:
-        yield
-    finally:
-        jax.config.update("jax_debug_nans", before)

@@ -53,6 +53,10 @@ class Jitted:
     def __init__(self, model_axis: int = 1, fsdp: bool = False):
         if jax.device_count() % model_axis:
             raise UserError(f"config.model_axis is {model_axis}, but there are {jax.device_count()} devices")
+        if jax.process_count() > 1 and jax.local_device_count() % model_axis:
+            raise UserError(
+                f"config.model_axis is {model_axis}: it must divide a host's {jax.local_device_count()} devices"
+            )
         shape = (jax.device_count() // model_axis, model_axis)
         # Auto: jax.make_mesh would choose Explicit axes, under which Linen modules do not trace.
         self.mesh = jax.make_mesh(shape, (AXIS, "model"), axis_types=(AxisType.Auto,) * 2)
@@ -79,6 +83,8 @@ class Jitted:
         return jax.tree.map(self._globalise, state, self.shardings(state))
 
     def _globalise(self, x: Any, sharding: NamedSharding) -> jax.Array:
+        if isinstance(x, jax.Array) and x.sharding.is_equivalent_to(sharding, x.ndim):
+            return x
         if isinstance(x, jax.Array) and not x.is_fully_addressable:
             return jax.device_put(x, sharding)
         host = np.asarray(x)

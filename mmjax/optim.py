@@ -12,14 +12,7 @@ from jax import numpy as jnp
 from mmjax.errors import UserError
 from mmjax.task import Task
 
-_MAKERS = {
-    "adam": optax.scale_by_adam,
-    "adamw": optax.scale_by_adam,
-    "sgd": lambda momentum=0.0, nesterov=False: optax.trace(momentum, nesterov) if momentum else optax.identity(),
-    "rmsprop": optax.scale_by_rms,
-    "adagrad": optax.scale_by_rss,
-    "lamb": lambda **options: optax.chain(optax.scale_by_adam(**options), optax.scale_by_trust_ratio()),
-}
+METHODS = ("adam", "adamw", "sgd", "rmsprop", "adagrad", "lamb")
 
 
 def make(
@@ -30,9 +23,12 @@ def make(
     decay: str = "none",
     clip: float = 0.0,
     weight_decay: float = 0.0,
-    **options: Any,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    momentum: float = 0.0,
 ) -> optax.GradientTransformation:
-    """An optax transformation: clip, direction, weight decay, schedule.
+    """An optax transformation: clip, direction, weight decay, schedule. Each method takes what it knows of the rest.
 
     Args:
       name: adam, adamw, sgd, rmsprop, adagrad or lamb.
@@ -43,19 +39,25 @@ def make(
       clip: bound on the global gradient norm; 0 = none.
       weight_decay: decoupled (Loshchilov & Hutter 2019), on matrices and kernels only, never on gains or biases.
         For "adam" it is added to the gradient instead, as L2 regularisation, as in the older papers.
-      **options: of the method itself (b1, b2, eps, momentum, ...).
+      b1: decay of the mean gradient (adam, adamw, lamb).
+      b2: decay of its square (adam, adamw, lamb, rmsprop).
+      eps: added to its root (all but sgd).
+      momentum: of sgd.
     """
-    if name not in _MAKERS:
-        raise UserError(f"optim.name {name!r} is unknown: choose one of {', '.join(_MAKERS)}")
-    try:
-        direction = _MAKERS[name](**options)
-    except TypeError as error:
-        raise UserError(f"optim: {name} does not take these options: {error}") from None
+    if name not in METHODS:
+        raise UserError(f"optim.name {name!r} is unknown: choose one of {', '.join(METHODS)}")
     penalty = [optax.add_decayed_weights(weight_decay, mask=_matrices)] if weight_decay else []
+    direction = {
+        "adam": [*penalty, optax.scale_by_adam(b1, b2, eps)],
+        "adamw": [optax.scale_by_adam(b1, b2, eps), *penalty],
+        "lamb": [optax.scale_by_adam(b1, b2, eps), *penalty, optax.scale_by_trust_ratio()],
+        "sgd": [*penalty, optax.trace(momentum) if momentum else optax.identity()],
+        "rmsprop": [*penalty, optax.scale_by_rms(b2, eps)],
+        "adagrad": [*penalty, optax.scale_by_rss(eps=eps)],
+    }[name]
     parts = [optax.clip_by_global_norm(clip)] if clip else []
-    parts += [*penalty, direction] if name == "adam" else [direction, *penalty]
-    parts.append(optax.scale_by_learning_rate(schedule(learning_rate, steps, warmup, decay)))
-    return optax.chain(*parts)
+    rate = optax.scale_by_learning_rate(schedule(learning_rate, steps, warmup, decay))
+    return optax.chain(*parts, *direction, rate)
 
 
 def schedule(peak: float, steps: int, warmup: int = 0, decay: str = "none") -> optax.Schedule:
@@ -130,7 +132,13 @@ def of(task: Task, sections: Mapping[str, Any], steps: int) -> dict[str, Any]:
     if missing:
         raise UserError(f"config.optim has no section for {', '.join(missing)}: it has {', '.join(sections)}")
     rows = {update.group for update in task.updates if update.rows is not None}
-    return {group: (make_rows if group in rows else make)(**one, steps=steps) for group, one in sections.items()}
+    made = {}
+    for group, section in sections.items():
+        try:
+            made[group] = (make_rows if group in rows else make)(**section, steps=steps)
+        except TypeError as error:
+            raise UserError(f"config.optim.{group}: {str(error).split(' ', 1)[-1]}") from None
+    return made
 
 
 def _add(table: Any, indices: Any, change: Any) -> Any:

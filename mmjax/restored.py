@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
 from mmjax import checkpoint, mesh, optim, tasks, workdir
@@ -90,10 +89,7 @@ def restore(path: str | Path, step: int | str | None = None) -> Restored:
     abstract = jax.eval_shape(functools.partial(steps.create, task, optimisers), jax.random.key(0), batch)
     one = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     state = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=one), abstract)
-    saver = checkpoint.Checkpoints(folder, config.best, config.best_mode)
-    state = saver.restore(state, step)
+    saver = checkpoint.Checkpoints(folder, config.best, config.best_mode, read_only=True)
+    state = saver.restore_frozen(saver.restore(state, step))
     saver.close()
-    if jax.tree.leaves(state.frozen):
-        frozen = ocp.StandardCheckpointer().restore((folder / "frozen").absolute(), state.frozen)
-        state = dataclasses.replace(state, frozen=frozen)
     return Restored(config, task, state.variables, int(state.step))

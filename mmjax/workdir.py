@@ -18,9 +18,10 @@ from mmjax.errors import UserError
 
 @contextmanager
 def claim(config: ConfigDict, workdir: Path, first: bool = True) -> Iterator[None]:
-    """Holds the workdir for this run: makes it and records the config, or checks that it belongs to this config.
+    """Holds the workdir for this run: makes it, or checks that it belongs to this config.
 
-    More `steps` than before is the same run going on; any other difference in what is computed is another run.
+    More `steps` than before is the same run going on; any other difference in what is computed is another run. The
+    config is recorded only when everything could be prepared, so that a mistake does not bind the workdir.
 
     Args:
       config: of this run.
@@ -45,9 +46,8 @@ def claim(config: ConfigDict, workdir: Path, first: bool = True) -> Iterator[Non
             raise UserError(f"--workdir={workdir} is in use by another process: choose another, or wait") from None
         if (workdir / "config.json").exists():
             _check_same(configs.load(workdir), config, workdir)
-        elif any(path.name != ".lock" for path in workdir.iterdir()):
+        elif any(path.name not in (".lock", "checkpoints") and path.suffix != ".part" for path in workdir.iterdir()):
             raise UserError(f"--workdir={workdir} has files but no config.json: choose an empty or a new folder")
-        configs.save(config, workdir)
         yield
 
 
@@ -71,7 +71,7 @@ def read_json(path: Path) -> Any:
     """The content of a JSON file, or None if it is missing or damaged."""
     try:
         return json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError):
+    except (OSError, ValueError):
         return None
 
 

