@@ -13,6 +13,7 @@ from jax import numpy as jnp
 from ml_collections import ConfigDict
 
 from mmjax.losses import classification, divergence
+from mmjax.metrics import prior
 from mmjax.models.recognition import Recogniser
 from mmjax.ops import collective
 from mmjax.task import Task, Update
@@ -35,12 +36,8 @@ def build(config: ConfigDict) -> Task:
 def init(model, key, batch):
     """Fresh network, and a uniform prior for the baselines."""
     made = model.init(key, batch["image"])
-    priors = {"object": _fresh_prior(model.objects), "scene": _fresh_prior(model.scenes)}
+    priors = {"object": prior.fresh(model.objects), "scene": prior.fresh(model.scenes)}
     return {"params": {"net": made["params"]}, "state": {"net": made["state"], "prior": priors}, "frozen": {}}
-
-
-def _fresh_prior(classes):
-    return {"mean": jnp.full(classes, 1.0 / classes), "top": jnp.full(classes, 1.0 / classes), "seen": jnp.float32(1)}
 
 
 def targets(model, batch):
@@ -66,21 +63,18 @@ def loss(model, variables, batch, key, *, flip):
         head: _mean(classification.soft_cross_entropy(logits[head], target, where), where)
         for head, (target, where) in truth.items()
     }
-    prior = {head: _follow(variables["state"]["prior"][head], *truth[head]) for head in truth}
-    state = {"net": updated["state"], "prior": prior}
+    priors = {head: prior.follow(variables["state"]["prior"][head], *truth[head]) for head in truth}
+    state = {"net": updated["state"], "prior": priors}
     return sum(terms.values()), (state, {f"cross_entropy/{head}": term for head, term in terms.items()})
 
 
 def _mean(values, where):
-    return jnp.sum(values, where=where) / jnp.maximum(jnp.sum(where, dtype=jnp.float32), 1.0)
+    """The mean over all examples that count, wherever they lie; 0 if there are none.
 
-
-def _follow(prior, target, where):
-    """Running means over all training batches so far: of the target distribution, and of its top class."""
-    seen = prior["seen"] + 1
-    tops = jax.nn.one_hot(jnp.argmax(target, -1), target.shape[-1])
-    batch = {name: jnp.mean(x, 0, where=where[:, None]) for name, x in (("mean", target), ("top", tops))}
-    return {name: prior[name] + (collective.mean(x) - prior[name]) / seen for name, x in batch.items()} | {"seen": seen}
+    Each device divides by the mean count of all devices, so that the mean over devices is the mean over examples.
+    """
+    count = collective.mean(jnp.sum(where, dtype=jnp.float32))  # under pmap a fraction, where less than one each
+    return jnp.sum(values, where=where) / jnp.maximum(count, 1e-9)
 
 
 def _look(model, variables, image):
@@ -95,17 +89,17 @@ def metrics(model, variables, batch):
         target, where = targets(model, batch)[head]
         where = where & batch["valid"]
         count = jnp.sum(where, dtype=jnp.float32)
-        prior, best = variables["state"]["prior"][head], jnp.argmax(target, -1)
-        mean = jnp.broadcast_to(jnp.log(prior["mean"]), logits[head].shape)
+        known, best = variables["state"]["prior"][head], jnp.argmax(target, -1)
+        mean, majority = jnp.broadcast_to(jnp.log(known["mean"]), logits[head].shape), prior.majority(known)
         values = {
             name: jnp.argmax(logits[head], -1) == best,
-            f"{name}/majority": jnp.argmax(prior["top"])[None] == best,
+            f"{name}/majority": majority[None] == best,
             f"{head}_kl": divergence.kl(jnp.log(target), logits[head], where),
             f"{head}_kl/training_mean": divergence.kl(jnp.log(target), mean, where),
         }
         if head == "object":  # is the top class any of the objects? Two of equal area are told apart by neither eye
             values["object_present"] = jnp.take_along_axis(target, jnp.argmax(logits[head], -1)[:, None], 1)[:, 0] > 0
-            values["object_present/majority"] = target[:, jnp.argmax(prior["top"])] > 0
+            values["object_present/majority"] = target[:, majority] > 0
         figures |= {k: (jnp.sum(v, where=where, dtype=jnp.float32), count) for k, v in values.items()}
     return figures
 

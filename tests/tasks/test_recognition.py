@@ -1,4 +1,6 @@
-"""The recognition task: its targets, its baselines, what counts in its figures, and that it learns."""
+"""The recognition task: its targets, its baselines, what counts in its figures, both placements, and that it learns."""
+
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +9,7 @@ import optax
 import pytest
 from ml_collections import ConfigDict
 
+from mmjax import mesh, optim
 from mmjax import step as steps
 from mmjax.models.recognition import Recogniser
 from mmjax.tasks import recognition
@@ -104,6 +107,36 @@ def test_flip_mirrors_and_nothing_else(config, rng):
         values[flip] = [float(loss(variables, b, jax.random.key(3))[0]) for b in (batch, symmetric)]
     assert values[True][1] == values[False][1]
     assert values[True][0] != values[False][0]
+
+
+@pytest.mark.parametrize("placement", [mesh.Jitted, mesh.Replicated])
+def test_eight_devices_train_as_one(config, rng, placement):
+    """Also where devices hold different numbers of pictures with an object: none, one, two, and three in all."""
+    config.loss.flip = False  # each device draws its own flips
+    task, batches = recognition.build(config), [make_batch(rng, 16) for _ in range(3)]
+    for empty, batch in zip(([0, 1, 2, 9], np.arange(3, 16), np.arange(16)), batches):
+        batch["objects"][empty], batch["areas"][empty] = -1, 0.0
+    tools = {"net": optim.make("sgd", 1e-2, steps=5)}
+    step = functools.partial(steps.train_step, task, tools)
+    first = steps.create(task, tools, jax.random.key(0), batches[0])
+    alone, expected, call_alone = first, [], jax.jit(step)
+    for batch in batches:
+        alone, logs = call_alone(alone, batch, jax.random.key(0))
+        expected.append(logs)
+    eight = placement()
+    call = eight.compile(step, mesh.Jitted().place(first))
+    state = eight.place(mesh.Jitted().place(first))
+    for batch, one in zip(batches, expected):
+        state, logs = call(state, eight.put(batch), jax.random.key(0))
+        jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-6), logs, one)
+    assert float(logs["cross_entropy/object"]) == 0  # the last batch shows no object
+    assert int(eight.single(state).state["prior"]["object"]["batches"]) == 3
+    single = eight.single(state)
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=2e-3, atol=2e-5),
+        (single.params, single.state),
+        (alone.params, alone.state),
+    )
 
 
 def test_learns(config, rng):
