@@ -69,6 +69,7 @@ def targets(apply, vision, depth, frozen, batch):
     length = jnp.maximum(batch["waveform_length"], 1).astype(jnp.float32)[:, None]
     place = jnp.mod(centre[None], length) / length  # [b s] in 0..1 of the clip
     frame = jnp.floor(place * jnp.float32(picture.shape[1])).astype(jnp.int32)
+    frame = jnp.minimum(frame, picture.shape[1] - 1)  # a place just below 1 may round up to it
     return {head: jnp.take_along_axis(x, frame[..., None], axis=1) for head, x in seen.items()}
 
 
