@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-import mmjax
-from mmjax import tasks
+from mmjax import export_recogniser, tasks
 from mmjax.data import sounding_scenes
 from mmjax.data.scenes import names
 from mmjax.errors import UserError
@@ -60,18 +59,18 @@ def finished(monkeypatch, workdir, config, variables):
     results = {"step": 12, "split": "test", "examples": 20, "values": {"object_top1": 0.5, "object_top1/majority": 0.1}}
     (workdir / "results.json").write_text(json.dumps(results))
     trained = SimpleNamespace(config=config, variables=variables)
-    monkeypatch.setattr(mmjax, "restore", lambda path: trained, raising=False)
+    monkeypatch.setattr(export_recogniser, "restore", lambda path: trained)
     return results
 
 
 def test_export_refuses_what_is_no_finished_run(tmp_path, capsys, monkeypatch):
-    assert recogniser.main([str(tmp_path)]) == 2
+    assert export_recogniser.main([str(tmp_path)]) == 2
     assert "is no finished run of configs/recognition.py" in capsys.readouterr().err
     finished(monkeypatch, tmp_path, ConfigDict({"system": "clip"}), {})
     with pytest.raises(UserError, match="belongs to the system 'clip'"):
-        recogniser.export(tmp_path)
-    assert recogniser.main([]) == 2
-    assert "usage: python -m mmjax.pretrained.recogniser WORKDIR" in capsys.readouterr().out
+        export_recogniser.export(tmp_path)
+    assert export_recogniser.main([]) == 2
+    assert "usage: python -m mmjax.export_recogniser WORKDIR" in capsys.readouterr().out
 
 
 def empty(rows):
@@ -87,7 +86,7 @@ def test_export_of_a_run(tmp_path, capsys, monkeypatch, rng):
     variables = jax.jit(task.init)(jax.random.key(0), {"image": image})
     results = finished(monkeypatch, tmp_path, config, variables)
     path = tmp_path / "w.safetensors"
-    assert recogniser.main([str(tmp_path), str(path)]) == 0
+    assert export_recogniser.main([str(tmp_path), str(path)]) == 0
     assert "2,996 parameters" in capsys.readouterr().out
     trained = recogniser.load(path)
     assert trained.figures == results["values"]
