@@ -2,11 +2,13 @@
 
     python benchmarks/soundnet_step.py [--quick] [--device cpu|gpu] [--depth 8] [--batch 32] [--seconds 10] ...
 
-A step is the forward pass, two KL heads against given teacher distributions, the backward pass and Adam, in float32,
-on one device with all its cores. Both networks are the paper's, convolution biases included, start from the same
-weights, see the same batch, and must agree on the loss of the first two steps before the clock starts. The PyTorch
-peer is written as its users write it (nn.Conv, nn.BatchNorm, nn.ReLU, nn.MaxPool, eager), in the faster of its two
-common forms, Conv1d or Conv2d with kernels (k, 1), with PyTorch's own fused Adam; which one was faster is printed.
+A step is the network's: the forward pass, two KL heads against given teacher distributions, the backward pass and
+Adam, in float32, on one device with all its cores. It is not mmjax.step.train_step: no teacher runs, no gradient norm
+and no prior are computed, and no data is loaded. Both networks are the paper's, convolution biases included, start
+from the same weights, see the same batch, and must agree on the loss of the first two steps before the clock starts.
+The PyTorch peer is written as its users write it (nn.Conv, nn.BatchNorm, nn.ReLU, nn.MaxPool, eager), in the faster of
+its two common forms, Conv1d or Conv2d with kernels (k, 1), with PyTorch's own fused Adam; which one was faster is
+printed.
 
 What a profile of our step on two AMD cores (AVX-512) shows, in ms of both cores at the default sizes: first block 213,
 second block 82, blocks three to seven 43, heads 2, Adam 12. With the plain convolutions (conv="accelerator") it is
@@ -15,7 +17,8 @@ writing an array of that size costs 50 ms, most of it page faults, against 6 ms 
 that is computed row by row in the cache, and again for the gradient; pooling before the affine map; a pooling
 gradient in one pass. The second block's gain is its input gradient, 25 ms instead of 248 once the stride is folded
 into the channels. Judge the ratio on an idle machine only: PyTorch's threads wait for each other by spinning, and
-lose several times over, not by a share, to whatever else runs.
+lose several times over, not by a share, to whatever else runs. So results/soundnet_step.json is written only by a full
+run at the default sizes that began at a load average of at most 0.5; any other run prints why it was not.
 """
 
 from __future__ import annotations
@@ -45,6 +48,7 @@ from mmjax.models import soundnet
 
 RESULT = pathlib.Path(__file__).parent / "results" / "soundnet_step.json"
 RATE = 1e-3
+IDLE = 0.5  # load average above which a ratio is not to be quoted
 PAUSE = 0.05  # seconds between steps, for the other library's idle threads to stop spinning
 
 
@@ -224,8 +228,21 @@ def device_name() -> str:
     return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
 
 
+def unwritten(options) -> list[str]:
+    """Why the figures of this run do not belong into the results; empty if they do."""
+    sizes = (options.depth, options.width, options.batch, options.seconds, options.objects, options.scenes)
+    reasons = {
+        "--quick takes too few steps, do not quote the ratio": options.quick,
+        f"load average {options.load:.1f} at the start: other work ran beside this, do not quote the ratio": (
+            options.load > IDLE
+        ),
+        "these are not the default sizes": sizes != (8, 1.0, 32, 10.0, 1000, 401),
+    }
+    return [reason for reason, holds in reasons.items() if holds]
+
+
 def report(options, peer, times) -> None:
-    """Prints the medians and writes them down; the last line is the ratio."""
+    """Prints the medians and, unless something speaks against it, writes them down; the last line is the ratio."""
     medians = {name: statistics.median(values) for name, values in times.items()}
     ratio = statistics.median(b / a for a, b in zip(times["mmjax"], times["torch"]))
     versions = {"jax": jax.__version__, "flax": flax.__version__, "torch": torch.__version__}
@@ -242,10 +259,10 @@ def report(options, peer, times) -> None:
     }
     for name, value in medians.items():
         print(f"{name:<6} {value:.3f} s a step, {options.batch / value:.1f} clips/s, median of {len(times[name])}")
-    if options.load > 0.5:
-        print(f"load average {options.load:.1f} at the start: other work ran beside this, do not quote the ratio")
-    defaults = (options.depth, options.width, options.batch, options.seconds, options.objects, options.scenes)
-    if defaults == (8, 1.0, 32, 10.0, 1000, 401):
+    reasons = unwritten(options)
+    for reason in reasons:
+        print(f"nothing was written: {reason}")
+    if not reasons:
         RESULT.parent.mkdir(exist_ok=True)
         RESULT.write_text(json.dumps(figures, indent=1) + "\n")
     what = f"SoundNet-{options.depth} training step, {options.seconds:g} s x {options.batch}"
