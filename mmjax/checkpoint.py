@@ -118,7 +118,7 @@ class Checkpoints:
         step = newest if step is None else step
         if step not in steps:
             raise UserError(f"{self.workdir} has no checkpoint of step {step}: it has {', '.join(map(str, steps))}")
-        return step
+        return int(step)
 
     def preempted(self, step: int) -> bool:
         """Whether any of several processes was told to stop; all of them agree on the step."""

@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from mmjax.errors import UserError
 
 # How a run is carried out, not what it computes: these may differ between the parts of one run.
-FREE = (
+FREE = [
     "parallel",
     "model_axis",
     "fsdp",
@@ -27,9 +27,9 @@ FREE = (
     "save_every",
     "best",
     "best_mode",
-)
-FREE += ("loader.workers", "loader.threads", "loader.prefetch")
-FREE += ("data.workers", "data.data_dir", "data.download", "data.beam")
+]
+FREE += ["loader.workers", "loader.threads", "loader.prefetch"]
+FREE += ["data.workers", "data.data_dir", "data.download", "data.beam"]
 
 
 def engine(system: str, variant: str = "") -> ConfigDict:

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
-import signal
-import threading
-import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +12,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from mmjax import checkpoint, data, evaluate, mesh, optim, probes, tasks
+from mmjax import checkpoint, data, evaluate, mesh, nans, optim, probes, signals, tasks
 from mmjax import config as configs
 from mmjax import step as steps
 from mmjax import workdir as workdirs
@@ -176,7 +171,7 @@ def train(ready: Ready) -> steps.TrainState | None:
     )
     pending: list[tuple[int, int, Any]] = []
     stop = False
-    with _interruption() as interrupted, logs:
+    with signals.interruption() as interrupted, logs:
         while at < config.steps:
             size = config.steps_per_call if at + config.steps_per_call <= config.steps else 1
             state, figures = call(state, [next(batches) for _ in range(size)])
@@ -219,33 +214,11 @@ def _caller(ready: Ready) -> Callable[[steps.TrainState, list[Batch]], tuple[ste
         stacked = {name: np.stack([batch[name] for batch in batches]) for name in mesh.numeric(batches[0])}
         return many(state, ready.placement.put(stacked, stacked=True), key)
 
-    return functools.partial(_searching, ready, call, key) if ready.config.debug_nans else call
-
-
-def _searching(ready, call, key, state, batches):
-    """The call; where its losses are not finite, the same steps again, operation by operation.
-
-    jax_debug_nans alone would look at the first call of a compiled function only (its fast path skips the check), and
-    loses itself in pmap.
-    """
-    try:
-        new, figures = call(state, batches)
-        if _finite(jax.tree.map(np.asarray, figures)):
-            return new, figures
-        single = ready.placement.single(state)
-        with jax.debug_nans(True), jax.disable_jit():
-            for batch in batches:
-                single, _ = steps.train_step(ready.task, ready.optimisers, single, mesh.numeric(batch), key)
-    except FloatingPointError as error:
-        ours = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
-        where = f"{ours[-1].filename}:{ours[-1].lineno}: {ours[-1].line}"
-        at = int(ready.placement.single(state).step) + 1
-        raise NonFinite(f"step {at}: {str(error).splitlines()[0]} at {where}") from None
-    return new, figures
-
-
-def _finite(figures: Figures) -> bool:
-    return all(np.isfinite(v).all() for name, v in figures.items() if name.startswith(("loss/", "grad_norm/")))
+    return (
+        functools.partial(nans.search, ready.task, ready.optimisers, ready.placement, call, key)
+        if ready.config.debug_nans
+        else call
+    )
 
 
 def _every(at: int, interval: int, size: int) -> bool:
@@ -260,7 +233,7 @@ def _flush(pending: list[tuple[int, int, Any]], saver: checkpoint.Checkpoints, w
         host = {name: np.broadcast_to(np.asarray(value), (size,)) for name, value in figures.items()}
         for i in range(size):
             row = {name: float(values[i]) for name, values in host.items()}
-            if not _finite(row):
+            if not nans.finite(row):
                 saver.wait()
                 shown = ", ".join(f"{name} {value:.4g}" for name, value in row.items())
                 raise NonFinite(
@@ -318,9 +291,9 @@ def finish(ready: Ready, state: steps.TrainState) -> Figures:
 
 def _check(config: ConfigDict) -> None:
     fields = dict(configs.flat(config))
-    positive = ("steps", "batch_size", "log_every", "save_every", "steps_per_call", "model_axis", "eval.batch_size")
-    positive += ("loader.threads", "loader.prefetch")
-    natural = ("eval.every", "eval.examples", "eval.test_examples", "eval.gallery", "loader.workers")
+    positive = ["steps", "batch_size", "log_every", "save_every", "steps_per_call", "model_axis"]
+    positive += ["eval.batch_size", "loader.threads", "loader.prefetch"]
+    natural = ["eval.every", "eval.examples", "eval.test_examples", "eval.gallery", "loader.workers"]
     for least, names in ((1, positive), (0, natural)):
         for name in names:
             if fields[name] < least:
@@ -348,33 +321,3 @@ def _first() -> bool:
 def _say(line: str) -> None:
     if _first():
         print(line, flush=True)
-
-
-@contextmanager
-def _interruption() -> Iterator[Callable[[], bool]]:
-    """Turns SIGTERM and the first Ctrl-C into a question that the loop asks after each call."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set  # signals reach the main thread only
-        return
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    if (
-        jax.process_count() > 1
-    ):  # SIGTERM is JAX's own there: its preemption service makes all processes agree on a step
-        numbers = (signal.SIGINT,)
-    old = {number: signal.getsignal(number) for number in numbers}
-
-    def ask(number, frame):
-        del frame
-        asked.set()
-        signal.signal(number, old[number])  # a second one ends the process at once
-        if jax.process_count() > 1:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    for number in old:
-        signal.signal(number, ask)
-    try:
-        yield asked.is_set
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)

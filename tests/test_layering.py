@@ -23,7 +23,21 @@ ROOMS = {
     "task": set(),
     "errors": set(),
 }
-ENGINE = {"loop", "evaluate", "mesh", "optim", "checkpoint", "logs", "probes", "config", "restored", "workdir", "step"}
+ENGINE = {
+    "nans",
+    "signals",
+    "loop",
+    "evaluate",
+    "mesh",
+    "optim",
+    "checkpoint",
+    "logs",
+    "probes",
+    "config",
+    "restored",
+    "workdir",
+    "step",
+}
 NO_JAX = ("data", "report")
 JAX = {"jax", "flax", "optax", "orbax"}
 
