@@ -18,11 +18,8 @@ def interruption() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield asked.is_set  # signals reach the main thread only
         return
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    if (
-        jax.process_count() > 1
-    ):  # SIGTERM is JAX's own there: its preemption service makes all processes agree on a step
-        numbers = (signal.SIGINT,)
+    # With several processes SIGTERM is JAX's own: its preemption service makes all of them agree on a step.
+    numbers = [signal.SIGINT] if jax.process_count() > 1 else [signal.SIGINT, signal.SIGTERM]
     old = {number: signal.getsignal(number) for number in numbers}
 
     def ask(number, frame):
