@@ -58,9 +58,9 @@ class Evaluator:
             self._add(sums, variables, batch)
             valid = meshes.gather(batch["valid"])
             guessed = self._predict(variables, batch, jax.random.key(position))
-            full = {name for name in guessed if name.split("/")[0] in GALLERY_KINDS} if seen >= gallery > 0 else set()
-            guesses = meshes.gather({name: value for name, value in guessed.items() if name not in full})
-            for name, value in guesses.items():
+            if seen >= max(gallery, 1):  # pictures and sounds that nobody will see stay on the device
+                guessed = {k: v for k, v in guessed.items() if k.split("/")[0] not in GALLERY_KINDS}
+            for name, value in meshes.gather(guessed).items():
                 if name.startswith("text/") and value.dtype == np.uint8:  # UTF-8 letters, padded with zeros
                     value = value.view(f"S{value.shape[-1]}")[..., 0]
                 few = name.split("/")[0] in GALLERY_KINDS

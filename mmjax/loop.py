@@ -43,7 +43,11 @@ def run(config: ConfigDict, workdir: Path, command: str = "") -> Figures | None:
     _check(config)
     with workdirs.claim(config, workdir, first=_first()):
         done = workdirs.read_json(workdir / "results.json")
-        if isinstance(done, dict) and done["step"] >= config.steps and done.get("eval") == config.eval.to_json():
+        if (
+            isinstance(done, dict)
+            and done.get("step", -1) >= config.steps
+            and done.get("eval") == config.eval.to_json()
+        ):
             page_of = workdir / "report.html"
             if _first() and not page_of.exists():  # the run was killed on its last metre
                 page.write(workdir)
@@ -304,8 +308,7 @@ def _check(config: ConfigDict) -> None:
 
 def _check_figures(task: Task, config: ConfigDict, state: steps.TrainState, batch: Batch) -> None:
     """Refuses a `best` that is no figure and a probe of a field that is not there, before hours of training."""
-    shaped = {**batch, "valid": np.ones(len(batch["valid"]), bool)}
-    figures = jax.eval_shape(task.metrics, state.variables, shaped)
+    figures = jax.eval_shape(task.metrics, state.variables, batch)
     if config.best and config.best not in figures:
         raise UserError(f"config.best {config.best!r} is no figure: choose one of {', '.join(figures)}")
     for name in config.eval.probes:
