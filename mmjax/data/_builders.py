@@ -28,6 +28,7 @@ from array_record.python import array_record_data_source
 from tensorflow_datasets.core import shuffle as tfds_shuffle
 from tensorflow_datasets.core.utils import tqdm_utils
 
+from mmjax.data import spec
 from mmjax.errors import UserError
 
 _AUDIO = "tensorflow_datasets.core.features.audio_feature.Audio"
@@ -251,10 +252,22 @@ class Source:
     """Random access to examples in the glossary's terms: `decode(record, index)` of each of `records`.
 
     Both parts are picklable, so worker processes can have their own copy.
+
+    Args:
+      records: what is stored.
+      decode: of a record and its position.
+      label_names: of the classes of `label`, in order, where it is among the fields; they become a constant.
     """
 
-    def __init__(self, records: Records, decode: Callable[[dict[str, Any], int], dict[str, Any]]):
+    def __init__(
+        self,
+        records: Records,
+        decode: Callable[[dict[str, Any], int], dict[str, Any]],
+        label_names: Iterable[str] = (),
+    ):
         self._records, self._decode = records, decode
+        names = tuple(label_names)
+        self.constants = {"label_names": spec.spelt(names)} if names else {}
 
     def __len__(self) -> int:
         return len(self._records)

@@ -81,19 +81,6 @@ def _full_scale(dtype: np.dtype[Any]) -> float:
     return 2.0**31 if dtype == np.int32 else 2.0**7 if dtype == np.int8 else 2.0**15  # int64 holds 16-bit PCM in TFDS
 
 
-def read_sound(path: pathlib.Path) -> Sound:
-    """Reads a WAV, FLAC, Ogg or MP3 file as mono int16 at 22,050 Hz; raises Unusable where that fails."""
-    import soundfile
-
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError) as error:
-        raise Unusable("unreadable", str(error)) from error
-    if not samples.size or np.abs(samples).max() * 32_767 <= SILENCE:
-        raise Unusable("silent", f"no sample above {SILENCE} of 32,767")
-    return to_int16_mono(samples, rate)
-
-
 def on_white(path: pathlib.Path, size: int) -> Image.Image:
     """Reads a picture, composites transparency on white, fits it whole into a white square of `size` pixels."""
     try:

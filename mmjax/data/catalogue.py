@@ -117,7 +117,8 @@ def source(
         hertz = rate or rates.get(column) or RATES.get(name.split("/")[0].split(":")[0])
         converters[field] = (column, _converter(field, features[column], hertz, name))
     records = _builders.Records(directory, split, {column: features[column] for column in columns})
-    return _builders.Source(records, functools.partial(_decode, fields, converters))
+    names = _class_names(features[stored["label"]]) if "label" in stored else ()
+    return _builders.Source(records, functools.partial(_decode, fields, converters), names)
 
 
 def _decode(

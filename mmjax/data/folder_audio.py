@@ -132,7 +132,9 @@ def source(
     }
     # With nothing stored asked for (only `index`), the cheapest column still gives the length.
     parsed = {column: stored[column] for column in set(fields) & set(stored) or {"label"}}
-    return _builders.Source(_builders.Records(directory, chosen, parsed), functools.partial(_decode, tuple(fields)))
+    names = labels(path, esc10) if "label" in fields else ()
+    records = _builders.Records(directory, chosen, parsed)
+    return _builders.Source(records, functools.partial(_decode, tuple(fields)), names)
 
 
 def labels(path: str, esc10: bool = False) -> tuple[str, ...]:

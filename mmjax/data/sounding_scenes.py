@@ -1,10 +1,10 @@
 """sounding_scenes, the embedded data set: pictures of objects that sound, generated from (seed, split, index).
 
 Nothing is downloaded or stored, and every ground truth is known. A scene (painting and ambience) holds one to three
-objects (class, colour, size, place), some of which sound. Nothing in the picture tells which, and nothing in the
-sound tells the colour. Held-out splits hold out combinations: 12 of the 96 (object, colour) pairs and 12 of the 96
-(object, scene) pairs occur in "validation" only, 12 others of each in "test" only; half the examples of those splits
-hold one such pair, the other half is made as "train" is.
+objects (class, colour, size, place), some of which sound; the class of the loudest is `label`. Nothing in the picture
+tells which, and nothing in the sound tells the colour. Held-out splits hold out combinations: 12 of the 96 (object,
+colour) pairs and 12 of the 96 (object, scene) pairs occur in "validation" only, 12 others of each in "test" only; half
+the examples of those splits hold one such pair, the other half is made as "train" is.
 
 Five captions and a question with its answer go with each scene. A speaker, whose face and voice share four hidden
 factors, speaks one of the captions in sub-word units with known boundaries.
@@ -25,6 +25,7 @@ from mmjax.errors import UserError
 FIELDS: tuple[str, ...] = (
     "image",
     "waveform",
+    "label",
     "scene",
     "objects",
     "colours",
@@ -69,6 +70,11 @@ class SoundingScenes:
 
     def __len__(self) -> int:
         return self.examples
+
+    @property
+    def constants(self) -> dict[str, np.ndarray]:
+        """The names of the classes of `label`."""
+        return {"label_names": spec.spelt(OBJECTS)} if "label" in self.fields else {}
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray | str | list[str]]:
         example = self.example(index)

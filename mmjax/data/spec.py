@@ -10,6 +10,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
+import numpy as np
+
 from mmjax.errors import UserError
 
 
@@ -45,6 +47,9 @@ FIELDS: dict[str, Field] = {
     "answer": Field("str", "", "its answer"),
     "question_type": Field("str", "", "what the question asks for: existence, count, colour, place, sound, ..."),
     "answers": Field("str", "a", "the answers of all annotators"),
+    "caption_tokens": Field("int32", "t*", "`caption` as numbers of words, <end> behind the last; 0 in the padding"),
+    "question_tokens": Field("int32", "t*", "`question` as numbers of words; 0 in the padding"),
+    "answer_label": Field("int32", "", "the class of `answer` in the answer vocabulary; -1 = not in it"),
     "text": Field("str", "", "running text"),
     "tokens": Field("int32", "t", "running text as numbers of words in order of frequency; 0 in the padding"),
     "sentence": Field("int32", "t", "the number of each token's sentence within the example; -1 in the padding"),
@@ -71,3 +76,15 @@ def check(needed: Iterable[str], offered: Iterable[str], name: str) -> None:
             f"data set {name!r} has no {', '.join(missing)}: it has {', '.join(offered)}; "
             f"the task needs {', '.join(needed)}. config.data.mapping can rename its fields."
         )
+
+
+def spelt(names: Iterable[str]) -> np.ndarray:
+    """Names as an array for the `constants` of a source ("label_names"): UTF-8, uint8 [n letters], zeros at the end."""
+    spelling = np.array([name.encode() for name in names])
+    return spelling.view(np.uint8).reshape(len(spelling), -1)
+
+
+def unspelt(letters: np.ndarray) -> tuple[str, ...]:
+    """The names that `spelt` spelt."""
+    letters = np.ascontiguousarray(letters)
+    return tuple(name.decode() for name in letters.view(f"S{letters.shape[1]}")[:, 0])

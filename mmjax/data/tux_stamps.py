@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
 
-from mmjax.data import _builders, _media
+from mmjax.data import _builders, _media, _sound_file
 from mmjax.errors import UserError
 
 PATH = "/usr/share/tuxpaint/stamps"
@@ -142,7 +142,9 @@ def source(
     wanted = {"caption" if field in ("captions", "group") else field for field in fields} & set(stored)
     # With nothing stored asked for (only `index`), the cheapest column still gives the length.
     parsed = {column: stored[column] for column in wanted or {"label"}}
-    return _builders.Source(_builders.Records(directory, split, parsed), functools.partial(_decode, tuple(fields)))
+    names = labels(path) if "label" in fields else ()
+    records = _builders.Records(directory, split, parsed)
+    return _builders.Source(records, functools.partial(_decode, tuple(fields)), names)
 
 
 def _decode(fields: tuple[str, ...], record: dict[str, Any], index: int) -> dict[str, Any]:
@@ -200,7 +202,7 @@ def _read(folder: pathlib.Path, stamp: Stamp, config: Config) -> dict[str, Any]:
         file = folder / f"{stamp.name}.ogg"
         if not file.exists():
             raise _media.Unusable("without a sound effect", stamp.name)
-        waveform = _media.read_sound(file)
+        waveform = _sound_file.read(file)[0]
     picture = _media.on_white(folder / f"{stamp.name}.png", config.size)
     return {
         "name": stamp.name,

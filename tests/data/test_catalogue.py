@@ -10,7 +10,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from mmjax.data import _builders, catalogue
+from mmjax.data import _builders, catalogue, spec
 from mmjax.errors import UserError
 
 WORDS = ("down", "up")
@@ -95,6 +95,8 @@ def test_usual_names_are_guessed(root):
     offered = catalogue.fields(name="stated", data_dir=str(root))
     assert set(offered) == {"waveform", "speech", "image", "label", "caption", "captions", "text", "index"}
     assert catalogue.label_names(name="stated", data_dir=str(root)) == WORDS
+    opened = catalogue.source("train", ("label",), name="stated", data_dir=str(root))
+    assert spec.unspelt(opened.constants["label_names"]) == WORDS
 
 
 def test_values_are_of_the_glossarys_types(root, monkeypatch):

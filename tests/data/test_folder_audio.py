@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from mmjax import data
-from mmjax.data import _media, _sound_file, folder_audio
+from mmjax.data import _media, _sound_file, folder_audio, spec
 from mmjax.errors import UserError
 
 
@@ -64,6 +64,7 @@ def test_folds(tree, cache):
 
 def test_examples(tree, cache):
     opened = data.open("all", folder_audio.FIELDS, "folder_audio", path=str(tree), data_dir=cache)
+    assert spec.unspelt(opened.constants["label_names"]) == folder_audio.labels(str(tree)) == ("bell", "drum", "flute")
     for i, example in enumerate(opened):
         assert example["index"] == i
         assert example["waveform"].dtype == np.int16

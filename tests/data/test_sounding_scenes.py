@@ -124,6 +124,26 @@ def test_golden_examples(split):
     assert (numbers, example["caption"]) == GOLDEN[split]
 
 
+def test_the_label_is_the_object_that_was_mixed_loudest():
+    source = small(objects=(1, 3))
+    agreed = 0
+    for index in range(40):
+        example = source.example(index)
+        energy = np.square(example.stems[1:]).mean(1)
+        levels = example.levels[: len(example.layout.things)]
+        top = int(np.argmax(levels))
+        assert example.label == example.objects[top]
+        assert example.sounding[top]
+        assert example.label.dtype == np.int32
+        # A level is that of a whole track; what of it falls into 2 s may be less: most stems, not all, agree.
+        agreed += int(np.argmax(energy) == top)
+    assert agreed >= 34
+    one = small("test", ("label", "objects"), objects=(1, 1))
+    assert all(one[i]["label"] == one[i]["objects"][0] for i in range(20))
+    assert spec.unspelt(one.constants["label_names"]) == sounding_scenes.OBJECTS
+    assert small(fields=("image",)).constants == {}
+
+
 def test_mistakes_are_named():
     for kwargs, message in (
         ({"split": "dev"}, "no split 'dev'; it has train, validation, test"),

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from mmjax.data import _media, tux_stamps, video_folder
+from mmjax.data import _sound_file, tux_stamps, video_folder
 from mmjax.errors import UserError
 
 SIZE = 32
@@ -139,7 +139,7 @@ def test_debians_package():
     assert len(stamps) + skipped["without a caption"] == 796
     assert len(stamps) + sum(skipped.values()) == 961
     assert next(s.caption for s in stamps if s.name == "animals/amphibians/frog") == "A frog."
-    sound = _media.read_sound(folder / "animals/amphibians/frog.ogg")
+    sound = _sound_file.read(folder / "animals/amphibians/frog.ogg")[0]
     assert np.abs(sound.astype(int)).max() > 1000
 
 

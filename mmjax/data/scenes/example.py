@@ -63,6 +63,11 @@ class Example:
             [mixing.level(rng, area) if thing.sounding else 0 for rng, thing, area in drawn], 0, np.float32
         )
 
+    @property
+    def label(self) -> np.ndarray:
+        """The class of the object that was mixed loudest."""
+        return np.array(self.layout.things[int(np.argmax(self.levels))].object, np.int32)
+
     def _sound_rngs(self) -> list[np.random.Generator]:
         return [self._rng(_SOUND, k) for k in range(1 + len(self.layout.things))]
 
