@@ -22,7 +22,7 @@ import numpy as np
 import tqdm
 from PIL import Image
 
-from mmjax.data import _media, tux_stamps
+from mmjax.data import _media, _sound_file, tux_stamps
 from mmjax.errors import UserError
 
 SPOKEN = ("symbols/alphabets", "symbols/math")  # a voice that says the letter or the digit is no sound of the thing
@@ -59,7 +59,7 @@ def make(out_dir: pathlib.Path, stamps: str, seconds: float, side: int, rate: in
         target = out_dir / "stamps" / f"{stamp.name.replace('/', '-')}.mp4"
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            effect = _media.read_sound(folder / f"{stamp.name}.ogg")
+            effect, _ = _sound_file.read(folder / f"{stamp.name}.ogg")
             # Seeded by the name: a stamp's video is the same whatever other stamps there are.
             rng = np.random.default_rng(list(stamp.name.encode()))
             frames = moving_picture(folder / f"{stamp.name}.png", side, round(seconds * rate), rng)
