@@ -128,9 +128,10 @@ def open_splits(task: Task, config: ConfigDict) -> dict[str, data.Source]:
     text = [field for field in task.references if spec.FIELDS[field].dtype == "str"]
     if text and jax.process_count() > 1:
         raise UserError(f"{config.system} scores {', '.join(text)}, which is text: train it on one process")
-    sources = {config.train_split: data.open(config.train_split, task.fields, **config.data)}
+    opened = functools.partial(data.open, train_split=config.train_split, **config.data)  # its text: the vocabulary
+    sources = {config.train_split: opened(config.train_split, task.fields)}
     for split in (config.validation_split, config.test_split):
-        sources[split] = data.open(split, asked, **config.data)
+        sources[split] = opened(split, asked)
     return sources
 
 

@@ -7,12 +7,14 @@ worker processes stay small.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Mapping
 from typing import Any, Protocol
 
-from mmjax.data import spec
+from mmjax.data import _tokens, spec
 from mmjax.errors import UserError
 
 NOT_SETS = ("spec", "pipeline", "catalogue")
@@ -35,13 +37,23 @@ def names() -> list[str]:
     ]
 
 
-def open(split: str, fields: tuple[str, ...], name: str, **options: Any) -> Source:
+def open(
+    split: str,
+    fields: tuple[str, ...],
+    name: str,
+    tokens: Mapping[str, Any] | Any = None,
+    train_split: str = "train",
+    **options: Any,
+) -> Source:
     """Opens a split of a data set.
 
     Args:
       split: "train", "validation" or "test" (a catalogue set may have others).
       fields: what every example must have (names from data/spec.py); nothing else is computed or read.
       name: a module of this package, or a TensorFlow Datasets name.
+      tokens: how `caption_tokens`, `question_tokens` and `answer_label` are made from the text of a data set that does
+        not offer them: arguments of `_tokens.Options`. (Where a data set itself has an option `tokens`, it is that.)
+      train_split: whose text makes the vocabulary, whichever split is opened.
       **options: of that data set (path, seed, mapping, ...).
 
     Returns:
@@ -51,18 +63,37 @@ def open(split: str, fields: tuple[str, ...], name: str, **options: Any) -> Sour
       UserError: no such data set, an option that it does not take, or a field that it lacks.
     """
     wanted = tuple(field for field in fields if not field.endswith("_length"))
+    module, options = _find(name, tokens, options)
+    ours = name in names()
+    made = tuple(field for field in wanted if field in _tokens.FROM)
+    offered: tuple[str, ...] = ()
+    if ours or made:  # the catalogue checks after its mapping
+        offered = module.fields(**options) if hasattr(module, "fields") else module.FIELDS
+        made = tuple(field for field in made if field not in offered)
+    texts = _tokens.texts(made, offered)
+    read = tuple(dict.fromkeys((*(field for field in wanted if field not in made), *texts)))
+    if ours:
+        spec.check(read, offered, name)
+    chosen = _tokens.options(tokens) if made else None
+    opened = module.source(split, read, **options)
+    if not len(opened):
+        raise UserError(f"data set {name!r} has no example in split {split!r}")
+    if chosen is None:
+        return opened
+    training = functools.partial(module.source, train_split, texts, **options)
+    return _tokens.wrap(opened, wanted, made, chosen, training, [name, train_split, options])
+
+
+def _find(name: str, tokens: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The module of a data set and the options for it. Raises UserError for one that it does not take."""
     ours = name in names()
     module = importlib.import_module(f"mmjax.data.{name if ours else 'catalogue'}")
-    options = options if ours else {**options, "name": name}
     known = inspect.signature(module.source).parameters
+    options = options if ours else {**options, "name": name}
+    if "tokens" in known and tokens is not None:
+        options = {**options, "tokens": tokens}
     strange = [option for option in options if option not in known]
     if strange:
         takes = ", ".join(p for p in known if p not in ("split", "fields"))
         raise UserError(f"config.data.{strange[0]}: data set {name!r} has no such option; it takes {takes}")
-    if ours:  # the catalogue checks after its mapping
-        offered = module.fields(**options) if hasattr(module, "fields") else module.FIELDS
-        spec.check(wanted, offered, name)
-    opened = module.source(split, wanted, **options)
-    if not len(opened):
-        raise UserError(f"data set {name!r} has no example in split {split!r}")
-    return opened
+    return module, options

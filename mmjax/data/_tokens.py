@@ -1,0 +1,190 @@
+"""Text as numbers: the fields that tasks need made from the text columns that data sets have.
+
+`caption_tokens` and `question_tokens` come from `captions` or `caption` and from `question`, `answer_label` from
+`answer`. Their vocabularies are built from the training split alone, whichever split is opened, kept in a cache on
+disk, and handed on as the source's `constants`, so that a run's checkpoint holds what its numbers mean.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from mmjax import tokenise, vocabulary
+from mmjax.data import _token_tables
+from mmjax.data._token_tables import Table
+from mmjax.errors import UserError
+
+# What can be made: from which text, in order of preference.
+FROM: dict[str, tuple[str, ...]] = {
+    "caption_tokens": ("captions", "caption"),
+    "question_tokens": ("question",),
+    "answer_label": ("answer",),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """config.data.tokens: how text becomes numbers.
+
+    Attributes:
+      kind: "words", "characters", "bytes", or "sentencepiece" (the extra `text`).
+      min_count: rarer words are <unk>.
+      max_words: so many of the most frequent words (of SentencePiece: pieces) are known; 0 = all.
+      length: numbers of a text, padded or cut to this; a caption's <end> is one of them.
+      align: "left" pads behind the text, "right" before it (the VQA code).
+      answers: so many of the most frequent answers are classes.
+      examples: training examples that are read for the vocabulary, evenly spread; 0 = all.
+      path: your own vocabulary, a word a line (what follows a space is ignored), or SentencePiece model.
+    """
+
+    kind: str = "words"
+    min_count: int = 1
+    max_words: int = 10_000
+    length: int = 20
+    align: str = "left"
+    answers: int = 1000
+    examples: int = 0
+    path: str = ""
+
+    def __post_init__(self):
+        for name, least in {"min_count": 1, "max_words": 0, "length": 2, "answers": 1, "examples": 0}.items():
+            if getattr(self, name) < least:
+                raise UserError(f"config.data.tokens.{name} is {getattr(self, name)}: it must be at least {least}")
+        for name, choices in {"kind": vocabulary.KINDS, "align": ("left", "right")}.items():
+            if getattr(self, name) not in choices:
+                raise UserError(
+                    f"config.data.tokens.{name} {getattr(self, name)!r} is unknown: choose {', '.join(choices)}"
+                )
+
+
+def options(section: Mapping[str, Any] | None) -> Options:
+    """The section of a config. Raises UserError for a field that it does not have, or a value out of range."""
+    known = [field.name for field in dataclasses.fields(Options)]
+    section = section or {}
+    strange = [name for name in section if name not in known]
+    if strange:
+        raise UserError(f"config.data.tokens.{strange[0]}: there is no such option; it has {', '.join(known)}")
+    return Options(**{name: section[name] for name in section})
+
+
+def texts(made: tuple[str, ...], offered: tuple[str, ...]) -> tuple[str, ...]:
+    """The text columns to read for the fields to make; the preferred one where a data set has neither."""
+    wanted = []
+    for field in made:
+        have = [column for column in FROM[field] if column in offered]
+        wanted += have or [FROM[field][-1]]
+    return tuple(dict.fromkeys(wanted))
+
+
+def wrap(
+    source: Any,
+    fields: tuple[str, ...],
+    made: tuple[str, ...],
+    chosen: Options,
+    training: Callable[[], Any],
+    about: Any,
+) -> Tokenised:
+    """`source` with the fields of `made`.
+
+    Args:
+      source: of any split, offering the columns of `texts`.
+      fields: what its examples shall have.
+      made: which of them are made here.
+      chosen: the options.
+      training: opens the training split with the same text columns and nothing else.
+      about: what names that split: JSON for the cache's key.
+
+    Raises:
+      UserError: there is no text to build a vocabulary from, or the user's own is damaged.
+    """
+    tables = _token_tables.tables(made, chosen, training, about)
+    encoders = {field: _encoder(field, tables[field], chosen) for field in made}
+    return Tokenised(source, tuple(fields), encoders, tables)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tokenised:
+    """A random-access source; made by `wrap`. In training (`draw`) one of several captions is drawn at each visit."""
+
+    inner: Any
+    fields: tuple[str, ...]
+    encoders: dict[str, Callable[[str], dict[str, Any]]]
+    tables: dict[str, Table]
+
+    def __len__(self) -> int:
+        return len(self.inner)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self._finish(self.inner[index], None)
+
+    def draw(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
+        """Example `index` with a caption of `rng`'s choice; other draws are the inner source's."""
+        inner = getattr(self.inner, "draw", None)
+        return self._finish(inner(index, rng) if inner else self.inner[index], rng)
+
+    def _finish(self, example: dict[str, Any], rng: np.random.Generator | None) -> dict[str, Any]:
+        out = dict(example)
+        if "caption_tokens" in self.encoders:
+            out["caption"] = _caption(example, rng)
+        whole = {field: out[field] for field in self.fields if field in out}
+        lengths = {name: value for name, value in out.items() if name.endswith("_length")}
+        for field, encode in self.encoders.items():
+            whole |= encode(_str(out[FROM[field][-1]]))
+        return whole | lengths
+
+    @functools.cached_property
+    def constants(self) -> dict[str, np.ndarray]:
+        """The spelled vocabularies, uint8 [v letters], and the bytes of SentencePiece models, beside the inner ones."""
+        found = dict(getattr(self.inner, "constants", {}))
+        for field, table in self.tables.items():
+            name = field.split("_")[0]
+            found[f"{name}_vocabulary"] = vocabulary.spell(table.words)
+            if table.model:
+                found[f"{name}_model"] = np.frombuffer(table.model, np.uint8)
+        return found
+
+
+def _caption(example: dict[str, Any], rng: np.random.Generator | None) -> str:
+    """The caption of this visit: any of several in training, the data set's own choice or the first otherwise."""
+    several = example.get("captions", ())
+    if rng is not None and len(several):
+        return _str(several[int(rng.integers(len(several)))])
+    if "caption" in example:
+        return _str(example["caption"])
+    return _str(several[0]) if len(several) else ""
+
+
+def _str(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+# -- one text to numbers -----------------------------------------------------------------------------------------------
+
+
+def _encoder(field: str, table: Table, chosen: Options) -> Callable[[str], dict[str, Any]]:
+    index = {word: number for number, word in enumerate(table.words)}
+    if field == "answer_label":
+        return functools.partial(_answer, index)
+    name = field.split("_")[0]
+    split = vocabulary.splitter(chosen.kind, name, table.model or None)
+    return functools.partial(_tokens, field, index, split, chosen.length, chosen.align == "right")
+
+
+def _answer(index: dict[str, int], text: str) -> dict[str, Any]:
+    return {"answer_label": np.int32(index.get(tokenise.answer(text), -1))}
+
+
+def _tokens(
+    field: str, index: dict[str, int], split: Callable[[str], list[str]], length: int, right: bool, text: str
+) -> dict[str, Any]:
+    """{field: int32 [length], its length}; a caption ends with <end>, also where it was cut."""
+    end = [vocabulary.END] if field == "caption_tokens" else []
+    ids = [index.get(token, vocabulary.UNK) for token in split(text)][: length - len(end)] + end
+    tokens = np.full(length, vocabulary.PAD, np.int32)
+    tokens[length - len(ids) if right else 0 :][: len(ids)] = ids
+    return {field: tokens, f"{field}_length": np.int32(len(ids))}
