@@ -23,6 +23,7 @@ from mmjax.data import _text_vocabulary
 from mmjax.errors import UserError
 
 FORMAT = 1  # of the cache; raised whenever the same texts would give other words
+LABELS = ("answer_label", "question_type_label")  # whole texts as classes
 PROBES = 64  # training examples whose texts are part of the cache's key: another text is another vocabulary
 
 
@@ -47,6 +48,11 @@ class Table:
     lengths: dict[int, int]
 
 
+def stem(field: str) -> str:
+    """ "answer_label" -> "answer", "question_type_label" -> "question_type", "caption_tokens" -> "caption"."""
+    return field.removesuffix("_label").removesuffix("_tokens")
+
+
 _KEPT: dict[str, Table] = {}  # of this process: the other splits find them here, and each is told once
 
 
@@ -54,7 +60,7 @@ def tables(made: tuple[str, ...], chosen: Any, training: Callable[[], Any], abou
     """{field: its vocabulary} for the fields to make, read from the cache or counted in one pass.
 
     Args:
-      made: of caption_tokens, question_tokens, answer_label.
+      made: of caption_tokens, question_tokens, answer_label, question_type_label.
       chosen: the `Options`.
       training: opens the training split's text columns.
       about: what names that split.
@@ -86,7 +92,7 @@ def _texts_of(example: dict[str, Any], made: tuple[str, ...]) -> dict[str, list[
     """{field: the texts that it is made from} of one example."""
     out = {}
     for field in made:
-        column = "captions" if field == "caption_tokens" and "captions" in example else field.split("_")[0]
+        column = "captions" if field == "caption_tokens" and "captions" in example else stem(field)
         value = example[column]
         several = [value] if isinstance(value, str | bytes) else value
         out[field] = [text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text) for text in several]
@@ -113,11 +119,11 @@ def _count(source: Any, made: tuple[str, ...], chosen: Any) -> dict[str, Table]:
 
 def _table(field: str, read: collections.Counter[str], chosen: Any) -> Table:
     """The vocabulary of texts that occur so many times each."""
-    if field == "answer_label":
+    if field in LABELS:
         counts: collections.Counter[str] = collections.Counter()
         for text, times in read.items():
             counts[tokenise.answer(text)] += times
-        words = _ranked(counts, 1, chosen.answers)
+        words = _ranked(counts, 1, chosen.answers if field == "answer_label" else 0)
         known = sum(counts[word] for word in words)
         return Table(tuple(words), b"", counts.total(), counts.total(), counts.total() - known, {1: counts.total()})
     words, model = _words(field, read, chosen)
@@ -240,9 +246,9 @@ def _save(path: pathlib.Path, table: Table) -> None:
 
 def _told(field: str, table: Table, chosen: Any) -> str:
     """What a user should know of a vocabulary, in one line."""
-    if field == "answer_label":
-        share = table.unknown / max(table.texts, 1)
-        return f"answer_label: {len(table.words):,} answers; {share:.2%} of {table.texts:,} training answers are others"
+    if field in LABELS:
+        share, what = table.unknown / max(table.texts, 1), f"{stem(field).replace('_', ' ')}s"
+        return f"{field}: {len(table.words):,} {what}; {share:.2%} of {table.texts:,} training {what} are others"
     room = chosen.length - (field == "caption_tokens")
     cut = sum(count for length, count in table.lengths.items() if length > room)
     name = field.split("_")[0]

@@ -1,8 +1,9 @@
 """Text as numbers: the fields that tasks need made from the text columns that data sets have.
 
-`caption_tokens` and `question_tokens` come from `captions` or `caption` and from `question`, `answer_label` from
-`answer`. Their vocabularies are built from the training split alone, whichever split is opened, kept in a cache on
-disk, and handed on as the source's `constants`, so that a run's checkpoint holds what its numbers mean.
+`caption_tokens` and `question_tokens` come from `captions` or `caption` and from `question`, `answer_label` and
+`question_type_label` from `answer` and `question_type`. Their vocabularies are built from the training split alone,
+whichever split is opened, kept in a cache on disk, and handed on as the source's `constants`, so that a run's
+checkpoint holds what its numbers mean.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ FROM: dict[str, tuple[str, ...]] = {
     "caption_tokens": ("captions", "caption"),
     "question_tokens": ("question",),
     "answer_label": ("answer",),
+    "question_type_label": ("question_type",),
 }
 
 
@@ -142,7 +144,7 @@ class Tokenised:
         """The spelled vocabularies, uint8 [v letters], and the bytes of SentencePiece models, beside the inner ones."""
         found = dict(getattr(self.inner, "constants", {}))
         for field, table in self.tables.items():
-            name = field.split("_")[0]
+            name = _token_tables.stem(field)
             found[f"{name}_vocabulary"] = vocabulary.spell(table.words)
             if table.model:
                 found[f"{name}_model"] = np.frombuffer(table.model, np.uint8)
@@ -168,15 +170,15 @@ def _str(value: Any) -> str:
 
 def _encoder(field: str, table: Table, chosen: Options) -> Callable[[str], dict[str, Any]]:
     index = {word: number for number, word in enumerate(table.words)}
-    if field == "answer_label":
-        return functools.partial(_answer, index)
-    name = field.split("_")[0]
+    if field in _token_tables.LABELS:
+        return functools.partial(_label, field, index)
+    name = _token_tables.stem(field)
     split = vocabulary.splitter(chosen.kind, name, table.model or None)
     return functools.partial(_tokens, field, index, split, chosen.length, chosen.align == "right")
 
 
-def _answer(index: dict[str, int], text: str) -> dict[str, Any]:
-    return {"answer_label": np.int32(index.get(tokenise.answer(text), -1))}
+def _label(field: str, index: dict[str, int], text: str) -> dict[str, Any]:
+    return {field: np.int32(index.get(tokenise.answer(text), -1))}
 
 
 def _tokens(

@@ -50,6 +50,7 @@ FIELDS: dict[str, Field] = {
     "caption_tokens": Field("int32", "t*", "`caption` as numbers of words, <end> behind the last; 0 in the padding"),
     "question_tokens": Field("int32", "t*", "`question` as numbers of words; 0 in the padding"),
     "answer_label": Field("int32", "", "the class of `answer` in the answer vocabulary; -1 = not in it"),
+    "question_type_label": Field("int32", "", "the class of `question_type`; -1 = none that training has"),
     "text": Field("str", "", "running text"),
     "tokens": Field("int32", "t", "running text as numbers of words in order of frequency; 0 in the padding"),
     "sentence": Field("int32", "t", "the number of each token's sentence within the example; -1 in the padding"),

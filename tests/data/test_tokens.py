@@ -43,7 +43,7 @@ TRAIN = Toy(
     {"captions": ("A red dog!",), "question": "what is it?", "answer": "dog"},
     {"captions": ("",), "question": "is it red?", "answer": "yes"},
 )
-MADE = tuple(_tokens.FROM)
+MADE = ("caption_tokens", "question_tokens", "answer_label")
 
 
 def wrap(source=TRAIN, fields=MADE, made=MADE, training=TRAIN, about="toy", **options):
@@ -74,6 +74,18 @@ def test_vocabularies_and_arrays_by_hand(capsys):
     assert "answer_label: 2 answers; 25.00% of 4 training answers are others" in said
     wrap(length=5, answers=2)
     assert not capsys.readouterr().err  # said once
+
+
+def test_types_of_questions_are_classes_of_their_own():
+    """All of them, however few answers are asked for; "question_vocabulary" is of the words."""
+    train = Toy(*({"question_type": kind, "answer": "yes"} for kind in ("sound", "what color is", "sound")))
+    fields = ("question_type_label", "answer_label")
+    source = wrap(train, fields, fields, train, about="types", answers=1)
+    assert words(source, "question_type") == ["sound", "what color is"]
+    assert [source[i]["question_type_label"] for i in range(3)] == [0, 1, 0]
+    assert set(source.constants) == {"question_type_vocabulary", "answer_vocabulary"}
+    other = wrap(Toy({"question_type": "count", "answer": "yes"}), fields, fields, train, about="types", answers=1)
+    assert other[0]["question_type_label"] == -1
 
 
 def test_what_is_cut_still_ends_and_rare_words_are_unknown():
