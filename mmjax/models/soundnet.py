@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -151,7 +152,7 @@ class SoundNet(nn.Module):
           "object": [b s objects] and "scene": [b s scenes], float32, each absent when it has no classes;
           "where": bool [b s], True for the steps that the row's own (tiled) length gives, at least one.
         """
-        logits = self._run(waveform, length, train, None)
+        logits = self._run(waveform, length, train, ())
         samples = jnp.int32(waveform.shape[1]) if length is None else length
         own = output_steps(jnp.maximum(samples, minimum(self.depth)), self.depth)
         steps = jnp.arange(next(iter(logits.values())).shape[1], dtype=own.dtype)
@@ -171,23 +172,42 @@ class SoundNet(nn.Module):
 
         Use: `model.apply(variables, waveform, layer="conv7", method="features")`.
         """
-        output_steps(0, self.depth, layer)  # refuses a layer that is not there
-        found = self._run(waveform, length, train, layer)
-        return jnp.concatenate(list(found.values()), axis=-1) if isinstance(found, dict) else found
+        return self.activations(waveform, length, layers=(layer,), train=train)[layer]
+
+    def activations(
+        self,
+        waveform: Float[Array, "b t"],
+        length: Int[Array, " b"] | None = None,
+        *,
+        layers: Sequence[str],
+        train: bool = False,
+    ) -> dict[str, Float[Array, "b u c"]]:
+        """{layer: activations [b u c]} of several layers in one pass; each as `features` gives it."""
+        for layer in layers:
+            output_steps(0, self.depth, layer)  # refuses a layer that is not there
+        return self._run(waveform, length, train, tuple(layers))
 
     @nn.compact
-    def _run(self, waveform, length, train, until):
-        """The network up to the layer named `until`; to the logits as a dict where that is None or the last."""
+    def _run(self, waveform, length, train, wanted):
+        """The layers that are `wanted`, and nothing beyond the last of them; the logits as a dict where that is ()."""
         *trunk, last = _table(self.depth)
+        found = {}
         if self.objects + self.scenes == 0:
             raise UserError("model.objects and model.scenes are both 0: SoundNet needs at least one head")
         x = tile(waveform, length, minimum(self.depth))[..., None].astype(self.dtype)  # [b t 1]
         for i, row in enumerate(trunk, 1):
-            x = self._block(i, row, x, train, keep_steps=until == f"conv{i}")
-            if until in (f"conv{i}", f"pool{i}"):
-                return x
+            whole = f"conv{i}" in wanted
+            x = self._block(i, row, x, train, keep_steps=whole)
+            if whole:
+                found[f"conv{i}"] = x
+                x = max_pool1d(x, row.pool) if row.pool > 1 and set(wanted) - set(found) else x
+            found |= {f"pool{i}": x} if f"pool{i}" in wanted else {}
+            if wanted and not set(wanted) - set(found):
+                return found
         heads = {"object": self.objects, "scene": self.scenes}
-        return {name: self._head(name, last, x, classes) for name, classes in heads.items() if classes}
+        logits = {name: self._head(name, last, x, classes) for name, classes in heads.items() if classes}
+        both = {f"conv{len(trunk) + 1}": jnp.concatenate(list(logits.values()), axis=-1)}
+        return found | both if wanted else logits
 
     def _block(self, i, row, x, train, keep_steps):
         """Convolution, batch norm, ReLU and max-pooling (left out if `keep_steps`), pooling before the affine map.

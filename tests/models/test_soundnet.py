@@ -176,6 +176,12 @@ def test_features_are_what_the_next_layer_sees(rng):
         conv, pool = np.asarray(layers[f"conv{i}"]), layers[f"pool{i}"]
         steps = conv.shape[1] // 8
         np.testing.assert_allclose(pool, conv[:, : steps * 8].reshape(1, steps, 8, -1).max(2), rtol=1e-4, atol=1e-4)
+    names = ("conv5", "conv1", "pool2", "pool3")
+    several = model.apply(variables, waveform, layers=names, method="activations")
+    assert set(several) == set(names)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), several, {n: layers[n] for n in names}
+    )
     out = model.apply(variables, waveform)
     np.testing.assert_allclose(layers["conv5"], np.concatenate([out["object"], out["scene"]], -1), rtol=1e-4, atol=1e-3)
 
