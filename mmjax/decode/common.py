@@ -1,0 +1,188 @@
+"""What greedy search, beam search and sampling share: the result, the step over hypotheses, and the best of many."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from mmjax.errors import UserError
+
+Step = Callable[[Any, Int[Array, " b"]], tuple]
+
+
+class Decoded(NamedTuple):
+    """Sequences, best first (samples: in the order drawn).
+
+    Attributes:
+      tokens: what was generated, without the start token; from the end token on, all are the end token.
+      scores: log-probability, divided by the length penalty where there is one; -inf, with length 0, where fewer
+        than n sequences exist (a vocabulary smaller than the beam).
+      lengths: tokens before the end token.
+      finished: whether the end token was generated.
+      emitted: the tree that the step emits, [b n t ...]: entry t is of the step that chose token t, the end token's
+        included; 0 after it. None where the step emits nothing.
+    """
+
+    tokens: Int[Array, "b n t"]
+    scores: Float[Array, "b n"]
+    lengths: Int[Array, "b n"]
+    finished: Bool[Array, "b n"]
+    emitted: Any
+
+
+class Problem(NamedTuple):
+    """A step made ready: hypotheses are an axis after the batch's.
+
+    Attributes:
+      step: (carry, token [b n]) -> (carry, logits float32 [b n v], emitted).
+      carry: with n copies of every array: [b n ...].
+      token: the start tokens, [b n].
+      vocabulary: v.
+      emitted: arrays of zeros [t b n ...] to write into.
+    """
+
+    step: Callable[[Any, Array], tuple[Any, Array, Any]]
+    carry: Any
+    token: Array
+    vocabulary: int
+    emitted: Any
+
+
+def prepare(step: Step, carry: Any, start: int | Int[Array, " b"], n: int, max_length: int) -> Problem:
+    """Checks a step against its carry and maps it over n hypotheses.
+
+    Raises:
+      UserError: the step does not give back what it was given, or the batch size cannot be seen.
+    """
+    if max_length < 1 or n < 1:
+        raise UserError(f"max_length is {max_length} and the number of sequences {n}: both must be at least 1")
+    leaves, tree = jax.tree.flatten(jax.tree.map(jnp.asarray, carry))
+    token = _start(start, leaves)
+    after, logits, emitted = _shapes(step, carry, token)
+    axes = [1 if leaf.ndim else None for leaf in leaves]  # scalars are shared by all hypotheses
+
+    def flat(leaves, token):
+        carry, logits, emitted = _three(step(jax.tree.unflatten(tree, leaves), token))
+        return jax.tree.leaves(carry), logits.astype(jnp.float32), emitted
+
+    mapped = jax.vmap(flat, in_axes=(axes, 1), out_axes=(axes, 1, 1))
+
+    def over(carry, token):
+        leaves, logits, emitted = mapped(jax.tree.leaves(carry), token)
+        return jax.tree.unflatten(tree, leaves), logits, emitted
+
+    _same(jax.tree.unflatten(tree, leaves), after)
+    copies = [jnp.repeat(leaf[:, None], n, 1) if leaf.ndim else leaf for leaf in leaves]
+    room = jax.tree.map(lambda x: jnp.zeros((max_length, len(token), n, *x.shape[1:]), x.dtype), emitted)
+    token = jnp.repeat(token[:, None], n, 1)
+    return Problem(over, jax.tree.unflatten(tree, copies), token, logits.shape[-1], room)
+
+
+def best(x: Float[Array, "*r v"], k: int) -> tuple[Float[Array, "*r k"], Int[Array, "*r k"]]:
+    """The k largest and their places, as `lax.top_k` gives them, ties included, in a fraction of its time on a CPU.
+
+    The row is cut into blocks. The k blocks with the largest maxima hold the k largest values (of equal ones the
+    first): a value outside them is preceded by k maxima. So one vectorised pass finds the blocks, and a partial sort
+    sees only those.
+    """
+    v = x.shape[-1]
+    width = math.isqrt(v)
+    blocks = -(-v // width)
+    if 2 * k > blocks or v < 256:
+        values, places = lax.top_k(x, k)
+        return values, places
+    padding = [(0, 0)] * (x.ndim - 1) + [(0, blocks * width - v)]
+    cut = jnp.pad(x, padding, constant_values=-jnp.inf).reshape(*x.shape[:-1], blocks, width)
+    _, which = lax.top_k(jnp.max(cut, -1), k)
+    which = jnp.sort(which, -1)  # in the order of the row, so that of equal values the first wins
+    held = jnp.take_along_axis(cut, which[..., None], -2).reshape(*x.shape[:-1], k * width)
+    values, places = lax.top_k(held, k)
+    return values, jnp.take_along_axis(which, places // width, -1) * width + places % width
+
+
+def log_total(logits: Float[Array, "b n v"]) -> Float[Array, "b n"]:
+    """log sum exp over the vocabulary, so that log-probabilities need be computed for the few best only."""
+    return jax.nn.logsumexp(logits, axis=-1)
+
+
+def ban(
+    logits: Float[Array, "b n v"], forbidden: Sequence[int], end: int, too_short: Bool[Array, ""] | bool
+) -> Float[Array, "b n v"]:
+    """The logits without forbidden tokens, and without the end token as long as the sequence is too short."""
+    if forbidden:
+        logits = logits.at[..., jnp.asarray(tuple(forbidden))].set(-jnp.inf)
+    if too_short is not False:
+        logits = logits.at[..., end].add(jnp.where(too_short, -jnp.inf, jnp.float32(0)))
+    return logits
+
+
+def follow(tree: Any, source: Int[Array, "b n"]) -> Any:
+    """Every array [b n ...] of a tree with its hypotheses reordered: entry j becomes entry source[j]."""
+    return jax.tree.map(lambda x: jax.vmap(lambda rows, i: rows[i])(x, source) if x.ndim else x, tree)
+
+
+def write(room: Any, t: Int[Array, ""], values: Any) -> Any:
+    """Arrays [t ...] with entry t written."""
+    return jax.tree.map(lambda r, v: lax.dynamic_update_index_in_dim(r, v.astype(r.dtype), t, 0), room, values)
+
+
+def known(name: str, value: str, choices: Sequence[str]) -> None:
+    """Raises UserError where `value` is not one of the choices."""
+    if value not in choices:
+        raise UserError(f"{name} is {value!r}: choose {' or '.join(map(repr, choices))}")
+
+
+def check_tokens(end: int, forbidden: Sequence[int], min_length: int, max_length: int, vocabulary: int) -> None:
+    """Raises UserError where tokens are not of the vocabulary or the lengths leave nothing."""
+    wrong = [token for token in (end, *forbidden) if not 0 <= token < vocabulary]
+    if wrong:
+        raise UserError(f"token {wrong[0]} is not of the vocabulary of {vocabulary}: use 0 to {vocabulary - 1}")
+    if end in forbidden:
+        raise UserError(f"the end token {end} is forbidden: set min_length to keep sequences going")
+    if not 0 <= min_length <= max_length:
+        raise UserError(f"min_length is {min_length}: it must be 0 to max_length, {max_length}")
+
+
+def _start(start, leaves):
+    start = jnp.asarray(start, jnp.int32)
+    sizes = [leaf.shape[0] for leaf in leaves if leaf.ndim] + ([start.shape[0]] if start.ndim else [])
+    if not sizes:
+        raise UserError("the carry has no array with a batch axis: give `start` one token for each example")
+    if len(set(sizes)) > 1:
+        raise UserError(f"the arrays of the carry (and `start`) have the batch sizes {sizes}: they must agree")
+    return jnp.broadcast_to(start, (sizes[0],))
+
+
+def _three(out):
+    if not isinstance(out, tuple) or len(out) not in (2, 3):
+        raise UserError("step must return (carry, logits) or (carry, logits, emitted)")
+    return out if len(out) == 3 else (*out, None)
+
+
+def _shapes(step, carry, token):
+    """Shapes of what the step returns; checks logits and what is emitted."""
+    after, logits, emitted = jax.eval_shape(lambda c, t: _three(step(c, t)), carry, token)
+    b = len(token)
+    if logits.ndim != 2 or logits.shape[0] != b:
+        raise UserError(f"step gives logits of shape {logits.shape} for {b} tokens: they must be [{b} vocabulary]")
+    for leaf in jax.tree.leaves(emitted):
+        if leaf.shape[:1] != (b,):
+            raise UserError(f"step emits an array of shape {leaf.shape}: its first axis must be the batch's, {b}")
+    return after, logits, emitted
+
+
+def _same(before, after):
+    """Raises UserError where the step changes the structure, a shape or a dtype of its carry."""
+    if jax.tree.structure(before) != jax.tree.structure(after):
+        said = f"{jax.tree.structure(before)} became {jax.tree.structure(after)}"
+        raise UserError(f"step must return a carry of the structure that it is given: {said}")
+    for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(after)):
+        if (old.shape, old.dtype) != (new.shape, new.dtype):
+            said = f"{old.dtype}{list(old.shape)} became {new.dtype}{list(new.shape)}"
+            raise UserError(f"step must keep shapes and dtypes of its carry: {said}")

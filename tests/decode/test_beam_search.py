@@ -1,0 +1,379 @@
+"""Beam search against hand-worked sequences, brute force, and the published algorithms written with lists."""
+
+import functools
+
+import decode_reference as reference
+import decode_toy as toy
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+from jax.extend import core as jax_core
+
+from mmjax import decode
+from mmjax.errors import UserError
+
+SEMANTICS = ("shrinking", "frozen", "refilled", "im2txt")
+END = 0
+
+
+def tokens_of(out, i, j):
+    """Row j of example i as a tuple of tokens, `end` included where it was generated."""
+    length = int(out.lengths[i, j]) + int(out.finished[i, j])
+    row = np.asarray(out.tokens[i, j])
+    assert np.all(row[int(out.lengths[i, j]) :] == END)
+    return tuple(int(w) for w in row[:length])
+
+
+def search(step, carry, start, steps, **options):
+    return jax.device_get(jax.jit(lambda c: decode.beam(step, c, start, END, steps, **options))(carry))
+
+
+# The chain of the golden tests. Rows: 0 = end, 1 = a, 2 = b, 3 = start. From the start: a .6, b .4; from a: end .1,
+# a .5, b .4; from b: end .9, b .1.
+CHAIN = [[1.0, 0, 0, 0], [0.1, 0.5, 0.4, 0], [0.9, 0, 0.1, 0], [0, 0.6, 0.4, 0]]
+
+
+@pytest.mark.parametrize("semantics", SEMANTICS)
+def test_golden_by_hand(semantics):
+    # Greedy: a a a, .6 * .5 * .5 = .15, does not end. Best: b end, .4 * .9 = .36; then a b end, .6 * .4 * .9 = .216.
+    # Width 2, step 1: a .6, b .4. Step 2: b end .36, a a .30 | a b .24, a end .06.
+    # Shrinking: a a only; then a a a .15 and nothing ends. Frozen: b end .36 and a a .30; then b end .36, a a a .15.
+    # Refilled: the beam is a a .30 alone too (b end took a place): a a a .15, a a b .12.
+    # im2txt: b end does not take a place: a a .30, a b .24; then a b end .216.
+    out = search(toy.chain(CHAIN), (), jnp.array([3]), 3, size=2, semantics=semantics, n_best=2)
+    second = {"im2txt": ((1, 2, 0), 0.216)}.get(semantics, ((1, 1, 1), 0.15))
+    assert [tokens_of(out, 0, 0), tokens_of(out, 0, 1)] == [(2, 0), second[0]]
+    np.testing.assert_allclose(out.scores, np.log([[0.36, second[1]]]), rtol=1e-5)
+    np.testing.assert_array_equal(out.lengths, [[1, len(second[0]) - (semantics == "im2txt")]])
+    np.testing.assert_array_equal(out.finished, [[True, semantics == "im2txt"]])
+
+
+def test_golden_penalties():
+    # Width 4 holds b end (.36, 2 tokens) and a b end (.216, 3 tokens). mean: ln .36 / 2 = -.511, ln .216 / 3 = -.511:
+    # .36 = .6^2 and .216 = .6^3, so both are ln .6. GNMT with alpha 1: (5 + 2) / 6 and (5 + 3) / 6.
+    run = functools.partial(search, toy.chain(CHAIN), (), jnp.array([3]), 3, size=4, n_best=2, semantics="refilled")
+    np.testing.assert_allclose(run(penalty="mean").scores, np.log([[0.6, 0.6]]), rtol=1e-5)
+    gnmt = run(penalty="gnmt", alpha=1.0)
+    np.testing.assert_allclose(gnmt.scores, [[np.log(0.36) * 6 / 7, np.log(0.216) * 6 / 8]], rtol=1e-5)
+    long = run(penalty="mean", alpha=2.0)
+    assert tokens_of(long, 0, 0) == (1, 2, 0)
+    np.testing.assert_allclose(long.scores[0, 0], np.log(0.216) / 9, rtol=1e-5)
+    counted = run(penalty="mean", semantics="im2txt")  # the start token counts
+    np.testing.assert_allclose(sorted(counted.scores[0]), sorted([np.log(0.36) / 3, np.log(0.216) / 4]), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("penalty", "alpha", "unfinished"), [("none", 1.0, "last"), ("mean", 1.0, "compete"), ("gnmt", 0.7, "last")]
+)
+@pytest.mark.parametrize("semantics", SEMANTICS)
+def test_equals_the_published_algorithm(semantics, penalty, alpha, unfinished):
+    vocabulary, steps, b, size = 7, 6, 12, 3
+    step, log_probs = toy.network(1, vocabulary)
+    carry = toy.carry(2, b)
+    options = {"penalty": penalty, "alpha": alpha, "unfinished": unfinished}
+    out = search(step, carry, vocabulary, steps, size=size, semantics=semantics, n_best=size, **options)
+    ended = 0
+    for i in range(b):
+        wanted = reference.SEARCHES[semantics](log_probs(np.asarray(carry["h"][i])), END, steps, size, **options)
+        for j, (score, tokens, finished) in enumerate(wanted[:size]):
+            assert tokens_of(out, i, j) == tokens
+            assert bool(out.finished[i, j]) == finished
+            np.testing.assert_allclose(out.scores[i, j], score, rtol=1e-4)
+            ended += finished
+    assert ended > 0
+    assert ended < b * size or semantics == "im2txt"  # both kinds were there
+
+
+@pytest.mark.parametrize(
+    ("semantics", "penalty"), [("refilled", "none"), ("refilled", "gnmt"), ("im2txt", "mean"), ("frozen", "mean")]
+)
+def test_the_best_one_alone_is_the_first_of_many(semantics, penalty):
+    """The bound that ends the search early must not change what it finds."""
+    step, _ = toy.network(3, 9)
+    run = functools.partial(search, step, toy.carry(4, 64), 9, 12, size=4, semantics=semantics, penalty=penalty)
+    one, all_ = run(n_best=1), run(n_best=4)
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b[:, :1]), one, all_)
+
+
+@pytest.mark.parametrize(
+    ("semantics", "penalty"), [("shrinking", "none"), ("frozen", "none"), ("refilled", "mean"), ("im2txt", "mean")]
+)
+def test_wide_beam_is_brute_force(semantics, penalty):
+    vocabulary, steps, b = 4, 4, 3
+    step, log_probs = toy.network(5, vocabulary)
+    carry = toy.carry(6, b)
+    out = search(step, carry, vocabulary, steps, size=3**4 + 40, semantics=semantics, n_best=10, penalty=penalty)
+    for i in range(b):
+        extra = int(semantics == "im2txt")
+        wanted = reference.everything(
+            log_probs(np.asarray(carry["h"][i])), END, steps, vocabulary, penalty, extra=extra
+        )
+        assert [tokens_of(out, i, j) for j in range(10)] == [tokens for _, tokens in wanted[:10]]
+        np.testing.assert_allclose(out.scores[i], [score for score, _ in wanted[:10]], rtol=1e-4)
+
+
+@pytest.mark.parametrize("semantics", ["shrinking", "frozen"])
+def test_width_one_is_greedy(semantics):
+    """Not under the other two, where what has ended takes no place: width one goes on past greedy's end."""
+    step, _ = toy.network(7, 11)
+    carry = toy.carry(8, 20)
+    one, greedy = (
+        search(step, carry, 11, 8, size=1, semantics=semantics),
+        jax.jit(lambda c: decode.greedy(step, c, 11, END, 8))(carry),
+    )
+    assert 0 < int(jnp.sum(greedy.finished)) < 20
+    for name in ("tokens", "lengths", "finished"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(greedy, name))
+    np.testing.assert_allclose(one.scores, greedy.scores, rtol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), one.emitted, greedy.emitted)
+
+
+@pytest.mark.parametrize("semantics", ["shrinking", "im2txt"])
+def test_batch_is_one_at_a_time_and_follows_its_permutation(semantics):
+    step, _ = toy.network(9, 300)  # large enough for the search by blocks
+    carry = toy.carry(10, 5)
+    run = functools.partial(search, step, start=300, steps=7, size=4, semantics=semantics, n_best=3)
+    together = run(carry)
+    for i in range(5):
+        alone = run(toy.rows(carry, i))
+        np.testing.assert_array_equal(alone.tokens[0], together.tokens[i])
+        np.testing.assert_allclose(alone.scores[0], together.scores[i], rtol=1e-5)
+    order = np.array([3, 0, 4, 2, 1])
+    moved = run(jax.tree.map(lambda x: x[order] if x.ndim else x, carry))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b[order], rtol=1e-5), moved, together)
+
+
+@pytest.mark.parametrize("semantics", SEMANTICS)
+def test_what_is_emitted_follows_the_winner(semantics):
+    """The emitted states and words are those of a straight run over the winner's own tokens."""
+    step, _ = toy.network(11, 8)
+    carry = toy.carry(12, 6)
+    out = search(step, carry, 8, 7, size=4, semantics=semantics, n_best=4)
+    assert out.emitted["before"].shape == (6, 4, 7, 6)
+    step = jax.jit(step)
+    for i in range(6):
+        for j in range(4):
+            state, tokens = toy.rows(carry, i), tokens_of(out, i, j)
+            for t, token in enumerate((8, *tokens[:-1])):
+                state, _, emitted = step(state, jnp.array([token]))
+                np.testing.assert_array_equal(out.emitted["word"][i, j, t], token)
+                np.testing.assert_allclose(out.emitted["before"][i, j, t], emitted["before"][0], rtol=2e-4, atol=1e-5)
+            assert not np.any(out.emitted["before"][i, j, len(tokens) :])
+
+
+def test_lengths_are_kept():
+    step, _ = toy.network(13, 5)
+    carry = toy.carry(14, 8)
+    free = search(step, carry, 5, 9, size=3, n_best=3)
+    assert int(jnp.min(free.lengths)) < 4
+    for semantics in ("shrinking", "im2txt"):
+        out = search(step, carry, 5, 9, size=3, n_best=3, semantics=semantics, min_length=4)
+        assert int(jnp.min(out.lengths)) >= 4
+        assert bool(jnp.any(out.finished & (out.lengths == 4)))
+    capped = search(step, carry, 5, 2, size=3, n_best=3)
+    assert capped.tokens.shape == (8, 3, 2)
+    assert int(jnp.max(capped.lengths)) == 2
+    np.testing.assert_allclose(  # the banned end is still part of the distribution: the score is the network's own
+        search(toy.chain(CHAIN), (), jnp.array([3]), 2, size=1, min_length=2).scores, np.log([[0.3]]), rtol=1e-5
+    )
+
+
+def test_forbidden_tokens_do_not_appear():
+    step, _ = toy.network(15, 6)
+    run = functools.partial(search, step, toy.carry(16, 8), 6, 5, size=2)
+    seen, banned = np.unique(run().tokens), run(forbidden=(4, 5))
+    assert {4, 5} <= set(seen)
+    assert not {4, 5} & set(np.unique(banned.tokens))
+
+
+@pytest.mark.parametrize("semantics", SEMANTICS)
+def test_nothing_ends(semantics):
+    table = [[0.25] * 4, [0, 0.5, 0.3, 0.2], [0, 0.2, 0.5, 0.3], [0, 0.5, 0.4, 0.1]]
+    out = search(toy.chain(table), (), jnp.array([3, 1]), 4, size=3, n_best=3, semantics=semantics)
+    assert not np.any(out.finished)
+    assert np.all(out.lengths == 4)
+    assert tokens_of(out, 0, 0) == (1, 1, 1, 1)
+    np.testing.assert_allclose(out.scores[0, 0], 4 * np.log(0.5), rtol=1e-5)
+    assert np.all(np.diff(out.scores, axis=1) <= 0)
+
+
+@pytest.mark.parametrize("semantics", ["shrinking", "im2txt"])
+def test_fewer_sequences_than_asked_for(semantics):
+    out = search(toy.chain([[1.0, 0], [1.0, 0]]), (), jnp.array([1]), 3, size=4, n_best=4, semantics=semantics)
+    assert tokens_of(out, 0, 0) == (END,)
+    np.testing.assert_array_equal(out.scores, [[0, -np.inf, -np.inf, -np.inf]])
+    assert not np.any(out.finished[:, 1:])
+    assert not np.any(out.lengths)
+
+
+def test_im2txt_drops_words_below_1e_12():
+    table = [[1.0, 0, 0], [1e-13, 1.0, 0], [0, 1.0, 0]]
+    run = functools.partial(search, toy.chain(table), (), jnp.array([2]), 3, size=2)
+    assert bool(run(semantics="refilled").finished[0, 0])
+    assert not bool(run(semantics="im2txt").finished[0, 0])
+
+
+def test_it_stops_early():
+    """A step that counts its calls: three words and the end take four steps, whatever max_length is."""
+    calls = []
+
+    def step(carry, token):
+        jax.debug.callback(lambda: calls.append(1))
+        sure = jnp.eye(5, dtype=jnp.float32)[jnp.clip(token - 1, 0)] * 60.0
+        return carry, sure
+
+    for run in (decode.greedy, functools.partial(decode.beam, size=1), functools.partial(decode.beam, size=3)):
+        calls.clear()
+        out = jax.device_get(jax.jit(lambda r=run: r(step, (), jnp.array([4, 4]), END, 50))())
+        jax.effects_barrier()
+        assert tokens_of(out, 0, 0) == (3, 2, 1, 0)
+        assert len(calls) in (4, 8, 16, 24)  # a callback under vmap may be called for each row
+        assert len(calls) <= 4 * 2 * 3
+
+
+def test_one_compilation_and_no_retracing():
+    traced = []
+    plain, _ = toy.network(17, 6)
+
+    def step(carry, token):
+        traced.append(1)
+        return plain(carry, token)
+
+    run = jax.jit(lambda c: decode.beam(step, c, 6, END, 30, size=3))
+    first = run(toy.carry(18, 4))
+    count = len(traced)
+    assert count <= 4  # shapes, and the body of the loop: not once a step
+    second = run(toy.carry(19, 4))
+    assert len(traced) == count
+    assert not np.array_equal(first.scores, second.scores)
+
+
+def test_constants_are_not_copied_for_each_beam():
+    """No value of the compiled search has the size of the pictures times the width of the beam."""
+    b, n, places, d = 2, 5, 64, 32
+    keys = jnp.asarray(np.random.default_rng(0).normal(size=(b, places, d)), jnp.float32)
+
+    def step(keys, h, token):
+        weights = jax.nn.softmax(jnp.einsum("bd,bpd->bp", h, keys))
+        h = jnp.tanh(jnp.einsum("bp,bpd->bd", weights, keys) + jax.nn.one_hot(token, d))
+        return h, h, weights
+
+    def run(keys, h):
+        return decode.beam(functools.partial(step, keys), h, 1, END, 6, size=n)
+
+    jaxpr = jax.make_jaxpr(run)(keys, jnp.zeros((b, d)))
+    largest = max(int(np.prod(v.aval.shape)) for v in variables(jaxpr.jaxpr))
+    assert largest < b * places * d
+    assert run(keys, jnp.zeros((b, d))).emitted.shape == (b, 1, 6, places)
+
+
+def variables(jaxpr):
+    """All values of a program and of the programs inside it."""
+    for equation in jaxpr.eqns:
+        yield from equation.outvars
+        for inner in jax_core.jaxprs_in_params(equation.params):
+            yield from variables(inner)
+
+
+def test_carry_of_mixed_shapes():
+    """Ranks from scalar to 4, integers, booleans, a key, and an empty tree: each follows its hypothesis."""
+    plain, _ = toy.network(20, 7)
+
+    def step(carry, token):
+        inner, logits, _ = plain(carry["net"], token)
+        history = carry["history"].at[:, 0, carry["net"]["t"], 0].set(token)
+        flags = carry["flags"] | (token == 2)
+        return {**carry, "net": inner, "history": history, "flags": flags}, logits, {"history": history, "flags": flags}
+
+    carry = {"net": toy.carry(21, 3), "history": jnp.zeros((3, 1, 6, 1), jnp.int32), "flags": jnp.zeros(3, bool)}
+    carry |= {"key": jax.random.key(0), "nothing": (), "none": None}
+    out = search(step, carry, 7, 6, size=4, n_best=4, semantics="frozen")
+    for i in range(3):
+        for j in range(4):
+            tokens = tokens_of(out, i, j)
+            seen = np.asarray(out.emitted["history"][i, j, len(tokens) - 1, 0, : len(tokens), 0])
+            np.testing.assert_array_equal(seen, (7, *tokens[:-1]))
+            assert bool(out.emitted["flags"][i, j, len(tokens) - 1]) == (2 in tokens[:-1])
+
+
+def test_drives_the_step_that_flax_scans():
+    """One Linen method: nn.scan of it gives the scores of teacher forcing, and decode the sequences."""
+
+    class Speaker(nn.Module):
+        @nn.compact
+        def __call__(self, carry, token):
+            carry, h = nn.OptimizedLSTMCell(8)(carry, nn.Embed(7, 8)(token))
+            return carry, nn.Dense(7, kernel_init=nn.initializers.normal(2.0))(h)
+
+    speaker = Speaker()
+    carry = (jnp.ones((3, 8)), jnp.linspace(-1, 1, 24).reshape(3, 8))
+    variables = speaker.init(jax.random.key(0), carry, jnp.zeros(3, jnp.int32))
+    out = search(functools.partial(speaker.apply, variables), carry, 6, 5, size=4, n_best=2)
+
+    class Forced(nn.Module):
+        @nn.compact
+        def __call__(self, carry, tokens):
+            scan = nn.scan(Speaker, variable_broadcast="params", split_rngs={"params": False}, in_axes=1, out_axes=1)
+            return scan(name="inner")(carry, tokens)[1]
+
+    for j in range(2):
+        fed = jnp.pad(out.tokens[:, j, :-1], ((0, 0), (1, 0)), constant_values=6)
+        logits = Forced().apply({"params": {"inner": variables["params"]}}, carry, fed)
+        log = jnp.take_along_axis(jax.nn.log_softmax(logits), out.tokens[:, j, :, None], -1)[..., 0]
+        used = jnp.arange(5)[None] < (out.lengths + out.finished.astype(jnp.int32))[:, j, None]
+        np.testing.assert_allclose(jnp.sum(jnp.where(used, log, 0.0), 1), out.scores[:, j], rtol=1e-4)
+
+
+def test_bfloat16_and_differing_starts():
+    table = jnp.log(jnp.asarray(CHAIN, jnp.float32) + 1e-9).astype(jnp.bfloat16)
+    out = search(lambda c, token: (c, table[token]), (), jnp.array([3, 2]), 3, size=2)
+    assert out.scores.dtype == jnp.float32
+    assert [tokens_of(out, i, 0) for i in range(2)] == [(2, 0), (0,)]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"semantics": "wide"}, "semantics is 'wide'"),
+        ({"penalty": "length"}, "penalty is 'length'"),
+        ({"unfinished": "drop"}, "unfinished is 'drop'"),
+        ({"n_best": 6}, "n_best is 6"),
+        ({"alpha": -1.0}, "alpha is -1.0"),
+        ({"min_length": 9}, "min_length is 9"),
+        ({"forbidden": (1, 4)}, "token 4 is not of the vocabulary of 4"),
+        ({"forbidden": (0,)}, "end token 0 is forbidden"),
+    ],
+)
+def test_mistakes_are_named(options, said):
+    with pytest.raises(UserError, match=said):
+        decode.beam(toy.chain(CHAIN), (), jnp.array([3]), END, 4, **options)
+
+
+def test_mistakes_in_the_step_are_named():
+    carry, tokens = jnp.zeros((2, 3)), jnp.zeros((2, 4))
+    for step, said in (
+        (lambda c, t: (c.astype(jnp.bfloat16), tokens), r"float32\[2, 3\] became bfloat16\[2, 3\]"),
+        (lambda c, t: ((c, c), tokens), "structure"),
+        (lambda c, t: (c, tokens[0]), "logits of shape"),
+        (lambda c, t: (c, tokens, jnp.zeros(())), "emits an array of shape"),
+        (lambda c, t: c, "must return"),
+    ):
+        with pytest.raises(UserError, match=said):
+            decode.beam(step, carry, 3, END, 4)
+    with pytest.raises(UserError, match="no array with a batch axis"):
+        decode.beam(toy.chain(CHAIN), (), 3, END, 4)
+    with pytest.raises(UserError, match="must agree"):
+        decode.beam(lambda c, t: (c, tokens), carry, jnp.array([3, 3, 3]), END, 4)
+
+
+@pytest.mark.parametrize("shape", [(3, 1000), (2, 3, 257), (4, 10)])
+@pytest.mark.parametrize("k", [1, 5])
+def test_the_best_by_blocks_is_top_k(rng, shape, k):
+    from mmjax.decode.common import best
+
+    for x in (rng.normal(size=shape), rng.integers(0, 3, shape), np.zeros(shape), np.full(shape, -np.inf)):
+        x = jnp.asarray(x, jnp.float32)
+        jax.tree.map(np.testing.assert_array_equal, tuple(jax.jit(lambda x: best(x, k))(x)), tuple(lax.top_k(x, k)))
