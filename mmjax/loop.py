@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +105,9 @@ def prepare(config: ConfigDict, workdir: Path, command: str = "") -> Ready:
     batch = example_batch(sources[config.train_split], config)
     placement = mesh.make(config.parallel, config.model_axis, config.fsdp)
     jitted = placement if isinstance(placement, mesh.Jitted) else mesh.Jitted()
-    create = functools.partial(steps.create, task, optimisers)
+    # Spelled words stay on the host, where a task's `init` can look them up in a file of word vectors.
+    spelled = {name: value for name, value in batch.items() if value.dtype == np.uint8 and value.ndim < 3}
+    create = functools.partial(_create, task, optimisers, spelled)
     key = jax.random.key(config.seed)
     # Made where it will live: what is split over the devices need not fit on one.
     state = jax.jit(create, out_shardings=jitted.shardings(jax.eval_shape(create, key, batch)))(key, batch)
@@ -120,6 +122,12 @@ def prepare(config: ConfigDict, workdir: Path, command: str = "") -> Ready:
     _say(f"{size:,} parameters on {jax.device_count()} x {jax.devices()[0].device_kind}")
     evaluator = evaluate.Evaluator(task, jitted)
     return Ready(config, workdir, command, task, placement, evaluator, saver, optimisers, state, sources)
+
+
+def _create(
+    task: Task, optimisers: steps.Optimisers, spelled: Mapping[str, np.ndarray], key: jax.Array, batch: Batch
+) -> steps.TrainState:
+    return steps.create(task, optimisers, key, {**batch, **spelled})
 
 
 def open_splits(task: Task, config: ConfigDict) -> dict[str, data.Source]:

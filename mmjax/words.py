@@ -11,7 +11,6 @@ import argparse
 import difflib
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -21,15 +20,7 @@ from mmjax.pretrained import word_vectors
 
 def load(path: str) -> word_vectors.Vectors:
     """(words, vectors) of a workdir or of a file that `word_vectors.read` knows."""
-    if not (Path(path) / "config.json").exists():
-        return word_vectors.read(path)
-    from mmjax.restored import restore
-    from mmjax.tasks import skipgram
-
-    run = restore(path)
-    if run.config.system != "skipgram":
-        raise UserError(f"{path} is a run of {run.config.system}: it has no word vectors")
-    return skipgram.vectors(run.variables)
+    return word_vectors.read(path)
 
 
 def near(words: Sequence[str], vectors: np.ndarray, word: str, count: int = 8) -> list[tuple[str, float]]:

@@ -21,7 +21,7 @@ from mmjax.errors import NonFinite, UserError
 def toy_system(monkeypatch):
     """config.system and config.data lead to the toy."""
     monkeypatch.setattr(tasks, "build", lambda config: toy.regression())
-    monkeypatch.setattr(data, "open", lambda split, fields, name, **options: toy.Numbers(**options))
+    monkeypatch.setattr(data, "open", lambda split, fields, name, train_split, **options: toy.Numbers(**options))
 
 
 def lines(workdir):

@@ -1,6 +1,7 @@
 """Word vectors in the formats that others read: word2vec's text and binary, safetensors, TensorBoard's projector.
 
-What gensim's KeyedVectors.load_word2vec_format reads is written here, and what it writes is read.
+What gensim's KeyedVectors.load_word2vec_format reads is written here, and what it writes is read; so are GloVe's text,
+which has no first line, and the workdir of a skip-gram run.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 from safetensors.numpy import load_file, save_file
 
+from mmjax import vocabulary as spelling
 from mmjax.errors import UserError
 
 FORMATS = {".txt": "word2vec text", ".vec": "word2vec text", ".bin": "word2vec binary", ".safetensors": "safetensors"}
@@ -79,7 +81,9 @@ def _write_projector(path, words, vectors):
 
 
 def read(path: str | pathlib.Path) -> Vectors:
-    """(words, float32 [v d]) of a file or a projector's folder, its format known by the ending; .gz is unpacked.
+    """(words, float32 [v d]) of a file, its format known by the ending; of a projector folder or a skip-gram workdir.
+
+    A .gz is unpacked; of a workdir it is the newest checkpoint.
 
     Raises:
       UserError: it is missing, or not of that format; the line or the word where reading stopped is named.
@@ -87,7 +91,7 @@ def read(path: str | pathlib.Path) -> Vectors:
     path = pathlib.Path(path)
     try:
         if path.is_dir():
-            return _read_projector(path)
+            return _read_workdir(path) if (path / "config.json").exists() else _read_projector(path)
         suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
         if suffix == ".safetensors":
             return _read_safetensors(path)
@@ -126,7 +130,11 @@ def _read_binary(path, raw: bytes) -> Vectors:
 
 
 def _read_text(path, raw: bytes) -> Vectors:
-    many, dim, at = _heading(path, raw)
+    first = raw[: max(raw.find(b"\n"), 0)].split()
+    if len(first) > 2:  # GloVe's files begin with the first word
+        many, dim, at = raw.rstrip(b"\n").count(b"\n") + 1, len(first) - 1, 0
+    else:
+        many, dim, at = _heading(path, raw)
     lines = raw[at:].decode("utf-8", "replace").rstrip("\n").split("\n")
     if len(lines) != many:
         raise UserError(f"{path} has {len(lines):,} of the {many:,} words of its first line")
@@ -136,7 +144,8 @@ def _read_text(path, raw: bytes) -> Vectors:
         try:
             vectors[number] = np.array(values, np.float32)
         except ValueError:
-            raise UserError(f"{path}, line {number + 2}: {line[:40]!r}... is not a word and {dim} numbers") from None
+            at_line = number + 1 + (at > 0)
+            raise UserError(f"{path}, line {at_line}: {line[:40]!r}... is not a word and {dim} numbers") from None
         words.append(word)
     return words, vectors
 
@@ -163,15 +172,68 @@ def _read_projector(path) -> Vectors:
     return words, vectors
 
 
+def _read_workdir(path: pathlib.Path) -> Vectors:
+    """From the checkpoint itself: the two arrays that are wanted, without the system around them."""
+    import orbax.checkpoint as ocp
+
+    system = json.loads((path / "config.json").read_text()).get("system")
+    if system != "skipgram":
+        raise UserError(f"{path} is a run of {system}: it has no word vectors")
+    steps = [int(folder.name) for folder in (path / "checkpoints").glob("*") if folder.name.isdigit()]
+    if not steps:
+        raise UserError(f"{path} has no checkpoint: the run saved nothing yet")
+    numpy = ocp.RestoreArgs(restore_type=np.ndarray)
+    wanted = {
+        path / "checkpoints" / str(max(steps)) / "default": lambda leaf: {"params": {"tables": {"words": leaf}}},
+        path / "frozen": lambda leaf: {"spelling": leaf},
+    }
+    with ocp.PyTreeCheckpointer() as reader:
+        trees = [
+            reader.restore(
+                folder.absolute(),
+                args=ocp.args.PyTreeRestore(item=tree(0), restore_args=tree(numpy), partial_restore=True),
+            )
+            for folder, tree in wanted.items()
+        ]
+    return spelling.words_of(trees[1]["spelling"]), trees[0]["params"]["tables"]["words"]
+
+
+def select(vocabulary: Sequence[str], path: str, dim: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """The trained vectors of a vocabulary's words.
+
+    Args:
+      vocabulary: of any system.
+      path: what `read` reads.
+      dim: of the embedding that is to be filled.
+
+    Returns:
+      bool [v], which words were found; float32 [v d], their vectors, zero for the others; the root mean square of all
+      vectors of the file.
+
+    Raises:
+      UserError: the vectors are of another width, or not one word is found.
+    """
+    words, vectors = read(path)
+    if vectors.shape[1] != dim:
+        raise UserError(f"config.model.words: {path} has {vectors.shape[1]} dimensions, the embedding {dim}")
+    index = {word: number for number, word in enumerate(words)}
+    at = np.array([index.get(word, -1) for word in vocabulary])
+    found = at >= 0
+    if not found.any():
+        raise UserError(f"config.model.words: {path} has not one of the {len(vocabulary)} words")
+    rows = np.where(found[:, None], vectors[at], np.float32(0))
+    return found, rows, float(np.sqrt(np.mean(np.square(vectors, dtype=np.float64))))
+
+
 def initialise(
     table: Float[np.ndarray, "v d"], vocabulary: Sequence[str], path: str
 ) -> tuple[Float[np.ndarray, "v d"], float]:
-    """The rows of a fresh embedding replaced by trained vectors where there are any: config.model.words = "path".
+    """The rows of a fresh embedding replaced by trained vectors where there are any; `word_table.fill` is for tasks.
 
     Args:
       table: fresh values [v d] of any system's word embedding.
       vocabulary: its words.
-      path: what `read` reads (`python -m mmjax.words` writes it from a run); "" leaves the table as it is.
+      path: what `read` reads; "" leaves the table as it is.
 
     Returns:
       the table, and the share of the vocabulary that was found, 0..1. The trained vectors are scaled as one so that
@@ -182,14 +244,7 @@ def initialise(
     """
     if not path:
         return table, 0.0
-    words, vectors = read(path)
-    if vectors.shape[1] != table.shape[1]:
-        raise UserError(f"config.model.words: {path} has {vectors.shape[1]} dimensions, the embedding {table.shape[1]}")
-    index = {word: number for number, word in enumerate(words)}
-    at = np.array([index.get(word, -1) for word in vocabulary])
-    if not (at >= 0).any():
-        raise UserError(f"config.model.words: {path} has not one of the {len(vocabulary)} words")
-    size = np.sqrt(np.mean(np.square(vectors, dtype=np.float64))), np.sqrt(np.mean(np.square(table, dtype=np.float64)))
-    scale = np.float32(size[1] / size[0]) if size[0] and size[1] else np.float32(1)
-    new = np.where((at >= 0)[:, None], vectors[at] * scale, table).astype(np.float32)
-    return new, float(np.mean(at >= 0))
+    found, rows, size = select(vocabulary, path, table.shape[1])
+    fresh = float(np.sqrt(np.mean(np.square(table, dtype=np.float64))))
+    scale = np.float32(fresh / size) if size and fresh else np.float32(1)
+    return np.where(found[:, None], rows * scale, table).astype(np.float32), float(np.mean(found))

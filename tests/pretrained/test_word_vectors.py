@@ -94,3 +94,13 @@ def test_mistakes_are_told_in_words(tmp_path, vectors):
         word_vectors.write(tmp_path / "a.txt", ["a b", "c", "d"], vectors)
     with pytest.raises(UserError, match="safetensors"):
         word_vectors.write(tmp_path / "a.npz", WORDS, vectors)
+
+
+def test_glove_has_no_first_line(tmp_path):
+    (tmp_path / "glove.txt").write_text("the 1 2 -3e-1\n, 0.5 0 1\n")
+    words, vectors = word_vectors.read(tmp_path / "glove.txt")
+    assert words == ["the", ","]
+    np.testing.assert_allclose(vectors, [[1, 2, -0.3], [0.5, 0, 1]])
+    (tmp_path / "glove.txt").write_text("the 1 2 3\na 1 2\n")
+    with pytest.raises(UserError, match="line 2: 'a 1 2'"):
+        word_vectors.read(tmp_path / "glove.txt")
