@@ -27,6 +27,8 @@ def make(
     b2: float = 0.999,
     eps: float = 1e-8,
     momentum: float = 0.0,
+    decay_rate: float = 1.0,
+    clamp: float = 0.0,
 ) -> optax.GradientTransformation:
     """An optax transformation: clip, direction, weight decay, schedule. Each method takes what it knows of the rest.
 
@@ -35,7 +37,7 @@ def make(
       learning_rate: its peak.
       steps: length of the run, for the schedule.
       warmup: steps of linear rise from zero.
-      decay: "none", "cosine" or "linear" (to zero at `steps`).
+      decay: "none", "cosine" or "linear" (to zero at `steps`), or "exponential" (by `decay_rate` each step).
       clip: bound on the global gradient norm; 0 = none.
       weight_decay: decoupled (Loshchilov & Hutter 2019), on matrices and kernels only, never on gains or biases.
         For "adam" it is added to the gradient instead, as L2 regularisation, as in the older papers.
@@ -43,6 +45,8 @@ def make(
       b2: decay of its square (adam, adamw, lamb, rmsprop).
       eps: added to its root (all but sgd).
       momentum: of sgd.
+      decay_rate: factor of each step for decay="exponential".
+      clamp: bound on the size of each gradient entry, after `clip`; 0 = none.
     """
     if name not in METHODS:
         raise UserError(f"optim.name {name!r} is unknown: choose one of {', '.join(METHODS)}")
@@ -56,17 +60,20 @@ def make(
         "adagrad": [*penalty, optax.scale_by_rss(eps=eps)],
     }[name]
     parts = [optax.clip_by_global_norm(clip)] if clip else []
-    rate = optax.scale_by_learning_rate(schedule(learning_rate, steps, warmup, decay))
+    parts += [optax.clip(clamp)] if clamp else []
+    rate = optax.scale_by_learning_rate(schedule(learning_rate, steps, warmup, decay, decay_rate))
     return optax.chain(*parts, *direction, rate)
 
 
-def schedule(peak: float, steps: int, warmup: int = 0, decay: str = "none") -> optax.Schedule:
-    """Learning rate by step: linear rise over `warmup`, then constant, cosine or linear to zero at `steps`."""
+def schedule(peak: float, steps: int, warmup: int = 0, decay: str = "none", decay_rate: float = 1.0) -> optax.Schedule:
+    """Learning rate by step: linear rise over `warmup`, then constant, to zero at `steps` by a cosine or a line, or
+    `decay_rate` times the last step's ("exponential")."""
     rest = max(steps - warmup, 1)
     shapes = {
         "none": optax.constant_schedule(peak),
         "cosine": optax.cosine_decay_schedule(peak, rest),
         "linear": optax.linear_schedule(peak, 0.0, rest),
+        "exponential": optax.exponential_decay(peak, 1, decay_rate),
     }
     if decay not in shapes:
         raise UserError(f"optim.decay {decay!r} is unknown: choose one of {', '.join(shapes)}")

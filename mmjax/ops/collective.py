@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import jax
 from jax import lax
+from jax import numpy as jnp
 
 AXIS = "data"
 
@@ -30,6 +31,15 @@ def mean(tree):
 def total(tree):
     """The sum over devices of every leaf; the identity under jit."""
     return lax.psum(tree, AXIS) if mapped() else tree
+
+
+def mean_where(values, where):
+    """The mean [] of the values [b] that count, wherever they lie; 0 if there are none.
+
+    Each device divides by the mean count of all devices, so that the mean over devices is the mean over examples.
+    """
+    count = mean(jnp.sum(where, dtype=jnp.float32))  # under pmap a fraction, where less than one each
+    return jnp.sum(values, where=where) / jnp.maximum(count, 1e-9)
 
 
 def gather(tree):

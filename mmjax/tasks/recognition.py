@@ -60,21 +60,12 @@ def loss(model, variables, batch, key, *, flip):
     logits, updated = model.apply(own, image, train=True, mutable=["state"])
     truth = targets(model, batch)
     terms = {
-        head: _mean(classification.soft_cross_entropy(logits[head], target, where), where)
+        head: collective.mean_where(classification.soft_cross_entropy(logits[head], target, where), where)
         for head, (target, where) in truth.items()
     }
     priors = {head: prior.follow(variables["state"]["prior"][head], *truth[head]) for head in truth}
     state = {"net": updated["state"], "prior": priors}
     return sum(terms.values()), (state, {f"cross_entropy/{head}": term for head, term in terms.items()})
-
-
-def _mean(values, where):
-    """The mean over all examples that count, wherever they lie; 0 if there are none.
-
-    Each device divides by the mean count of all devices, so that the mean over devices is the mean over examples.
-    """
-    count = collective.mean(jnp.sum(where, dtype=jnp.float32))  # under pmap a fraction, where less than one each
-    return jnp.sum(values, where=where) / jnp.maximum(count, 1e-9)
 
 
 def _look(model, variables, image):
