@@ -11,7 +11,7 @@ from PIL import Image
 
 from mmjax import config as configs
 from mmjax import data, loop, vocabulary
-from mmjax.data import _token_tables, _tokens, pipeline
+from mmjax.data import _token_tables, _tokens, pipeline, spec
 from mmjax.errors import UserError
 
 SCENES = {"name": "sounding_scenes", "examples": 64, "objects": (1, 2)}
@@ -60,6 +60,7 @@ def test_vocabularies_and_arrays_by_hand(capsys):
     assert words(source, "caption") == [*vocabulary.SPECIAL, "a", "bell", "red", "dog", "'s", "hill", "on", "the"]
     assert words(source, "question") == [*vocabulary.SPECIAL, "?", "is", "it", "red", "a", "dog", "what"]
     assert words(source, "answer") == ["yes", "dog"]  # "dog" and "no" once each: d before n
+    assert spec.unspelt(source.constants["answer_label_names"]) == ("yes", "dog")
     example = source[0]
     assert set(example) == {*MADE, "caption_tokens_length", "question_tokens_length"}
     np.testing.assert_array_equal(example["caption_tokens"], [4, 6, 5, 2, 0])
