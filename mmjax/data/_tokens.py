@@ -146,8 +146,8 @@ class Tokenised:
         for field, table in self.tables.items():
             name = _token_tables.stem(field)
             found[f"{name}_vocabulary"] = vocabulary.spell(table.words)
-            if field == "answer_label":  # under the name, too, by which a task asks for the names of classes
-                found["answer_label_names"] = found["answer_vocabulary"]
+            if field in _token_tables.LABELS:  # under the name, too, by which a task asks for the names of classes
+                found[f"{field}_names"] = found[f"{name}_vocabulary"]
             if table.model:
                 found[f"{name}_model"] = np.frombuffer(table.model, np.uint8)
         return found

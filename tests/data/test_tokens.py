@@ -84,7 +84,8 @@ def test_types_of_questions_are_classes_of_their_own():
     source = wrap(train, fields, fields, train, about="types", answers=1)
     assert words(source, "question_type") == ["sound", "what color is"]
     assert [source[i]["question_type_label"] for i in range(3)] == [0, 1, 0]
-    assert set(source.constants) == {"question_type_vocabulary", "answer_vocabulary"}
+    classes = {"question_type_label_names", "answer_label_names"}
+    assert set(source.constants) == {"question_type_vocabulary", "answer_vocabulary", *classes}
     other = wrap(Toy({"question_type": "count", "answer": "yes"}), fields, fields, train, about="types", answers=1)
     assert other[0]["question_type_label"] == -1
 
