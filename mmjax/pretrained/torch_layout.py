@@ -16,6 +16,7 @@ from mmjax.errors import UserError
 # What a layer of each kind is made of: their suffix -> our collection, our leaf, the axes of theirs in our order.
 KINDS: dict[str, dict[str, tuple[str, str, tuple[int, ...]]]] = {
     "conv": {"weight": ("params", "kernel", (2, 3, 1, 0))},  # out in h w -> h w in out
+    "biased_conv": {"weight": ("params", "kernel", (2, 3, 1, 0)), "bias": ("params", "bias", (0,))},
     "dense": {"weight": ("params", "kernel", (1, 0)), "bias": ("params", "bias", (0,))},
     "norm": {
         "weight": ("params", "scale", (0,)),
