@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
@@ -85,6 +86,21 @@ class Checkpoints:
         target = jax.tree.map(ocp.utils.to_shape_dtype_struct, state.frozen)
         with ocp.StandardCheckpointer() as reader:
             return dataclasses.replace(state, frozen=reader.restore(path, target))
+
+    def save_fitted(self, step: int, fitted: Any) -> None:
+        """Writes what the task solved after `step`, over what may be there."""
+        with ocp.StandardCheckpointer() as saver:
+            saver.save(self._fitted(step), jax.tree.map(np.asarray, fitted), force=True)
+
+    def restore_fitted(self, step: int) -> dict[str, Any]:
+        """{"fitted": what was solved after `step`} as NumPy arrays, {} where nothing was."""
+        if not self._fitted(step).exists():
+            return {}
+        with ocp.StandardCheckpointer() as reader:
+            return {"fitted": reader.restore(self._fitted(step))}
+
+    def _fitted(self, step: int) -> Path:
+        return self.workdir.absolute() / "fitted" / str(step)
 
     def restore(self, state: TrainState, step: int | str | None = None) -> TrainState:
         """The saved values in the structure, dtypes and sharding of `state`.

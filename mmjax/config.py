@@ -59,6 +59,8 @@ def engine(system: str, variant: str = "") -> ConfigDict:
     c.eval.batch_size = 32
     c.eval.examples = 512  # at most, at each look in between; the end uses test_examples
     c.eval.test_examples = 2000
+    c.eval.fit_examples = 10_000  # of the training split, at most, for a system that solves something on features
+    c.eval.folds = 0  # cross-validation: the run once for each config.data.fold of so many, and the mean; 0 = one run
     c.eval.gallery = 24  # examples whose pictures and sounds are kept for the report
     c.eval.probes = ()  # e.g. ("blank:image", "shuffle:question"): the final figures again without one modality
 
@@ -138,3 +140,16 @@ def _tuples(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _tuples(item) for key, item in value.items()}
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def check_ranges(config: ConfigDict) -> None:
+    """Raises UserError for a number of the engine's that is below its least value."""
+    fields = dict(flat(config))
+    positive = ["steps", "batch_size", "log_every", "save_every", "steps_per_call", "model_axis"]
+    positive += ["eval.batch_size", "loader.threads", "loader.prefetch"]
+    natural = ["eval.every", "eval.examples", "eval.test_examples", "eval.fit_examples", "eval.folds", "eval.gallery"]
+    natural += ["loader.workers"]
+    for least, names in ((1, positive), (0, natural)):
+        for name in names:
+            if fields[name] < least:
+                raise UserError(f"config.{name} is {fields[name]}: it must be at least {least}")

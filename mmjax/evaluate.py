@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -10,9 +11,25 @@ import numpy as np
 
 from mmjax import mesh as meshes
 from mmjax import probes
+from mmjax.data import spec
+from mmjax.errors import UserError
 from mmjax.task import Batch, Figures, Task
 
 GALLERY_KINDS = ("image", "audio", "heatmap")
+
+
+def named(task: Task, constants: Mapping[str, Any]) -> Task:
+    """The task with the names of its classes, those that the data set gives looked up in its constants.
+
+    Raises:
+      UserError: the data set does not name them.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for head, names in task.names.items():
+        if isinstance(names, str) and f"{names}_names" not in constants:
+            raise UserError(f"the data set does not name the classes of its field {names}, which the task needs")
+        found[head] = spec.unspelt(np.asarray(constants[f"{names}_names"])) if isinstance(names, str) else tuple(names)
+    return dataclasses.replace(task, names=found)
 
 
 class Evaluator:
@@ -27,6 +44,8 @@ class Evaluator:
         self.task, self.placement = task, placement
         self._metrics = jax.jit(task.metrics, out_shardings=placement.replicated)
         self._predict = jax.jit(task.predict, out_shardings=placement.replicated)
+        self._unseen = jax.jit(self._without_gallery, out_shardings=placement.replicated)
+        self._observe = jax.jit(task.fit.observe, out_shardings=placement.replicated) if task.fit else None
 
     def metrics(self, variables: Any, batches: Iterable[Batch]) -> Figures:
         """Sums of the jitted metrics over a split, divided once."""
@@ -34,6 +53,19 @@ class Evaluator:
         for host in batches:
             self._add(sums, variables, self.placement.put(host))
         return _divide(sums)
+
+    def fitted(self, variables: Any, batches: Iterable[Batch]) -> tuple[Any, int]:
+        """What the task's `Fit` solves on these batches, and on how many examples."""
+        assert self.task.fit is not None
+        observed: dict[str, list[np.ndarray]] = {}
+        seen = 0
+        for host in batches:
+            batch = self.placement.put(host)
+            valid = meshes.gather(batch["valid"])
+            for name, value in meshes.gather(self._observe(variables, batch)).items():
+                observed.setdefault(name, []).append(value[valid])
+            seen += int(valid.sum())
+        return self.task.fit.solve(variables, {name: np.concatenate(rows) for name, rows in observed.items()}), seen
 
     def full(
         self, variables: Any, batches: Iterable[Batch], probe: probes.Probe | None = None, gallery: int = 24
@@ -57,9 +89,9 @@ class Evaluator:
             batch = self.placement.put(probe(clean, position) if probe else clean)
             self._add(sums, variables, batch)
             valid = meshes.gather(batch["valid"])
-            guessed = self._predict(variables, batch, jax.random.key(position))
-            if seen >= max(gallery, 1):  # pictures and sounds that nobody will see stay on the device
-                guessed = {k: v for k, v in guessed.items() if k.split("/")[0] not in GALLERY_KINDS}
+            # Pictures and sounds that nobody will see are not even computed.
+            predict = self._predict if seen < max(gallery, 1) else self._unseen
+            guessed = predict(variables, batch, jax.random.key(position))
             for name, value in meshes.gather(guessed).items():
                 if name.startswith("text/") and value.dtype == np.uint8:  # UTF-8 letters, padded with zeros
                     value = value.view(f"S{value.shape[-1]}")[..., 0]
@@ -72,6 +104,10 @@ class Evaluator:
         joined = {name: np.concatenate(rows) for name, rows in predictions.items()}
         truth = {name: np.concatenate(rows) for name, rows in references.items()}
         return {**_divide(sums), **self.task.score(joined, truth)}, joined, seen
+
+    def _without_gallery(self, variables: Any, batch: Batch, key: Any) -> dict[str, Any]:
+        guessed = self.task.predict(variables, batch, key)
+        return {k: v for k, v in guessed.items() if k.split("/")[0] not in GALLERY_KINDS}
 
     def _references(self, clean: Batch) -> dict[str, np.ndarray]:
         """The truth of all processes' rows, in the order of the predictions; text is there on one process only."""

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from mmjax import checkpoint, data, evaluate, mesh, nans, optim, probes, signals, tasks
+from mmjax import checkpoint, data, evaluate, folds, mesh, nans, optim, probes, signals, tasks
 from mmjax import config as configs
 from mmjax import step as steps
 from mmjax import workdir as workdirs
@@ -20,7 +20,7 @@ from mmjax.data import pipeline, spec
 from mmjax.errors import NonFinite, UserError
 from mmjax.logs import Logs
 from mmjax.report import page
-from mmjax.task import Batch, Figures, Task
+from mmjax.task import Batch, Figures, Task, Variables
 
 PROCESS = tuple[int, int]
 
@@ -41,6 +41,9 @@ def run(config: ConfigDict, workdir: Path, command: str = "") -> Figures | None:
       NonFinite: a loss or gradient is not finite.
     """
     _check(config)
+    if config.eval.folds:
+        with workdirs.claim(config, workdir, first=_first()):
+            return folds.run(run, config, workdir, command)
     with workdirs.claim(config, workdir, first=_first()):
         done = workdirs.read_json(workdir / "results.json")
         if (
@@ -103,6 +106,7 @@ def prepare(config: ConfigDict, workdir: Path, command: str = "") -> Ready:
     optimisers = optim.of(task, config.optim, config.steps)
     sources = open_splits(task, config)
     batch = example_batch(sources[config.train_split], config)
+    task = evaluate.named(task, batch)
     placement = mesh.make(config.parallel, config.model_axis, config.fsdp)
     jitted = placement if isinstance(placement, mesh.Jitted) else mesh.Jitted()
     # Spelled words stay on the host, where a task's `init` can look them up in a file of word vectors.
@@ -116,7 +120,7 @@ def prepare(config: ConfigDict, workdir: Path, command: str = "") -> Ready:
     if saver.latest() is not None:
         state = saver.restore_frozen(saver.restore(state))
         _say(f"going on from step {int(state.step)} of {config.steps}")
-    record(config, workdir, batch)
+    record(config, workdir, batch, task)
     saver.save_frozen(state.frozen)
     size = sum(x.size for x in jax.tree.leaves(state.params))
     _say(f"{size:,} parameters on {jax.device_count()} x {jax.devices()[0].device_kind}")
@@ -143,8 +147,8 @@ def open_splits(task: Task, config: ConfigDict) -> dict[str, data.Source]:
     return sources
 
 
-def record(config: ConfigDict, workdir: Path, batch: Batch) -> None:
-    """Writes config.json and the shapes of a batch: from here on the workdir belongs to this config."""
+def record(config: ConfigDict, workdir: Path, batch: Batch, task: Task) -> None:
+    """Writes config.json, names and the shapes of a batch: from here on the workdir belongs to this config."""
     if not _first():
         return
     before = workdirs.read_json(workdir / "config.json") or {}
@@ -152,6 +156,7 @@ def record(config: ConfigDict, workdir: Path, batch: Batch) -> None:
     if before.get("steps", config.steps) < config.steps and decays:
         _say(f"note: the learning rate of {', '.join(decays)} had fallen for {before['steps']} steps and rises again")
     workdirs.write_json(workdir / "config.json", config.to_dict())
+    workdirs.write_json(workdir / "names.json", dict(task.names))
     if not (workdir / "batch.json").exists():
         workdirs.write_json(workdir / "batch.json", {k: [v.dtype.name, *v.shape] for k, v in batch.items()})
 
@@ -274,10 +279,11 @@ def _validate(ready: Ready, state: steps.TrainState, at: int, logs: Logs) -> Fig
 def finish(ready: Ready, state: steps.TrainState) -> Figures:
     """Evaluates on the test split, with the probes, and writes results, predictions and the report."""
     config, task, workdir = ready.config, ready.task, ready.workdir
-    _say(f"evaluating on {config.test_split}")
     at, most = int(state.step), config.eval.test_examples
+    variables = fit(ready, state)
+    _say(f"evaluating on {config.test_split}")
     look = functools.partial(ready.held_out, config.test_split, most)
-    full = functools.partial(ready.evaluator.full, state.variables)
+    full = functools.partial(ready.evaluator.full, variables)
     figures, predictions, examples = full(look(), gallery=config.eval.gallery)
     probed = {name: full(look(), probes.make(name), gallery=0)[0] for name in config.eval.probes}
     with Logs(workdir, at, config.steps, config.batch_size, quiet=not _first()) as logs:
@@ -286,8 +292,7 @@ def finish(ready: Ready, state: steps.TrainState) -> Figures:
         logs.status("done", at, ready.command)
     if not _first():
         return figures
-    names = {head: list(names) for head, names in task.names.items()}
-    about = {"names": names, "sample_rate": task.sample_rate}
+    about = {"names": dict(task.names), "sample_rate": task.sample_rate}
     workdirs.write_predictions(workdir, config.test_split, predictions, about)
     content = {"step": at, "split": config.test_split, "examples": examples, "values": figures, "probes": probed}
     content["eval"] = config.eval.to_json()  # a run that is done evaluates again when this is changed
@@ -299,18 +304,24 @@ def finish(ready: Ready, state: steps.TrainState) -> Figures:
     return figures
 
 
+def fit(ready: Ready, state: steps.TrainState) -> Variables:
+    """The variables of the final evaluation: the state's, and what the task solves on the training split."""
+    if ready.task.fit is None:
+        return state.variables
+    split, most = ready.config.train_split, ready.config.eval.fit_examples
+    _say(f"fitting on {split}")
+    fitted, examples = ready.evaluator.fitted(state.variables, ready.held_out(split, most))
+    if examples < len(ready.sources[split]):
+        _say(f"fitted on {examples:,} of {len(ready.sources[split]):,} examples: config.eval.fit_examples")
+    ready.saver.save_fitted(int(state.step), fitted)
+    return {**state.variables, "fitted": fitted}
+
+
 # -- the surroundings -----------------------------------------------------------------------------------------------
 
 
 def _check(config: ConfigDict) -> None:
-    fields = dict(configs.flat(config))
-    positive = ["steps", "batch_size", "log_every", "save_every", "steps_per_call", "model_axis"]
-    positive += ["eval.batch_size", "loader.threads", "loader.prefetch"]
-    natural = ["eval.every", "eval.examples", "eval.test_examples", "eval.gallery", "loader.workers"]
-    for least, names in ((1, positive), (0, natural)):
-        for name in names:
-            if fields[name] < least:
-                raise UserError(f"config.{name} is {fields[name]}: it must be at least {least}")
+    configs.check_ranges(config)
     mesh.check_batch_size(config.batch_size, "config.batch_size")
     mesh.check_batch_size(config.eval.batch_size, "config.eval.batch_size")
 

@@ -91,5 +91,8 @@ def restore(path: str | Path, step: int | str | None = None) -> Restored:
     state = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=one), abstract)
     saver = checkpoint.Checkpoints(folder, config.best, config.best_mode, read_only=True)
     state = saver.restore_frozen(saver.restore(state, step))
+    fitted = saver.restore_fitted(int(state.step))
     saver.close()
-    return Restored(config, task, state.variables, int(state.step))
+    named = {head: tuple(names) for head, names in (workdir.read_json(folder / "names.json") or {}).items()}
+    task = dataclasses.replace(task, names={**task.names, **named})
+    return Restored(config, task, {**state.variables, **fitted}, int(state.step))

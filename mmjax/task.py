@@ -66,6 +66,25 @@ class Update:
     rows: Rows | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """What is solved on features and not trained: a linear SVM, a threshold, a codebook.
+
+    After the last step the engine makes one pass over the training split, of `eval.fit_examples` at most, and hands
+    what `observe` gave of it to `solve`. The result is variables["fitted"] of `metrics` and `predict` in the final
+    evaluation and in a restored run. At the looks in between it is absent, and whoever needs it asks
+    `"fitted" in variables`, which is known when the function is traced.
+
+    Attributes:
+      observe: (variables, batch) -> {name: array [b ...]}; jitted.
+      solve: (variables, {name: array [n ...]}) -> a nested dict of arrays: on the host, of the valid examples in order;
+        what it computes may be jitted.
+    """
+
+    observe: Callable[[Variables, Batch], dict[str, Any]]
+    solve: Callable[[Variables, Mapping[str, Any]], dict[str, Any]]
+
+
 def _no_score(predictions: Mapping[str, Any], references: Mapping[str, Any]) -> Figures:
     return {}
 
@@ -91,7 +110,9 @@ class Task:
       score: (predictions, references) -> {name: value}: on the host with NumPy, over the whole split, for what
         no sum can give (R@K, CIDEr-D, an SVM on features).
       references: the batch fields that `score` wants as its second argument.
-      names: for "scores/<head>" and "label/<head>", the names of the classes: {head: (name, ...)}.
+      fit: what is solved after the last step and before the final evaluation: see `Fit`.
+      names: for "scores/<head>" and "label/<head>", the names of the classes: {head: (name, ...)}. A field's name in
+        their place stands for the data set's own: its constant "<field>_names", see `data.spec.spelt`.
       sample_rate: of every "audio/..." prediction, in Hz.
       notes: lines for the user, printed at the start and shown in the report ("no scene teacher: ...").
     """
@@ -103,6 +124,7 @@ class Task:
     predict: Callable[[Variables, Batch, Any], dict[str, Any]]
     score: Callable[[Mapping[str, Any], Mapping[str, Any]], Figures] = _no_score
     references: tuple[str, ...] = ()
-    names: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    fit: Fit | None = None
+    names: Mapping[str, tuple[str, ...] | str] = dataclasses.field(default_factory=dict)
     sample_rate: int = 22_050
     notes: tuple[str, ...] = ()

@@ -46,9 +46,14 @@ def claim(config: ConfigDict, workdir: Path, first: bool = True) -> Iterator[Non
             raise UserError(f"--workdir={workdir} is in use by another process: choose another, or wait") from None
         if (workdir / "config.json").exists():
             _check_same(configs.load(workdir), config, workdir)
-        elif any(path.name not in (".lock", "checkpoints") and path.suffix != ".part" for path in workdir.iterdir()):
+        elif any(_foreign(path) for path in workdir.iterdir()):
             raise UserError(f"--workdir={workdir} has files but no config.json: choose an empty or a new folder")
         yield
+
+
+def _foreign(path: Path) -> bool:
+    """Whether a file is there that no run of ours leaves before its config is recorded."""
+    return path.name not in (".lock", "checkpoints") and path.suffix != ".part" and not path.name.startswith("fold")
 
 
 def _check_same(old: ConfigDict, new: ConfigDict, workdir: Path) -> None:

@@ -32,6 +32,7 @@ ENGINE = {
     "signals",
     "loop",
     "evaluate",
+    "folds",
     "mesh",
     "optim",
     "checkpoint",

@@ -255,7 +255,7 @@ def test_a_finished_run_evaluates_again_when_asked_for_more(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"eval": {"every": 6, "batch_size": 8, "examples": 20, "test_examples": 20, "gallery": 4}}, "blank:imagee"),
+        ({}, "blank:imagee"),
         ({"optim": {"nett": configs.adam(1e-2)}}, "no section for net"),
     ],
 )
