@@ -106,7 +106,8 @@ class Task:
         summed over a split and divided once, at the end.
       predict: (variables, batch, key) -> {"kind/name": array [b ...]}; jitted. The kind (image, heatmap, audio,
         text, embedding, scores, label) tells the report how to show it. Names that differ by the suffix
-        "_target" only are the prediction and its reference.
+        "_target" only are the prediction and its reference. A heatmap [b h w] lies over the picture; mel, mfcc,
+        spectrogram or deltas [b bands frames], lowest band first, are drawn over time.
       score: (predictions, references) -> {name: value}: on the host with NumPy, over the whole split, for what
         no sum can give (R@K, CIDEr-D, an SVM on features).
       references: the batch fields that `score` wants as its second argument.

@@ -40,7 +40,7 @@ thead th { border-top: 0; color: var(--muted); font-weight: 500; font-size: .86r
 tbody th { font-weight: 560; }
 .num { text-align: right; white-space: nowrap; }
 .num + td, .num + th { padding-left: 28px; }
-td.quiet { color: var(--muted); }
+.quiet { color: var(--muted); }
 .good { color: var(--good); }
 .bad { color: var(--bad); }
 code, pre, .mono { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; font-size:
@@ -53,6 +53,9 @@ figure.plot { padding: 12px 12px 10px; color: var(--muted); }
 figure.plot svg, .spectrogram svg { display: block; width: 100%; height: auto; }
 svg * { stroke-linejoin: round; stroke-linecap: butt; }
 .plots.wide figure.plot svg { max-height: 640px; }
+.plots.wide figure.large { grid-column: 1 / -1; min-width: 0; overflow-x: auto; }
+.plots.wide figure.large svg { max-height: none; min-width: 900px; }
+.plots .panel { align-self: start; }
 figcaption { color: var(--muted); font-size: .84rem; line-height: 1.4; margin-top: 6px; }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(500px, 100%), 1fr)); gap: 16px; }
 .card { padding: 14px 16px 16px; min-width: 0; display: flex; flex-direction: column; gap: 12px; }

@@ -107,7 +107,7 @@ def _pictures(predictions: Predictions, example: int) -> Markup:
     ]
     below = next(iter(images.values()), None)
     for name, array in predictions.of("heatmap").items():
-        if array.ndim != 3 or not array[0].size:
+        if array.ndim != 3 or not array[0].size or sound.feature(name):
             continue
         values = np.asarray(array[example], np.float64)
         caption = f"{_title(name)}, {' to '.join(map(html.number, picture.bounds(values)))}"
@@ -122,7 +122,13 @@ def _sounds(predictions: Predictions, example: int, seconds: float) -> Markup:
         for name, array in predictions.of("audio").items()
         if array.ndim > 1 and array.shape[1]
     ]
-    return tag("div", *players, class_="sounds") if players else Markup()
+    lengths = [array.shape[1] / predictions.sample_rate for array in predictions.of("audio").values() if array.ndim > 1]
+    drawn = [
+        sound.features(array[example], name, _title(name), example, max(lengths, default=0))
+        for name, array in predictions.of("heatmap").items()
+        if array.ndim == 3 and array[0].size and sound.feature(name)
+    ]
+    return tag("div", *players, *drawn, class_="sounds") if players or drawn else Markup()
 
 
 def _texts(predictions: Predictions, example: int) -> Markup:

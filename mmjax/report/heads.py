@@ -1,4 +1,4 @@
-"""Classification heads among the predictions: top classes beside the reference's, right or wrong, confusion."""
+"""Classification heads among the predictions: top classes beside the reference's, right or wrong."""
 
 from __future__ import annotations
 
@@ -6,17 +6,11 @@ import dataclasses
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
 
-from mmjax.report import html, style
 from mmjax.report.html import Markup, tag
 from mmjax.report.workdir import Predictions
 
 _TARGET = "_target"
-_LARGEST_MATRIX = 40
-# From clear to full blue: the matrix then sits well on a light and on a dark page.
-_SHARES = LinearSegmentedColormap.from_list("shares", [(0.18, 0.5, 0.76, 0.05), (0.18, 0.5, 0.76, 1.0)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,76 +84,6 @@ def _head(name: str, scores: dict, labels: dict, names: tuple[str, ...]) -> Head
 
 def _labels(array: np.ndarray) -> Int[np.ndarray, " n"]:
     return np.asarray(array).reshape(len(array), -1)[:, 0].astype(np.int64)
-
-
-def confusion_counts(
-    predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"], classes: int
-) -> Int[np.ndarray, "c c"]:
-    """counts[t, p]: how many examples of reference class t the network took for p; -1 on either side is left out."""
-    kept = (target >= 0) & (predicted >= 0)
-    counts = np.zeros((classes, classes), np.int64)
-    np.add.at(counts, (target[kept], predicted[kept]), 1)
-    return counts
-
-
-def confusion_figure(counts: Int[np.ndarray, "c c"], names: tuple[str, ...], title: str = "") -> Figure:
-    """A confusion matrix: rows are the reference, columns the network, colour the share of the row.
-
-    Args:
-      counts: [c c], as of `confusion_counts`.
-      names: of the classes, c of them.
-      title: above the axes.
-    """
-    classes = len(counts)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = float(np.clip(2.2 + 0.2 * classes, 3.6, 8.5))
-    with style.axes(side + 0.5, side) as (figure, axes):
-        shown = axes.imshow(shares, cmap=_SHARES, vmin=0, vmax=1, interpolation="nearest", aspect="equal")
-        size = 8.5 if classes <= 20 else 6.5
-        axes.set_xticks(range(classes), [_short(name) for name in names], rotation=90, fontsize=size)
-        axes.set_yticks(range(classes), [_short(name) for name in names], fontsize=size)
-        axes.tick_params(length=0)
-        axes.set(xlabel="network", ylabel="reference", title=title)
-        axes.spines[:].set_visible(False)
-        if classes <= 16:
-            for row, column in np.argwhere(counts):
-                ink = "#ffffff" if shares[row, column] > 0.55 else style.INK
-                axes.text(column, row, counts[row, column], ha="center", va="center", fontsize=8, color=ink)
-        bar = figure.colorbar(shown, ax=axes, fraction=0.04, pad=0.02, label="share of the row")
-        bar.outline.set_visible(False)
-    return figure
-
-
-def _short(name: str, most: int = 18) -> str:
-    return name if len(name) <= most else name[: most - 1] + "…"
-
-
-def confusion(head: Head) -> Markup:
-    """The confusion matrix of a head as a figure; above 40 classes its most frequent confusions as a table."""
-    counted = int(head.judged.sum())
-    if not counted:
-        return Markup()
-    widths = [len(head.names), int(head.predicted.max()) + 1, int(head.target.max()) + 1]
-    widths += [array.shape[-1] for array in (head.scores, head.target_scores) if array is not None]
-    classes, right = max(widths), int(head.right.sum())
-    summary = f"{head.name}: {right:,} of {counted:,} right ({right / counted:.1%})"
-    if classes > _LARGEST_MATRIX:
-        return _frequent(head, summary)
-    counts = confusion_counts(head.predicted, head.target, classes)
-    names = tuple(head.class_name(i) for i in range(classes))
-    caption = f"{summary}. Rows: the reference; columns: the network; colour: share of the row."
-    return html.plot(confusion_figure(counts, names, head.name), f"Confusion matrix of {summary}", caption)
-
-
-def _frequent(head: Head, summary: str) -> Markup:
-    wrong = head.judged & ~head.right & (head.predicted >= 0)
-    pairs, counts = np.unique(np.stack([head.target[wrong], head.predicted[wrong]], -1), axis=0, return_counts=True)
-    order = np.argsort(-counts, kind="stable")[:8]
-    found = [(*map(head.class_name, pairs[i].tolist()), tag("td", counts[i], class_="num")) for i in order]
-    lines = [tag("tr", tag("td", reference), tag("td", said), times) for reference, said, times in found]
-    titles = tag("tr", tag("th", "reference"), tag("th", "network said"), tag("th", "times", class_="num"))
-    caption = tag("caption", f"{summary}. Too many classes for a matrix; the most frequent confusions:")
-    return tag("div", tag("table", caption, tag("thead", titles), tag("tbody", *lines)), class_="panel")
 
 
 def chip(head: Head, example: int) -> Markup:

@@ -100,9 +100,10 @@ def _private_ids(drawing: str, prefix: str) -> str:
     return drawing
 
 
-def plot(figure: Figure, label: str, caption: object | None = None) -> Markup:
-    """A figure element: `figure` as inline SVG above its caption (`label` where there is none)."""
-    return tag("figure", svg(figure, label), tag("figcaption", caption or label), class_="plot")
+def plot(figure: Figure, label: str, caption: object | None = None, large: bool = False) -> Markup:
+    """A figure element: `figure` as inline SVG above its caption (`label` where there is none); `large`: full width."""
+    kind = "plot large" if large else "plot"
+    return tag("figure", svg(figure, label), tag("figcaption", caption or label), class_=kind)
 
 
 def section(identity: str, title: str, *children: object) -> Markup:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmjax.errors import UserError
-from mmjax.report import css, curves, embedding, gallery, heads, html, table, words, workdir
+from mmjax.report import confusion, css, curves, embedding, gallery, heads, html, table, words, workdir
 from mmjax.report.html import Markup, tag
 from mmjax.report.workdir import Run
 
@@ -49,7 +49,7 @@ def write(path: str | Path) -> Path:
 def render(run: Run) -> str:
     """The page of a run as HTML text."""
     found = heads.find(run.predictions)
-    matrices = [matrix for head in found if (matrix := heads.confusion(head))]
+    matrices = [matrix for head in found if (matrix := confusion.render(head))]
     matrices += embedding.render(run.predictions, found)
     matrices += words.render(run.predictions)
     contents = {

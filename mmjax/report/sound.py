@@ -1,4 +1,4 @@
-"""Sound for the page: WAV players and spectrograms in decibels over mel-spaced frequency."""
+"""Sound for the page: WAV players, waveforms, spectrograms over mel-spaced frequency, and features over time."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import wave
 import numpy as np
 from jaxtyping import Float, Int16, Shaped
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from mmjax.report import html, style
 from mmjax.report.html import Markup, tag
@@ -15,6 +16,9 @@ from mmjax.report.html import Markup, tag
 _BANDS = 96
 _RANGE = 70.0  # decibels from the brightest to the darkest colour
 _FLOOR = -120.0
+_COLUMNS = 240  # of a drawn waveform: about one for each pixel of a card, and few bytes
+# Names of the heatmaps that are features of a sound, [n bands frames] with the lowest first: what a row is.
+FEATURES = {"mel": "mel band", "mfcc": "coefficient", "deltas": "coefficient", "spectrogram": "frequency bin"}
 
 
 def samples(waveform: Shaped[np.ndarray, " t"]) -> Int16[np.ndarray, " t"]:
@@ -83,8 +87,19 @@ def spectrogram(
     return np.maximum(10 * np.log10(levels.T + 1e-30), _FLOOR), centres
 
 
+def envelope(
+    waveform: Shaped[np.ndarray, " t"], rate: int, columns: int = _COLUMNS
+) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray, " c"], Float[np.ndarray, " c"]]:
+    """What a drawn waveform covers: start in s, least and greatest value (full scale 1) of each of its `columns`."""
+    sound = samples(waveform) / 32_768
+    starts = np.linspace(0, len(sound), min(columns, len(sound)), endpoint=False).astype(int)
+    if not len(starts):
+        return (np.zeros(0),) * 3
+    return starts / rate, np.minimum.reduceat(sound, starts), np.maximum.reduceat(sound, starts)
+
+
 def spectrogram_figure(waveform: Shaped[np.ndarray, " t"], rate: int, title: str = "") -> Figure:
-    """The spectrogram of `waveform`: seconds across, kHz up (mel-spaced), decibels as colour.
+    """The waveform above its spectrogram: seconds across, kHz up (mel-spaced), decibels as colour.
 
     Args:
       waveform: int16, or float with full scale 1, [t].
@@ -94,7 +109,14 @@ def spectrogram_figure(waveform: Shaped[np.ndarray, " t"], rate: int, title: str
     levels, centres = spectrogram(waveform, rate)
     duration = max(len(waveform) / rate, 1e-3)
     top = np.ceil(levels.max() / 10) * 10 if levels.max() > _FLOOR else 0.0
-    with style.axes(4.0, 2.05) as (figure, axes):
+    with style.rows(4.6, 2.6, (1, 3)) as (figure, (wave_axes, axes)):
+        times, low, high = envelope(waveform, rate)
+        wave_axes.fill_between(times, low, high, color=style.SERIES[0], linewidth=0.5)
+        reach = max(float(np.abs([*low, *high]).max(initial=0)), 1e-3)
+        wave_axes.set(ylim=(-1.05 * reach, 1.05 * reach), title=title)
+        wave_axes.set_yticks((-reach, 0, reach), (f"−{reach:.2g}", "0", f"{reach:.2g}"))
+        wave_axes.tick_params(bottom=False)
+        wave_axes.spines["bottom"].set_visible(False)
         shown = axes.imshow(
             levels, origin="lower", aspect="auto", cmap="magma", vmin=top - _RANGE, vmax=top,
             extent=(0, duration, -0.5, len(centres) - 0.5), interpolation="nearest",
@@ -102,15 +124,66 @@ def spectrogram_figure(waveform: Shaped[np.ndarray, " t"], rate: int, title: str
         ticks = np.array([f for f in (250, 500, 1000, 2000, 4000, 8000, 16_000) if f < rate / 2], np.float64)
         spacing = _to_mel(rate / 2) / (len(centres) + 1)
         axes.set_yticks(_to_mel(ticks) / spacing - 1, [f"{f / 1000:g}" for f in ticks])
-        axes.set(xlabel="time (s)", ylabel="frequency (kHz)", title=title)
+        axes.set(xlabel="time (s)", ylabel="frequency (kHz)")
         bar = figure.colorbar(shown, ax=axes, fraction=0.05, pad=0.02, aspect=16, label="level (dB)")
         bar.outline.set_visible(False)
         axes.spines[:].set_visible(False)
     return figure
 
 
+def feature(name: str) -> str | None:
+    """What a row of heatmap `name` is, where it holds features of a sound ("mel", "mfcc_target", ...); else None."""
+    return FEATURES.get(name.split("_")[0])
+
+
+def features_figure(values: Float[np.ndarray, "band frame"], rows: str, seconds: float | None) -> Figure:
+    """Features over time, the first row at the bottom.
+
+    Args:
+      values: [band frame], what is not finite stays blank. With both signs (cepstra) they are shown around zero, the
+        extreme tenth, such as c0, at the ends of the scale; otherwise (levels) from the least to the greatest.
+      rows: what a row is, for the axis.
+      seconds: how long the frames last; None where that is unknown: the axis then counts frames.
+    """
+    values = np.ma.masked_invalid(np.asarray(values, np.float64))
+    finite = values.compressed() if values.count() else np.zeros(1)
+    signed = rows == "coefficient"
+    reach = float(np.quantile(np.abs(finite), 0.9)) or 1.0
+    low, high = (-reach, reach) if signed else (float(finite.min()), float(finite.max()))
+    with style.axes(4.6, 1.8) as (figure, axes):
+        shown = axes.imshow(
+            values, origin="lower", aspect="auto", cmap="RdBu_r" if signed else "magma", vmin=low, vmax=high,
+            extent=(0, values.shape[1] if seconds is None else seconds, -0.5, len(values) - 0.5),
+            interpolation="nearest",
+        )  # fmt: skip
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.set(xlabel="frame" if seconds is None else "time (s)", ylabel=rows)
+        extend = "both" if signed else "neither"
+        bar = figure.colorbar(shown, ax=axes, fraction=0.05, pad=0.02, aspect=16, extend=extend)
+        bar.outline.set_visible(False)
+        axes.spines[:].set_visible(False)
+    return figure
+
+
+def features(values: Float[np.ndarray, "band frame"], name: str, title: str, example: int, seconds: float) -> Markup:
+    """Features of a sound as a figure.
+
+    Args:
+      values: [band frame].
+      name: of the heatmap, one that `feature` knows.
+      title: for the caption.
+      example: its number, for screen readers.
+      seconds: how long the sound is; 0 where that is unknown.
+    """
+    rows = feature(name) or "row"
+    label = f"“{title}” of example {example}: {len(values)} rows ({rows}) over {values.shape[1]} frames"
+    drawing = html.svg(features_figure(values, rows, seconds or None), label)
+    return tag("figure", drawing, tag("figcaption", title), class_="spectrogram")
+
+
 def player(waveform: Shaped[np.ndarray, " t"], rate: int, name: str, example: int, seconds: float) -> Markup:
-    """A spectrogram above an audio player.
+    """A waveform and its spectrogram above an audio player.
 
     Args:
       waveform: int16, or float with full scale 1, [t].
@@ -126,7 +199,8 @@ def player(waveform: Shaped[np.ndarray, " t"], rate: int, name: str, example: in
         f" (the first {length:.3g} s)" if len(kept) < len(waveform) else ""
     )
     drawing = html.svg(
-        spectrogram_figure(kept, rate), f"Spectrogram of {label}: {length:.3g} s, frequency in kHz, level in dB"
+        spectrogram_figure(kept, rate),
+        f"Waveform and spectrogram of {label}: {length:.3g} s, frequency in kHz, level in dB",
     )
     source = html.data_uri(wav_bytes(kept, rate), "audio/wav")
     audio = tag("audio", controls=True, preload="metadata", src=source, aria_label=f"Play {label}")

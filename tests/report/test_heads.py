@@ -1,4 +1,4 @@
-"""Heads, confusion, the choice of examples, embeddings and pictures, by hand."""
+"""Heads, the choice of examples, embeddings and pictures, by hand."""
 
 import base64
 import io
@@ -14,34 +14,6 @@ from mmjax.report.workdir import Predictions
 
 def head(predicted, target, names=("a", "b", "c")):
     return heads.Head("h", names, np.array(predicted), np.array(target))
-
-
-def test_confusion_counts_by_hand():
-    counts = heads.confusion_counts(np.array([0, 1, 1, 2, -1, 0]), np.array([0, 1, 0, 1, 1, -1]), 3)
-    np.testing.assert_array_equal(counts, [[1, 1, 0], [0, 1, 1], [0, 0, 0]])
-
-
-def test_confusion_figure_puts_the_reference_on_rows():
-    counts = np.array([[3, 1, 0], [0, 0, 5], [0, 0, 0]])
-    figure = heads.confusion_figure(counts, ("a", "b", "c"), "h")
-    axes = figure.axes[0]
-    assert (axes.get_ylabel(), axes.get_xlabel()) == ("reference", "network")
-    np.testing.assert_allclose(np.asarray(axes.images[0].get_array()), [[0.75, 0.25, 0], [0, 0, 1], [0, 0, 0]])
-    written = {(text.get_text(), *map(int, text.get_position())) for text in axes.texts}
-    assert written == {("3", 0, 0), ("1", 1, 0), ("5", 2, 1)}  # (count, column, row)
-    assert [text.get_text() for text in axes.get_yticklabels()] == ["a", "b", "c"]
-    # Row 0 is drawn at the top: what is printed at (column, row) lies over that cell.
-    assert axes.transData.transform((0, 0))[1] > axes.transData.transform((0, 2))[1]
-    figure.savefig(io.BytesIO(), format="png")
-
-
-def test_many_classes_are_listed_instead_of_drawn():
-    predicted = [50, 50, 1, 2, 3]
-    shown = heads.confusion(head(predicted, [1, 1, 1, 2, -1], ()))
-    assert "h: 2 of 4 right (50.0%)" in shown
-    assert '<td>class 1</td><td>class 50</td><td class="num">2</td>' in shown
-    assert "<svg" not in shown
-    assert heads.confusion(head([0], [-1])) == ""
 
 
 def test_right_needs_a_reference():
@@ -129,6 +101,19 @@ def test_a_head_without_reference_makes_no_example_wrong():
     found = gallery.render(Predictions("s", arrays))
     assert "3 on which every head is right and 1 others" in found
     assert "other right" not in found
+
+
+def test_features_of_a_sound_are_drawn_by_the_player_and_not_over_the_picture():
+    arrays = fake_run.predictions(kept=2)
+    before = gallery.render(Predictions("s", arrays, {}, fake_run.RATE))
+    arrays |= {"heatmap/mel": np.ones((2, 5, 7)), "heatmap/mfcc_target": np.eye(5)[None].repeat(2, 0)}
+    found = gallery.render(Predictions("s", arrays, {}, fake_run.RATE))
+    assert found.count("<img") == before.count("<img") == 4
+    assert found.count("“mel” of example 0: 5 rows (mel band) over 7 frames") == 1
+    assert found.count("<figcaption>mfcc (reference)</figcaption>") == 2
+    assert found.count("time (s)") == 2 * 3
+    without = {"heatmap/mel": arrays["heatmap/mel"]}
+    assert ">frame</text>" in gallery.render(Predictions("s", without))
 
 
 def test_pixels_and_files():

@@ -240,6 +240,8 @@ def test_odd_predictions_do_not_fail(workdir):
         "image/wrong": np.zeros(3),
         "heatmap/none": np.full((3, 2, 2), np.nan),
         "heatmap/wrong": np.zeros((3, 4)),
+        "heatmap/mel": np.full((3, 2, 4), np.nan),
+        "heatmap/mfcc": np.zeros((3, 0, 4)),
         "audio/silence": np.zeros((3, 100), np.float32),
         "audio/empty": np.zeros((3, 0), np.float32),
         "embedding/one": np.zeros((3, 1), np.float32),
@@ -249,7 +251,7 @@ def test_odd_predictions_do_not_fail(workdir):
     fake_run.store(workdir, arrays, {"names": {"flat": 3}, "sample_rate": "x"})
     parsed = Page(page.write(workdir))
     assert "café" in parsed.text
-    assert ["class 900", "class 901", "1"] in parsed.rows
+    assert ["class 900", "class 901", "1 of 1"] in parsed.rows
     assert len(parsed.all("audio")) == 3
     assert "none, 0 to 0" in parsed.text
 

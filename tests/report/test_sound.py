@@ -54,10 +54,11 @@ def test_frames_stay_few_for_long_clips():
 
 def test_figure_has_units_and_places_one_kilohertz():
     figure = sound.spectrogram_figure(tone(1000), RATE, "a tone")
-    axes, bar = figure.axes
+    wave_axes, axes, bar = figure.axes
+    assert wave_axes.get_title(loc="left") == "a tone"
+    assert wave_axes.get_xlim() == axes.get_xlim() == (0, 1)
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("time (s)", "frequency (kHz)")
     assert bar.get_ylabel() == "level (dB)"
-    assert axes.get_title(loc="left") == "a tone"
     ticks = dict(zip((text.get_text() for text in axes.get_yticklabels()), axes.get_yticks()))
     picture = axes.images[0]
     brightest = np.asarray(picture.get_array())[:, 40].argmax()
@@ -66,6 +67,46 @@ def test_figure_has_units_and_places_one_kilohertz():
     low, high = picture.get_clim()
     assert (low, high) == (-70, 0)
     figure.savefig(io.BytesIO(), format="png")
+
+
+def test_envelope_by_hand():
+    times, low, high = sound.envelope(np.array([0.25, -0.5, 0.125, 1, 0, 0]), 2, columns=3)
+    np.testing.assert_array_equal(times, [0, 1, 2])
+    np.testing.assert_allclose(low, [-0.5, 0.125, 0], atol=1e-4)
+    np.testing.assert_allclose(high, [0.25, 1, 0], atol=1e-4)
+    assert [len(part) for part in sound.envelope(np.zeros(2), 2, columns=3)] == [2, 2, 2]
+    assert [len(part) for part in sound.envelope(np.zeros(0), 2)] == [0, 0, 0]
+    sound.spectrogram_figure(np.zeros(0, np.int16), RATE).savefig(io.BytesIO(), format="svg")
+
+
+def test_features_have_seconds_across_and_rows_up():
+    levels = np.arange(12.0).reshape(3, 4) - 40
+    levels[2, 3] = np.nan
+    figure = sound.features_figure(levels, "mel band", 2.0)
+    axes, _ = figure.axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("time (s)", "mel band")
+    picture = axes.images[0]
+    assert picture.get_extent() == [0, 2, -0.5, 2.5]
+    assert picture.origin == "lower"
+    assert picture.get_clim() == (-40, -30)
+    assert all(float(tick).is_integer() for tick in axes.get_yticks())
+    figure.savefig(io.BytesIO(), format="svg")
+    assert sound.features_figure(levels, "mel band", None).axes[0].get_xlabel() == "frame"
+
+
+def test_cepstra_are_shown_around_zero():
+    cepstra = np.concatenate([np.full((1, 5), -500.0), np.tile(np.linspace(-20, 30, 19)[:, None], 5)])
+    low, high = sound.features_figure(cepstra, "coefficient", 1.0).axes[0].images[0].get_clim()
+    assert low == -high
+    assert 20 < high <= 30  # c0 does not set the scale
+    for empty in (np.zeros((3, 4)), np.full((3, 4), np.nan)):
+        sound.features_figure(empty, "coefficient", 1.0).savefig(io.BytesIO(), format="svg")
+
+
+def test_features_are_known_by_name():
+    assert [sound.feature(name) for name in ("mel", "mel_target", "mfcc", "attention")] == [
+        *("mel band", "mel band", "coefficient", None),
+    ]
 
 
 def test_samples_scale_what_exceeds_full_scale_only():
