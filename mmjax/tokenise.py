@@ -16,8 +16,8 @@ _PLAIN = str.maketrans({"’": "'", "‘": "`", "“": '"', "”": '"', "–": "
 
 # Abbreviations that keep their full stop; "No." only before a number.
 _SHORT = (
-    "mr|mrs|ms|dr|prof|jr|sr|st|ave|blvd|rd|mt|ft|inc|co|ltd|corp|dept|vs|etc|gen|sen|rep|gov|capt|lt|sgt|col|rev|"
-    "bros|jan|feb|apr|aug|sept|oct|nov|dec"
+    r"ph\.d|mr|mrs|ms|dr|prof|jr|sr|st|ave|blvd|rd|mt|ft|inc|co|ltd|corp|dept|vs|etc|gen|sen|rep|gov|capt|lt|sgt|col|rev|"
+    "bros|al|jan|feb|apr|aug|sept|oct|nov|dec"
 )
 _CLITIC = r"'(?:s|m|d|re|ve|ll)(?![^\W_])"
 _BIT = r"[^\W_]+"  # a run of letters and digits
@@ -26,7 +26,7 @@ _TOKEN = re.compile(
     https?://\S+ | www\.\S+ | [\w.+-]+@[\w-]+(?:\.[\w-]+)+
   | </?[a-z][^<>\s]*>
   | '(?:n'|em|cause|[0-9]{{2}}s?)(?!\w) | 't(?=is\b|was\b)
-  | (?:{_CLITIC}) | n't(?!\w)
+  | (?:{_CLITIC}) | n't(?!\w) | \bc\+\+
   | (?:can(?=not\b)|gon(?=na\b)|wan(?=na\b)|got(?=ta\b)|gim(?=me\b)|lem(?=me\b))
   | y'(?=all\b)
   | (?:[nldo]'|ma')[^\W\d_]+(?:-{_BIT})*
@@ -37,7 +37,7 @@ _TOKEN = re.compile(
   | (?<!\w)[+-][0-9]+(?!\w)
   | (?-i:[A-Z]+(?:&[A-Z]+)+)
   | [@#]?[^\W\d_]\w*?(?=n't(?!\w))
-  | [@#][^\W\d_]\w* | (?:{_BIT}|(?<=[^\W_])_(?=[^\W_]))+(?:[-./]{_BIT})*\+{{0,2}}
+  | [@#][^\W\d_]\w* | (?:{_BIT}|(?<=[^\W_])_(?=[^\W_]))+(?:[-./]{_BIT})*
   | \.\.\.+ | --+ | [!?]{{2,}} | \S
     """,
     re.VERBOSE | re.IGNORECASE,
