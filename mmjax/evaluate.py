@@ -15,7 +15,7 @@ from mmjax.data import spec
 from mmjax.errors import UserError
 from mmjax.task import Batch, Figures, Task
 
-GALLERY_KINDS = ("image", "audio", "heatmap")
+GALLERY_KINDS = ("image", "audio", "heatmap", "attention")
 
 
 def named(task: Task, constants: Mapping[str, Any]) -> Task:
@@ -103,7 +103,8 @@ class Evaluator:
             seen += int(valid.sum())
         joined = {name: np.concatenate(rows) for name, rows in predictions.items()}
         truth = {name: np.concatenate(rows) for name, rows in references.items()}
-        return {**_divide(sums), **self.task.score(joined, truth)}, joined, seen
+        figures = {**_divide(sums), **self.task.score(joined, truth)}
+        return figures, {**_shown(truth, gallery), **joined}, seen
 
     def _without_gallery(self, variables: Any, batch: Batch, key: Any) -> dict[str, Any]:
         guessed = self.task.predict(variables, batch, key)
@@ -119,6 +120,16 @@ class Evaluator:
     def _add(self, sums: Figures, variables: Any, batch: Batch) -> None:
         for name, pair in meshes.gather(self._metrics(variables, batch)).items():
             sums[name] = np.add(sums.get(name, 0.0), np.float64(pair))
+
+
+def _shown(truth: Mapping[str, np.ndarray], gallery: int) -> dict[str, np.ndarray]:
+    """Text references of the gallery's examples, for the report to lay beside what was predicted; several as lines."""
+    shown = {}
+    for name, rows in truth.items():
+        if spec.FIELDS[name].dtype == "str" and len(rows[:gallery]):
+            lines = [row if isinstance(row, str) else "\n".join(map(str, row)) for row in rows[:gallery]]
+            shown[f"text/{name}_target"] = np.array(lines, str)
+    return shown
 
 
 def _divide(sums: Figures) -> Figures:

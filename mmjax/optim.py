@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ def make(
     momentum: float = 0.0,
     decay_rate: float = 1.0,
     clamp: float = 0.0,
+    parts: Mapping[str, float] | None = None,
 ) -> optax.GradientTransformation:
     """An optax transformation: clip, direction, weight decay, schedule. Each method takes what it knows of the rest.
 
@@ -47,6 +49,7 @@ def make(
       momentum: of sgd.
       decay_rate: factor of each step for decay="exponential".
       clamp: bound on the size of each gradient entry, after `clip`; 0 = none.
+      parts: factors of the learning rate of parts of the group, by their names ({"encoder": 0.1}); of all others 1.
     """
     if name not in METHODS:
         raise UserError(f"optim.name {name!r} is unknown: choose one of {', '.join(METHODS)}")
@@ -59,10 +62,29 @@ def make(
         "rmsprop": [*penalty, optax.scale_by_rms(b2, eps)],
         "adagrad": [*penalty, optax.scale_by_rss(eps=eps)],
     }[name]
-    parts = [optax.clip_by_global_norm(clip)] if clip else []
-    parts += [optax.clip(clamp)] if clamp else []
+    bounds = [optax.clip_by_global_norm(clip)] if clip else []
+    bounds += [optax.clip(clamp)] if clamp else []
     rate = optax.scale_by_learning_rate(schedule(learning_rate, steps, warmup, decay, decay_rate))
-    return optax.chain(*parts, *direction, rate)
+    scales = [scale_parts(parts)] if parts else []
+    return optax.chain(*bounds, *direction, rate, *scales)
+
+
+def scale_parts(factors: Mapping[str, float]) -> optax.GradientTransformation:
+    """Multiplies the change of named parts of a group, as the last of a chain: their own learning rate."""
+
+    def init(params):
+        unknown = [name for name in factors if name not in params]
+        if unknown:
+            raise UserError(f"config.optim's parts: {unknown[0]!r} is no part of the group; it has {', '.join(params)}")
+        return optax.EmptyState()
+
+    def update(updates, state, params=None):
+        del params
+        known = {name: jnp.float32(factors.get(name, 1.0)) for name in updates}
+        scaled = {name: jax.tree.map(functools.partial(jnp.multiply, known[name]), updates[name]) for name in updates}
+        return scaled, state
+
+    return optax.GradientTransformation(init, update)
 
 
 def schedule(peak: float, steps: int, warmup: int = 0, decay: str = "none", decay_rate: float = 1.0) -> optax.Schedule:

@@ -37,14 +37,17 @@ class Rows:
     times changes by the sum. The loss is a sum over its terms and not a mean: each term moves its own rows.
 
     Attributes:
-      cut: batch -> the same fields as micro-batches, stacked along a leading axis: [m b ...].
+      cut: (batch, key) -> the same fields as micro-batches, stacked along a leading axis: [m b ...].
       pick: (variables, micro-batch, key) -> ({table: int32 [b ...]}, micro-batch): the rows that the loss needs, and
         the micro-batch with whatever was drawn to choose them. Under several devices every index array and the loss's
         terms have the batch axis first.
+      replicas: copies of the tables that train apart, each on its share of the batch, and are reconciled after the
+        step (`collective.apart`): more than one keeps as many cores or devices busy, at the price of the copies.
     """
 
-    cut: Callable[[Batch], Batch]
+    cut: Callable[[Batch, Any], Batch]
     pick: Callable[[Variables, Batch, Any], tuple[dict[str, Any], Batch]]
+    replicas: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +108,8 @@ class Task:
       metrics: (variables, batch) -> {name: (total, count)}; jitted; counts only `valid` examples. Totals are
         summed over a split and divided once, at the end.
       predict: (variables, batch, key) -> {"kind/name": array [b ...]}; jitted. The kind (image, heatmap, audio,
-        text, embedding, scores, label) tells the report how to show it. Names that differ by the suffix
+        text, embedding, scores, label; attention: maps [t i j] of the words text/<name> [t]; number: for `score` alone)
+        tells the report how to show it. Names that differ by the suffix
         "_target" only are the prediction and its reference. A heatmap [b h w] lies over the picture; mel, mfcc,
         spectrogram or deltas [b bands frames], lowest band first, are drawn over time.
       score: (predictions, references) -> {name: value}: on the host with NumPy, over the whole split, for what

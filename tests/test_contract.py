@@ -17,6 +17,7 @@ from mmjax import data, loop, mesh, tasks
 from mmjax.data import spec
 
 ROOT = Path(__file__).parent.parent
+KINDS = ("image", "heatmap", "attention", "audio", "text", "embedding", "scores", "label", "number")
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))
 
 
@@ -108,7 +109,7 @@ def test_predictions_have_known_kinds_and_named_classes(tiny):
     shapes = jax.eval_shape(ready.task.predict, ready.state.variables, batch, jax.random.key(0))
     for name, value in shapes.items():
         kind, _, head = name.partition("/")
-        assert kind in ("image", "heatmap", "audio", "text", "embedding", "scores", "label"), name
+        assert kind in KINDS, name
         assert value.shape[0] == config.eval.batch_size
         if kind == "scores":
             assert len(ready.task.names[head.removesuffix("_target")]) == value.shape[-1]

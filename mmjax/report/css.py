@@ -69,6 +69,11 @@ figcaption { color: var(--muted); font-size: .84rem; line-height: 1.4; margin-to
 .pictures { display: flex; flex-wrap: wrap; gap: 12px; flex: 0 1 auto; }
 .pictures figure { width: 150px; }
 .pictures img { display: block; width: 100%; height: auto; border-radius: 8px; background: var(--soft); }
+.pictures.words { gap: 8px; }
+.pictures.words figure { width: 92px; text-align: center; }
+.pictures.words figcaption { margin-top: 2px; overflow-wrap: anywhere; }
+.pictures.words figcaption.bad { font-weight: 600; text-decoration: underline wavy; }
+.card.attention { margin-bottom: 12px; }
 .sounds { flex: 1 1 250px; min-width: 0; display: grid; gap: 10px; }
 .spectrogram { color: var(--muted); }
 audio { display: block; width: 100%; height: 36px; margin-top: 4px; }
@@ -109,6 +114,7 @@ footer { color: var(--muted); font-size: .85rem; padding-bottom: 40px; }
   section { margin: 34px 0; }
   .pictures, .pictures figure:only-child { width: 100%; }
   .pictures figure { flex: 1 1 120px; }
+  .pictures.words figure { flex: 0 0 72px; }
   .pictures figure:only-child img { max-width: 240px; margin: 0 auto; }
   .stack thead { display: none; }
   .stack tr { display: block; border-top: 1px solid var(--line); padding: 6px 0; }

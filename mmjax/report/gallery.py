@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Int
 
+from mmjax import vocabulary
 from mmjax.report import heads as heads_
 from mmjax.report import html, picture, sound
 from mmjax.report.heads import Head
@@ -15,6 +16,7 @@ _EXAMPLES = 12
 _AUDIO_BYTES = 5_200_000  # of all players together, as base64: the page stays below about 8 MB
 _SHOWN = ("image", "heatmap", "audio", "text")
 _TARGET = "_target"
+_SPECIAL = set(vocabulary.SPECIAL)
 
 
 def choose(right: Bool[np.ndarray, " n"], most: int) -> Int[np.ndarray, " k"]:
@@ -138,5 +140,7 @@ def _texts(predictions: Predictions, example: int) -> Markup:
             entry.decode("utf-8", "replace") if isinstance(entry, bytes) else str(entry)
             for entry in array[example].flat
         ]
-        lines += [tag("dt", _title(name)), tag("dd", "\n".join(filter(None, entries)) or "(empty)")]
+        # Words of a vocabulary, padded, are one text; anything else is a list.
+        text = vocabulary.join(entries) if _SPECIAL & set(entries) else "\n".join(filter(None, entries))
+        lines += [tag("dt", _title(name)), tag("dd", text or "(empty)")]
     return tag("dl", *lines, class_="texts") if lines else Markup()

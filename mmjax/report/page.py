@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmjax.errors import UserError
-from mmjax.report import confusion, css, curves, embedding, gallery, heads, html, table, words, workdir
+from mmjax.report import attention, confusion, css, curves, embedding, gallery, heads, html, table, words, workdir
 from mmjax.report.html import Markup, tag
 from mmjax.report.workdir import Run
 
@@ -55,7 +55,7 @@ def render(run: Run) -> str:
     contents = {
         "results": html.join([table.tiles(run.results), table.results_table(run.results)]),
         "curves": curves.render(run.metrics),
-        "examples": gallery.render(run.predictions),
+        "examples": html.join([attention.render(run.predictions), gallery.render(run.predictions)]),
         "classes": tag("div", *matrices, class_="plots wide") if matrices else html.empty("No head with a reference."),
         "probes": table.probes_table(run.results),
         "config": table.config_listing(run.config),

@@ -1,0 +1,69 @@
+"""Where a network looks, against where things are: shares of a map inside boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from mmjax import vocabulary
+
+
+def numbers_of(names: Sequence[str], spelled: vocabulary.Spelled) -> Int[Array, " n"]:
+    """The numbers of words in a spelled vocabulary [v letters]; -1 for what it lacks. The vocabulary may be traced."""
+    width = spelled.shape[1]
+    rows = np.zeros((len(names), width), np.uint8)
+    fits = np.array([len(name.encode()) <= width for name in names])
+    for row, name in zip(rows, names, strict=True):
+        row[:] = np.frombuffer(name.encode()[:width].ljust(width, b"\0"), np.uint8)
+    same = jnp.all(jnp.asarray(spelled)[None] == rows[:, None], -1) & fits[:, None]  # n v
+    return jnp.where(jnp.any(same, 1), jnp.argmax(same, 1), -1).astype(jnp.int32)
+
+
+def named_boxes(
+    tokens: Int[Array, "b t"], words: Int[Array, " c"], objects: Int[Array, "b n"], boxes: Float[Array, "b n 4"]
+) -> tuple[Float[Array, "b t 4"], Bool[Array, "b t"]]:
+    """The box of the object that each token names.
+
+    Args:
+      tokens: of captions.
+      words: the number of each class's word.
+      objects: the class of each object of the pictures, -1 for none.
+      boxes: ymin, xmin, ymax, xmax of each, 0..1.
+
+    Returns:
+      boxes of the first object of the class that is named, and whether there is one.
+    """
+    names = (tokens[..., None] == words[None, None]) & (words >= 0)[None, None]  # b t c
+    present = objects[:, None] == jnp.arange(len(words))[None, :, None]  # b c n
+    is_it = jnp.einsum("btc,bcn->btn", names.astype(jnp.float32), present.astype(jnp.float32)) > 0
+    box = jnp.take_along_axis(boxes, jnp.argmax(is_it, -1)[..., None], 1)
+    return box, jnp.any(is_it, -1)
+
+
+def overlap(boxes: Float[Array, "*b 4"], shape: tuple[int, int]) -> Float[Array, "*b i j"]:
+    """The share of each of i x j equal cells of the picture that lies inside a box, 0..1."""
+
+    def along(low, high, cells):
+        edge = jnp.arange(cells, dtype=jnp.float32) / cells
+        edge = edge.reshape((1,) * low.ndim + (-1,))
+        covered = jnp.minimum(high[..., None], edge + 1 / cells) - jnp.maximum(low[..., None], edge)
+        return jnp.maximum(covered, 0.0) * cells
+
+    rows = along(boxes[..., 0], boxes[..., 2], shape[0])
+    columns = along(boxes[..., 1], boxes[..., 3], shape[1])
+    return rows[..., :, None] * columns[..., None, :]
+
+
+def centre_prior(shape: tuple[int, int], spread: float = 0.25) -> Float[Array, "i j"]:
+    """A Gaussian in the middle of the picture, adding up to 1: photographers put things there.
+
+    Args:
+      shape: cells of the map.
+      spread: its standard deviation, in shares of the picture's side.
+    """
+    rows, columns = (((jnp.arange(n, dtype=jnp.float32) + 0.5) / n - 0.5) / spread for n in shape)
+    weights = jnp.exp(-0.5 * (jnp.square(rows)[:, None] + jnp.square(columns)[None]))
+    return weights / jnp.sum(weights)
