@@ -77,6 +77,7 @@ def test_variables_have_three_parts_and_an_optimiser_per_group(tiny):
     config, ready = tiny
     assert set(ready.state.params) == {update.group for update in ready.task.updates} == set(config.optim)
     assert all(x.dtype == np.float32 for x in jax.tree.leaves(ready.state.params))
+    assert not any(x.weak_type for x in jax.tree.leaves(ready.state)), "the second step would be compiled anew"
 
 
 def test_every_figure_stands_beside_a_baseline_and_ignores_padding(tiny):

@@ -16,7 +16,7 @@ Prior = dict[str, Array]
 
 def fresh(classes: int) -> Prior:
     """A uniform prior that weighs as much as one batch."""
-    uniform = jnp.full(classes, 1.0 / classes)
+    uniform = jnp.full(classes, 1.0 / classes, jnp.float32)  # a weak type would have the step compiled twice
     return {"mean": uniform, "top": uniform, "batches": jnp.float32(1)}
 
 
