@@ -200,6 +200,7 @@ def _to_rgb(picture: Any) -> np.ndarray:
 
 
 def _to_text(value: Any, names: tuple[str, ...]) -> str:
+    value = value["text"] if isinstance(value, dict) and "text" in value else value
     if isinstance(value, (list, np.ndarray)) and np.ndim(value):
         value = value[0] if len(value) else ""
     if names and isinstance(value, (int, np.integer)):
@@ -208,6 +209,7 @@ def _to_text(value: Any, names: tuple[str, ...]) -> str:
 
 
 def _to_texts(value: Any) -> tuple[str, ...]:
+    value = value["text"] if isinstance(value, dict) and "text" in value else value  # coco_captions: beside an id
     values = value if isinstance(value, (list, tuple, np.ndarray)) else [value]
     return tuple(_builders.text(one) for one in values)
 

@@ -146,6 +146,15 @@ def test_flickr8k_without_lists_is_split_by_picture(tmp_path):
     assert 4 <= len(found["test"]) <= 14
 
 
+def test_only_a_split_that_is_not_given_is_drawn():
+    items = [captioned_images.Item(f"p{i}", ("a",), "train" if i % 2 else "") for i in range(40)]
+    held = captioned_images.Item("held", ("a",), "validation")
+    found = {item.path: item.split for item in captioned_images._with_splits([*items, held], 0.4, 0.4)}
+    assert [path for path, split in found.items() if split == "validation"] == ["held"]
+    assert 8 <= sum(split == "test" for split in found.values()) <= 24
+    assert sum(split == "train" for split in found.values()) >= 16
+
+
 @pytest.mark.parametrize("layout", ["csv", "tsv", "jsonl", "json", "txt"])
 def test_tables(tmp_path, layout):
     root = folder(tmp_path, 5)

@@ -10,6 +10,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from mmjax import data, vocabulary
 from mmjax.data import _builders, catalogue, spec
 from mmjax.errors import UserError
 
@@ -59,6 +60,45 @@ with tfds.core.registered.skip_registration():
                         "kind": "up",
                     },
                 )
+
+    class NumberedCaptions(tfds.core.GeneratorBasedBuilder):
+        """The features of the catalogue's coco_captions."""
+
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            features = {
+                "image": tfds.features.Image(encoding_format="png"),
+                "captions": tfds.features.Sequence({"id": np.int64, "text": tfds.features.Text()}),
+            }
+            return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+        def _split_generators(self, dl_manager):
+            return {"train": self._generate_examples(2), "val": self._generate_examples(1)}
+
+        def _generate_examples(self, count):
+            for index in range(count):
+                said = [{"id": 7, "text": f"The bell {index}."}, {"id": 8, "text": "Ein Grün!"}]
+                picture = np.full((4, 4, 3), index, np.uint8)
+                buffer = io.BytesIO()
+                Image.fromarray(picture).save(buffer, "png")
+                yield index, {"image": buffer.getvalue(), "captions": said}
+
+
+def test_captions_with_numbers_beside_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("MMJAX_CACHE", str(tmp_path / "cache"))
+    _builders.prepare(NumberedCaptions(data_dir=str(tmp_path), file_format="array_record"))
+    where = {"name": "numbered_captions", "data_dir": str(tmp_path)}
+    fields = ("image", "caption", "captions", "caption_tokens")
+    opened = data.open("val", fields, tokens={"length": 6}, train_split="train", **where)
+    example = opened[0]
+    assert example["captions"] == ("The bell 0.", "Ein Grün!")
+    assert example["caption"] == "The bell 0."
+    words = vocabulary.words_of(opened.constants["caption_vocabulary"])
+    assert set(words[4:]) == {"the", "bell", "0", "1", "ein", "grün"}
+    assert vocabulary.decode(example["caption_tokens"], words) == "the bell 0"
+    with pytest.raises(UserError, match="has no question"):
+        data.open("val", ("question_tokens",), **where)
 
 
 @pytest.fixture(scope="module")
