@@ -103,7 +103,8 @@ class Task:
     Attributes:
       fields: names from data/spec.py that every batch must have.
       init: (key, batch) -> variables. The batch also has the `constants` of the data set, where it has any: arrays
-        that belong to it as a whole (a vocabulary), without a batch axis. What is needed later goes into `frozen`.
+        that belong to it as a whole (a vocabulary), without a batch axis; spelled words, uint8 [v letters], come as
+        host arrays and may be looked up in a file. What is needed later goes into `frozen`.
       updates: what one training step does, in order.
       metrics: (variables, batch) -> {name: (total, count)}; jitted; counts only `valid` examples. Totals are
         summed over a split and divided once, at the end.
