@@ -18,7 +18,8 @@ from mmjax.errors import UserError
 
 BLOCKS = 32  # hops in a frame above which frames are gathered by index
 SHORTEST = 8  # frames in a chunk, lest a large batch be taken frame by frame
-CHUNK = 2**20  # samples of frames that a CPU works on at a time: 4 MB, which its caches hold
+PHASES = 8  # hops in a frame above which the program that takes the phases one by one would be long
+CHUNK = 2**21  # samples of frames that a CPU makes at a time: 8 MB, which its caches hold
 
 
 def count(samples: int, length: int, hop: int) -> int:
@@ -110,27 +111,40 @@ def map_frames(
     """`function(frame(x, length, hop))` for a function of each frame alone, without ever holding all frames on a CPU.
 
     Overlapping frames are several times the signal and their spectra as much again: more than a CPU's caches, so that
-    memory, not arithmetic, sets the pace. There the frames are made and used up in chunks of time, which for 16 clips
-    of 5 s takes half the time. The batch axis stays whole, so that a batch spread over devices stays where it is.
-    Accelerators take everything at once.
+    memory, not arithmetic, sets the pace. There the frames are made and used up in chunks of time. Within a chunk the
+    frames that do not overlap, every p-th where a frame spans p hops, are taken together: they are the rows of the
+    signal as it lies in memory, so that no copy is made before the function's own first product. For 16 clips of 5 s
+    this takes two fifths of the time of all frames at once. The batch axis stays whole, so that a batch spread over
+    devices stays where it is. Accelerators take everything at once.
     """
-    frames = count(x.shape[-1], length, hop)
-    size = max(SHORTEST, CHUNK // (length * max(1, x.shape[0])))
-    chunks = -(-frames // size)
-    if chunks <= 1:
+    frames, batch = count(x.shape[-1], length, hop), x.shape[0]
+    size = max(SHORTEST, CHUNK // (length * max(1, batch)))  # frames in a chunk
+    if frames <= max(SHORTEST, size // 4):  # little to gain
         return function(frame(x, length, hop))
-    size = -(-frames // chunks)
+    hops = -(-length // hop)
+    phases = hops if hops <= PHASES else 1
+    step = phases * hop  # from one frame of a phase to the next
+    rows = -(-size // phases)
+    chunks = -(-frames // (rows * phases))
+    rows = -(-frames // (chunks * phases))
+    span = (rows - 1) * step + (phases - 1) * hop + max(length, step)  # samples of a chunk
 
     def at_once(x):
         return function(frame(x, length, hop))
 
+    def rows_of(piece, r):
+        if step < length:
+            return frame(piece, length, hop)
+        return piece[:, r * hop : r * hop + rows * step].reshape(batch, rows, step)[..., :length]
+
     def in_chunks(x):
-        span = (size - 1) * hop + length
-        x = resized(x, (chunks - 1) * size * hop + span)
-        pieces = lax.map(
-            lambda i: function(frame(lax.dynamic_slice_in_dim(x, i * (size * hop), span, axis=1), length, hop)),
-            jnp.arange(chunks),
-        )  # [chunks n size out]
-        return jnp.moveaxis(pieces, 0, 1).reshape(x.shape[0], chunks * size, -1)[:, :frames]
+        x = resized(x, (chunks - 1) * rows * step + span)
+
+        def chunk(i):
+            piece = lax.dynamic_slice_in_dim(x, i * (rows * step), span, axis=1)
+            return jnp.stack([function(rows_of(piece, r)) for r in range(phases)], axis=2)  # [n rows phases out]
+
+        pieces = jnp.moveaxis(lax.map(chunk, jnp.arange(chunks)), 0, 1)  # [n chunks rows phases out]
+        return pieces.reshape(batch, chunks * rows * phases, -1)[:, :frames]
 
     return lax.platform_dependent(x, cpu=in_chunks, default=at_once)

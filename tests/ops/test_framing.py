@@ -34,19 +34,22 @@ def test_one_frame_exactly():
     np.testing.assert_array_equal(framing.frame(jnp.arange(4.0), 4, 3), [[0, 1, 2, 3]])
 
 
-@pytest.mark.parametrize(("frames", "hop"), [(40, 4), (41, 4), (17, 12)])
-def test_chunks_of_time_change_nothing(rng, monkeypatch, frames, hop):
+# Whole hops in a frame, part of one, frames apart, each at every sample, and more hops than are taken one by one.
+@pytest.mark.parametrize(
+    ("frames", "length", "hop"), [(40, 8, 4), (41, 8, 4), (41, 8, 3), (17, 8, 12), (33, 8, 1), (40, 20, 2)]
+)
+def test_chunks_of_time_change_nothing(rng, monkeypatch, frames, length, hop):
     monkeypatch.setattr(framing, "CHUNK", 1)  # so that every chunk is the shortest: 8 frames
-    x = rng.standard_normal((3, 8 + hop * (frames - 1) + 2)).astype(np.float32)
+    x = rng.standard_normal((3, length + hop * (frames - 1) + min(2, hop - 1))).astype(np.float32)
 
     def energies(frames):
         return jnp.stack([jnp.sum(frames**2, axis=-1), frames[..., 0]], axis=-1)
 
     def chunked(x):
-        return framing.map_frames(energies, x, 8, hop)
+        return framing.map_frames(energies, x, length, hop)
 
     def whole(x):
-        return energies(framing.frame(x, 8, hop))
+        return energies(framing.frame(x, length, hop))
 
     np.testing.assert_allclose(jax.jit(chunked)(x), whole(x), rtol=1e-6)
     weights = jnp.asarray(rng.standard_normal((3, frames, 2)), jnp.float32)
