@@ -108,11 +108,11 @@ def beam(
         return (state["t"] < max_length) & jnp.any(~closed & jnp.any(state["log"] > -jnp.inf, 1))
 
     def body(state):
-        t, b = state["t"], len(problem.token)
-        carry, logits, emitted = problem.step(state["carry"], state["token"])
+        t, b = state["t"], len(state["log"])
+        carry, logits, emitted = problem.step(state["carry"], state["token"])  # b of n hypotheses: [n b ...]
         banned = common.ban(logits, forbidden, end, bool(min_length) and t < min_length)
-        values, words = common.best(banned, min(size, problem.vocabulary))  # [b n m]
-        gains = values - common.log_total(logits)[..., None]
+        values, words = common.best(banned, min(size, problem.vocabulary))
+        gains, words = (x.swapaxes(0, 1) for x in (values - common.log_total(logits)[..., None], words))  # b n m
         chosen = SELECT[semantics](state["log"], gains, words, end, state["pool"])
         new = Ended(chosen.ended, jnp.full(chosen.ended.shape, t), chosen.ended_slot)
         words = jnp.take_along_axis(words.reshape(b, -1), chosen.place, 1)
@@ -120,15 +120,16 @@ def beam(
         return {
             "t": t + 1,
             "carry": common.follow(carry, source),
-            "token": words,
+            "token": words.T,
             "log": chosen.live,
             "pool": _merge(Ended(chosen.pool, *state["pool"][1:]), new, score),
             "tokens": common.write(state["tokens"], t, words),
             "sources": common.write(state["sources"], t, source),
-            "emitted": common.write(state["emitted"], t, emitted),
+            "emitted": common.write(state["emitted"], t, _widened(emitted, size)),
         }
 
-    state = lax.while_loop(going, body, _initial(problem, max_length, size))
+    first = body(_initial(problem, max_length, size))  # of a single hypothesis: the network need not run for n
+    state = lax.while_loop(going, body, first)
     hypotheses, finished, scores = _rank(state, score, unfinished, n_best)
     return _follow_back(state, hypotheses, finished, scores, end)
 
@@ -150,13 +151,19 @@ class Chosen(NamedTuple):
     pool: Float[Array, "b n"]
 
 
-def _best_of_all(log, gains, words, end):
+def _top(candidates, n):
+    """The n best of candidates [b w m], of which there may be fewer: log-probabilities and places."""
+    flat = candidates.reshape(len(candidates), -1)
+    flat = jnp.pad(flat, ((0, 0), (0, max(0, n - flat.shape[1]))), constant_values=-jnp.inf)
+    values, places = lax.top_k(flat, n)
+    return values, jnp.minimum(places, candidates[0].size - 1)
+
+
+def _best_of_all(log, gains, words, end, n):
     """The n best of all candidates: log-probabilities, places, slots, and whether they end."""
-    b, n, m = gains.shape
-    candidates = (log[..., None] + gains).reshape(b, n * m)
-    values, places = lax.top_k(candidates, n)
-    ends = jnp.take_along_axis(words.reshape(b, n * m), places, 1) == end
-    return values, places, places // m, ends
+    values, places = _top(log[..., None] + gains, n)
+    ends = jnp.take_along_axis(words.reshape(len(words), -1), places, 1) == end
+    return values, places, places // gains.shape[2], ends
 
 
 def _split(kept, values, places, slots, ends, pool):
@@ -166,32 +173,32 @@ def _split(kept, values, places, slots, ends, pool):
 
 
 def _shrinking(log, gains, words, end, pool: Ended) -> Chosen:
-    values, places, slots, ends = _best_of_all(log, gains, words, end)
-    n = values.shape[1]
+    n = pool.log.shape[1]
+    values, places, slots, ends = _best_of_all(log, gains, words, end, n)
     left = n - jnp.sum(pool.log > -jnp.inf, 1, keepdims=True)
     return _split(jnp.arange(n)[None] < left, values, places, slots, ends, pool.log)
 
 
 def _refilled(log, gains, words, end, pool: Ended) -> Chosen:
-    values, places, slots, ends = _best_of_all(log, gains, words, end)
+    values, places, slots, ends = _best_of_all(log, gains, words, end, pool.log.shape[1])
     return _split(jnp.ones_like(ends), values, places, slots, ends, pool.log)
 
 
 def _frozen(log, gains, words, end, pool: Ended) -> Chosen:
-    values, places, slots, ends = _best_of_all(log, gains, words, end)
-    n = values.shape[1]
+    n = pool.log.shape[1]
+    values, places, slots, ends = _best_of_all(log, gains, words, end, n)
     _, both = lax.top_k(jnp.concatenate([pool.log, values], 1), n)  # equal ones: what has ended stays
     kept = jax.vmap(lambda i: jnp.zeros(2 * n, bool).at[i].set(True))(both)
     return _split(kept[:, n:], values, places, slots, ends, jnp.where(kept[:, :n], pool.log, -jnp.inf))
 
 
 def _im2txt(log, gains, words, end, pool: Ended) -> Chosen:
-    b, n, m = gains.shape
+    n = pool.log.shape[1]
     gains = jnp.where(gains < LEAST, -jnp.inf, gains)
     candidates, ends = log[..., None] + gains, words == end
-    ended = jnp.max(jnp.where(ends, candidates, -jnp.inf), -1)
-    values, places = lax.top_k(jnp.where(ends, -jnp.inf, candidates).reshape(b, n * m), n)
-    return Chosen(places, values, ended, jnp.broadcast_to(jnp.arange(n)[None], (b, n)), pool.log)
+    ended, slots = _top(jnp.max(jnp.where(ends, candidates, -jnp.inf), -1)[..., None], n)
+    values, places = _top(jnp.where(ends, -jnp.inf, candidates), n)
+    return Chosen(places, values, ended, slots, pool.log)
 
 
 SELECT: dict[str, Callable[..., Chosen]] = {
@@ -212,19 +219,24 @@ def _penalty(name: str, alpha: float, length: Int[Array, "*b"]) -> Float[Array, 
 
 def _initial(problem: common.Problem, max_length: int, n: int) -> dict[str, Any]:
     """One live hypothesis, the empty one, and nothing in the pool."""
-    b = len(problem.token)
+    b = problem.token.shape[1]
     nothing, zeros = jnp.full((b, n), -jnp.inf), jnp.zeros((b, n), jnp.int32)
     history = jnp.zeros((max_length, b, n), jnp.int32)
     return {
         "t": jnp.int32(0),
         "carry": problem.carry,
         "token": problem.token,
-        "log": nothing.at[:, 0].set(0.0),
+        "log": jnp.zeros((b, 1), jnp.float32),
         "pool": Ended(nothing, zeros, zeros),
         "tokens": history,
         "sources": history,
         "emitted": problem.emitted,
     }
+
+
+def _widened(tree, n):
+    """Arrays [n b ...]; those of a single hypothesis are repeated."""
+    return jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *x.shape[1:])), tree)
 
 
 def _merge(pool: Ended, new: Ended, score: Callable) -> Ended:
@@ -269,8 +281,8 @@ def _follow_back(state, hypotheses: Ended, finished, scores, end: int) -> Decode
     _, (tokens, slots) = lax.scan(back, hypotheses.slot, records, reverse=True)  # t b m
     used = steps[:, None, None] < (length + finished.astype(jnp.int32))[None]
 
-    def along(x):  # t b n ... -> b m t ...
-        x = jax.vmap(jax.vmap(lambda rows, i: rows[i]))(x, slots)
+    def along(x):  # t n b ... -> b m t ...
+        x = jax.vmap(lambda rows, i: rows[i, jnp.arange(len(i))[:, None]])(x, slots)
         mask = used.reshape(used.shape + (1,) * (x.ndim - 3))
         return jnp.moveaxis(jnp.where(mask, x, jnp.zeros((), x.dtype)), 0, 2)
 

@@ -37,14 +37,14 @@ class Decoded(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """A step made ready: hypotheses are an axis after the batch's.
+    """A step made ready: hypotheses are an axis before the batch's, where `vmap` needs no transposed copies.
 
     Attributes:
-      step: (carry, token [b n]) -> (carry, logits float32 [b n v], emitted).
-      carry: with n copies of every array: [b n ...].
-      token: the start tokens, [b n].
+      step: (carry, token [n b]) -> (carry, logits float32 [n b v], emitted), for any n.
+      carry: one hypothesis: arrays [1 b ...], scalars as they are.
+      token: the start tokens, [1 b].
       vocabulary: v.
-      emitted: arrays of zeros [t b n ...] to write into.
+      emitted: arrays of zeros [t n b ...] to write into.
     """
 
     step: Callable[[Any, Array], tuple[Any, Array, Any]]
@@ -55,7 +55,7 @@ class Problem(NamedTuple):
 
 
 def prepare(step: Step, carry: Any, start: int | Int[Array, " b"], n: int, max_length: int) -> Problem:
-    """Checks a step against its carry and maps it over n hypotheses.
+    """Checks a step against its carry and maps it over hypotheses; n: how many there is to be room for.
 
     Raises:
       UserError: the step does not give back what it was given, or the batch size cannot be seen.
@@ -65,23 +65,22 @@ def prepare(step: Step, carry: Any, start: int | Int[Array, " b"], n: int, max_l
     leaves, tree = jax.tree.flatten(jax.tree.map(jnp.asarray, carry))
     token = _start(start, leaves)
     after, logits, emitted = _shapes(step, carry, token)
-    axes = [1 if leaf.ndim else None for leaf in leaves]  # scalars are shared by all hypotheses
+    axes = [0 if leaf.ndim else None for leaf in leaves]  # scalars are shared by all hypotheses
 
     def flat(leaves, token):
         carry, logits, emitted = _three(step(jax.tree.unflatten(tree, leaves), token))
         return jax.tree.leaves(carry), logits.astype(jnp.float32), emitted
 
-    mapped = jax.vmap(flat, in_axes=(axes, 1), out_axes=(axes, 1, 1))
+    mapped = jax.vmap(flat, in_axes=(axes, 0), out_axes=(axes, 0, 0))
 
     def over(carry, token):
         leaves, logits, emitted = mapped(jax.tree.leaves(carry), token)
         return jax.tree.unflatten(tree, leaves), logits, emitted
 
     _same(jax.tree.unflatten(tree, leaves), after)
-    copies = [jnp.repeat(leaf[:, None], n, 1) if leaf.ndim else leaf for leaf in leaves]
-    room = jax.tree.map(lambda x: jnp.zeros((max_length, len(token), n, *x.shape[1:]), x.dtype), emitted)
-    token = jnp.repeat(token[:, None], n, 1)
-    return Problem(over, jax.tree.unflatten(tree, copies), token, logits.shape[-1], room)
+    one = [leaf[None] if leaf.ndim else leaf for leaf in leaves]
+    room = jax.tree.map(lambda x: jnp.zeros((max_length, n, *x.shape), x.dtype), emitted)
+    return Problem(over, jax.tree.unflatten(tree, one), token[None], logits.shape[-1], room)
 
 
 def best(x: Float[Array, "*r v"], k: int) -> tuple[Float[Array, "*r k"], Int[Array, "*r k"]]:
@@ -91,14 +90,11 @@ def best(x: Float[Array, "*r v"], k: int) -> tuple[Float[Array, "*r k"], Int[Arr
     first): a value outside them is preceded by k maxima. So one vectorised pass finds the blocks, and a partial sort
     sees only those.
     """
-    v = x.shape[-1]
-    width = math.isqrt(v)
-    blocks = -(-v // width)
-    if 2 * k > blocks or v < 256:
+    cut = blocks(x)
+    count, width = cut.shape[-2:]
+    if 2 * k > count:
         values, places = lax.top_k(x, k)
         return values, places
-    padding = [(0, 0)] * (x.ndim - 1) + [(0, blocks * width - v)]
-    cut = jnp.pad(x, padding, constant_values=-jnp.inf).reshape(*x.shape[:-1], blocks, width)
     _, which = lax.top_k(jnp.max(cut, -1), k)
     which = jnp.sort(which, -1)  # in the order of the row, so that of equal values the first wins
     held = jnp.take_along_axis(cut, which[..., None], -2).reshape(*x.shape[:-1], k * width)
@@ -106,14 +102,27 @@ def best(x: Float[Array, "*r v"], k: int) -> tuple[Float[Array, "*r k"], Int[Arr
     return values, jnp.take_along_axis(which, places // width, -1) * width + places % width
 
 
-def log_total(logits: Float[Array, "b n v"]) -> Float[Array, "b n"]:
-    """log sum exp over the vocabulary, so that log-probabilities need be computed for the few best only."""
-    return jax.nn.logsumexp(logits, axis=-1)
+def log_total(logits: Float[Array, "*r v"]) -> Float[Array, "*r"]:
+    """log sum exp over the vocabulary: with it, log-probabilities need be computed for the few best only.
+
+    Its pass for the maxima of the blocks is the one of `best`: the compiler makes one of the two.
+    """
+    cut = blocks(logits)
+    top = jnp.max(jnp.max(cut, -1), -1)
+    return top + jnp.log(jnp.sum(jnp.exp(cut - top[..., None, None]), (-2, -1)))
+
+
+def blocks(x: Float[Array, "*r v"]) -> Float[Array, "*r c w"]:
+    """[... v] -> [... blocks width], of about equal size, filled up with -inf."""
+    v = x.shape[-1]
+    width = math.isqrt(v)
+    padding = [(0, 0)] * (x.ndim - 1) + [(0, -v % width)]
+    return jnp.pad(x, padding, constant_values=-jnp.inf).reshape(*x.shape[:-1], -(-v // width), width)
 
 
 def ban(
-    logits: Float[Array, "b n v"], forbidden: Sequence[int], end: int, too_short: Bool[Array, ""] | bool
-) -> Float[Array, "b n v"]:
+    logits: Float[Array, "n b v"], forbidden: Sequence[int], end: int, too_short: Bool[Array, ""] | bool
+) -> Float[Array, "n b v"]:
     """The logits without forbidden tokens, and without the end token as long as the sequence is too short."""
     if forbidden:
         logits = logits.at[..., jnp.asarray(tuple(forbidden))].set(-jnp.inf)
@@ -123,8 +132,9 @@ def ban(
 
 
 def follow(tree: Any, source: Int[Array, "b n"]) -> Any:
-    """Every array [b n ...] of a tree with its hypotheses reordered: entry j becomes entry source[j]."""
-    return jax.tree.map(lambda x: jax.vmap(lambda rows, i: rows[i])(x, source) if x.ndim else x, tree)
+    """Arrays [w b ...] of a tree with their hypotheses reordered, [n b ...]: entry j is the former entry source[j]."""
+    rows = jnp.arange(len(source))[None]
+    return jax.tree.map(lambda x: x[source.T, rows] if x.ndim else x, tree)
 
 
 def write(room: Any, t: Int[Array, ""], values: Any) -> Any:

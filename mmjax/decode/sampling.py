@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -87,9 +86,9 @@ def sample(
     if not temperature > 0 or not 0 < top_p <= 1 or top_k < 0:
         said = f"temperature {temperature}, top_k {top_k}, top_p {top_p}"
         raise UserError(f"{said}: temperature must be above 0, top_k 0 or more, top_p above 0 and at most 1")
-    problem = common.prepare(step, carry, start, n, max_length)
+    problem = _copied(common.prepare(step, carry, start, n, max_length), n)
     common.check_tokens(end, forbidden, min_length, max_length, problem.vocabulary)
-    keys = _keys(key, len(problem.token))
+    keys = _keys(key, n, problem.token.shape[1])
     choose = functools.partial(_draw, keys, temperature, min(top_k, problem.vocabulary), top_p)
     return _roll(problem, choose, end, max_length, min_length, forbidden)
 
@@ -97,7 +96,7 @@ def sample(
 def _roll(
     problem: common.Problem, choose: Callable, end: int, max_length: int, min_length: int, forbidden: Sequence[int]
 ) -> Decoded:
-    """Steps until all sequences have ended; choose: (t, logits [b n v]) -> tokens [b n]."""
+    """Steps until all sequences have ended; choose: (t, logits [n b v]) -> tokens [n b]."""
     shape = problem.token.shape
 
     def going(state):
@@ -132,8 +131,8 @@ def _roll(
         "emitted": problem.emitted,
     }
     state = lax.while_loop(going, body, state)
-    tokens, emitted = jax.tree.map(lambda x: jnp.moveaxis(x, 0, 2), (state["tokens"], state["emitted"]))
-    return Decoded(tokens, state["scores"], state["lengths"], state["done"], emitted)
+    tokens, emitted = jax.tree.map(lambda x: jnp.moveaxis(x, (2, 1, 0), (0, 1, 2)), (state["tokens"], state["emitted"]))
+    return Decoded(tokens, state["scores"].T, state["lengths"].T, state["done"].T, emitted)
 
 
 def _most_likely(t, logits):
@@ -142,14 +141,14 @@ def _most_likely(t, logits):
 
 
 def _draw(keys, temperature, top_k, top_p, t, logits):
-    """Tokens [b n], drawn from what temperature, top-k and top-p leave of logits [b n v]."""
+    """Tokens [n b], drawn from what temperature, top-k and top-p leave of logits [n b v]."""
     places = None
     if top_k:
         logits, places = common.best(logits, top_k)
     logits = logits / jnp.float32(temperature)
     if top_p < 1:
         logits = nucleus(logits, top_p)
-    drawn = jax.vmap(lambda key, x: categorical(jax.random.fold_in(key, t), x))(keys, logits)
+    drawn = jax.vmap(jax.vmap(lambda key, x: categorical(jax.random.fold_in(key, t), x)))(keys, logits)
     return drawn if places is None else jnp.take_along_axis(places, drawn[..., None], -1)[..., 0]
 
 
@@ -174,32 +173,35 @@ def nucleus(logits: Float[Array, "*r v"], top_p: float) -> Float[Array, "*r v"]:
     return jnp.where(share >= lax.bitcast_convert_type(border, jnp.float32), logits, -jnp.inf)
 
 
-def categorical(key: Key[Array, ""], logits: Float[Array, "n v"]) -> Int[Array, " n"]:
+def categorical(key: Key[Array, ""], logits: Float[Array, " v"]) -> Int[Array, ""]:
     """Draws from softmax(logits): first a block of the vocabulary, then a token in it.
 
     The distribution is that of `jax.random.categorical`, with 2 sqrt(v) random numbers for a draw instead of v.
     """
-    n, v = logits.shape
-    width = math.isqrt(v)
-    blocks = -(-v // width)
-    cut = jnp.pad(logits, ((0, 0), (0, blocks * width - v)), constant_values=-jnp.inf).reshape(n, blocks, width)
-    top = jnp.max(cut, (1, 2), keepdims=True)
-    mass = jnp.log(jnp.sum(jnp.exp(cut - top), -1))  # -inf where nothing of a block remains
+    cut = common.blocks(logits)
+    mass = jnp.log(jnp.sum(jnp.exp(cut - jnp.max(cut)), -1))  # -inf where nothing of a block remains
     first, second = jax.random.split(key)
     block = jax.random.categorical(first, mass)
-    inside = jnp.take_along_axis(cut, block[:, None, None], 1)[:, 0]
-    return block * width + jax.random.categorical(second, inside)
+    return block * cut.shape[-1] + jax.random.categorical(second, cut[block])
 
 
-def _keys(key, b):
-    """One key for each example [b]."""
+def _keys(key, n, b):
+    """A key for each sequence, [n b], that depends on the example's own key, or on its place."""
     if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         key = jax.random.wrap_key_data(key)  # jax.random.PRNGKey's form
     if key.shape not in ((), (b,)):
         raise UserError(f"key has the shape {key.shape}: give one key, or one for each of the {b} examples")
-    return key if key.ndim else jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.arange(b))
+    fold = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
+    keys = key if key.ndim else fold(key, jnp.arange(b))
+    return jax.vmap(fold, in_axes=(0, None), out_axes=1)(keys, jnp.arange(n))
+
+
+def _copied(problem: common.Problem, n: int) -> common.Problem:
+    """n copies of the one hypothesis."""
+    copies = lambda x: jnp.repeat(x, n, 0) if x.ndim else x  # noqa: E731
+    return problem._replace(carry=jax.tree.map(copies, problem.carry), token=copies(problem.token))
 
 
 def _as(mask, x):
-    """A mask [b n] with as many axes as x [b n ...]."""
+    """A mask [n b] with as many axes as x [n b ...]."""
     return mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim))

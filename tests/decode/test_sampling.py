@@ -83,7 +83,8 @@ def test_frequencies_over_a_vocabulary_in_blocks(rng):
     logits[rng.integers(0, 103, 30)] = -np.inf
     shares = np.exp(logits - np.logaddexp.reduce(logits))
     draws = 200_000
-    tokens = jax.jit(sampling.categorical)(jax.random.key(1), jnp.broadcast_to(jnp.asarray(logits), (draws, 103)))
+    keys = jax.random.split(jax.random.key(1), draws)
+    tokens = jax.jit(jax.vmap(sampling.categorical, in_axes=(0, None)))(keys, jnp.asarray(logits))
     frequencies = np.bincount(tokens, minlength=103) / draws
     assert len(frequencies) == 103
     close(frequencies, shares, draws)
