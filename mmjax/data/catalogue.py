@@ -93,7 +93,9 @@ def source(
       split: one of the data set's, or a slice such as "train[:90%]".
       fields: of fields(name=..., mapping=...); all where None.
       name: as in the catalogue, e.g. "speech_commands", "wit" or "name/configuration:version".
-      mapping: pairs (our field, its feature), e.g. (("waveform", "audio"),); usual names are guessed.
+      mapping: pairs (our field, its feature), e.g. (("waveform", "audio"),); usual names are guessed. "sequence/part"
+        is a part of one element of a sequence, the same element for all fields that name it: drawn anew at each visit
+        in training, and by the example's position elsewhere.
       data_dir: where TFDS keeps its data; $MMJAX_DATA or ~/.cache/mmjax where None.
       download: whether a data set that is not there may be downloaded.
       rate: of its sound in Hz, where neither the data set nor this module knows it.
@@ -111,37 +113,68 @@ def source(
     spec.check(fields, (*renaming, "index"), name)
     stored = {field: renaming[field] for field in fields if field != "index"}
     # With nothing stored asked for (only `index`), the first column still gives the length.
-    columns = set(stored.values()) or {next(iter(features))}
+    columns = {_whole(features, column) for column in stored.values()} or {next(iter(features))}
     converters = {}
     for field, column in stored.items():
         hertz = rate or rates.get(column) or RATES.get(name.split("/")[0].split(":")[0])
-        converters[field] = (column, _converter(field, features[column], hertz, name))
+        whole = _whole(features, column)
+        convert = _converter(field, _feature(features, column), hertz, name)
+        converters[field] = (whole, column[len(whole) + 1 :], convert)
     records = _builders.Records(directory, split, {column: features[column] for column in columns})
-    names = _class_names(features[stored["label"]]) if "label" in stored else ()
-    return _builders.Source(records, functools.partial(_decode, fields, converters), names)
+    names = _class_names(_feature(features, stored["label"])) if "label" in stored else ()
+    kind = Drawing if any(part for _, part, _ in converters.values()) else _builders.Source
+    return kind(records, functools.partial(_decode, fields, converters), names)
+
+
+class Drawing(_builders.Source):
+    """A source of examples that hold several, one of which is drawn at each visit in training."""
+
+    def draw(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
+        """Example `index` with an element of `rng`'s choice."""
+        return self._decode(self._records[int(index)], int(index), rng)  # type: ignore[call-arg]
 
 
 def _decode(
     fields: tuple[str, ...],
-    converters: Mapping[str, tuple[str, Callable[[Any], Any]]],
+    converters: Mapping[str, tuple[str, str, Callable[[Any], Any]]],
     record: dict[str, Any],
     index: int,
+    rng: np.random.Generator | None = None,
 ) -> dict[str, Any]:
     example: dict[str, Any] = {}
+    chosen: dict[str, int] = {}  # of each sequence: its fields come from one element
     for field in fields:
         if field == "index":
             example[field] = np.int32(index)
             continue
-        column, convert = converters[field]
-        example[field] = convert(record[column])
+        column, part, convert = converters[field]
+        value = record[column][part] if part else record[column]
+        if part and column not in chosen:
+            several = max(len(value), 1)
+            chosen[column] = index % several if rng is None else int(rng.integers(several))
+        example[field] = convert(value[chosen[column]] if part else value)
     return example
+
+
+def _whole(features: Mapping[str, Any], column: str) -> str:
+    """The feature that a column is or lies in: "question_answer" of "question_answer/answer"."""
+    return column if column in features else column.split("/", 1)[0]
+
+
+def _feature(features: Mapping[str, Any], column: str) -> Any:
+    """What a column holds; None where there is no such column."""
+    if column in features:
+        return features[column]
+    whole, _, part = column.partition("/")
+    inside = getattr(features[whole], "feature", None) if whole in features else None
+    return inside[part] if isinstance(inside, tfds.features.FeaturesDict) and part in inside else None
 
 
 def _renaming(features: Mapping[str, Any], mapping: Mapping_, name: str) -> dict[str, str]:
     """Our field -> its feature: the user's pairs, then the glossary's own names, then the guesses."""
     renaming = dict(mapping)
     spec.check(renaming, spec.FIELDS, name)
-    absent = [f"{field}={column!r}" for field, column in renaming.items() if column not in features]
+    absent = [f"{field}={column!r}" for field, column in renaming.items() if _feature(features, column) is None]
     if absent:
         raise UserError(
             f"config.data.mapping: {name} has no {', '.join(absent)}; its features are {', '.join(features)}"

@@ -61,6 +61,27 @@ with tfds.core.registered.skip_registration():
                     },
                 )
 
+    class QuestionsOfPictures(tfds.core.GeneratorBasedBuilder):
+        """The features of the catalogue's clevr."""
+
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            both = {"question": tfds.features.Text(), "answer": tfds.features.Text()}
+            features = {
+                "image": tfds.features.Image(encoding_format="png"),
+                "question_answer": tfds.features.Sequence(both),
+            }
+            return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+        def _split_generators(self, dl_manager):
+            return {"train": self._generate_examples(4)}
+
+        def _generate_examples(self, count):
+            for index in range(count):
+                asked = [{"question": f"what is {index} {k}?", "answer": f"{index} {k}"} for k in range(3)]
+                yield index, {"image": grey(index), "question_answer": asked}
+
     class NumberedCaptions(tfds.core.GeneratorBasedBuilder):
         """The features of the catalogue's coco_captions."""
 
@@ -223,3 +244,26 @@ def test_another_file_format_is_refused(root, tmp_path):
     (directory / "dataset_info.json").write_text(json.dumps({**info, "fileFormat": "tfrecord"}))
     with pytest.raises(UserError, match="file_format=array_record"):
         open_(tmp_path, ("text",))
+
+
+def test_one_of_several_questions(tmp_path):
+    """CLEVR: ten questions a picture; question and answer are of one, by position, or drawn in training."""
+    _builders.prepare(QuestionsOfPictures(data_dir=str(tmp_path), file_format="array_record"))
+    mapping = (("question", "question_answer/question"), ("answer", "question_answer/answer"))
+    options = {"name": "questions_of_pictures", "data_dir": str(tmp_path), "mapping": mapping}
+    source = catalogue.source("train", ("image", "question", "answer", "index"), **options)
+    numbers = []
+    for i in range(4):
+        example = source[i]
+        assert example["question"] == f"what is {example['answer']}?"
+        assert example["image"].shape == (6, 5, 3)
+        numbers.append(int(example["answer"].split()[1]))
+    assert numbers == [0, 1, 2, 0]
+    drawn = {source.draw(1, np.random.default_rng(seed))["answer"] for seed in range(20)}
+    assert len(drawn) == 3
+    assert len({answer.split()[0] for answer in drawn}) == 1  # of one picture
+    assert pickle.loads(pickle.dumps(source))[2]["answer"] == source[2]["answer"]
+    tokens = data.open("train", ("question_tokens", "answer_label"), tokens={"length": 6}, **options)
+    assert {tokens.draw(1, np.random.default_rng(seed))["answer_label"].item() for seed in range(20)} >= {-1}
+    with pytest.raises(UserError, match="question_answer/kind"):
+        catalogue.source("train", ("question",), **{**options, "mapping": (("question", "question_answer/kind"),)})
