@@ -5,6 +5,7 @@ convolution with it, each over all frames at once and in chunks of time that fit
 
     python benchmarks/sound_features.py            # writes benchmarks/results/sound_features.json
     python benchmarks/sound_features.py --quick    # fewer rounds, writes nothing
+    taskset -c 0 python benchmarks/sound_features.py    # one core: steadier where others use the machine
 """
 
 from __future__ import annotations
@@ -35,6 +36,11 @@ from mmjax.ops.spectral import spectrogram
 
 RATE, CLIPS, SECONDS, N_FFT, HOP, MELS, CEPSTRA = 22050, 16, 5, 1024, 256, 80, 20
 RESULTS = pathlib.Path(__file__).parent / "results" / "sound_features.json"
+
+
+def cores() -> int | None:
+    """Cores that this process may use, all of them where the system does not tell."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def alternate(calls: dict[str, Callable], rounds: int) -> dict[str, list[float]]:
@@ -137,7 +143,7 @@ def main() -> None:
     ratios = {name: medians[name] / medians["mmjax"] for name in ("librosa", "torch")}
     report = {
         "what": f"mel ({MELS}) and MFCC ({CEPSTRA}) of {CLIPS} clips x {SECONDS} s at {RATE} Hz, {N_FFT}/{HOP}",
-        "machine": {"cpus": os.cpu_count(), "platform": platform.machine(), "device": jax.devices()[0].device_kind},
+        "machine": {"cpus": cores(), "platform": platform.machine(), "device": jax.devices()[0].device_kind},
         "versions": {"jax": jax.__version__, "librosa": librosa.__version__, "torch": torch.__version__},
         "load_before_and_after": [load, os.getloadavg()[0]],
         "median_ms": medians,
