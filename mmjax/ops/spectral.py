@@ -106,9 +106,9 @@ def spectrogram(
 ) -> Float[Array, "*b freq frames"]:
     """The magnitude of the short-time spectrum, to the power `power`; its gradient at silence is 0.
 
-    Which transform is fastest was measured by benchmarks/sound_features.py on one core and on two: at n_fft 64 and below the
-    product with the Fourier matrix, from 128 upwards the FFT. At 1024 the product, and the strided convolution with
-    that matrix, take at least six times as long; the convolution wins nowhere.
+    Which transform is fastest was measured by benchmarks/sound_features.py on one core and on two: at n_fft 64 and
+    below the product with the Fourier matrix, from 128 upwards the FFT. At 1024 the product, and the strided
+    convolution with that matrix, take at least six times as long; the convolution wins nowhere.
 
     Args:
       waveform: [... time], floating point.
