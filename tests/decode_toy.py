@@ -39,14 +39,15 @@ def carry(seed, b, d=6):
     return {"h": jnp.asarray(h), "t": jnp.int32(0), "n": jnp.zeros(b, jnp.int32)}
 
 
-def chain(table):
-    """A first-order chain: logits are the row of the last token. No carry but a count."""
-    table = jnp.log(jnp.asarray(table, jnp.float32))
+def chain(carry, token):
+    """A first-order chain: logits are the row of the last token, of each example's own table, in the carry [b v v]."""
+    return carry, jnp.take_along_axis(carry, token[:, None, None], 1)[:, 0]
 
-    def step(carry, token):
-        return carry, table[token]
 
-    return step
+def tables(*shares):
+    """The carry of `chain`: logarithms of tables of probabilities, one for each example."""
+    with np.errstate(divide="ignore"):
+        return jnp.asarray(np.log(np.array(shares)), jnp.float32)
 
 
 def rows(tree, i):

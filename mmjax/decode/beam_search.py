@@ -112,7 +112,8 @@ def beam(
         carry, logits, emitted = problem.step(state["carry"], state["token"])  # b of n hypotheses: [n b ...]
         banned = common.ban(logits, forbidden, end, bool(min_length) and t < min_length)
         values, words = common.best(banned, min(size, problem.vocabulary))
-        gains, words = (x.swapaxes(0, 1) for x in (values - common.log_total(logits)[..., None], words))  # b n m
+        gains = common.log_probability(values, logits, None if forbidden or min_length else values[..., 0])
+        gains, words = gains.swapaxes(0, 1), words.swapaxes(0, 1)  # n b m -> b n m
         chosen = SELECT[semantics](state["log"], gains, words, end, state["pool"])
         new = Ended(chosen.ended, jnp.full(chosen.ended.shape, t), chosen.ended_slot)
         words = jnp.take_along_axis(words.reshape(b, -1), chosen.place, 1)

@@ -102,14 +102,17 @@ def best(x: Float[Array, "*r v"], k: int) -> tuple[Float[Array, "*r k"], Int[Arr
     return values, jnp.take_along_axis(which, places // width, -1) * width + places % width
 
 
-def log_total(logits: Float[Array, "*r v"]) -> Float[Array, "*r"]:
-    """log sum exp over the vocabulary: with it, log-probabilities need be computed for the few best only.
+def log_probability(
+    chosen: Float[Array, "*r k"], logits: Float[Array, "*r v"], top: Float[Array, "*r"] | None = None
+) -> Float[Array, "*r k"]:
+    """log softmax(logits) at the few logits that were chosen; -inf where all logits are.
 
-    Its pass for the maxima of the blocks is the one of `best`: the compiler makes one of the two.
+    `top` is the largest logit, where it is known; that saves one pass of two.
     """
-    cut = blocks(logits)
-    top = jnp.max(jnp.max(cut, -1), -1)
-    return top + jnp.log(jnp.sum(jnp.exp(cut - top[..., None, None]), (-2, -1)))
+    top = jnp.max(logits, -1) if top is None else top
+    top = jnp.where(top > -jnp.inf, top, 0.0)
+    total = top + jnp.log(jnp.sum(jnp.exp(blocks(logits) - top[..., None, None]), (-2, -1)))
+    return jnp.where(chosen > -jnp.inf, chosen - total[..., None], -jnp.inf)
 
 
 def blocks(x: Float[Array, "*r v"]) -> Float[Array, "*r c w"]:

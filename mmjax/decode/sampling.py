@@ -107,7 +107,7 @@ def _roll(
         carry, logits, emitted = problem.step(state["carry"], state["token"])
         word = choose(t, common.ban(logits, forbidden, end, bool(min_length) and t < min_length)).astype(jnp.int32)
         word = jnp.where(done, end, word)
-        gain = jnp.take_along_axis(logits, word[..., None], -1)[..., 0] - common.log_total(logits)
+        gain = common.log_probability(jnp.take_along_axis(logits, word[..., None], -1), logits)[..., 0]
         emitted = jax.tree.map(lambda x: jnp.where(_as(done, x), jnp.zeros_like(x), x), emitted)
         return {
             "t": t + 1,

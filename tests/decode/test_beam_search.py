@@ -19,6 +19,16 @@ SEMANTICS = ("shrinking", "frozen", "refilled", "im2txt")
 END = 0
 
 
+@functools.cache
+def compiled(step, start, steps, options):
+    return jax.jit(lambda carry: decode.beam(step, carry, start, END, steps, **dict(options)))
+
+
+def search(step, carry, start, steps, **options):
+    """One program for each set of options, however many tests use it: compiling is what takes time here."""
+    return jax.device_get(compiled(step, start, steps, tuple(sorted(options.items())))(carry))
+
+
 def tokens_of(out, i, j):
     """Row j of example i as a tuple of tokens, `end` included where it was generated."""
     length = int(out.lengths[i, j]) + int(out.finished[i, j])
@@ -27,13 +37,14 @@ def tokens_of(out, i, j):
     return tuple(int(w) for w in row[:length])
 
 
-def search(step, carry, start, steps, **options):
-    return jax.device_get(jax.jit(lambda c: decode.beam(step, c, start, END, steps, **options))(carry))
-
-
 # The chain of the golden tests. Rows: 0 = end, 1 = a, 2 = b, 3 = start. From the start: a .6, b .4; from a: end .1,
 # a .5, b .4; from b: end .9, b .1.
 CHAIN = [[1.0, 0, 0, 0], [0.1, 0.5, 0.4, 0], [0.9, 0, 0.1, 0], [0, 0.6, 0.4, 0]]
+
+
+def two_best(*tables, semantics):
+    """Width 2, three steps."""
+    return search(toy.chain, toy.tables(*tables), 3, 3, size=2, semantics=semantics, n_best=2)
 
 
 @pytest.mark.parametrize("semantics", SEMANTICS)
@@ -43,7 +54,7 @@ def test_golden_by_hand(semantics):
     # Shrinking: a a only; then a a a .15 and nothing ends. Frozen: b end .36 and a a .30; then b end .36, a a a .15.
     # Refilled: the beam is a a .30 alone too (b end took a place): a a a .15, a a b .12.
     # im2txt: b end does not take a place: a a .30, a b .24; then a b end .216.
-    out = search(toy.chain(CHAIN), (), jnp.array([3]), 3, size=2, semantics=semantics, n_best=2)
+    out = two_best(CHAIN, semantics=semantics)
     second = {"im2txt": ((1, 2, 0), 0.216)}.get(semantics, ((1, 1, 1), 0.15))
     assert [tokens_of(out, 0, 0), tokens_of(out, 0, 1)] == [(2, 0), second[0]]
     np.testing.assert_allclose(out.scores, np.log([[0.36, second[1]]]), rtol=1e-5)
@@ -51,51 +62,153 @@ def test_golden_by_hand(semantics):
     np.testing.assert_array_equal(out.finished, [[True, semantics == "im2txt"]])
 
 
+@pytest.mark.parametrize("semantics", SEMANTICS)
+def test_nothing_ends(semantics):
+    out = two_best([[0.25] * 4, [0, 0.5, 0.3, 0.2], [0, 0.2, 0.5, 0.3], [0, 0.5, 0.4, 0.1]], semantics=semantics)
+    assert [tokens_of(out, 0, 0), tokens_of(out, 0, 1)] == [(1, 1, 1), (2, 2, 2)]
+    np.testing.assert_allclose(out.scores, np.log([[0.125, 0.1]]), rtol=1e-5)
+    np.testing.assert_array_equal(out.lengths, [[3, 3]])
+    assert not np.any(out.finished)
+
+
+@pytest.mark.parametrize("semantics", SEMANTICS)
+def test_fewer_sequences_than_asked_for(semantics):
+    out = two_best([[1.0, 0, 0, 0]] * 4, semantics=semantics)
+    assert tokens_of(out, 0, 0) == (END,)
+    np.testing.assert_array_equal(out.scores, [[0, -np.inf]])
+    np.testing.assert_array_equal(out.finished, [[True, False]])
+    assert not np.any(out.lengths)
+
+
+@pytest.mark.parametrize("semantics", SEMANTICS)
+def test_a_dead_end_is_never_chosen_and_makes_no_nan(semantics):
+    """After token 2 nothing is possible: a step that constrains what may follow gives such rows."""
+    out = two_best([[1.0, 0, 0, 0], [0.3, 0.7, 0, 0], [0, 0, 0, 0], [0, 0.4, 0.6, 0]], semantics=semantics)
+    assert tokens_of(out, 0, 0) == (1, 0)  # 2 was the better first word
+    assert not np.any(np.isnan(out.scores))
+    nowhere = two_best([[0.0] * 4] * 4, semantics=semantics)
+    np.testing.assert_array_equal(nowhere.scores, -np.inf)
+
+
+def test_im2txt_drops_words_below_1e_12():
+    table = [[1.0, 0, 0, 0], [1e-13, 1.0, 0, 0], [1.0, 0, 0, 0], [0, 1.0, 0, 0]]
+    assert bool(two_best(table, semantics="refilled").finished[0, 0])
+    assert not bool(two_best(table, semantics="im2txt").finished[0, 0])
+
+
 def test_golden_penalties():
     # Width 4 holds b end (.36, 2 tokens) and a b end (.216, 3 tokens). mean: ln .36 / 2 = -.511, ln .216 / 3 = -.511:
     # .36 = .6^2 and .216 = .6^3, so both are ln .6. GNMT with alpha 1: (5 + 2) / 6 and (5 + 3) / 6.
-    run = functools.partial(search, toy.chain(CHAIN), (), jnp.array([3]), 3, size=4, n_best=2, semantics="refilled")
-    np.testing.assert_allclose(run(penalty="mean").scores, np.log([[0.6, 0.6]]), rtol=1e-5)
-    gnmt = run(penalty="gnmt", alpha=1.0)
+    run = functools.partial(search, toy.chain, toy.tables(CHAIN), 3, 3, size=4, n_best=2)
+    np.testing.assert_allclose(run(penalty="mean", semantics="refilled").scores, np.log([[0.6, 0.6]]), rtol=1e-5)
+    gnmt = run(penalty="gnmt", alpha=1.0, semantics="refilled")
     np.testing.assert_allclose(gnmt.scores, [[np.log(0.36) * 6 / 7, np.log(0.216) * 6 / 8]], rtol=1e-5)
-    long = run(penalty="mean", alpha=2.0)
+    long = run(penalty="mean", alpha=2.0, semantics="refilled")
     assert tokens_of(long, 0, 0) == (1, 2, 0)
     np.testing.assert_allclose(long.scores[0, 0], np.log(0.216) / 9, rtol=1e-5)
     counted = run(penalty="mean", semantics="im2txt")  # the start token counts
     np.testing.assert_allclose(sorted(counted.scores[0]), sorted([np.log(0.36) / 3, np.log(0.216) / 4]), rtol=1e-5)
 
 
+# The network of the tests below: seven words, twelve examples, three hypotheses, six steps.
+WORDS, B, SIZE, STEPS = 7, 12, 3, 6
+STEP, LOG_PROBS = toy.network(1, WORDS)
+PLAIN = {"penalty": "none", "alpha": 1.0, "unfinished": "last"}
+
+
+def three_best(carry, semantics, n_best=SIZE, **options):
+    return search(STEP, carry, WORDS, STEPS, size=SIZE, semantics=semantics, n_best=n_best, **{**PLAIN, **options})
+
+
 @pytest.mark.parametrize(
-    ("penalty", "alpha", "unfinished"), [("none", 1.0, "last"), ("mean", 1.0, "compete"), ("gnmt", 0.7, "last")]
+    ("semantics", "penalty", "alpha", "unfinished"),
+    [
+        *((semantics, "none", 1.0, "last") for semantics in SEMANTICS),
+        ("shrinking", "mean", 1.0, "compete"),
+        ("frozen", "gnmt", 0.7, "compete"),
+        ("refilled", "gnmt", 2.0, "compete"),
+        ("im2txt", "mean", 1.0, "last"),
+    ],
 )
-@pytest.mark.parametrize("semantics", SEMANTICS)
 def test_equals_the_published_algorithm(semantics, penalty, alpha, unfinished):
-    vocabulary, steps, b, size = 7, 6, 12, 3
-    step, log_probs = toy.network(1, vocabulary)
-    carry = toy.carry(2, b)
     options = {"penalty": penalty, "alpha": alpha, "unfinished": unfinished}
-    out = search(step, carry, vocabulary, steps, size=size, semantics=semantics, n_best=size, **options)
-    ended = 0
-    for i in range(b):
-        wanted = reference.SEARCHES[semantics](log_probs(np.asarray(carry["h"][i])), END, steps, size, **options)
-        for j, (score, tokens, finished) in enumerate(wanted[:size]):
+    carry, ended = toy.carry(2, B), 0
+    out = three_best(carry, semantics, **options)
+    for i in range(B):
+        run = reference.SEARCHES[semantics]
+        wanted = run(LOG_PROBS(np.asarray(carry["h"][i])), END, STEPS, SIZE, **options)
+        for j, (score, tokens, finished) in enumerate(wanted[:SIZE]):
             assert tokens_of(out, i, j) == tokens
             assert bool(out.finished[i, j]) == finished
             np.testing.assert_allclose(out.scores[i, j], score, rtol=1e-4)
             ended += finished
     assert ended > 0
-    assert ended < b * size or semantics == "im2txt"  # both kinds were there
+    assert ended < B * SIZE or semantics in ("im2txt", "refilled")  # both kinds were there
 
 
 @pytest.mark.parametrize(
-    ("semantics", "penalty"), [("refilled", "none"), ("refilled", "gnmt"), ("im2txt", "mean"), ("frozen", "mean")]
+    ("semantics", "options"),
+    [
+        ("refilled", {}),
+        ("refilled", {"penalty": "gnmt", "alpha": 2.0, "unfinished": "compete"}),
+        ("im2txt", {"penalty": "mean"}),
+        ("frozen", {"penalty": "gnmt", "alpha": 0.7, "unfinished": "compete"}),
+    ],
 )
-def test_the_best_one_alone_is_the_first_of_many(semantics, penalty):
+def test_the_best_one_alone_is_the_first_of_many(semantics, options):
     """The bound that ends the search early must not change what it finds."""
-    step, _ = toy.network(3, 9)
-    run = functools.partial(search, step, toy.carry(4, 64), 9, 12, size=4, semantics=semantics, penalty=penalty)
-    one, all_ = run(n_best=1), run(n_best=4)
-    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b[:, :1]), one, all_)
+    for seed in range(20):
+        carry = toy.carry(100 + seed, B)
+        one, all_ = three_best(carry, semantics, n_best=1, **options), three_best(carry, semantics, **options)
+        jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b[:, :1]), one, all_)
+
+
+@pytest.mark.parametrize("semantics", SEMANTICS)
+def test_a_permuted_batch_gives_permuted_results(semantics):
+    carry, order = toy.carry(10, B), np.random.default_rng(0).permutation(B)
+    moved = three_best(jax.tree.map(lambda x: x[order] if x.ndim else x, carry), semantics)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b[order], rtol=1e-5), moved, three_best(carry, semantics))
+
+
+@pytest.mark.parametrize("semantics", ["shrinking", "im2txt"])
+def test_a_batch_is_one_at_a_time(semantics):
+    carry = toy.carry(10, B)
+    together = three_best(carry, semantics)
+    for i in range(B):
+        alone = three_best(toy.rows(carry, i), semantics)
+        jax.tree.map(lambda a, b, i=i: np.testing.assert_allclose(a[0], b[i], rtol=1e-5, atol=1e-6), alone, together)
+
+
+@pytest.mark.parametrize("semantics", SEMANTICS)
+def test_what_is_emitted_follows_the_winner(semantics):
+    """The emitted states and words are those of a straight run over the winner's own tokens."""
+    carry = toy.carry(12, B)
+    out, step = three_best(carry, semantics), jax.jit(STEP)
+    assert out.emitted["before"].shape == (B, SIZE, STEPS, 6)
+    for i in range(0, B, 3):
+        for j in range(SIZE):
+            state, tokens = toy.rows(carry, i), tokens_of(out, i, j)
+            for t, token in enumerate((WORDS, *tokens[:-1])):
+                state, _, emitted = step(state, jnp.array([token]))
+                np.testing.assert_array_equal(out.emitted["word"][i, j, t], token)
+                np.testing.assert_allclose(out.emitted["before"][i, j, t], emitted["before"][0], rtol=2e-4, atol=1e-5)
+            assert not np.any(out.emitted["before"][i, j, len(tokens) :])
+
+
+@pytest.mark.parametrize("semantics", ["shrinking", "im2txt"])
+def test_lengths_and_forbidden_tokens(semantics):
+    carry = toy.carry(14, B)
+    free = three_best(carry, semantics)
+    assert np.min(free.lengths) < 3
+    assert {4, 5} <= set(np.unique(free.tokens))
+    out = three_best(carry, semantics, min_length=3, forbidden=(4, 5))
+    assert np.min(out.lengths) >= 3
+    assert np.any(out.finished & (out.lengths == 3))
+    assert not {4, 5} & set(np.unique(out.tokens))
+    for i in range(B):  # what is banned is still part of the distribution: scores are the network's own
+        tokens, after = tokens_of(out, i, 0), LOG_PROBS(np.asarray(carry["h"][i]))
+        score = sum(after(tokens[:t])[w] for t, w in enumerate(tokens))
+        np.testing.assert_allclose(out.scores[i, 0], score, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -118,102 +231,15 @@ def test_wide_beam_is_brute_force(semantics, penalty):
 @pytest.mark.parametrize("semantics", ["shrinking", "frozen"])
 def test_width_one_is_greedy(semantics):
     """Not under the other two, where what has ended takes no place: width one goes on past greedy's end."""
-    step, _ = toy.network(7, 11)
+    step, _ = toy.network(7, 300)  # large enough for the search by blocks
     carry = toy.carry(8, 20)
-    one, greedy = (
-        search(step, carry, 11, 8, size=1, semantics=semantics),
-        jax.jit(lambda c: decode.greedy(step, c, 11, END, 8))(carry),
-    )
-    assert 0 < int(jnp.sum(greedy.finished)) < 20
+    one = search(step, carry, 300, 8, size=1, semantics=semantics)
+    greedy = jax.jit(lambda c: decode.greedy(step, c, 300, END, 8))(carry)
+    assert len(np.unique(greedy.tokens)) > 20
     for name in ("tokens", "lengths", "finished"):
         np.testing.assert_array_equal(getattr(one, name), getattr(greedy, name))
     np.testing.assert_allclose(one.scores, greedy.scores, rtol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), one.emitted, greedy.emitted)
-
-
-@pytest.mark.parametrize("semantics", ["shrinking", "im2txt"])
-def test_batch_is_one_at_a_time_and_follows_its_permutation(semantics):
-    step, _ = toy.network(9, 300)  # large enough for the search by blocks
-    carry = toy.carry(10, 5)
-    run = functools.partial(search, step, start=300, steps=7, size=4, semantics=semantics, n_best=3)
-    together = run(carry)
-    for i in range(5):
-        alone = run(toy.rows(carry, i))
-        np.testing.assert_array_equal(alone.tokens[0], together.tokens[i])
-        np.testing.assert_allclose(alone.scores[0], together.scores[i], rtol=1e-5)
-    order = np.array([3, 0, 4, 2, 1])
-    moved = run(jax.tree.map(lambda x: x[order] if x.ndim else x, carry))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b[order], rtol=1e-5), moved, together)
-
-
-@pytest.mark.parametrize("semantics", SEMANTICS)
-def test_what_is_emitted_follows_the_winner(semantics):
-    """The emitted states and words are those of a straight run over the winner's own tokens."""
-    step, _ = toy.network(11, 8)
-    carry = toy.carry(12, 6)
-    out = search(step, carry, 8, 7, size=4, semantics=semantics, n_best=4)
-    assert out.emitted["before"].shape == (6, 4, 7, 6)
-    step = jax.jit(step)
-    for i in range(6):
-        for j in range(4):
-            state, tokens = toy.rows(carry, i), tokens_of(out, i, j)
-            for t, token in enumerate((8, *tokens[:-1])):
-                state, _, emitted = step(state, jnp.array([token]))
-                np.testing.assert_array_equal(out.emitted["word"][i, j, t], token)
-                np.testing.assert_allclose(out.emitted["before"][i, j, t], emitted["before"][0], rtol=2e-4, atol=1e-5)
-            assert not np.any(out.emitted["before"][i, j, len(tokens) :])
-
-
-def test_lengths_are_kept():
-    step, _ = toy.network(13, 5)
-    carry = toy.carry(14, 8)
-    free = search(step, carry, 5, 9, size=3, n_best=3)
-    assert int(jnp.min(free.lengths)) < 4
-    for semantics in ("shrinking", "im2txt"):
-        out = search(step, carry, 5, 9, size=3, n_best=3, semantics=semantics, min_length=4)
-        assert int(jnp.min(out.lengths)) >= 4
-        assert bool(jnp.any(out.finished & (out.lengths == 4)))
-    capped = search(step, carry, 5, 2, size=3, n_best=3)
-    assert capped.tokens.shape == (8, 3, 2)
-    assert int(jnp.max(capped.lengths)) == 2
-    np.testing.assert_allclose(  # the banned end is still part of the distribution: the score is the network's own
-        search(toy.chain(CHAIN), (), jnp.array([3]), 2, size=1, min_length=2).scores, np.log([[0.3]]), rtol=1e-5
-    )
-
-
-def test_forbidden_tokens_do_not_appear():
-    step, _ = toy.network(15, 6)
-    run = functools.partial(search, step, toy.carry(16, 8), 6, 5, size=2)
-    seen, banned = np.unique(run().tokens), run(forbidden=(4, 5))
-    assert {4, 5} <= set(seen)
-    assert not {4, 5} & set(np.unique(banned.tokens))
-
-
-@pytest.mark.parametrize("semantics", SEMANTICS)
-def test_nothing_ends(semantics):
-    table = [[0.25] * 4, [0, 0.5, 0.3, 0.2], [0, 0.2, 0.5, 0.3], [0, 0.5, 0.4, 0.1]]
-    out = search(toy.chain(table), (), jnp.array([3, 1]), 4, size=3, n_best=3, semantics=semantics)
-    assert not np.any(out.finished)
-    assert np.all(out.lengths == 4)
-    assert tokens_of(out, 0, 0) == (1, 1, 1, 1)
-    np.testing.assert_allclose(out.scores[0, 0], 4 * np.log(0.5), rtol=1e-5)
-    assert np.all(np.diff(out.scores, axis=1) <= 0)
-
-
-@pytest.mark.parametrize("semantics", ["shrinking", "im2txt"])
-def test_fewer_sequences_than_asked_for(semantics):
-    out = search(toy.chain([[1.0, 0], [1.0, 0]]), (), jnp.array([1]), 3, size=4, n_best=4, semantics=semantics)
-    assert tokens_of(out, 0, 0) == (END,)
-    np.testing.assert_array_equal(out.scores, [[0, -np.inf, -np.inf, -np.inf]])
-    assert not np.any(out.finished[:, 1:])
-    assert not np.any(out.lengths)
-
-
-def test_im2txt_drops_words_below_1e_12():
-    table = [[1.0, 0, 0], [1e-13, 1.0, 0], [0, 1.0, 0]]
-    run = functools.partial(search, toy.chain(table), (), jnp.array([2]), 3, size=2)
-    assert bool(run(semantics="refilled").finished[0, 0])
-    assert not bool(run(semantics="im2txt").finished[0, 0])
 
 
 def test_it_stops_early():
@@ -225,7 +251,7 @@ def test_it_stops_early():
         sure = jnp.eye(5, dtype=jnp.float32)[jnp.clip(token - 1, 0)] * 60.0
         return carry, sure
 
-    for run in (decode.greedy, functools.partial(decode.beam, size=1), functools.partial(decode.beam, size=3)):
+    for run in (decode.greedy, functools.partial(decode.beam, size=3)):
         calls.clear()
         out = jax.device_get(jax.jit(lambda r=run: r(step, (), jnp.array([4, 4]), END, 50))())
         jax.effects_barrier()
@@ -267,7 +293,7 @@ def test_constants_are_not_copied_for_each_beam():
     jaxpr = jax.make_jaxpr(run)(keys, jnp.zeros((b, d)))
     largest = max(int(np.prod(v.aval.shape)) for v in variables(jaxpr.jaxpr))
     assert largest < b * places * d
-    assert run(keys, jnp.zeros((b, d))).emitted.shape == (b, 1, 6, places)
+    assert jaxpr.out_avals[-1].shape == (b, 1, 6, places)
 
 
 def variables(jaxpr):
@@ -328,10 +354,11 @@ def test_drives_the_step_that_flax_scans():
 
 
 def test_bfloat16_and_differing_starts():
-    table = jnp.log(jnp.asarray(CHAIN, jnp.float32) + 1e-9).astype(jnp.bfloat16)
-    out = search(lambda c, token: (c, table[token]), (), jnp.array([3, 2]), 3, size=2)
+    carry = toy.tables(CHAIN, CHAIN).astype(jnp.bfloat16)
+    out = jax.jit(lambda c: decode.beam(toy.chain, c, jnp.array([3, 2]), END, 3, size=2))(carry)
     assert out.scores.dtype == jnp.float32
     assert [tokens_of(out, i, 0) for i in range(2)] == [(2, 0), (0,)]
+    assert out.emitted is None
 
 
 @pytest.mark.parametrize(
@@ -349,7 +376,7 @@ def test_bfloat16_and_differing_starts():
 )
 def test_mistakes_are_named(options, said):
     with pytest.raises(UserError, match=said):
-        decode.beam(toy.chain(CHAIN), (), jnp.array([3]), END, 4, **options)
+        decode.beam(toy.chain, toy.tables(CHAIN), 3, END, 4, **options)
 
 
 def test_mistakes_in_the_step_are_named():
@@ -364,7 +391,7 @@ def test_mistakes_in_the_step_are_named():
         with pytest.raises(UserError, match=said):
             decode.beam(step, carry, 3, END, 4)
     with pytest.raises(UserError, match="no array with a batch axis"):
-        decode.beam(toy.chain(CHAIN), (), 3, END, 4)
+        decode.beam(lambda c, t: (c, tokens), (), 3, END, 4)
     with pytest.raises(UserError, match="must agree"):
         decode.beam(lambda c, t: (c, tokens), carry, jnp.array([3, 3, 3]), END, 4)
 
