@@ -50,7 +50,10 @@ def main(argv: list[str]) -> int:
     try:
         config, workdir = parse(argv)
         join()
-        from mmjax import loop  # imports jax: only now, so that a typo is answered at once
+        import jax  # only now, so that a typo is answered at once
+
+        jax.config.update("jax_num_cpu_devices", config.cpu_devices)
+        from mmjax import loop
 
         if not _PROCESS.value:
             print(f"workdir: {workdir}", flush=True)

@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=0.05, help="of mmjax")
     parser.add_argument("--gensim-rate", type=float, default=0.025)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--override", nargs="*", default=[], metavar="FIELD=NUMBER", help="of mmjax's config")
     parser.add_argument("--output", type=pathlib.Path, default=HERE / "results" / "skipgram.json")
     options = parser.parse_args()
     for package, hint in (("gensim", "pip install 'mmjax[benchmark]'"),):
@@ -58,7 +59,7 @@ def main() -> None:
 def compare(corpus: pathlib.Path, words: int, epochs: int, options: argparse.Namespace) -> None:
     """Trains both, epoch by epoch in turn, and prints and writes the figures."""
     ours, theirs = (
-        Ours(corpus, epochs, options.learning_rate, options.seed),
+        Ours(corpus, epochs, options.learning_rate, options.seed, options.override),
         Theirs(corpus, epochs, options.gensim_rate),
     )
     print(f"{words:,} words; vocabulary of {len(ours.words):,} words here, {len(theirs.model.wv):,} in gensim")
@@ -128,15 +129,17 @@ class Theirs:
 class Ours:
     """mmjax: the config, the stream and the step of `train.py`, without evaluation and checkpoints."""
 
-    def __init__(self, corpus: pathlib.Path, epochs: int, rate: float, seed: int):
+    def __init__(self, corpus: pathlib.Path, epochs: int, rate: float, seed: int, override: list[str]):
         import jax
 
         from mmjax import data, loop, mesh, optim, step, tasks
         from mmjax.data import pipeline, text
 
         config = _config("text")
+        jax.config.update("jax_num_cpu_devices", config.cpu_devices)
         config.data.update(path=str(corpus), splitter="whitespace", sample=1e-4, held_out=False)
         config.optim.tables.learning_rate = rate
+        config.update_from_flattened_dict({k: int(v) for k, v in (pair.split("=") for pair in override)})
         began = time.perf_counter()
         encoded = text.corpus(str(corpus), splitter="whitespace", min_count=5)
         self.scan = time.perf_counter() - began

@@ -42,6 +42,8 @@ def get_config(variant: str = "") -> ConfigDict:
     c.sampling.power = 0.75  # of the counts in the noise distribution
     c.sampling.block = 32  # words scored in one matrix product: fewer waste less, more fill the core
     c.sampling.shared = 32  # noise words of a block: as many as centres, so that no noise row moves too far at once
+    c.sampling.overlap = True  # a block reads its neighbours' words: every pair once; False: see tasks/skipgram.py
+    c.sampling.replicas = 1  # copies of the tables that train apart during a step; 2 fill two cores
 
     c.evaluation = ConfigDict()
     c.evaluation.restrict_vocab = 30_000  # analogies are answered among so many of the most frequent words
@@ -76,7 +78,11 @@ def _tiny(c: ConfigDict) -> None:
 def _text(c: ConfigDict) -> None:
     c.data.shown, c.data.pairs = (), ()
     c.data.tokens = 8192
-    c.steps = 1000  # of 32 x 8192 words after subsampling each
+    c.steps = 500  # of 64 x 8192 words after subsampling each
+    # Two copies of the tables on two cores, reconciled after each step. Blocks that do not overlap need fewer rows.
+    c.cpu_devices = c.sampling.replicas = 2
+    c.sampling.overlap = False
+    c.batch_size = 64  # texts; a micro-step takes a block from each of a copy's 32
 
 
 def _tfds(c: ConfigDict) -> None:

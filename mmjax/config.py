@@ -22,6 +22,7 @@ FREE = [
     "model_axis",
     "fsdp",
     "steps_per_call",
+    "cpu_devices",
     "debug_nans",
     "log_every",
     "save_every",
@@ -70,6 +71,7 @@ def engine(system: str, variant: str = "") -> ConfigDict:
     c.parallel = "jit"  # or "pmap": the classic replicated form of the same step
     c.model_axis = 1  # devices over which one copy of the large parameters is spread (jit only)
     c.fsdp = False  # spread large parameters and optimiser state over the data axis as well (jit only)
+    c.cpu_devices = 1  # devices that a CPU counts as; several run side by side what XLA runs on one core
     c.steps_per_call = 1  # steps in one dispatch; more hides the host's latency on fast accelerators
     c.debug_nans = False  # stop at the operation that makes a NaN; slow
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from jax import numpy as jnp
 from mmjax.ops import collective
 from mmjax.task import Batch, Figures, Task, Update, Variables
 
+MEASURED = 64  # of the micro-batches of an update on rows, one in so many reports its loss
 Optimisers = Mapping[str, Any]  # an optax.GradientTransformation, or an optim.RowOptimiser for updates with `rows`
 
 
@@ -87,40 +89,77 @@ def rows_update(
 ) -> tuple[TrainState, Figures]:
     """One update on rows of tables: a scan over micro-batches, each of which sees the rows that the former left.
 
-    Every device adds the row gradients of all devices to its tables, so that copies stay equal. Logs are means over
-    the micro-batches; `grad_norm` is left out, for it would cost as much as the update of the rows.
+    Either every device adds the row gradients of all devices to its tables, so that copies stay equal; or, with
+    `replicas`, each of these trains its own copy on its share of the batch and all are reconciled at the end.
     """
     assert update.rows is not None
-    group, tables, rows_of = update.group, train.params[update.group], update.rows
-    micro = rows_of.cut(batch)
-    many = len(next(iter(micro.values())))
+    group, replicas = update.group, update.rows.replicas
+    old = (train.params[group], train.opt_state[group])
+    if replicas == 1:
+        (tables, opt_state, state), logs = _scan_rows(update, optimiser, train, batch, key, shared=True)
+    else:
 
-    def body(carry, numbered):
-        tables, opt_state, state = carry
-        number, part = numbered
-        variables = {"params": {**train.params, group: tables}, "state": state, "frozen": train.frozen}
-        own = jax.random.fold_in(key, number)
-        indices, part = rows_of.pick(variables, part, collective.local_key(own))
-        rows = {name: tables[name].at[at].get(mode="promise_in_bounds") for name, at in indices.items()}
+        def run(train, number, part):
+            own = jax.random.fold_in(key, number)
+            new, logs = _scan_rows(update, optimiser, train, part, own, shared=False)
+            before = (train.params[group], train.opt_state[group])
+            return *jax.tree.map(jnp.subtract, new[:2], before), (new[2], logs)
 
-        def loss(rows):
-            return update.loss({**variables, "params": {**train.params, group: rows}}, part, own)
-
-        (value, (state, reported)), gradient = jax.value_and_grad(loss, has_aux=True)(rows)
-        indices, gradient = collective.everywhere((indices, gradient))
-        at = train.step.astype(jnp.float32) + number.astype(jnp.float32) / many
-        tables, opt_state = optimiser.update(tables, opt_state, indices, gradient, at)
-        return (tables, opt_state, state), {f"loss/{group}": value, **reported}
-
-    carry = (tables, train.opt_state[group], train.state)
-    (tables, opt_state, state), logs = lax.scan(body, carry, (jnp.arange(many), micro))
+        *changes, (state, logs) = collective.apart(run, train, batch, replicas)
+        tables, opt_state = jax.tree.map(jnp.add, old, tuple(changes))
     new = dataclasses.replace(
         train,
         params={**train.params, group: tables},
         opt_state={**train.opt_state, group: opt_state},
         state=state,
     )
-    return new, jax.tree.map(jnp.mean, logs)
+    return new, logs
+
+
+def _scan_rows(
+    update: Update, optimiser: Any, train: TrainState, batch: Batch, key: jax.Array, shared: bool
+) -> tuple[tuple[Any, Any, Any], Figures]:
+    """((tables, opt_state, state), logs) after all micro-batches; `shared`: with the rows of all devices.
+
+    Logs are means over every MEASURED-th micro-batch: the gradient does not need the loss's value, whose logarithms
+    would take a third of the time. `grad_norm` is left out, for it would cost as much as the update of the rows.
+    """
+    assert update.rows is not None
+    group, rows_of = update.group, update.rows
+    of_cut, of_rest = jax.random.split(key)
+    micro = rows_of.cut(train.variables, batch, collective.local_key(of_cut) if shared else of_cut)
+    many = len(next(iter(micro.values())))
+
+    def body(carry, numbered):
+        tables, opt_state, state = carry
+        number, part = numbered
+        variables = {"params": {**train.params, group: tables}, "state": state, "frozen": train.frozen}
+        own = jax.random.fold_in(of_rest, number)
+        indices, part = rows_of.pick(variables, part, collective.local_key(own) if shared else own)
+        rows = {name: tables[name].at[at].get(mode="promise_in_bounds") for name, at in indices.items()}
+
+        def loss(rows):
+            return update.loss({**variables, "params": {**train.params, group: rows}}, part, own)
+
+        def measured():
+            value, (_, reported) = loss(rows)
+            return {f"loss/{group}": value, **reported}
+
+        gradient, (state, _) = jax.grad(loss, has_aux=True)(rows)
+        nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(measured))
+        if shared and not collective.alone():  # a sum over devices in one branch only could wait for ever
+            logs = jax.tree.map(functools.partial(jnp.where, number % MEASURED == 0), measured(), nothing)
+        else:
+            logs = lax.cond(number % MEASURED == 0, measured, lambda: nothing)
+        if shared:
+            indices, gradient = collective.everywhere((indices, gradient))
+        at = train.step.astype(jnp.float32) + number.astype(jnp.float32) / many
+        tables, opt_state = optimiser.update(tables, opt_state, indices, gradient, at)
+        return (tables, opt_state, state), logs
+
+    carry = (train.params[group], train.opt_state[group], train.state)
+    carry, logs = lax.scan(body, carry, (jnp.arange(many), micro))
+    return carry, jax.tree.map(lambda x: jnp.sum(x, 0) / -(-many // MEASURED), logs)
 
 
 def train_steps(

@@ -37,7 +37,7 @@ class Rows:
     times changes by the sum. The loss is a sum over its terms and not a mean: each term moves its own rows.
 
     Attributes:
-      cut: (batch, key) -> the same fields as micro-batches, stacked along a leading axis: [m b ...].
+      cut: (variables, batch, key) -> the same fields as micro-batches, stacked along a leading axis: [m b ...].
       pick: (variables, micro-batch, key) -> ({table: int32 [b ...]}, micro-batch): the rows that the loss needs, and
         the micro-batch with whatever was drawn to choose them. Under several devices every index array and the loss's
         terms have the batch axis first.
@@ -45,7 +45,7 @@ class Rows:
         step (`collective.apart`): more than one keeps as many cores or devices busy, at the price of the copies.
     """
 
-    cut: Callable[[Batch, Any], Batch]
+    cut: Callable[[Variables, Batch, Any], Batch]
     pick: Callable[[Variables, Batch, Any], tuple[dict[str, Any], Batch]]
     replicas: int = 1
 

@@ -10,16 +10,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 from jax import numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
-
-
-@jax.custom_jvp
-def softplus(x: Float[Array, " *shape"]) -> Float[Array, " *shape"]:
-    """log(1 + exp(x)) = -log sigmoid(-x), exact for any x. Its derivative is the sigmoid, and nothing else is kept."""
-    return jnp.maximum(x, 0) + jnp.log1p(jnp.exp(-jnp.abs(x)))
-
-
-softplus.defjvps(lambda tangent, value, x: tangent * jax.nn.sigmoid(x))
+from jaxtyping import Array, Bool, Float, Int, Num
 
 
 def contexts(sentence: Int[Array, "b w"], radius: Int[Array, "b l"]) -> Bool[Array, "b l w"]:
@@ -37,43 +28,58 @@ def contexts(sentence: Int[Array, "b w"], radius: Int[Array, "b l"]) -> Bool[Arr
     return near & (own == sentence[:, None]) & (own >= 0)
 
 
-def noise_weights(
-    mask: Bool[Array, "b l w"], window: Int[Array, "b w"], noise: Int[Array, "b k"], negatives: int
-) -> Float[Array, "b l k"]:
-    """How many pairs each of a block's k shared noise words stands for, centre by centre.
+def seen(block: int) -> Float[np.ndarray, "l l"]:
+    """How many pairs a pair within a block stands for, by the places of its two words.
 
-    Each of a centre's pairs has `negatives` noise words, spread evenly over the k drawn for the block; a noise word
-    that is the pair's own context is skipped for that pair, as in word2vec.c.
-
-    Args:
-      mask: of `contexts`.
-      window: the words of the window.
-      noise: the words drawn for the block.
-      negatives: noise words of one pair.
+    Where the text is cut into blocks at a random place, two words at distance n fall into the same block of l with
+    probability 1 - n / l; weighted by the inverse, the pairs within blocks are all pairs on average.
     """
-    one = mask.astype(jnp.float32)
-    same = (window[:, :, None] == noise[:, None, :]).astype(jnp.float32)
-    skipped = jnp.einsum("blw,bwk->blk", one, same)
-    return (jnp.sum(one, 2, keepdims=True) - skipped) * jnp.float32(negatives / noise.shape[1])
+    distance = np.abs(np.arange(block)[None] - np.arange(block)[:, None])
+    return (block / (block - distance)).astype(np.float32)
 
 
+def hits(window: Int[Array, "b w"], noise: Int[Array, "b k"]) -> Float[Array, "b w"]:
+    """How many of a block's noise words each word of the window is."""
+    return jnp.sum((window[:, :, None] == noise[:, None]).astype(jnp.float32), 2)
+
+
+@jax.custom_vjp
 def negative_sampling(
-    scores: Float[Array, "b l m"], mask: Bool[Array, "b l w"], weights: Float[Array, "b l k"]
+    scores: Float[Array, "b l m"], mask: Float[Array, "b l w"], hits: Float[Array, "b w"], share: Float[Array, ""]
 ) -> Float[Array, "b l"]:
     """eq. 4: for each centre the sum over its contexts of -log sigmoid(s) - sum over noise of log sigmoid(-s).
 
+    Each pair has `share` of every noise word of the block. A noise word that is the pair's own context is skipped, as
+    in word2vec.c: its share is taken off at the context, whose score is the same. Differentiable by `scores` alone.
+
     Args:
       scores: w'_j . w_i of every word of the window and then of the noise words, m = w + k.
-      mask: of `contexts`.
-      weights: of `noise_weights`, or any other weight >= 0 of a noise word.
+      mask: of `contexts`, as numbers; other weights of the pairs >= 0 will do.
+      hits: of `hits`.
+      share: noise words of one pair over noise words of a block.
     """
-    sign = np.where(np.arange(scores.shape[-1]) < mask.shape[-1], -1, 1).astype(np.float32)
-    weight = jnp.concatenate([mask.astype(jnp.float32), weights], -1)
-    return jnp.sum(weight * softplus(scores * sign[None, None]), -1)
+    width = mask.shape[-1]
+    pairs = jnp.sum(mask, -1, keepdims=True)
+    near, far = scores[..., :width], scores[..., width:]
+    own = jax.nn.softplus(-near) - share * hits[:, None] * jax.nn.softplus(near)
+    return jnp.sum(mask * own, -1) + jnp.sum(share * pairs * jax.nn.softplus(far), -1)
+
+
+def _of_scores(kept, change):
+    scores, mask, hits, share = kept
+    width = mask.shape[-1]
+    pairs = jnp.sum(mask, -1, keepdims=True)
+    chosen = jax.nn.sigmoid(scores)
+    near = mask * ((1 - share * hits[:, None]) * chosen[..., :width] - 1)
+    far = share * pairs * chosen[..., width:]
+    return change[..., None] * jnp.concatenate([near, far], -1), None, None, None
+
+
+negative_sampling.defvjp(lambda *arguments: (negative_sampling(*arguments), arguments), _of_scores)
 
 
 def full_softmax(
-    scores: Float[Array, "b l v"], mask: Bool[Array, "b l w"], window: Int[Array, "b w"]
+    scores: Float[Array, "b l v"], mask: Num[Array, "b l w"], window: Int[Array, "b w"]
 ) -> Float[Array, "b l"]:
     """eq. 2: for each centre the sum over its contexts of -log softmax over the whole vocabulary.
 
@@ -84,4 +90,4 @@ def full_softmax(
     """
     log_probability = jax.nn.log_softmax(scores)
     at = jnp.broadcast_to(window[:, None], mask.shape)
-    return -jnp.sum(jnp.take_along_axis(log_probability, at, -1), -1, where=mask)
+    return -jnp.sum(mask.astype(jnp.float32) * jnp.take_along_axis(log_probability, at, -1), -1)

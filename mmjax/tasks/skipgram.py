@@ -39,6 +39,11 @@ class Sampling:
       power: of the counts in the noise distribution.
       block: consecutive centres that one matrix product scores.
       shared: noise words drawn for a block.
+      overlap: whether a block reads `window` words of its neighbours, so that every pair is there once. Otherwise pairs
+        are those within a block, the text is cut at a random place, and each pair is weighted by the inverse of its
+        chance to be in one block: the same expectation from fewer rows.
+      replicas: copies of the tables that train apart on a share of the texts and are reconciled after each step
+        (`ops/adasum.py`): two keep two cores busy. A power of two, and a multiple of the number of devices.
     """
 
     objective: str = "negative_sampling"
@@ -47,21 +52,32 @@ class Sampling:
     power: float = 0.75
     block: int = 32
     shared: int = 32
+    overlap: bool = True
+    replicas: int = 1
 
     def __post_init__(self):
         if self.objective not in OBJECTIVES:
             raise UserError(
                 f"config.sampling.objective {self.objective!r} is unknown: choose {' or '.join(OBJECTIVES)}"
             )
-        for field in ("window", "negatives", "block", "shared"):
+        for field in ("window", "negatives", "block", "shared", "replicas"):
             if getattr(self, field) < 1:
                 raise UserError(f"config.sampling.{field} is {getattr(self, field)}: it must be at least 1")
+        if self.replicas & (self.replicas - 1):
+            raise UserError(f"config.sampling.replicas is {self.replicas}: it must be a power of two")
+        if not self.overlap and self.block <= self.window:
+            raise UserError(f"config.sampling.block is {self.block}: without overlap it must exceed the window")
+
+    @property
+    def halo(self) -> int:
+        """Words that a block reads on each side."""
+        return self.window if self.overlap else 0
 
 
 def build(config: ConfigDict) -> Task:
     """The task of a config with sections model, sampling and evaluation."""
     sampling = Sampling(**config.sampling)
-    rows = Rows(functools.partial(cut, sampling), functools.partial(pick, sampling))
+    rows = Rows(functools.partial(cut, sampling), functools.partial(pick, sampling), sampling.replicas)
     return Task(
         fields=("tokens", "sentence", "index"),
         init=functools.partial(init, dict(config.model), sampling),
@@ -96,32 +112,44 @@ def _part(batch: Mapping, part: str) -> dict:
     return {k.split("/", 1)[1]: jnp.asarray(v) for k, v in batch.items() if k.startswith(f"{part}/")}
 
 
-def cut(sampling, batch):
-    """Texts [b t] -> windows of a block and its halos, [m b w], in the order of the text."""
-    halo, block = sampling.window, sampling.block
-    steps = -(-batch["tokens"].shape[1] // block)
+def cut(sampling, variables, batch, key):
+    """Texts [b t] -> windows of a block and its halos, [m b w], in the order of the text; and what is drawn for each.
+
+    Each centre has its radius and each block its noise words, all drawn at once: in small pieces they cost more.
+    """
+    halo, block = sampling.halo, sampling.block
+    of_shift, of_radius, of_noise = jax.random.split(key, 3)
+    shift = jnp.int32(0) if sampling.overlap else jax.random.randint(of_shift, (), 0, block, jnp.int32)
+    steps = -(-batch["tokens"].shape[1] // block) + (not sampling.overlap)
     rest = steps * block - batch["tokens"].shape[1]
     at = (np.arange(steps)[:, None] * block + np.arange(block + 2 * halo)).astype(np.int32)
 
     def windows(x, fill):
-        padded = jnp.pad(x, ((0, 0), (halo, halo + rest)), constant_values=fill)
-        return jnp.moveaxis(padded[:, at], 1, 0)
+        padded = jnp.pad(x, ((0, 0), (halo + block, halo + rest)), constant_values=fill)
+        moved = lax.dynamic_slice_in_dim(padded, block - shift, steps * block + 2 * halo, 1)
+        return jnp.moveaxis(moved[:, at], 1, 0)
 
-    return {"window": windows(batch["tokens"], 0), "sentence": windows(batch["sentence"], -1)}
+    several = (steps, len(batch["tokens"]))
+    bits = jax.random.bits(of_radius, (*several, block), np.uint16).astype(jnp.int32)  # 2^16 divides by 5 but for one
+    micro = {
+        "window": windows(batch["tokens"], 0),
+        "sentence": windows(batch["sentence"], -1),
+        "radius": 1 + bits % sampling.window,
+    }
+    if sampling.objective == "full_softmax":
+        return micro
+    return {**micro, "noise": draw(variables["frozen"]["noise"], of_noise, (*several, sampling.shared))}
 
 
 def pick(sampling, variables, batch, key):
-    """Draws each centre's radius and each block's noise words; the rows are W of the block, W' of window and noise."""
-    window, halo = batch["window"], sampling.window
-    of_radius, of_noise = jax.random.split(key)
-    centre = window[:, halo : halo + sampling.block]
-    radius = 1 + (jax.random.bits(of_radius, centre.shape) % np.uint32(halo)).astype(jnp.int32)
+    """The rows that a micro-step needs: W of the block, W' of window and noise."""
+    del key
+    window = batch["window"]
+    centre = window[:, sampling.halo : sampling.halo + sampling.block]
     if sampling.objective == "full_softmax":
         every = jnp.arange(variables["frozen"]["counts"].shape[0], dtype=jnp.int32)
-        return {"words": centre, "contexts": every[None]}, {**batch, "radius": radius}
-    noise = draw(variables["frozen"]["noise"], of_noise, (len(window), sampling.shared))
-    rows = {"words": centre, "contexts": jnp.concatenate([window, noise], 1)}
-    return rows, {**batch, "radius": radius, "noise": noise}
+        return {"words": centre, "contexts": every[None]}, batch
+    return {"words": centre, "contexts": jnp.concatenate([window, batch["noise"]], 1)}, batch
 
 
 def loss(sampling, variables, batch, key):
@@ -134,14 +162,17 @@ def loss(sampling, variables, batch, key):
 
 def _by_text(sampling, rows, batch):
     """(sum of the loss, number of pairs) of each text's block, [b] each."""
-    mask = losses.contexts(batch["sentence"], batch["radius"])
-    pairs = jnp.sum(mask, (1, 2), dtype=jnp.float32)
+    mask = losses.contexts(batch["sentence"], batch["radius"]).astype(jnp.float32)
+    if not sampling.overlap:
+        mask = mask * losses.seen(sampling.block)[None]
+    pairs = jnp.sum(mask, (1, 2))
     if sampling.objective == "full_softmax":
         every = jnp.broadcast_to(rows["contexts"], (len(mask), *rows["contexts"].shape[1:]))
         return jnp.sum(losses.full_softmax(score(rows["words"], every), mask, batch["window"]), 1), pairs
-    weights = losses.noise_weights(mask, batch["window"], batch["noise"], sampling.negatives)
+    share = jnp.float32(sampling.negatives / sampling.shared)
+    hits = losses.hits(batch["window"], batch["noise"])
     scores = score(rows["words"], rows["contexts"])
-    return jnp.sum(losses.negative_sampling(scores, mask, weights), 1), pairs
+    return jnp.sum(losses.negative_sampling(scores, mask, hits, share), 1), pairs
 
 
 def metrics(sampling, variables, batch, *, restrict_vocab):
@@ -151,15 +182,14 @@ def metrics(sampling, variables, batch, *, restrict_vocab):
     """
     tables, frozen, valid = variables["params"]["tables"], variables["frozen"], batch["valid"]
 
-    def body(sums, numbered):
-        number, micro = numbered
-        indices, micro = pick(sampling, variables, micro, jax.random.fold_in(jax.random.key(0), number))
+    def body(sums, micro):
+        indices, micro = pick(sampling, variables, micro, None)
         rows = {name: tables[name][at] for name, at in indices.items()}
         return jax.tree.map(jnp.add, sums, _by_text(sampling, rows, micro)), None
 
-    micro = cut(sampling, batch)
+    micro = cut(sampling, variables, batch, jax.random.key(0))
     zero = jnp.zeros(len(valid), jnp.float32)
-    (total, pairs), _ = lax.scan(body, (zero, zero), (jnp.arange(len(micro["window"])), micro))
+    (total, pairs), _ = lax.scan(body, (zero, zero), micro)
     pairs = jnp.sum(pairs, where=valid)
     figures = {
         "loss": (jnp.sum(total, where=valid), pairs),

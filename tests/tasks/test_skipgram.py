@@ -98,7 +98,7 @@ def test_a_micro_step_is_a_loop_over_pairs(rng):
         "sentence": jnp.int32([[0] * 5 + [1] * 3, [0] * 6 + [-1] * 2]),
     }
     variables = {"params": {"tables": jax.tree.map(jnp.array, before)}, "state": {}, "frozen": frozen}
-    cut = skipgram.cut(sampling, batch)
+    cut = skipgram.cut(sampling, variables, batch, KEY)
     assert cut["window"].shape == (2, 2, 8)  # two micro-steps of two blocks with halos of two
     micro = {name: value[1] for name, value in cut.items()}
     indices, micro = skipgram.pick(sampling, variables, micro, KEY)
