@@ -13,19 +13,21 @@ from jax import numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Num
 
 
-def contexts(sentence: Int[Array, "b w"], radius: Int[Array, "b l"]) -> Bool[Array, "b l w"]:
+def contexts(sentence: Int[Array, "b w"], radius: Int[Array, "b l"], spare: int = 0) -> Bool[Array, "b l m"]:
     """Which words of the window are contexts of which centre: near, of its sentence, and not itself.
 
     Args:
       sentence: the number of each word's sentence, -1 in the padding.
       radius: the window drawn for each centre, 1..h.
+      spare: columns behind the window's that are False: places of noise words, m = w + spare.
     """
     block, width = radius.shape[1], sentence.shape[1]
     halo = (width - block) // 2
     distance = np.abs(np.arange(width)[None] - halo - np.arange(block)[:, None]).astype(np.int32)
+    distance = np.pad(distance, ((0, 0), (0, spare)))
     own = sentence[:, halo : halo + block, None]
     near = (distance[None] > 0) & (distance[None] <= radius[..., None])
-    return near & (own == sentence[:, None]) & (own >= 0)
+    return near & (own == jnp.pad(sentence, ((0, 0), (0, spare)))[:, None]) & (own >= 0)
 
 
 def seen(block: int) -> Float[np.ndarray, "l l"]:
@@ -45,7 +47,10 @@ def hits(window: Int[Array, "b w"], noise: Int[Array, "b k"]) -> Float[Array, "b
 
 @jax.custom_vjp
 def negative_sampling(
-    scores: Float[Array, "b l m"], mask: Float[Array, "b l w"], hits: Float[Array, "b w"], share: Float[Array, ""]
+    scores: Float[Array, "b l m"],
+    mask: Float[Array, "b l m"],
+    hits: Float[Array, "b w"],
+    share: Float[Array, ""],
 ) -> Float[Array, "b l"]:
     """eq. 4: for each centre the sum over its contexts of -log sigmoid(s) - sum over noise of log sigmoid(-s).
 
@@ -54,25 +59,26 @@ def negative_sampling(
 
     Args:
       scores: w'_j . w_i of every word of the window and then of the noise words, m = w + k.
-      mask: of `contexts`, as numbers; other weights of the pairs >= 0 will do.
+      mask: of `contexts`, as numbers, 0 at the noise words; other weights of the pairs >= 0 will do.
       hits: of `hits`.
       share: noise words of one pair over noise words of a block.
     """
-    width = mask.shape[-1]
-    pairs = jnp.sum(mask, -1, keepdims=True)
-    near, far = scores[..., :width], scores[..., width:]
-    own = jax.nn.softplus(-near) - share * hits[:, None] * jax.nn.softplus(near)
-    return jnp.sum(mask * own, -1) + jnp.sum(share * pairs * jax.nn.softplus(far), -1)
+    pushed = _pushed(mask, hits, share)
+    return jnp.sum(mask * jax.nn.softplus(-scores) + pushed * jax.nn.softplus(scores), -1)
+
+
+def _pushed(mask, hits, share):
+    """The weight of -log sigmoid(-s): of all pairs at a noise word, and what is taken off at a context."""
+    width, every = hits.shape[1], mask.shape[-1]
+    noise = (np.arange(every) >= width)[None, None]
+    taken = jnp.pad(hits, ((0, 0), (0, every - width)))[:, None] * -share
+    return jnp.where(noise, share * jnp.sum(mask, -1, keepdims=True), mask * taken)
 
 
 def _of_scores(kept, change):
     scores, mask, hits, share = kept
-    width = mask.shape[-1]
-    pairs = jnp.sum(mask, -1, keepdims=True)
-    chosen = jax.nn.sigmoid(scores)
-    near = mask * ((1 - share * hits[:, None]) * chosen[..., :width] - 1)
-    far = share * pairs * chosen[..., width:]
-    return change[..., None] * jnp.concatenate([near, far], -1), None, None, None
+    slope = (mask + _pushed(mask, hits, share)) * jax.nn.sigmoid(scores) - mask
+    return change[..., None] * slope, None, None, None
 
 
 negative_sampling.defvjp(lambda *arguments: (negative_sampling(*arguments), arguments), _of_scores)

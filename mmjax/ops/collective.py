@@ -83,8 +83,8 @@ def apart(run: Callable, start: Any, batch: Any, replicas: int) -> tuple[Any, An
     result does not depend on the number of devices.
 
     Args:
-      run: (start, number of the worker, its part of the batch) -> (rows, sums, means): trees of changes to rows [... d],
-        reconciled by `ops.adasum`, of changes to be added up, and of figures to be averaged.
+      run: (start, number of the worker, its part of the batch) -> (rows, sums, means): trees of changes to rows
+        [... d], reconciled by `ops.adasum`, of changes to be added up, and of figures to be averaged.
       start: what every worker starts from.
       batch: arrays [b ...].
       replicas: a power of two, and a multiple of the number of devices along the data axis.

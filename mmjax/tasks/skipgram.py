@@ -162,9 +162,10 @@ def loss(sampling, variables, batch, key):
 
 def _by_text(sampling, rows, batch):
     """(sum of the loss, number of pairs) of each text's block, [b] each."""
-    mask = losses.contexts(batch["sentence"], batch["radius"]).astype(jnp.float32)
+    spare = rows["contexts"].shape[1] - batch["window"].shape[1] if "noise" in batch else 0
+    mask = losses.contexts(batch["sentence"], batch["radius"], spare).astype(jnp.float32)
     if not sampling.overlap:
-        mask = mask * losses.seen(sampling.block)[None]
+        mask = mask * np.pad(losses.seen(sampling.block), ((0, 0), (0, spare)))[None]
     pairs = jnp.sum(mask, (1, 2))
     if sampling.objective == "full_softmax":
         every = jnp.broadcast_to(rows["contexts"], (len(mask), *rows["contexts"].shape[1:]))

@@ -17,8 +17,8 @@ def sigmoid(x):
 def test_a_pair_by_hand():
     # one centre between two words of its sentence; scores 1, (itself), 2; one noise word with score -1 and weight 3
     scores = jnp.array([[[1.0, 9.0, 2.0, -1.0]]])
-    mask = skipgram.contexts(jnp.array([[0, 0, 0]]), jnp.array([[1]]))
-    assert mask.tolist() == [[[True, False, True]]]
+    mask = skipgram.contexts(jnp.array([[0, 0, 0]]), jnp.array([[1]]), spare=1)
+    assert mask.tolist() == [[[True, False, True, False]]]
     value = skipgram.negative_sampling(scores, jnp.float32(mask), jnp.zeros((1, 3)), jnp.float32(1.5))
     # -log s(1) - log s(2) - 2 pairs * 1.5 * log s(1) = .313262 + .126928 + 3 * .313262
     np.testing.assert_allclose(value, [[1.379976]], rtol=1e-5)
@@ -42,7 +42,7 @@ def test_shared_noise_stands_for_each_pairs_own_and_skips_its_context():
     window, noise = jnp.array([[7, 5, 8]]), jnp.array([[7, 9]])
     hits = skipgram.hits(window, noise)
     np.testing.assert_array_equal(hits, [[1, 0, 0]])
-    scores, mask = jnp.array([[[0.3, 0.0, -0.2, 0.3, 0.7]]]), jnp.array([[[1.0, 0.0, 1.0]]])
+    scores, mask = jnp.array([[[0.3, 0.0, -0.2, 0.3, 0.7]]]), jnp.array([[[1.0, 0.0, 1.0, 0.0, 0.0]]])
     found = skipgram.negative_sampling(scores, mask, hits, jnp.float32(2))
     wanted = np.log1p(np.exp([-0.3, 0.2, 0.3, 0.7, 0.7])) @ [1, 1, 2, 2, 2]  # 7 is noise of 8 only, 9 of both
     np.testing.assert_allclose(found, [[wanted]], rtol=1e-6)
@@ -73,7 +73,8 @@ def test_against_a_loop_over_pairs(rng):
             if noise[i, v] != window[i, c]:
                 expected[i, j] -= negatives / k * np.log(sigmoid(-words[i, j] @ contexts[i, w + v]))
     scores = jnp.float32(np.einsum("bld,bmd->blm", words, contexts))
-    rest = jnp.float32(mask), skipgram.hits(jnp.int32(window), jnp.int32(noise)), jnp.float32(negatives / k)
+    padded = np.pad(mask, ((0, 0), (0, 0), (0, k)))
+    rest = jnp.float32(padded), skipgram.hits(jnp.int32(window), jnp.int32(noise)), jnp.float32(negatives / k)
     found = jax.jit(skipgram.negative_sampling)(scores, *rest)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
     check_grads(
@@ -91,7 +92,7 @@ def test_the_loss_is_exact_and_its_gradient_finite_far_out():
 
     def value(x, mask, share):  # one context with score x, one noise word with score x
         return skipgram.negative_sampling(
-            jnp.full((1, 1, 2), x), jnp.float32([[[mask]]]), jnp.zeros((1, 1)), jnp.float32(share)
+            jnp.full((1, 1, 2), x), jnp.float32([[[mask, 0]]]), jnp.zeros((1, 1)), jnp.float32(share)
         )[0, 0]
 
     pull, both = (jax.vmap(lambda x, share=share: value(x, 1, share))(x) for share in (0, 1))
@@ -103,9 +104,9 @@ def test_the_loss_is_exact_and_its_gradient_finite_far_out():
 
 def test_masked_scores_do_not_matter(rng):
     scores = jnp.float32(rng.normal(size=(1, 2, 5)))
-    mask, hits = jnp.array([[[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]]]), jnp.ones((1, 3))
+    mask, hits = jnp.array([[[1.0, 0, 1, 0, 0], [0, 0, 0, 0, 0]]]), jnp.ones((1, 3))
     value = skipgram.negative_sampling(scores, mask, hits, jnp.float32(0))
-    spoiled = jnp.where(jnp.concatenate([mask, jnp.zeros((1, 2, 2))], -1) > 0, scores, 1e4)
+    spoiled = jnp.where(mask > 0, scores, 1e4)
     np.testing.assert_allclose(skipgram.negative_sampling(spoiled, mask, hits, jnp.float32(0)), value)
     assert value[0, 1] == 0  # a centre without contexts
 
@@ -129,14 +130,14 @@ def test_negative_sampling_tends_to_the_full_softmax(rng, offset, tolerance):
     """
     v = 6
     scores = jnp.float32(rng.normal(size=(1, 1, v)))
-    window, mask = jnp.array([[2]]), jnp.ones((1, 1, 1))
+    window, mask = jnp.array([[2]]), jnp.zeros((1, 1, v + 1)).at[..., 0].set(1)
     share = jnp.exp(jnp.float32(offset)) / jnp.sum(jnp.exp(scores))
 
     def sampled(scores):
         both = jnp.concatenate([scores[..., 2:3], scores], -1) - jnp.float32(offset)
         return jnp.sum(skipgram.negative_sampling(both, mask, jnp.zeros((1, 1)), share))
 
-    wanted = jax.grad(lambda s: jnp.sum(skipgram.full_softmax(s, mask, window)))(scores)
+    wanted = jax.grad(lambda s: jnp.sum(skipgram.full_softmax(s, mask[..., :1], window)))(scores)
     assert float(jnp.max(jnp.abs(jax.grad(sampled)(scores) - wanted))) < tolerance
 
 
