@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=0.05, help="of mmjax")
     parser.add_argument("--gensim-rate", type=float, default=0.025)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--override", nargs="*", default=[], metavar="FIELD=NUMBER", help="of mmjax's config")
+    parser.add_argument("--override", nargs="*", default=[], metavar="FIELD=INTEGER", help="of mmjax's config")
     parser.add_argument("--output", type=pathlib.Path, default=HERE / "results" / "skipgram.json")
     options = parser.parse_args()
     for package, hint in (("gensim", "pip install 'mmjax[benchmark]'"),):

@@ -77,8 +77,8 @@ def _tiny(c: ConfigDict) -> None:
 
 def _text(c: ConfigDict) -> None:
     c.data.shown, c.data.pairs = (), ()
-    c.data.tokens = 8192
-    c.steps = 500  # of 64 x 8192 words after subsampling each
+    c.data.tokens = 16_384
+    c.steps = 250  # of 64 x 16,384 words after subsampling each
     # Two copies of the tables on two cores, reconciled after each step. Blocks that do not overlap need fewer rows.
     c.cpu_devices = c.sampling.replicas = 2
     c.sampling.overlap = False
@@ -97,6 +97,9 @@ def _paper(c: ConfigDict) -> None:
     c.data.max_words = 1_000_000
     c.data.sample = 1e-5  # section 3
     c.sampling.negatives = 15  # NEG-15, the table's best
+    c.cpu_devices = c.sampling.replicas = 1  # tables of 2.4 GB have no copies
+    c.sampling.overlap = True
+    c.batch_size = 32
     c.steps = 20_000
 
 
