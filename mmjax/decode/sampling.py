@@ -180,9 +180,9 @@ def categorical(key: Key[Array, ""], logits: Float[Array, " v"]) -> Int[Array, "
     """
     cut = common.blocks(logits)
     mass = jnp.log(jnp.sum(jnp.exp(cut - jnp.max(cut)), -1))  # -inf where nothing of a block remains
-    first, second = jax.random.split(key)
-    block = jax.random.categorical(first, mass)
-    return block * cut.shape[-1] + jax.random.categorical(second, cut[block])
+    noise = jax.random.gumbel(key, (sum(cut.shape),), jnp.float32)
+    block = jnp.argmax(mass + noise[: len(cut)])
+    return block * cut.shape[-1] + jnp.argmax(cut[block] + noise[len(cut) :])
 
 
 def _keys(key, n, b):
