@@ -63,12 +63,18 @@ def gather(tree):
 
 
 def everywhere(tree):
-    """All rows on every device: gathered under pmap, replicated under jit with a mesh. Carries no gradient."""
+    """All rows on every device: gathered under pmap, replicated under jit with a mesh. Gradients flow back."""
     if mapped():
         return gather(tree)
     if jax.sharding.get_abstract_mesh().empty:
         return tree
     return lax.with_sharding_constraint(tree, PartitionSpec())
+
+
+def numbers(count: int):
+    """The places, int32 [b], of this device's `count` rows among those of all devices; 0..b-1 under jit."""
+    own = jnp.arange(count, dtype=jnp.int32)
+    return own + count * lax.axis_index(AXIS) if mapped() else own
 
 
 def local_key(key):
