@@ -50,8 +50,8 @@ def sides(
     """
     size = len(jax.tree.leaves(first)[0])
     number = collective.numbers(size)
-    group = number if group is None else group
-    where = jnp.ones(size, bool) if where is None else where
+    group = number if group is None else jnp.asarray(group)
+    where = jnp.ones(size, bool) if where is None else jnp.asarray(where)
     # Masked before any product: a NaN in the padding must not reach the gradient either.
     first, second = jax.tree.map(lambda x: keep(x.astype(jnp.float32), where), (first, second))
     return Side(first, group, where, number), Side(second, group, where, number)
