@@ -30,7 +30,7 @@ os.environ.setdefault(
 )
 
 from absl import flags, logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from mmjax.errors import NonFinite, UserError
 
@@ -121,17 +121,25 @@ def _data_options(argv: list[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def _set_data(config, options: dict[str, str]) -> None:
-    for name, text in options.items():
+    for path, text in options.items():
+        *sections, name = path.split(".")
         try:
             value = ast.literal_eval(text)
         except (ValueError, SyntaxError):
             value = text
-        old = config.data.get(name)
+        section = config.data
         with config.data.unlocked():
+            for part in sections:
+                if part not in section:
+                    section[part] = ConfigDict()
+                section = section[part]
+                if not isinstance(section, ConfigDict):
+                    raise UserError(f"--config.data.{path}={text}: {part} is a value here, without fields of its own")
+            old = section.get(name)
             try:
-                config.data[name] = text if isinstance(old, str) else value
+                section[name] = text if isinstance(old, str) else value
             except TypeError:
-                raise UserError(f"--config.data.{name}={text}: it must be of type {type(old).__name__}") from None
+                raise UserError(f"--config.data.{path}={text}: it must be of type {type(old).__name__}") from None
 
 
 def _explain(error: Exception) -> str:

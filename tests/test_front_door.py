@@ -27,6 +27,7 @@ def test_help_helps():
 
 
 TINY = "--config=configs/soundnet.py:tiny"
+CAPTIONS = "--config=configs/captioning.py:tiny"
 
 
 @pytest.mark.parametrize(
@@ -47,6 +48,10 @@ TINY = "--config=configs/soundnet.py:tiny"
         ([TINY, "--workdri=x"], ["workdri"]),
         ([TINY, "workdir=x"], ["workdir=x", "not a flag"]),
         ([TINY, "--workdir=/dev/null/x"], ["/dev/null/x", "written"]),
+        ([CAPTIONS, "--config.data.tokens.kind=letters"], ["config.data.tokens.kind", "'letters'", "sentencepiece"]),
+        ([CAPTIONS, "--config.data.tokens.path=/no/words"], ["config.data.tokens.path=/no/words"]),
+        ([CAPTIONS, "--config.data.tokens.length=long"], ["config.data.tokens.length=long", "type int"]),
+        ([CAPTIONS, "--config.data.name.first=x"], ["config.data.name.first=x", "name is a value"]),
         (["--config=configs/soundnet.py:videos"], ["config.data.path"]),
         (["--config=configs/soundnet.py:videos", "--config.data.path=/no/such/folder"], ["/no/such/folder"]),
     ],
