@@ -60,7 +60,8 @@ class Update:
     Attributes:
       group: the key of `params` that this update differentiates and its optimiser changes.
       loss: (variables, batch, key) -> (scalar, (state, logs)). `state` replaces variables["state"]; `logs` is a
-        flat dict of scalars for the curves. Everything random is drawn from `key`.
+        flat dict of scalars for the curves, or of (total, count) to be summed and divided. Everything random is drawn
+        from `key`.
       rows: where `params[group]` is a dict of tables [v ...] of which a step uses few rows: see `Rows`.
     """
 
@@ -112,7 +113,8 @@ class Task:
         text, embedding, scores, label; attention: maps [t i j] of the words text/<name> [t]; number: for `score` alone)
         tells the report how to show it. Names that differ by the suffix
         "_target" only are the prediction and its reference. A heatmap [b h w] lies over the picture; mel, mfcc,
-        spectrogram or deltas [b bands frames], lowest band first, are drawn over time.
+        spectrogram or deltas [b bands frames], lowest band first, are drawn over time. text/<head> [b k] beside
+        scores/<head> [b k] names the columns of each example: an n-best list.
       score: (predictions, references) -> {name: value}: on the host with NumPy, over the whole split, for what
         no sum can give (R@K, CIDEr-D, an SVM on features).
       references: the batch fields that `score` wants as its second argument.
@@ -121,6 +123,8 @@ class Task:
         their place stands for the data set's own: its constant "<field>_names", see `data.spec.spelt`.
       sample_rate: of every "audio/..." prediction, in Hz.
       notes: lines for the user, printed at the start and shown in the report ("no scene teacher: ...").
+      predicts_from: the fields that predict cannot do without; the others may be missing from its batch in a notebook,
+        where a picture has no reference. () = all of `fields`.
     """
 
     fields: tuple[str, ...]
@@ -134,3 +138,4 @@ class Task:
     names: Mapping[str, tuple[str, ...] | str] = dataclasses.field(default_factory=dict)
     sample_rate: int = 22_050
     notes: tuple[str, ...] = ()
+    predicts_from: tuple[str, ...] = ()

@@ -29,7 +29,7 @@ class SceneEncoder(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, image: Num[Array, "b h w 3"], *, train: bool = False) -> dict[str, Float[Array, "b i j c"]]:
+    def __call__(self, image: Num[Array, "b h w 3"], *, train: bool = False) -> dict[str, Array]:
         """Runs the network.
 
         Args:
@@ -37,7 +37,7 @@ class SceneEncoder(nn.Module):
           train: use batch statistics; the collection "state" must then be mutable.
 
         Returns:
-          "map" [b h/8 w/8 widths[-1]].
+          "map" [b h/8 w/8 d], d = widths[-1]; "features" [b 2d], its mean and its maximum over places, float32.
         """
         x = ((image.astype(jnp.float32) - 127.5) / 64.0).astype(self.dtype)
         x = Block(self.widths[0], 2, self.dtype, name="stem")(space_to_depth(x, 2), train=train)
@@ -47,7 +47,9 @@ class SceneEncoder(nn.Module):
             for i in range(depth):
                 stride = 2 if stage == 1 and i == 0 else 1
                 x = Block(width, stride, self.dtype, name=f"stage{stage}_block{i}")(x, train=train)
-        return {"map": x}
+        # The maximum finds a thing wherever it is: what learns from it need not learn each place apart.
+        wide = x.astype(jnp.float32)
+        return {"map": x, "features": jnp.concatenate([jnp.mean(wide, (1, 2)), jnp.max(wide, (1, 2))], -1)}
 
 
 def with_coordinates(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c+2"]:

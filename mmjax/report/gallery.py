@@ -134,8 +134,11 @@ def _sounds(predictions: Predictions, example: int, seconds: float) -> Markup:
 
 
 def _texts(predictions: Predictions, example: int) -> Markup:
-    lines = []
-    for name, array in predictions.of("text").items():
+    lines, texts, scores = [], predictions.of("text"), predictions.of("scores")
+    for name in sorted(texts, key=lambda name: not name.startswith("question")):  # it comes before what is said to it
+        if heads_.spelt(name.removesuffix(_TARGET), scores, texts):
+            continue  # drawn as bars
+        array = texts[name]
         entries = [
             entry.decode("utf-8", "replace") if isinstance(entry, bytes) else str(entry)
             for entry in array[example].flat

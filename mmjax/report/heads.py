@@ -23,6 +23,8 @@ class Head:
       predicted: int [n], the class that the network puts first; -1 where it says nothing.
       target: int [n], the reference's class, -1 where there is none.
       scores, target_scores: probabilities [n c], or None where only the classes are stored.
+      columns: int [n k], the classes that the columns of `scores` [n k] belong to, where only an example's likeliest
+        are stored; None where they are all classes in order.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Head:
     target: Int[np.ndarray, " n"]
     scores: Float[np.ndarray, "n c"] | None = None
     target_scores: Float[np.ndarray, "n c"] | None = None
+    columns: Int[np.ndarray, "n k"] | None = None
 
     @property
     def judged(self) -> Bool[np.ndarray, " n"]:
@@ -60,11 +63,36 @@ def probabilities(scores: np.ndarray) -> Float[np.ndarray, "n c"]:
 
 
 def find(predictions: Predictions) -> list[Head]:
-    """The heads of a split: every scores/<head> and label/<head> that is not itself a reference."""
-    scores, labels = predictions.of("scores"), predictions.of("label")
+    """The heads of a split: every scores/<head> and label/<head> that is not itself a reference.
+
+    Where text/<head> names the columns of scores/<head> example by example, text/<head>_target is the reference.
+    """
+    scores, labels, texts = predictions.of("scores"), predictions.of("label"), predictions.of("text")
     scores = {name: array for name, array in scores.items() if array.size}
     names = [name for name in {**scores, **labels} if not name.endswith(_TARGET)]
-    return [_head(name, scores, labels, predictions.names.get(name, ())) for name in names]
+    return [
+        _ranked(name, scores[name], texts)
+        if spelt(name, scores, texts)
+        else _head(name, scores, labels, predictions.names.get(name, ()))
+        for name in names
+    ]
+
+
+def spelt(name: str, scores: dict, texts: dict) -> bool:
+    """Whether text/<name> names each of the scores/<name>."""
+    return name in scores and name in texts and scores[name].ndim == 2 and texts[name].shape == scores[name].shape
+
+
+def _ranked(name: str, scores: np.ndarray, texts: dict) -> Head:
+    said = texts[name]
+    truth = texts.get(f"{name}{_TARGET}", np.zeros(len(said), said.dtype)).reshape(len(said), -1)[:, :1]
+    known, ids = np.unique(np.concatenate([said, truth], axis=1), return_inverse=True)
+    ids = ids.reshape(len(said), -1)  # NumPy 2.0 and 2.1 differ in its shape
+    names = tuple(word.decode("utf-8", "replace") if isinstance(word, bytes) else str(word) for word in known)
+    target = np.where(truth[:, 0] == truth.dtype.type(), -1, ids[:, -1])  # an empty reference is none
+    columns, own = ids[:, :-1], probabilities(scores)
+    predicted = np.take_along_axis(columns, own.argmax(axis=-1)[:, None], axis=1)[:, 0]
+    return Head(name, names, predicted, target, own, columns=columns)
 
 
 def _head(name: str, scores: dict, labels: dict, names: tuple[str, ...]) -> Head:
@@ -102,14 +130,24 @@ def bars(head: Head, example: int, most: int = 5) -> Markup:
         scores = None if head.target_scores is None else head.target_scores[example]
         columns.append(_column(head, "reference", scores, target, target, most))
     scores = None if head.scores is None else head.scores[example]
-    columns.append(_column(head, "network", scores, predicted, target, most))
+    classes = None if head.columns is None else head.columns[example]
+    columns.append(_column(head, "network", scores, predicted, target, most, classes))
     return tag("div", tag("h4", head.name), tag("div", *columns, class_="pair"), class_="head")
 
 
-def _column(head: Head, title: str, scores: np.ndarray | None, first: int, target: int, most: int) -> Markup:
-    order = [first] if scores is None else np.argsort(-scores, kind="stable")[:most].tolist()
+def _column(
+    head: Head,
+    title: str,
+    scores: np.ndarray | None,
+    first: int,
+    target: int,
+    most: int,
+    classes: np.ndarray | None = None,
+) -> Markup:
+    order = [0] if scores is None else np.argsort(-scores, kind="stable")[:most].tolist()
     lines = []
-    for index in order:
+    for at in order:
+        index = first if scores is None else at if classes is None else int(classes[at])
         mark = None
         if target >= 0 and index in (first, target):
             mark = "hit" if index == target else "miss"
@@ -117,7 +155,7 @@ def _column(head: Head, title: str, scores: np.ndarray | None, first: int, targe
         if scores is None:
             lines.append(tag("li", tag("span", name, title=name), class_=mark))
             continue
-        share = float(np.clip(scores[index], 0, 1))
+        share = float(np.clip(scores[at], 0, 1))
         bar = tag("i", style=f"--share:{share:.1%}", aria_hidden="true")
         lines.append(tag("li", tag("span", name, title=name), tag("span", f"{share:.2f}"), bar, class_=mark))
     return tag("div", tag("h5", title), tag("ol", *lines, class_="bars"))

@@ -13,10 +13,12 @@ from mmjax.report.html import Markup, tag
 from mmjax.report.workdir import baseline_of, numbers
 
 # For figures whose direction results.json does not give. The first match wins; no match means that no side is taken.
-_LOWER = re.compile(r"(^|_)(kl|loss|error|errors|nll|wer|cer|eer|fid|perplexity|rank|distance|mse|mae|rmse|mcd)(_|$)")
+_LOWER = re.compile(
+    r"(^|_)(kl|loss|error|errors|nll|wer|cer|eer|fid|perplexity|rank|distance|mse|mae|rmse|mcd|entropy)(_|$)"
+)
 _HIGHER = re.compile(
     r"(^|_)(agreement|accuracy|recall|precision|map|ap|auc|f1|bleu_?\d?|cider(_d)?|rouge(_l)?|meteor|spice|sdr|sir|sar"
-    r"|c?iou|psnr|ssim|correlation|similarity|r_\d+)(_|$)"
+    r"|c?iou|psnr|ssim|correlation|similarity|r_\d+|perceptual)(_|$)"
 )
 
 
@@ -89,11 +91,59 @@ def _verdict(row: Row) -> Markup:
     return tag("td", f"{sign}{_signed(row.difference)}{words}", class_=f"num{colour}", data_label="difference")
 
 
+def grids(found: list[Row]) -> list[list[Row]]:
+    """The rows of figures that share all their baselines, where these are several: each group fits into one grid."""
+    beside: dict[str, list[Row]] = {}
+    for row in found:
+        beside.setdefault(row.figure, []).append(row)
+    alike: dict[tuple, list[Row]] = {}
+    for several in beside.values():
+        alike.setdefault(tuple(sorted(str(row.baseline) for row in several)), []).extend(several)
+    return [group for names, group in alike.items() if len(names) >= 4 and len({row.figure for row in group}) >= 3]
+
+
+def strongest(several: list[Row]) -> Row:
+    """The row with the baseline that is hardest to beat; the first one where no side is better."""
+    known = [(row.reference, row) for row in several if row.reference is not None and not math.isnan(row.reference)]
+    if not known or not several[0].better:
+        return several[0]
+    choose = max if several[0].better == "higher" else min
+    return choose(known, key=lambda pair: pair[0])[1]
+
+
+def _grid(group: list[Row], measured: str) -> Markup:
+    """A line a figure, a column a baseline, the hardest to beat in bold."""
+    names = list(dict.fromkeys(str(row.baseline) for row in group))
+    body = []
+    for figure in dict.fromkeys(row.figure for row in group):
+        own = {str(row.baseline): row for row in group if row.figure == figure}
+        best = strongest(list(own.values()))
+        cells = [tag("td", tag("b", html.number(best.value)), class_="num", data_label="value")]
+        for name in names:
+            number = html.number(own[name].reference or 0.0)
+            shown = tag("b", number) if own[name] is best else number
+            cells.append(tag("td", shown, class_="num quiet", data_label=name))
+        body.append(tag("tr", tag("th", tag("code", figure), scope="row", data_label="figure"), *cells, _verdict(best)))
+    head = _head("figure", ".value", *(f".{name.replace('_', ' ')}" for name in names), ".over the best of these")
+    caption = tag("caption", f"{measured}. Beside each figure what is reached with less; the hardest to beat is bold.")
+    return tag("div", tag("table", caption, head, tag("tbody", *body), class_="stack"), class_="panel")
+
+
 def results_table(results: Mapping[str, Any]) -> Markup:
     """The table of results, or a line saying that there are none yet."""
     found = rows(results)
     if not found:
         return html.empty("No results yet: the run writes them with its evaluation at the end.")
+    groups = grids(found)
+    gridded = {row.figure for group in groups for row in group}
+    found = [row for row in found if row.figure not in gridded]
+    measured = describe(results)
+    tables = [_grid(group, measured) for group in groups]
+    return html.join([*tables, _list(found, measured)] if found else tables)
+
+
+def _list(found: list[Row], caption: str) -> Markup:
+    """A line for every figure and baseline."""
     body, last = [], None
     for row in found:
         first, last = row.figure != last, row.figure
@@ -110,7 +160,7 @@ def results_table(results: Mapping[str, Any]) -> Markup:
         )
         body.append(tag("tr", figure, *cells, class_=None if first else "more"))
     head = _head("figure", ".value", "direction", "baseline", ".its value", ".difference")
-    table = tag("table", tag("caption", describe(results)), head, tag("tbody", *body), class_="stack")
+    table = tag("table", tag("caption", caption), head, tag("tbody", *body), class_="stack")
     return tag("div", table, class_="panel")
 
 
@@ -132,12 +182,12 @@ def describe(results: Mapping[str, Any]) -> str:
 
 
 def tiles(results: Mapping[str, Any], most: int = 4) -> Markup:
-    """The first figures, large, each with its first baseline below."""
-    shown: dict[str, Row] = {}
+    """The first figures, large, each with the baseline that is hardest to beat below."""
+    shown: dict[str, list[Row]] = {}
     for row in rows(results):
-        shown.setdefault(row.figure, row)
+        shown.setdefault(row.figure, []).append(row)
     boxes = []
-    for row in list(shown.values())[:most]:
+    for row in [strongest(several) for several in shown.values()][:most]:
         title = row.figure.replace("_", " ")
         beside = f"{row.baseline}: {html.number(row.reference)}" if row.reference is not None else "no baseline given"
         boxes.append(

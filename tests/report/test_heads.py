@@ -122,3 +122,32 @@ def test_pixels_and_files():
     large = picture.image_uri(np.zeros((400, 800, 3), np.uint8))
     assert large.startswith("data:image/jpeg;base64,")
     assert Image.open(io.BytesIO(base64.b64decode(large.split(",")[1]))).size == (384, 192)
+
+
+def ranked():
+    """Two likeliest of many answers a question, with their names; the third question's answer is no class."""
+    said = np.array([[b"red", b"blue"], [b"no", b"yes"], [b"blue", b"two"]])
+    truth = np.array([b"blue", b"no", b""])
+    scores = np.array([[0.6, 0.3], [0.2, 0.7], [0.5, 0.1]], np.float32)  # the second list is not in order
+    return {"scores/answer": scores, "text/answer": said, "text/answer_target": truth}
+
+
+def test_columns_that_are_named_example_by_example():
+    (head,) = heads.find(Predictions(split="test", arrays=ranked()))
+    assert [head.class_name(i) for i in head.predicted] == ["red", "yes", "blue"]
+    assert [head.class_name(i) for i in head.target] == ["blue", "no", "none"]
+    assert head.right.tolist() == [False, False, False]
+    assert head.judged.tolist() == [True, True, False]
+    shown = heads.bars(head, 0)
+    assert shown.index("red") < shown.index("0.60") < shown.index("0.30")
+    assert "hit" in shown  # the second answer is the right one
+    first = heads.bars(head, 1)
+    assert first.index("yes") < first.index("0.70") < first.index("0.20")
+
+
+def test_named_columns_are_not_listed_as_text_too():
+    arrays = {**ranked(), "text/question": np.array([["what", "is"]] * 3), "text/aside": np.array(["x", "y", "z"])}
+    page = gallery.render(Predictions(split="test", arrays=arrays))
+    assert page.count("<dt>question</dt>") == page.count("<dt>aside</dt>") == 3
+    assert page.index("<dt>question</dt>") < page.index("<dt>aside</dt>")
+    assert "<dt>answer" not in page
