@@ -31,6 +31,8 @@ def get_config(variant: str = "") -> ConfigDict:
     c.data.tokens = ConfigDict({"kind": "words", "min_count": 1, "max_words": 10_000, "length": 24})
     c.objects = names.OBJECTS  # the words whose boxes the data set knows; () for a data set without boxes
 
+    c.metrics = ()  # beside BLEU, ROUGE-L and CIDEr-D: "meteor", "spice", which need Java and the extra `coco`
+
     c.encoder = ConfigDict()  # arguments of pretrained.encoders.make
     c.encoder.name = "scene"
     c.encoder.layer = ""  # the map of 14 x 14 places
@@ -71,6 +73,7 @@ def get_config(variant: str = "") -> ConfigDict:
     if variant not in VARIANTS:
         raise UserError(f"configs/captioning.py has no variant {variant!r}: choose {', '.join(map(repr, VARIANTS))}")
     VARIANTS[variant](c)
+    c.optim.captioner.parts = ConfigDict({"encoder": 1.0})  # its learning rate, as a share, where it is trained
     return c
 
 

@@ -32,6 +32,13 @@ def named(task: Task, constants: Mapping[str, Any]) -> Task:
     return dataclasses.replace(task, names=found)
 
 
+def readable(name: str, value: np.ndarray) -> np.ndarray:
+    """A prediction with its text as byte strings: text/... is made of UTF-8 letters, padded with zeros."""
+    if not name.startswith("text/") or value.dtype != np.uint8:
+        return value
+    return np.ascontiguousarray(value).view(f"S{value.shape[-1]}")[..., 0]
+
+
 class Evaluator:
     """Holds the compiled metrics and predict of one task, so that each look costs no compilation.
 
@@ -93,10 +100,8 @@ class Evaluator:
             predict = self._predict if seen < max(gallery, 1) else self._unseen
             guessed = predict(variables, batch, jax.random.key(position))
             for name, value in meshes.gather(guessed).items():
-                if name.startswith("text/") and value.dtype == np.uint8:  # UTF-8 letters, padded with zeros
-                    value = value.view(f"S{value.shape[-1]}")[..., 0]
                 few = name.split("/")[0] in GALLERY_KINDS
-                rows = value[valid]
+                rows = readable(name, value)[valid]
                 predictions.setdefault(name, []).append(rows[: max(gallery - seen, 0)] if few else rows)
             for name, value in self._references(clean).items():
                 references.setdefault(name, []).append(value[valid])

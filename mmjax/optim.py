@@ -50,6 +50,7 @@ def make(
       decay_rate: factor of each step for decay="exponential".
       clamp: bound on the size of each gradient entry, after `clip`; 0 = none.
       parts: factors of the learning rate of parts of the group, by their names ({"encoder": 0.1}); of all others 1.
+        With 1 a part need not be there: a config may name one that a setting freezes.
     """
     if name not in METHODS:
         raise UserError(f"optim.name {name!r} is unknown: choose one of {', '.join(METHODS)}")
@@ -65,7 +66,7 @@ def make(
     bounds = [optax.clip_by_global_norm(clip)] if clip else []
     bounds += [optax.clip(clamp)] if clamp else []
     rate = optax.scale_by_learning_rate(schedule(learning_rate, steps, warmup, decay, decay_rate))
-    scales = [scale_parts(parts)] if parts else []
+    scales = [scale_parts(parts)] if any(factor != 1 for factor in (parts or {}).values()) else []
     return optax.chain(*bounds, *direction, rate, *scales)
 
 
@@ -73,7 +74,7 @@ def scale_parts(factors: Mapping[str, float]) -> optax.GradientTransformation:
     """Multiplies the change of named parts of a group, as the last of a chain: their own learning rate."""
 
     def init(params):
-        unknown = [name for name in factors if name not in params]
+        unknown = [name for name, factor in factors.items() if name not in params and factor != 1]
         if unknown:
             raise UserError(f"config.optim's parts: {unknown[0]!r} is no part of the group; it has {', '.join(params)}")
         return optax.EmptyState()

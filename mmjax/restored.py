@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from mmjax import checkpoint, mesh, optim, tasks, workdir
+from mmjax import checkpoint, evaluate, mesh, optim, tasks, workdir
 from mmjax import config as configs
 from mmjax import step as steps
 from mmjax.errors import UserError
@@ -43,26 +43,29 @@ class Restored:
         """The task's predictions for a batch of any size.
 
         Args:
-          batch: {field: array [b ...]} with the fields of `task.fields`; `valid` may be left out, and so may
-            `<field>_length` where every example is full.
+          batch: {field: array [b ...]} with the fields of `task.predicts_from`, or of `task.fields` where that names
+            none; `valid` may be left out, and so may `<field>_length` where every example is full.
           seed: of whatever the system draws.
 
         Returns:
-          {"kind/name": array [b ...]}.
+          {"kind/name": array [b ...]}; text as byte strings, a caption's tokens for `vocabulary.join`.
 
         Raises:
           UserError: a field is missing.
         """
-        missing = [field for field in self.task.fields if field not in batch and not field.endswith("_length")]
+        needed = self.task.predicts_from or self.task.fields
+        missing = [field for field in needed if field not in batch and not field.endswith("_length")]
         if missing:
-            raise UserError(f"predict needs {', '.join(self.task.fields)}: {', '.join(missing)} is missing")
+            raise UserError(f"predict needs {', '.join(needed)}: {', '.join(missing)} is missing")
         full = mesh.numeric(batch)
         rows = len(next(iter(full.values())))
         full.setdefault("valid", np.ones(rows, bool))
         for field in self.task.fields:
-            if field.endswith("_length") and field not in full:
-                full[field] = np.full(rows, np.shape(full[field.removesuffix("_length")])[1], np.int32)
-        return jax.tree.map(np.asarray, self._predict(self.variables, full, jax.random.key(seed)))
+            whole = full.get(field.removesuffix("_length"))
+            if field.endswith("_length") and field not in full and whole is not None:
+                full[field] = np.full(rows, np.shape(whole)[1], np.int32)
+        found = jax.tree.map(np.asarray, self._predict(self.variables, full, jax.random.key(seed)))
+        return {name: evaluate.readable(name, value) for name, value in found.items()}
 
 
 def restore(path: str | Path, step: int | str | None = None) -> Restored:

@@ -1,5 +1,6 @@
 """The run: records, resume bit for bit, interruption, non-finite losses, refusals."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -198,6 +199,8 @@ def test_restore_gives_a_system_that_predicts(tmp_path):
     assert mmjax.restore(tmp_path / "run", "best").step in (6, 12)
     with pytest.raises(UserError, match="areas is missing"):
         trained.predict({"boxes": boxes})
+    enough = dataclasses.replace(trained, task=dataclasses.replace(trained.task, predicts_from=("boxes",)))
+    np.testing.assert_array_equal(enough.predict({"boxes": boxes})["embedding/out"], out)
     with pytest.raises(UserError, match="not a workdir"):
         mmjax.restore(tmp_path)
 

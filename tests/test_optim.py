@@ -25,5 +25,7 @@ def test_a_part_of_a_group_moves_at_its_own_rate():
 
 
 def test_a_part_that_is_not_there_is_named():
+    params = {"writer": jnp.ones(1)}
+    optim.make("sgd", 0.1, steps=1, parts={"encoder": 1.0}).init(params)  # frozen, and nothing is asked of it
     with pytest.raises(UserError, match=r"'decoder' is no part of the group; it has encoder, writer"):
         optim.make("sgd", 0.1, steps=1, parts={"decoder": 0.1}).init({"encoder": jnp.ones(1), "writer": jnp.ones(1)})

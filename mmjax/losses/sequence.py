@@ -15,7 +15,7 @@ from mmjax.errors import UserError
 from mmjax.ops import collective
 
 REDUCTIONS = ("sum", "mean")
-REWARDS = ("caption", "step")
+REWARDS = ("caption", "mean")
 
 
 def cross_entropy(
@@ -77,11 +77,12 @@ def rewards(
     Args:
       log_probs: of the reference's tokens, log p(y_t | s, a).
       where: the tokens that count.
-      kind: "caption", log p(y | s, a) of the whole caption at each of its steps (Xu et al. 2015, eq. 12); or "step",
-        the authors' capgen.py: at step t the mean over the batch of that step's log-probability, padding counted as 0.
+      kind: "caption", log p(y | s, a) of the whole caption at each of its steps (Xu et al. 2015, eq. 12); or "mean",
+        that divided by the caption's length, as the authors' capgen.py does with RL_sumCost (where the captions of a
+        batch are equally long, and the padding counts as 0 if they are not).
 
     Returns:
-      [b t] and [], without gradient, the same on all devices where they should be.
+      [b t], of this device's captions, and [], of those of all devices; without gradient.
 
     Raises:
       UserError: another kind.
@@ -89,11 +90,10 @@ def rewards(
     if kind not in REWARDS:
         raise UserError(f"config.loss.reward is {kind!r}: choose {' or '.join(map(repr, REWARDS))}")
     known = lax.stop_gradient(jnp.where(where, log_probs.astype(jnp.float32), 0.0))
-    if kind == "caption":
-        whole = jnp.sum(known, 1)
-        return jnp.broadcast_to(whole[:, None], known.shape), collective.mean(jnp.mean(whole))
-    step = collective.mean(jnp.mean(known, 0))
-    return jnp.broadcast_to(step[None], known.shape), jnp.mean(step)
+    whole = jnp.sum(known, 1)
+    if kind == "mean":
+        whole = whole / jnp.maximum(jnp.sum(where, 1, dtype=jnp.float32), 1.0)
+    return jnp.broadcast_to(whole[:, None], known.shape), collective.mean(jnp.mean(whole))
 
 
 def reinforce(

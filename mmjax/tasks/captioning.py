@@ -22,7 +22,7 @@ from ml_collections import ConfigDict
 from mmjax import decode, vocabulary
 from mmjax.errors import UserError
 from mmjax.losses import sequence
-from mmjax.metrics import caption, localisation
+from mmjax.metrics import caption, caption_java, localisation
 from mmjax.models.captioning import ShowAndTell
 from mmjax.models.show_attend_tell import ShowAttendTell
 from mmjax.ops import collective
@@ -81,9 +81,10 @@ class Networks:
 
 def build(config: ConfigDict) -> Task:
     """The task of a config with sections encoder, model, loss and decode, and the fields network, train_encoder,
-    encoder_statistics and objects."""
-    options = dict(config.model)
+    encoder_statistics, objects and metrics; captions are as long as config.data.tokens.length."""
+    options, java = dict(config.model), tuple(config.metrics)
     words = options.pop("words")
+    caption_java.known(java)
     for field, known in (("network", tuple(NETWORKS)), ("encoder_statistics", ("batch", "running"))):
         if config[field] not in known:
             raise UserError(f"config.{field} is {config[field]!r}: choose {' or '.join(map(repr, known))}")
@@ -95,20 +96,23 @@ def build(config: ConfigDict) -> Task:
         raise UserError("config.objects are looked for by attention, which Show and Tell has not: set it to ()")
     return Task(
         fields=("image", "caption_tokens", "caption_tokens_length", *(("objects", "boxes") if config.objects else ())),
-        init=functools.partial(init, networks, words, tuple(config.objects)),
+        init=functools.partial(init, networks, words, tuple(config.objects), java),
         updates=(Update("captioner", functools.partial(loss, networks, **config.loss)),),
         metrics=functools.partial(metrics, networks),
-        predict=functools.partial(predict, networks, dict(config.decode)),
-        score=score,
+        predict=functools.partial(predict, networks, {"max_length": config.data.tokens.length, **config.decode}),
+        predicts_from=("image",),
+        score=functools.partial(score, java),
         references=("captions",),
         fit=Fit(functools.partial(observe, networks), solve),
     )
 
 
-def init(networks, words, objects, key, batch):
+def init(networks, words, objects, java, key, batch):
     """Fresh networks as large as the data's vocabulary, which stays beside them, and uniform word frequencies."""
     of_encoder, of_writer = jax.random.split(key)
     spelled = batch["caption_vocabulary"]
+    if not isinstance(spelled, jax.core.Tracer):  # a run starts, and must not end for want of Java; a restored one may
+        caption_java.available(java)
     made = networks.encoder.variables or networks.encoder.model.init(of_encoder, batch["image"])
     made = jax.tree.map(jnp.asarray, dict(made))
     frozen = {"caption_vocabulary": jnp.asarray(spelled)}
@@ -145,7 +149,7 @@ def loss(networks, variables, batch, key, *, per, attention, reduction, reinforc
       reduction: of that term over places: "sum" or "mean".
       reinforce: weight of the score-function term of hard attention (lambda_r).
       entropy: weight of the attention's entropy in hard attention (lambda_e).
-      reward: of hard attention: "caption" or "step", see `losses.sequence.rewards`.
+      reward: of hard attention: "caption" or "mean", see `losses.sequence.rewards`.
     """
     tokens, where, state = batch["caption_tokens"], _where(batch), variables["state"]
     drop, sample = jax.random.split(collective.local_key(key))
@@ -211,24 +215,23 @@ def metrics(networks, variables, batch):
 
 
 def predict(networks, options, variables, batch, key):
-    """The picture, its caption by beam search, where the network looked at each word, and the baselines' captions."""
+    """The picture, its caption by beam search, where the network looked at each word, and the baselines' captions.
+
+    Where the batch has a caption, as in all but notebooks, also that caption and its nats.
+    """
     layer, _ = networks.look(variables, batch["image"])
     features = networks.prepare(layer)
-    spelled, tokens = variables["frozen"]["caption_vocabulary"], batch["caption_tokens"]
+    spelled = variables["frozen"]["caption_vocabulary"]
     own = {"params": variables["params"]["captioner"]["writer"]}
     apply = functools.partial(networks.writer(variables["frozen"], features).apply, own)
     memory, carry = apply(features, method="start")
     step = functools.partial(apply, memory, method="step")
-    options = {"max_length": tokens.shape[1], **options}
     found = decode.beam(step, carry, vocabulary.START, vocabulary.END, forbidden=NEVER, **options)
-    words, unigram, where, _ = _forced(networks, variables, batch)
-    sums = [jnp.sum(words, 1), jnp.sum(unigram, 1), jnp.sum(where, 1, dtype=jnp.float32)]
-    out = {
-        "image/picture": batch["image"],
-        "text/caption": spelled[found.tokens[:, 0]],
-        "text/caption_target": spelled[tokens],
-        "number/nats": jnp.stack(sums, 1),
-    }
+    out = {"image/picture": batch["image"], "text/caption": spelled[found.tokens[:, 0]]}
+    if "caption_tokens" in batch:
+        words, unigram, where, _ = _forced(networks, variables, batch)
+        sums = [jnp.sum(words, 1), jnp.sum(unigram, 1), jnp.sum(where, 1, dtype=jnp.float32)]
+        out |= {"text/caption_target": spelled[batch["caption_tokens"]], "number/nats": jnp.stack(sums, 1)}
     if "attention" in found.emitted:
         maps = found.emitted["attention"][:, 0]
         out["attention/caption"] = maps.reshape(*maps.shape[:2], *layer.shape[1:3])  # b t p -> b t i j
@@ -237,7 +240,8 @@ def predict(networks, options, variables, batch, key):
     known = variables["fitted"]
     nearest = jnp.argmax(_direction(layer) @ known["features"].T, -1)
     any_one = jax.random.randint(key, nearest.shape, 0, len(known["tokens"]))
-    chosen = (jnp.broadcast_to(known["most_frequent"][None], tokens.shape), known["tokens"][any_one])
+    most = known["most_frequent"]
+    chosen = (jnp.broadcast_to(most[None], (len(layer), len(most))), known["tokens"][any_one])
     beside = dict(zip(BASELINES, (*chosen, known["tokens"][nearest]), strict=True))
     return {**out, **{f"text/{name}": spelled[ids] for name, ids in beside.items()}}
 
@@ -261,8 +265,11 @@ def solve(variables, observed):
     return {**observed, "most_frequent": rows[np.argmax(counts)]}
 
 
-def score(predictions, references):
-    """Perplexity; and BLEU-1 to 4, ROUGE-L and CIDEr-D as coco-caption computes them, beside the baselines."""
+def score(java, predictions, references):
+    """Perplexity; and BLEU-1 to 4, ROUGE-L and CIDEr-D as coco-caption computes them, beside the baselines.
+
+    `java` names those that need it, "meteor" and "spice".
+    """
     nats, unigram, words = np.sum(predictions["number/nats"], 0, dtype=np.float64)
     words = max(words, 1.0)
     figures = {"perplexity": math.exp(nats / words), "perplexity/unigram": math.exp(unigram / words)}
@@ -270,7 +277,7 @@ def score(predictions, references):
     if len(texts) == 1:  # nothing to compare with before the baselines have seen the training split
         return figures
     people = [list(map(str, several)) for several in references["captions"]]
-    found = {name: caption.scores([vocabulary.join(row) for row in rows], people) for name, rows in texts.items()}
+    found = {name: caption.scores([vocabulary.join(row) for row in rows], people, java) for name, rows in texts.items()}
     for figure, value in found["caption"].items():
         figures[figure] = value
         figures |= {f"{figure}/{name}": found[name][figure] for name in BASELINES}

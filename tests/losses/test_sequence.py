@@ -69,14 +69,14 @@ def test_entropy_is_that_of_the_distribution():
     np.testing.assert_allclose(sequence.entropy(attention, jnp.ones((1, 2), bool)), [[np.log(4), 0]], atol=1e-6)
 
 
-def test_rewards_of_a_caption_and_of_a_step():
+def test_rewards_of_a_caption_as_a_sum_and_as_a_mean():
     log_probs = jnp.asarray([[-1.0, -2.0, 7.0], [-4.0, jnp.nan, jnp.nan]])
     each, mean = sequence.rewards(log_probs, WHERE)
     np.testing.assert_allclose(each, [[-3] * 3, [-4] * 3])
     np.testing.assert_allclose(mean, -3.5)
-    each, mean = sequence.rewards(log_probs, WHERE, "step")
-    np.testing.assert_allclose(each, [[-2.5, -1, 0]] * 2)
-    np.testing.assert_allclose(mean, -3.5 / 3, rtol=1e-6)
+    each, mean = sequence.rewards(log_probs, WHERE, "mean")
+    np.testing.assert_allclose(each, [[-1.5] * 3, [-4] * 3])
+    np.testing.assert_allclose(mean, -2.75)
     with pytest.raises(UserError, match=r"config\.loss\.reward"):
         sequence.rewards(log_probs, WHERE, "bleu")
 

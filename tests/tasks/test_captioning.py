@@ -10,6 +10,7 @@ import pytest
 
 from mmjax import optim, step, vocabulary
 from mmjax.errors import UserError
+from mmjax.metrics import caption_java
 from mmjax.tasks import captioning
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +34,7 @@ def make(variant="tiny", **changes):
     with config.unlocked():
         config.objects = ("bell", "bird") if config.objects else ()
         config.model.embed, config.model.hidden = 8, 16
+        config.data.tokens.length = T
         config.update_from_flattened_dict(changes)
     return config
 
@@ -137,6 +139,44 @@ def test_predictions_and_scores(batch, rng):
     }
 
 
+def test_a_picture_alone_is_captioned(batch):
+    task, _, state = start(make(), batch)
+    assert task.predicts_from == ("image",)
+    bare = jax.jit(task.predict)(state.variables, {"image": batch["image"]}, jax.random.key(0))
+    assert set(bare) == {"image/picture", "text/caption", "attention/caption"}
+    whole = jax.jit(task.predict)(state.variables, batch, jax.random.key(0))
+    np.testing.assert_array_equal(bare["text/caption"], whole["text/caption"])
+
+
+def test_metrics_that_need_java_stand_beside_the_baselines(batch, monkeypatch):
+    task, _, _ = start(make(), batch)
+    said = {f"text/{name}": [[b"a", b"red", b"bird", b"<end>"]] for name in ("caption", *captioning.BASELINES)}
+    predictions, references = {**said, "number/nats": np.ones((1, 3))}, {"captions": [["a red bird"]]}
+    assert "meteor" not in task.score(predictions, references)
+    monkeypatch.setattr(caption_java, "available", lambda names: dict.fromkeys(names, Always))
+    config = make()
+    config.metrics = ("meteor",)
+    figures = start(config, batch)[0].score(predictions, references)
+    assert figures["meteor"] == figures["meteor/random"] == 0.25
+
+
+class Always:
+    def compute_score(self, wanted, said):
+        assert (wanted, said) == ({0: ["a red bird"]}, {0: ["a red bird"]})
+        return 0.25, [0.25]
+
+
+def test_without_java_no_run_starts_but_a_trained_one_is_restored(batch, monkeypatch):
+    monkeypatch.setattr(caption_java.shutil, "which", lambda name: None)
+    config = make()
+    config.metrics = ("spice",)
+    task = captioning.build(config)
+    constants = {"caption_vocabulary": vocabulary.spell(WORDS)}
+    with pytest.raises(UserError, match="SPICE needs Java"):
+        task.init(jax.random.key(0), {**batch, **constants})
+    jax.eval_shape(task.init, jax.random.key(0), {**batch, **constants})
+
+
 def test_an_encoder_may_be_fine_tuned_at_its_own_rate_with_its_own_statistics(batch):
     changes = {"encoder.name": "recogniser", "encoder_statistics": "running"}
     frozen = start(make(train_encoder=False, **changes), batch)[2]
@@ -144,7 +184,7 @@ def test_an_encoder_may_be_fine_tuned_at_its_own_rate_with_its_own_statistics(ba
     assert {"params", "state"} <= set(frozen.frozen["encoder"])
     config = make(train_encoder=True, **changes)
     with config.unlocked():
-        config.optim.captioner.parts = {"encoder": 0.0}
+        config.optim.captioner.parts.encoder = 0.0
         config.optim.captioner.warmup = 0
     task, optimisers, state = start(config, batch)
     assert "encoder" not in state.state
@@ -162,6 +202,7 @@ def test_an_encoder_may_be_fine_tuned_at_its_own_rate_with_its_own_statistics(ba
         ({"encoder_statistics": "none"}, r"config\.encoder_statistics is 'none'"),
         ({"train_encoder": False}, r"'scene' has no weights: set config\.train_encoder"),
         ({"network": "show_and_tell"}, r"config\.objects"),
+        ({"metrics": ("bertscore",)}, r"'bertscore' is no caption metric that Java computes: choose meteor, spice"),
     ],
 )
 def test_mistakes_are_told_in_one_line(changes, said):
