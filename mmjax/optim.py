@@ -66,7 +66,7 @@ def make(
     bounds = [optax.clip_by_global_norm(clip)] if clip else []
     bounds += [optax.clip(clamp)] if clamp else []
     rate = optax.scale_by_learning_rate(schedule(learning_rate, steps, warmup, decay, decay_rate))
-    scales = [scale_parts(parts)] if any(factor != 1 for factor in (parts or {}).values()) else []
+    scales = [scale_parts(parts)] if parts and any(factor != 1 for factor in parts.values()) else []
     return optax.chain(*bounds, *direction, rate, *scales)
 
 
