@@ -33,6 +33,7 @@ a { color: var(--accent); text-underline-offset: 2px; text-decoration-thickness:
   font-variant-numeric: tabular-nums; }
 .tile span { color: var(--muted); font-size: .88rem; }
 .panel { padding: 6px 16px; overflow-x: auto; }
+.panel + .panel { margin-top: 12px; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .94rem; }
 caption { text-align: left; color: var(--muted); font-size: .88rem; padding: 6px 0 8px; }
 th, td { text-align: left; padding: 8px 12px 8px 0; border-top: 1px solid var(--line); vertical-align: top; }
@@ -41,6 +42,8 @@ tbody th { font-weight: 560; }
 .num { text-align: right; white-space: nowrap; }
 .num + td, .num + th { padding-left: 28px; }
 .quiet { color: var(--muted); }
+table.grid .num + td, table.grid .num + th { padding-left: 8px; }
+table.grid thead th { white-space: normal; vertical-align: bottom; }
 .good { color: var(--good); }
 .bad { color: var(--bad); }
 code, pre, .mono { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; font-size:
@@ -90,9 +93,10 @@ audio { display: block; width: 100%; height: 36px; margin-top: 4px; }
 .bars li { --bar: var(--muted); }
 .bars li.hit { --bar: var(--good); font-weight: 600; }
 .bars li.miss { --bar: var(--bad); font-weight: 600; }
-.texts { margin: 0; font-size: .92rem; }
-.texts dt { color: var(--muted); font-size: .8rem; }
-.texts dd { margin: 0 0 8px; overflow-wrap: anywhere; white-space: pre-line; }
+.texts { margin: 0; font-size: .92rem; display: grid; gap: 4px 14px; align-items: baseline; grid-template-columns:
+  fit-content(40%) minmax(0, 1fr); }
+.texts dt { color: var(--muted); font-size: .8rem; overflow-wrap: anywhere; }
+.texts dd { margin: 0; overflow-wrap: anywhere; white-space: pre-line; }
 .note { border-left: 3px solid var(--accent); padding: 2px 0 2px 14px; margin: 0 0 8px; }
 .note.problem { border-color: var(--bad); }
 .empty { color: var(--muted); font-style: italic; }

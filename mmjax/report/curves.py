@@ -82,7 +82,9 @@ def _finish(axes: Axes, name: str, legend: bool) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
     axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
     if legend:
-        axes.figure.legend(loc="outside lower left", ncols=3, handlelength=1.6, columnspacing=1.2, borderpad=0)
+        longest = max(len(label) for label in axes.get_legend_handles_labels()[1])
+        columns = 3 if longest <= 14 else 2  # as many as the figure's width has room for
+        axes.figure.legend(loc="outside lower left", ncols=columns, handlelength=1.6, columnspacing=1.2, borderpad=0)
 
 
 def train_figure(name: str, curve: Curve) -> Figure:

@@ -135,7 +135,7 @@ def _sounds(predictions: Predictions, example: int, seconds: float) -> Markup:
 
 def _texts(predictions: Predictions, example: int) -> Markup:
     lines, texts, scores = [], predictions.of("text"), predictions.of("scores")
-    for name in sorted(texts, key=lambda name: not name.startswith("question")):  # it comes before what is said to it
+    for name in sorted(texts, key=lambda name: name != "question"):  # it comes before what is said to it
         if heads_.spelt(name.removesuffix(_TARGET), scores, texts):
             continue  # drawn as bars
         array = texts[name]
@@ -145,5 +145,5 @@ def _texts(predictions: Predictions, example: int) -> Markup:
         ]
         # Words of a vocabulary, padded, are one text; anything else is a list.
         text = vocabulary.join(entries) if _SPECIAL & set(entries) else "\n".join(filter(None, entries))
-        lines += [tag("dt", _title(name)), tag("dd", text or "(empty)")]
+        lines += [tag("dt", _title(name).replace("_", " ")), tag("dd", text or "(empty)")]
     return tag("dl", *lines, class_="texts") if lines else Markup()

@@ -126,7 +126,7 @@ def _grid(group: list[Row], measured: str) -> Markup:
         body.append(tag("tr", tag("th", tag("code", figure), scope="row", data_label="figure"), *cells, _verdict(best)))
     head = _head("figure", ".value", *(f".{name.replace('_', ' ')}" for name in names), ".over the best of these")
     caption = tag("caption", f"{measured}. Beside each figure what is reached with less; the hardest to beat is bold.")
-    return tag("div", tag("table", caption, head, tag("tbody", *body), class_="stack"), class_="panel")
+    return tag("div", tag("table", caption, head, tag("tbody", *body), class_="stack grid"), class_="panel")
 
 
 def results_table(results: Mapping[str, Any]) -> Markup:
