@@ -88,6 +88,12 @@ def build(config: ConfigDict) -> Task:
     for field, known in (("network", tuple(NETWORKS)), ("encoder_statistics", ("batch", "running"))):
         if config[field] not in known:
             raise UserError(f"config.{field} is {config[field]!r}: choose {' or '.join(map(repr, known))}")
+    known = [field.name for field in dataclasses.fields(NETWORKS[config.network])]
+    strange = next((name for name in options if name not in known), None)
+    if strange is not None:
+        raise UserError(
+            f"config.model.{strange} is no option of {config.network}: start from a variant of that network"
+        )
     encoder = encoders.make(**config.encoder)
     if encoder.variables is None and not config.train_encoder:
         raise UserError(f"config.encoder.name {config.encoder.name!r} has no weights: set config.train_encoder")

@@ -201,13 +201,20 @@ def test_an_encoder_may_be_fine_tuned_at_its_own_rate_with_its_own_statistics(ba
         ({"network": "tell"}, r"config\.network is 'tell': choose 'show_and_tell' or 'show_attend_tell'"),
         ({"encoder_statistics": "none"}, r"config\.encoder_statistics is 'none'"),
         ({"train_encoder": False}, r"'scene' has no weights: set config\.train_encoder"),
-        ({"network": "show_and_tell"}, r"config\.objects"),
+        ({"network": "show_and_tell"}, r"config\.model\.activation is no option of show_and_tell"),
         ({"metrics": ("bertscore",)}, r"'bertscore' is no caption metric that Java computes: choose meteor, spice"),
     ],
 )
 def test_mistakes_are_told_in_one_line(changes, said):
     with pytest.raises(UserError, match=said):
         captioning.build(make(**changes))
+
+
+def test_show_and_tell_attends_to_no_objects():
+    config = make("show_and_tell")
+    config.objects = ("bell",)
+    with pytest.raises(UserError, match=r"config\.objects are looked for by attention"):
+        captioning.build(config)
 
 
 def test_a_vector_has_no_places(batch):
