@@ -110,6 +110,15 @@ def test_golden_penalties():
     np.testing.assert_allclose(sorted(counted.scores[0]), sorted([np.log(0.36) / 3, np.log(0.216) / 4]), rtol=1e-5)
 
 
+def test_the_search_goes_on_as_long_as_a_longer_sequence_can_win():
+    # end alone: ln .5 / 1 = -.693, better than the live a, ln .45 = -.799. But a a end: ln(.45 * .98 * .02) / 9 = -.526.
+    table = [[1.0, 0, 0, 0], [0.02, 0.98, 0, 0], [1.0, 0, 0, 0], [0.5, 0.45, 0.05, 0]]
+    options = {"penalty": "mean", "alpha": 2.0, "semantics": "refilled", "size": 4}
+    out = search(toy.chain, toy.tables(table), 3, 3, n_best=1, **options)
+    assert tokens_of(out, 0, 0) == (1, 1, 0)
+    np.testing.assert_allclose(out.scores, [[np.log(0.45 * 0.98 * 0.02) / 9]], rtol=1e-5)
+
+
 # The network of the tests below: seven words, twelve examples, three hypotheses, six steps.
 WORDS, B, SIZE, STEPS = 7, 12, 3, 6
 STEP, LOG_PROBS = toy.network(1, WORDS)
@@ -126,7 +135,7 @@ def three_best(carry, semantics, n_best=SIZE, **options):
         *((semantics, "none", 1.0, "last") for semantics in SEMANTICS),
         ("shrinking", "mean", 1.0, "compete"),
         ("frozen", "gnmt", 0.7, "compete"),
-        ("refilled", "gnmt", 2.0, "compete"),
+        ("refilled", "mean", 2.0, "compete"),
         ("im2txt", "mean", 1.0, "last"),
     ],
 )
@@ -150,7 +159,7 @@ def test_equals_the_published_algorithm(semantics, penalty, alpha, unfinished):
     ("semantics", "options"),
     [
         ("refilled", {}),
-        ("refilled", {"penalty": "gnmt", "alpha": 2.0, "unfinished": "compete"}),
+        ("refilled", {"penalty": "mean", "alpha": 2.0, "unfinished": "compete"}),
         ("im2txt", {"penalty": "mean"}),
         ("frozen", {"penalty": "gnmt", "alpha": 0.7, "unfinished": "compete"}),
     ],
@@ -401,6 +410,8 @@ def test_mistakes_in_the_step_are_named():
 def test_the_best_by_blocks_is_top_k(rng, shape, k):
     from mmjax.decode.common import best
 
-    for x in (rng.normal(size=shape), rng.integers(0, 3, shape), np.zeros(shape), np.full(shape, -np.inf)):
+    late = np.zeros(shape)
+    late[..., -1] = 1  # the block of the largest is the last, and equal ones stand before it
+    for x in (rng.normal(size=shape), rng.integers(0, 3, shape), late, np.zeros(shape), np.full(shape, -np.inf)):
         x = jnp.asarray(x, jnp.float32)
         jax.tree.map(np.testing.assert_array_equal, tuple(jax.jit(lambda x: best(x, k))(x)), tuple(lax.top_k(x, k)))
