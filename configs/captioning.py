@@ -94,8 +94,10 @@ def _tiny(c: ConfigDict) -> None:
 
 def _hard(c: ConfigDict) -> None:
     c.model.kind = "hard"
-    c.loss.reinforce = 0.1  # the official code divides by 10
-    c.loss.entropy = 0.002  # alpha_entropy_c of the official code
+    # lambda_r and lambda_e. In the official code both terms are sums over the batch beside a mean of the captions'
+    # losses: its 1/10 and alpha_entropy_c are times the batch size here.
+    c.loss.reinforce = 0.1
+    c.loss.entropy = 0.002
 
 
 def _show_and_tell(c: ConfigDict) -> None:

@@ -186,7 +186,8 @@ class ShowAttendTell(nn.Module):
     def step(self, memory: Memory, carry: tuple[Array, Array], token: Int[Array, " r"]) -> tuple[Any, Array, dict]:
         """The state after one more word, the logits [r v] of the next, and {"attention": [r p]} that made them.
 
-        Hard attention looks at the most likely place.
+        Hard attention looks at the most likely place; the authors' generate_caps.py uses the expectation unless told
+        to sample.
         """
         w = self._cast()
         words = self._words(w, token)
