@@ -111,7 +111,7 @@ def test_golden_penalties():
 
 
 def test_the_search_goes_on_as_long_as_a_longer_sequence_can_win():
-    # end alone: ln .5 / 1 = -.693, better than the live a, ln .45 = -.799. But a a end: ln(.45 * .98 * .02) / 9 = -.526.
+    # end alone: ln .5 / 1 = -.693, above the live a, ln .45 = -.799. But a a end: ln(.45 * .98 * .02) / 9 = -.526.
     table = [[1.0, 0, 0, 0], [0.02, 0.98, 0, 0], [1.0, 0, 0, 0], [0.5, 0.45, 0.05, 0]]
     options = {"penalty": "mean", "alpha": 2.0, "semantics": "refilled", "size": 4}
     out = search(toy.chain, toy.tables(table), 3, 3, n_best=1, **options)
