@@ -214,8 +214,27 @@ def test_score_with_ten_annotators():
     assert figures["perceptual_image"] == pytest.approx((0.8 - 0.3) / 0.8)
 
 
+def test_words_may_begin_with_trained_vectors(tmp_path):
+    """Known words of network and question-only control get the file's vectors, scaled; the others stay as drawn."""
+    path = tmp_path / "vectors.txt"
+    path.write_text("2 8\nred 1 2 3 4 5 6 7 8\ncolour -1 1 -1 1 -1 1 -1 1\n")
+    c = config(model__words=str(path))
+
+    def tables(task, key):
+        params = task.init(key, {**batch(), **CONSTANTS})["params"]
+        groups = params["net"]["answerer"], params["question_only"]
+        return [group["question"]["embedding"]["embedding"] for group in groups]
+
+    key = jax.random.key(0)
+    filled, fresh = (jax.jit(functools.partial(tables, tasks.build(x)))(key) for x in (c, config()))
+    for new, old in zip(filled, fresh, strict=True):
+        assert set(np.flatnonzero((new != old).any(1))) == {WORDS.index("red"), WORDS.index("colour")}
+        row = np.asarray(new[WORDS.index("red")])
+        np.testing.assert_allclose(row / row[0], np.arange(1, 9), rtol=1e-5)
+
+
 def test_a_frozen_encoder_is_no_parameter():
-    c = config(encoder__name="recogniser")
+    c = config(encoder__name="recogniser", encoder__layer="")
     c.train_encoder = False
     task = tasks.build(c)
     variables = jax.eval_shape(task.init, jax.random.key(0), {**batch(), **CONSTANTS})
