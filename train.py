@@ -139,7 +139,9 @@ def _set_data(config, options: dict[str, str]) -> None:
             try:
                 section[name] = text if isinstance(old, str) else value
             except TypeError:
-                raise UserError(f"--config.data.{path}={text}: it must be of type {type(old).__name__}") from None
+                how = f"; write \"--config.data.{path}=('{text}',)\"" if isinstance(old, tuple) else ""
+                kind = type(old).__name__
+                raise UserError(f"--config.data.{path}={text}: it must be of type {kind}{how}") from None
 
 
 def _explain(error: Exception) -> str:

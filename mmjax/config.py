@@ -148,7 +148,7 @@ def check_ranges(config: ConfigDict) -> None:
     """Raises UserError for a number of the engine's that is below its least value."""
     fields = dict(flat(config))
     positive = ["steps", "batch_size", "log_every", "save_every", "steps_per_call", "model_axis"]
-    positive += ["eval.batch_size", "loader.threads", "loader.prefetch"]
+    positive += ["cpu_devices", "eval.batch_size", "loader.threads", "loader.prefetch"]
     natural = ["eval.every", "eval.examples", "eval.test_examples", "eval.fit_examples", "eval.folds", "eval.gallery"]
     natural += ["loader.workers"]
     for least, names in ((1, positive), (0, natural)):

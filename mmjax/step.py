@@ -59,7 +59,9 @@ def train_step(
         own = jax.random.fold_in(step_key, position)
         train, reported = apply(update, optimisers[update.group], train, batch, own)
         logs |= reported
-    return dataclasses.replace(train, step=train.step + 1), collective.mean(logs)
+    means = collective.mean(logs)
+    logs = {k: v[0] / jnp.maximum(v[1], 1e-9) if isinstance(v, tuple) else v for k, v in means.items()}
+    return dataclasses.replace(train, step=train.step + 1), logs
 
 
 def dense_update(
@@ -121,8 +123,9 @@ def _scan_rows(
 ) -> tuple[tuple[Any, Any, Any], Figures]:
     """((tables, opt_state, state), logs) after all micro-batches; `shared`: with the rows of all devices.
 
-    Logs are means over every MEASURED-th micro-batch: the gradient does not need the loss's value, whose logarithms
-    would take a third of the time. `grad_norm` is left out, for it would cost as much as the update of the rows.
+    Logs are means over every MEASURED-th micro-batch, of a (total, count) of both, so that padding does not count: the
+    gradient does not need the loss's value, whose logarithms would take a third of the time. `grad_norm` is left out,
+    for it would cost as much as the update of the rows.
     """
     assert update.rows is not None
     group, rows_of = update.group, update.rows

@@ -45,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--near", nargs="+", default=[], metavar="WORD", help="show the nearest words")
     options = parser.parse_args(arguments)
     try:
+        if not options.target and not options.near:
+            raise UserError("say what to do: give a file or folder to write, or --near WORD")
         words, vectors = load(options.source)
         if options.target:
             print(f"{word_vectors.write(options.target, words, vectors)}: {vectors.shape[0]:,} x {vectors.shape[1]}")

@@ -142,6 +142,24 @@ def test_no_array_of_the_tables_size_is_made():
     assert used.alias_size_in_bytes >= big * D * 4  # the table is changed in place
 
 
+@pytest.mark.parametrize("placement", [None, mesh.Jitted()], ids=("one", "eight"))
+def test_a_log_of_total_and_count_is_divided_once(rng, monkeypatch, placement):
+    monkeypatch.setattr(step, "MEASURED", 1)
+    data, plain = batch(rng), task()
+    data["objects"][:4] = 0  # more of them in the first micro-batch
+
+    def loss(variables, batch, key):
+        value, (state, _) = plain.updates[0].loss(variables, batch, key)
+        picked = jnp.sum(batch["objects"] == 0, dtype=jnp.float32)
+        return value, (state, {"mean": (3 * picked**2, picked)})
+
+    system = Task(plain.fields, plain.init, (Update("t", loss, plain.updates[0].rows),), plain.metrics, plain.predict)
+    _, logs = run(system, {"t": optim.make_rows("sgd", 0.01, steps=10)}, data, placement)
+    counts = [np.sum(part["objects"] == 0) for part in micro(data)]
+    assert counts[0] != counts[1]
+    np.testing.assert_allclose(logs["mean"], 3 * np.sum(np.square(counts)) / np.sum(counts), rtol=1e-5)
+
+
 def test_an_optimiser_that_is_not_for_rows_is_refused():
     with pytest.raises(UserError, match="choose sgd or adagrad"):
         optim.of(task(), {"t": {"name": "adam", "learning_rate": 0.1}}, 10)

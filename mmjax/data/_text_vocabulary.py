@@ -74,14 +74,16 @@ def encode(
       what: the text's name, for errors.
 
     Raises:
-      UserError: there is no word, or none that occurs often enough.
+      UserError: there is no word, none that occurs often enough, or none beside another.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = pathlib.Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
     try:
         numbering, counts = _number(part / "raw", texts, split)
         words, kept, rank = _rank(numbering, counts, min_count, max_words, what)
-        _renumber(part / "raw", part / "tokens.npy", rank, int(kept.sum()))
+        begun = _renumber(part / "raw", part / "tokens.npy", rank, int(kept.sum()))
+        if begun == kept.sum():
+            raise UserError(f"{what}: no line has two words of the vocabulary, so that no word has a context")
         (part / "raw").unlink()
         (part / "words.txt").write_text("\n".join(words), encoding="utf-8")
         np.save(part / "counts.npy", kept)
@@ -127,10 +129,13 @@ def _rank(numbering, counts, min_count, max_words, what):
     return [spelt[number] for number in order], counts[order], rank
 
 
-def _renumber(raw: pathlib.Path, target: pathlib.Path, rank: np.ndarray, total: int) -> None:
-    """Old numbers -> ranks with a mark where a sentence begins; sentences of more than SENTENCE words are cut."""
+def _renumber(raw: pathlib.Path, target: pathlib.Path, rank: np.ndarray, total: int) -> int:
+    """Old numbers -> ranks with a mark where a sentence begins; sentences of more than SENTENCE words are cut.
+
+    Returns the number of sentences.
+    """
     tokens = np.lib.format.open_memmap(target, "w+", np.int32, (total,))
-    done, length = 0, 0  # words written, and words of the sentence that is open
+    done, length, begun = 0, 0, 0  # words written, words of the sentence that is open, and sentences
     for old in _pieces(raw):
         new = rank[old]
         new = new[new != -1]
@@ -141,10 +146,13 @@ def _renumber(raw: pathlib.Path, target: pathlib.Path, rank: np.ndarray, total: 
         word = ~end
         within = (place - first)[word]
         ids = new[word]
-        tokens[done : done + len(ids)] = ids * 2 + (within % SENTENCE == 0)
+        begins = within % SENTENCE == 0
+        tokens[done : done + len(ids)] = ids * 2 + begins
+        begun += int(begins.sum())
         done += len(ids)
         length = int(place[-1] + 1 - first[-1]) if len(place) else length
     tokens.flush()
+    return begun
 
 
 def _pieces(path: pathlib.Path) -> Iterator[np.ndarray]:

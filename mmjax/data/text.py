@@ -3,7 +3,7 @@
 An example is a chunk of `tokens` words of running text, subsampled anew at each visit (Mikolov et al. 2013, section
 2.3, with word2vec.c's formula). The text is encoded once, to a cache on disk, and read from there through a memory map:
 it may be larger than memory. Of every fifty chunks one is the validation split's and one the test split's; these come
-in short parts, an example each.
+in short parts, an example each. A text of fewer than three chunks is all three splits: then nothing is held out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FIELDS: tuple[str, ...] = ("tokens", "sentence", "index")
 SPLITS: tuple[str, ...] = ("train", "validation", "test")
 EVERY = 50  # one chunk of so many goes to validation, one to test
 PART = 32  # words of an example of these two: as many examples as a report shows words
-LETTERS = 32  # bytes of a word's spelling that are kept for display
+LETTERS = 100  # bytes of a word's spelling at most, as in word2vec.c; exported vectors are known by them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,10 +70,10 @@ class Text:
     def constants(self) -> dict[str, np.ndarray]:
         """The vocabulary, the words to show and the judgements: what belongs to the text as a whole."""
         words = self.encoded.words
-        spelling = np.array([word.encode()[:LETTERS] for word in words], f"S{LETTERS}")
+        spelling = np.array([word.encode()[:LETTERS] for word in words])  # as wide as the longest needs
         return {
             "word_counts": np.minimum(self.encoded.counts, 2**31 - 1).astype(np.int32),
-            "word_spelling": spelling.view(np.uint8).reshape(len(words), LETTERS),
+            "word_spelling": spelling.view(np.uint8).reshape(len(words), -1),
             "shown": _text_judgements.shown(self.encoded, self.shown),
             **_text_judgements.pairs(self.encoded, self.pairs),
             **_text_judgements.questions(self.encoded, self.questions),
@@ -125,7 +125,12 @@ def source(
     del fields
     if split not in SPLITS:
         raise UserError(f"text has no split {split!r}; it has {', '.join(SPLITS)}")
-    for name, value, low in (("min_count", min_count, 1), ("tokens", tokens, 16), ("sample", sample, 0)):
+    for name, value, low in (
+        ("min_count", min_count, 1),
+        ("max_words", max_words, 0),
+        ("tokens", tokens, 16),
+        ("sample", sample, 0),
+    ):
         if value < low:
             raise UserError(f"config.data.{name} is {value}: it must be at least {low}")
     encoded = corpus(path, catalogue, column, data_dir, splitter, min_count, max_words)

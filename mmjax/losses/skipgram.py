@@ -26,7 +26,7 @@ def contexts(sentence: Int[Array, "b w"], radius: Int[Array, "b l"], spare: int 
     distance = np.abs(np.arange(width)[None] - halo - np.arange(block)[:, None]).astype(np.int32)
     distance = np.pad(distance, ((0, 0), (0, spare)))
     own = sentence[:, halo : halo + block, None]
-    near = (distance[None] > 0) & (distance[None] <= radius[..., None])
+    near = jnp.logical_and(distance[None] > 0, distance[None] <= radius[..., None])
     return near & (own == jnp.pad(sentence, ((0, 0), (0, spare)))[:, None]) & (own >= 0)
 
 

@@ -165,6 +165,8 @@ def _read_safetensors(path) -> Vectors:
 
 
 def _read_projector(path) -> Vectors:
+    if not (path / "metadata.tsv").exists():
+        raise UserError(f"{path} is neither a workdir (config.json) nor a projector's folder (metadata.tsv)")
     words = (path / "metadata.tsv").read_text(encoding="utf-8").rstrip("\n").split("\n")
     vectors = np.loadtxt(path / "tensors.tsv", np.float32, delimiter="\t", ndmin=2)
     if len(words) != len(vectors):

@@ -77,6 +77,13 @@ class Sampling:
 def build(config: ConfigDict) -> Task:
     """The task of a config with sections model, sampling and evaluation."""
     sampling = Sampling(**config.sampling)
+    if config.model.dim < 1:
+        raise UserError(f"config.model.dim is {config.model.dim}: it must be at least 1")
+    if config.batch_size % sampling.replicas:
+        raise UserError(
+            f"config.batch_size is {config.batch_size}, which does not divide by the {sampling.replicas} copies of "
+            "config.sampling.replicas"
+        )
     rows = Rows(functools.partial(cut, sampling), functools.partial(pick, sampling), sampling.replicas)
     return Task(
         fields=("tokens", "sentence", "index"),
@@ -157,7 +164,7 @@ def loss(sampling, variables, batch, key):
     del key
     total, pairs = _by_text(sampling, variables["params"]["tables"], batch)
     total, pairs = jnp.sum(total), jnp.sum(pairs)
-    return total, (variables["state"], {"loss/tables": total / jnp.maximum(pairs, 1)})
+    return total, (variables["state"], {"loss/tables": (total, pairs)})
 
 
 def _by_text(sampling, rows, batch):
@@ -193,8 +200,8 @@ def metrics(sampling, variables, batch, *, restrict_vocab):
     (total, pairs), _ = lax.scan(body, (zero, zero), micro)
     pairs = jnp.sum(pairs, where=valid)
     figures = {
-        "loss": (jnp.sum(total, where=valid), pairs),
-        f"loss/{_untrained(sampling, frozen)[0]}": (pairs * jnp.float32(_untrained(sampling, frozen)[1]), pairs),
+        "pair_loss": (jnp.sum(total, where=valid), pairs),
+        f"pair_loss/{_untrained(sampling, frozen)[0]}": (pairs * jnp.float32(_untrained(sampling, frozen)[1]), pairs),
     }
     texts = jnp.sum(valid, dtype=jnp.float32)
     known = _knowledge(tables["words"], frozen, restrict_vocab)

@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from mmjax import data
+from mmjax import data, vocabulary
 from mmjax.data import _text_corpus, _text_vocabulary, text
 from mmjax.errors import UserError
 
@@ -159,6 +159,12 @@ def test_constants_hold_vocabulary_and_judgements(tmp_path):
     assert len(found["pairs/kinds"]) == len(found["judged/kinds"]) > 500
 
 
+def test_long_words_of_any_script_keep_their_spelling(tmp_path):
+    long = ["достопримечательность", "достопримечательности"]  # 42 bytes each, the first 40 of them the same
+    found = text.source("train", path=write(tmp_path, f"{long[0]} {long[1]}\n" * 9)).constants
+    assert vocabulary.words_of(found["word_spelling"]) == long
+
+
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
@@ -172,6 +178,8 @@ def test_constants_hold_vocabulary_and_judgements(tmp_path):
         ("a b c " * 9, {"pairs": ("absent.tsv",)}, "absent.tsv cannot be read"),
         ("a b c " * 9, {"tokens": 4}, "at least 16"),
         ("a b c " * 9, {"min_count": 0}, "at least 1"),
+        ("a b c " * 9, {"max_words": -1}, "config.data.max_words is -1"),
+        ("word\nlist\n" * 9, {}, "no line has two words of the vocabulary"),
     ],
 )
 def test_bad_input_is_told_in_words(tmp_path, content, options, message):

@@ -88,6 +88,8 @@ def test_a_damaged_file_is_told_in_words(tmp_path, name, content, message):
 def test_mistakes_are_told_in_words(tmp_path, vectors):
     with pytest.raises(UserError, match="cannot be read"):
         word_vectors.read(tmp_path / "absent.txt")
+    with pytest.raises(UserError, match="neither a workdir"):
+        word_vectors.read(tmp_path)
     with pytest.raises(UserError, match="2 words do not go with 3"):
         word_vectors.write(tmp_path / "a.txt", WORDS[:2], vectors)
     with pytest.raises(UserError, match="'a b'"):

@@ -144,6 +144,14 @@ def test_words_that_stand_together_come_together(corpus, objective):
     assert float(logs["loss/tables"]) < start - 0.5
 
 
+def test_the_curves_loss_is_of_pairs_and_not_of_padding(corpus):
+    # 129 micro-steps a text, of which three are measured; the last one holds nothing but padding
+    changes = {"data.tokens": 4096, "data.sample": 0.0, "sampling.overlap": False, "optim.tables.learning_rate": 0.0}
+    _, logs = prepared(make(corpus, **changes), steps=1)
+    # vectors at zero: 1 + 5 times log 2, but for noise that is the pair's own context, one word of 30
+    assert float(logs["loss/tables"]) == pytest.approx((6 - 5 / 30) * np.log(2), abs=0.04)
+
+
 def test_the_same_seed_gives_the_same_vectors(corpus):
     first, again = (tables(prepared(make(corpus))[0]) for _ in range(2))
     assert all((first[name] == again[name]).all() for name in first)
@@ -199,8 +207,8 @@ def test_figures_of_pairs_and_analogies_beside_chance_with_coverage(corpus, tmp_
     assert figures["near_coverage"] == pytest.approx(0.75)
     assert figures["asked_coverage"] == pytest.approx(0.5)
     assert figures["asked/chance"] == pytest.approx(1 / 27)
-    assert figures["loss/untrained"] == pytest.approx(6 * np.log(2))
-    assert figures["loss"] < figures["loss/untrained"]
+    assert figures["pair_loss/untrained"] == pytest.approx(6 * np.log(2))
+    assert figures["pair_loss"] < figures["pair_loss/untrained"]
 
 
 def test_the_vectors_of_a_run_reach_other_tools(corpus, tmp_path, capsys):
@@ -215,6 +223,8 @@ def test_the_vectors_of_a_run_reach_other_tools(corpus, tmp_path, capsys):
     assert shown.startswith(f"seaa: {nearest[0]} {nearest[1]:.2f}")
     assert words.main([str(tmp_path / "run"), "--near", "seazz"]) == 2
     assert "did you mean" in capsys.readouterr().err
+    assert words.main([str(tmp_path / "run")]) == 2
+    assert "say what to do" in capsys.readouterr().err
 
 
 def test_a_million_words_of_300_dimensions_fit():
@@ -244,6 +254,12 @@ def test_a_million_words_of_300_dimensions_fit():
     [
         ({"sampling.objective": "hierarchical"}, "choose negative_sampling or full_softmax"),
         ({"sampling.window": 0}, "config.sampling.window is 0"),
+        ({"sampling.replicas": 3}, "power of two"),
+        (
+            {"sampling.replicas": 16, "batch_size": 24},
+            "config.batch_size is 24, which does not divide by the 16 copies",
+        ),
+        ({"model.dim": 0}, "config.model.dim is 0"),
         ({"optim.tables.name": "adam"}, "choose sgd or adagrad"),
     ],
 )
