@@ -47,7 +47,7 @@ def test_push_pull_by_hand():
     matched = jnp.asarray([True, False, False, False, True])
     found = jax.jit(metric.push_pull)(a, b, matched, 1.5)
     np.testing.assert_allclose(found, [12.5, 0, 0.125, 1.125, 0])
-    slope = jax.grad(lambda a: jnp.sum(metric.push_pull(a, b, matched, 1.5)))(a)
+    slope = jax.jit(jax.grad(lambda a: jnp.sum(metric.push_pull(a, b, matched, 1.5))))(a)
     # Pull: a - b. Push: (margin - D) along (b - a) / D; nothing beyond the margin, and no direction where they meet.
     np.testing.assert_allclose(slope, [[3, -4], [0, 0], [0.3, 0.4], [0, 0], [0, 0]], atol=1e-6)
 
@@ -56,12 +56,13 @@ def test_triplet_by_hand():
     image, text = jnp.asarray([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]]), jnp.asarray([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
     # s = [[1, 0.6, 0], [0.8, 0.96, 0.6], [0, 0.8, 1]], margin 0.3. Rows (texts of an image):
     #   0; [0.3 - 0.96 + 0.8] = 0.14 and -0.06; [0.3 - 1 + 0.8] = 0.1. Columns (images of a text): 0.1; 0.14; 0.
-    found = jax.jit(functools.partial(metric.triplet, margin=0.3))(image, text)
+    apply = jax.jit(metric.triplet, static_argnums=3)
+    found = apply(image, text, 0.3, "sum")
     np.testing.assert_allclose(found, [0.1, 0.14 + 0.14, 0.1], rtol=1e-5)
     # margin 0.5: 0.1, 0; 0.34, 0.14; 0, 0.3 and by columns 0.3, 0; 0.14, 0.34; 0, 0.1
-    found = metric.triplet(image, text, 0.5)
+    found = apply(image, text, 0.5, "sum")
     np.testing.assert_allclose(found, [0.1 + 0.3, 0.48 + 0.48, 0.3 + 0.1], rtol=1e-5)
-    found = metric.triplet(image, text, 0.5, "hardest")
+    found = apply(image, text, 0.5, "hardest")
     np.testing.assert_allclose(found, [0.1 + 0.3, 0.34 + 0.34, 0.3 + 0.1], rtol=1e-5)
     with pytest.raises(UserError, match=r"config\.loss\.negatives is 'semi': choose 'sum' or 'hardest'"):
         metric.triplet(image, text, negatives="semi")
@@ -108,13 +109,17 @@ def test_of_equal_negatives_the_first_is_the_hardest():
     image = jnp.tile(jnp.asarray([[1.0, 0.0]]), (6, 1))
     text = jnp.tile(jnp.asarray([[0.6, 0.8]]), (6, 1))
     group = jnp.asarray([0, 0, 1, 2, 3, 4])
+
+    def first(text, block):
+        return metric.triplet(image, text, 0.2, "hardest", group, block=block)[0]
+
+    step = jax.jit(jax.value_and_grad(first), static_argnums=1)
     for block in (None, 1, 4):
-        first = lambda text, block=block: metric.triplet(image, text, 0.2, "hardest", group, block=block)[0]  # noqa: E731
-        value, slope = jax.value_and_grad(first)(text)
+        value, slope = step(text, block)
         np.testing.assert_allclose(value, 0.4, rtol=1e-6)  # collapsed: the margin, twice
         # -s(i, c) twice and s(i', c) once at the pair's own text, s(i, c') at the first of another group.
         np.testing.assert_allclose(slope, [[-1, 0], [0, 0], [1, 0], [0, 0], [0, 0], [0, 0]], atol=1e-6)
-    nobody = metric.triplet(image, text, 0.2, "hardest", jnp.zeros(6, jnp.int32))
+    nobody = jax.jit(metric.triplet, static_argnums=3)(image, text, 0.2, "hardest", jnp.zeros(6, jnp.int32))
     np.testing.assert_array_equal(nobody, np.zeros(6))
 
 
@@ -142,26 +147,28 @@ def test_devise_by_hand():
     label = jnp.asarray([1, 2, -1])
     found = jax.jit(metric.devise)(image, VECTORS, label, 0.5)
     np.testing.assert_allclose(found, [1.3 + 0 + 0.9, 0.3 + 0.1, 0], rtol=1e-5)
-    slope, frozen = jax.grad(lambda *given: jnp.sum(metric.devise(*given, label, 0.5)), argnums=(0, 1))(image, VECTORS)
+    step = jax.jit(jax.grad(lambda *given: jnp.sum(metric.devise(*given, label, 0.5)), argnums=(0, 1)))
+    slope, frozen = step(image, VECTORS)
     # t_0 + t_3 - 2 t_1; t_1 + t_3 - 2 t_2; nothing
     np.testing.assert_allclose(slope, [[0.6, -1.0], [1.4, -0.6], [0, 0]], atol=1e-6)
     assert not np.any(frozen)
 
 
 def test_devise_stops_at_the_first_violation_of_a_random_order(rng):
-    image, vectors = (jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in ((1, 3), (6, 3)))
-    scores = np.asarray(image @ vectors.T)[0]
+    image, vectors = (rng.normal(size=shape).astype(np.float32) for shape in ((1, 3), (6, 3)))
+    scores = (image @ vectors.T)[0]
     label = int(np.argsort(scores)[2])  # three labels score higher
     whole = np.delete(np.maximum(0, 0.1 - scores[label] + scores), label)
-    many = jnp.tile(image, (4000, 1)), vectors, jnp.full(4000, label)
-    found = np.asarray(jax.jit(metric.devise)(*many, key=jax.random.key(0)))
-    np.testing.assert_allclose(jax.jit(metric.devise)(*many)[0], whole.sum(), rtol=1e-5)
+    apply = jax.jit(metric.devise)
+    many = np.tile(image, (4000, 1)), vectors, np.full(4000, label)
+    found = np.asarray(apply(*many, key=jax.random.key(0)))
+    np.testing.assert_allclose(apply(*many)[0], whole.sum(), rtol=1e-5)
     terms = whole[whole > 0]
     assert len(terms) >= 3
     nearest = np.abs(found[:, None] - terms).argmin(1)
     np.testing.assert_allclose(found, terms[nearest], rtol=1e-5)
     np.testing.assert_allclose(np.bincount(nearest) / 4000, 1 / len(terms), atol=0.035)  # each as likely
-    right = metric.devise(vectors[:1] * 100, jnp.eye(6, 3), jnp.argmax(vectors[:1], 1), key=jax.random.key(0))
+    right = apply(vectors[:1] * 100, np.eye(6, 3, dtype=np.float32), vectors[:1].argmax(1), key=jax.random.key(0))
     np.testing.assert_array_equal(right, [0])  # nothing violates
 
 
