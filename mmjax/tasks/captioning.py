@@ -136,8 +136,17 @@ def init(networks, words, objects, java, key, batch):
         state["encoder"] = {"state": made.pop("state")}
     frozen["encoder"] = made
     if objects:
-        frozen["object_words"] = localisation.numbers_of(objects, spelled)
+        frozen["object_words"] = _object_words(objects, spelled)
     return {"params": {"captioner": params}, "state": state, "frozen": frozen}
+
+
+def _object_words(objects, spelled):
+    """The number of each object's word, or of the one SentencePiece piece that is that word; -1 for the others."""
+    pieces = tuple(vocabulary.SPACE + name for name in objects)
+    numbers = jnp.maximum(localisation.numbers_of(objects, spelled), localisation.numbers_of(pieces, spelled))
+    if not isinstance(spelled, jax.core.Tracer) and not set(vocabulary.words_of(spelled)) & {*objects, *pieces}:
+        raise UserError(f"no name of config.objects, such as {objects[0]!r}, is a token of the captions: set it to ()")
+    return numbers
 
 
 def _where(batch):

@@ -139,6 +139,16 @@ def test_predictions_and_scores(batch, rng):
     }
 
 
+def test_objects_are_found_among_words_and_pieces_or_the_run_does_not_start(batch):
+    task = captioning.build(make())
+    init = functools.partial(task.init, jax.random.key(0))
+    pieces = vocabulary.spell((*vocabulary.SPECIAL, "a", "▁bell", "b", "ird"))
+    found = init({**batch, "caption_vocabulary": pieces})["frozen"]["object_words"]
+    np.testing.assert_array_equal(found, [5, -1])
+    with pytest.raises(UserError, match=r"no name of config\.objects, such as 'bell', is a token"):
+        init({**batch, "caption_vocabulary": vocabulary.spell((*vocabulary.SPECIAL, "a", "▁be", "ll"))})
+
+
 def test_a_picture_alone_is_captioned(batch):
     task, _, state = start(make(), batch)
     assert task.predicts_from == ("image",)
