@@ -88,8 +88,8 @@ def build(config: ConfigDict) -> Task:
     for field, known in (("network", tuple(NETWORKS)), ("encoder_statistics", ("batch", "running"))):
         if config[field] not in known:
             raise UserError(f"config.{field} is {config[field]!r}: choose {' or '.join(map(repr, known))}")
-    known = [field.name for field in dataclasses.fields(NETWORKS[config.network])]
-    strange = next((name for name in options if name not in known), None)
+    offered = {field.name for field in dataclasses.fields(NETWORKS[config.network])}
+    strange = next((name for name in options if name not in offered), None)
     if strange is not None:
         raise UserError(
             f"config.model.{strange} is no option of {config.network}: start from a variant of that network"
