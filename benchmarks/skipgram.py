@@ -135,7 +135,7 @@ class Ours:
         from mmjax import data, loop, mesh, optim, step, tasks
         from mmjax.data import pipeline, text
 
-        config = _config("text")
+        config = _config("large")
         jax.config.update("jax_num_cpu_devices", config.cpu_devices)
         config.data.update(path=str(corpus), splitter="whitespace", sample=1e-4, held_out=False)
         config.optim.tables.learning_rate = rate
