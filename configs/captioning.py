@@ -8,6 +8,7 @@ configs/captioning.py:stamps          Tux Paint's stamps on ImageNet features, t
 configs/captioning.py:folder          a folder of your own pictures: --config.data.path=DIR
 configs/captioning.py:coco            COCO captions through TFDS on ImageNet features: an accelerator
 configs/captioning.py:paper           Show, Attend and Tell's sizes on COCO, VGG-19: --config.encoder.weights=FILE
+configs/captioning.py:im2txt          Show and Tell's sizes and optimiser on COCO, EfficientNet-Lite0 for its Inception v3
 configs/captioning.py:sgrvinod        the sizes of the popular PyTorch port, ResNet-101: --config.encoder.weights=FILE
 """
 
@@ -152,6 +153,18 @@ def _paper(c: ConfigDict) -> None:
     c.decode.size = 5
 
 
+def _im2txt(c: ConfigDict) -> None:
+    _coco(c)
+    _show_and_tell(c)
+    c.model.embed, c.model.hidden = 512, 512
+    c.encoder.layer = "pooled"
+    c.data.tokens.min_count, c.data.tokens.max_words, c.data.tokens.length = 4, 12_000, 20
+    c.batch_size, c.steps = 32, 1_000_000
+    # Halved every 8 epochs of 586,363 captions: by steps there, evenly here.
+    c.optim.captioner = base.adam(2.0, name="sgd", decay="exponential", decay_rate=0.5 ** (1 / 146_590), clip=5.0)
+    c.decode.size, c.decode.semantics = 3, "im2txt"
+
+
 def _sgrvinod(c: ConfigDict) -> None:
     _coco(c)
     c.batch_size = c.eval.batch_size = 32
@@ -172,5 +185,6 @@ VARIANTS = {
     "folder": _folder,
     "coco": _coco,
     "paper": _paper,
+    "im2txt": _im2txt,
     "sgrvinod": _sgrvinod,
 }
