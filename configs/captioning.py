@@ -8,7 +8,7 @@ configs/captioning.py:stamps          Tux Paint's stamps on ImageNet features, t
 configs/captioning.py:folder          a folder of your own pictures: --config.data.path=DIR
 configs/captioning.py:coco            COCO captions through TFDS on ImageNet features: an accelerator
 configs/captioning.py:paper           Show, Attend and Tell's sizes on COCO, VGG-19: --config.encoder.weights=FILE
-configs/captioning.py:im2txt          Show and Tell's sizes and optimiser on COCO, EfficientNet-Lite0 for its Inception v3
+configs/captioning.py:im2txt          Show and Tell's sizes on COCO, EfficientNet-Lite0 in place of Inception v3
 configs/captioning.py:sgrvinod        the sizes of the popular PyTorch port, ResNet-101: --config.encoder.weights=FILE
 """
 
