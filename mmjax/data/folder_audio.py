@@ -118,10 +118,16 @@ def source(
       Random access to dicts; waveform is int16 at 22,050 Hz, mono, of the file's own length.
 
     Raises:
-      UserError: for a missing folder, a wrong option, a wrong csv, no usable sound, or an empty split.
+      UserError: for a missing folder, a wrong option, a wrong csv, labels of one class, no usable sound, or an empty
+        split.
     """
     folder = _folder(path)
     clips = find(folder, folds, esc10)
+    names = labels(path, esc10) if "label" in fields else ()
+    if len(names) == 1:
+        raise UserError(
+            f"config.data.path={path!r} has the class {names[0]!r} only: give the folder with a sub-folder a class"
+        )
     places = sorted({clip.fold for clip in clips})
     directory = _prepared(folder, clips, data_dir)
     chosen = _chosen(split, places, fold, validate)
@@ -132,7 +138,6 @@ def source(
     }
     # With nothing stored asked for (only `index`), the cheapest column still gives the length.
     parsed = {column: stored[column] for column in set(fields) & set(stored) or {"label"}}
-    names = labels(path, esc10) if "label" in fields else ()
     records = _builders.Records(directory, chosen, parsed)
     return _builders.Source(records, functools.partial(_decode, tuple(fields)), names)
 
@@ -166,6 +171,8 @@ def find(folder: pathlib.Path, folds: int = 5, esc10: bool = False) -> tuple[Cli
         )
     if esc10:
         raise UserError(f"config.data.esc10: {folder} is not ESC-50: it has no {CSV} beside a folder audio")
+    if inside := sorted(file.parent.parent for file in folder.glob(f"*/{CSV}") if is_esc50(file.parent.parent)):
+        raise UserError(f"config.data.path={str(folder)!r} holds ESC-50's folder: give {str(inside[0])!r} itself")
     if folds < 2:
         raise UserError(f"config.data.folds={folds}: there must be at least 2, one to train on and one to test on")
     paths = sounds(folder)
@@ -191,11 +198,16 @@ def _rows(folder: pathlib.Path, esc10: bool) -> list[dict[str, Any]]:
         if missing:
             raise UserError(f"{file} has no column {', '.join(missing)}: ESC-50's has {', '.join(COLUMNS)}")
         rows: list[dict[str, Any]] = list(table)
+    names: dict[int, str] = {}
     for number, row in enumerate(rows, start=2):
         try:
             row["fold"], row["target"] = int(row["fold"]), int(row["target"])
         except (TypeError, ValueError):
             raise UserError(f"{file}, line {number}: fold and target must be whole numbers") from None
+        name = names.setdefault(row["target"], row["category"])
+        if not row["category"] or row["category"] != name:
+            both = f"{name!r} and {row['category']!r}"
+            raise UserError(f"{file}, line {number}: target {row['target']} must have one category, not {both}")
     rows = [row for row in rows if not esc10 or row["esc10"] == "True"]
     if not rows:
         raise UserError(f"{file} lists no clip" + (" of ESC-10" if esc10 else ""))

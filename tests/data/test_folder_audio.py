@@ -189,7 +189,7 @@ def test_bad_files_are_named(tmp_path, capsys):
 def test_nothing_usable_is_an_error_that_names_the_files(tmp_path):
     bad_files(tmp_path / "sounds/bad")
     with pytest.raises(UserError, match=r"no usable sound: .*2 not finite \(bad/infinite.wav, bad/nan.wav\)"):
-        folder_audio.source("all", path=str(tmp_path / "sounds"), data_dir=str(tmp_path / "cache"))
+        folder_audio.source("all", ("waveform",), path=str(tmp_path / "sounds"), data_dir=str(tmp_path / "cache"))
 
 
 # -- ESC-50 ------------------------------------------------------------------------------------------------------------
@@ -241,10 +241,24 @@ def test_esc50_with_faults(esc50, tmp_path):
     for old, new, message in [
         ("src_file", "source", r"esc50\.csv has no column src_file"),
         ("1-01-A-0.wav,1", "1-01-A-0.wav,one", r"esc50\.csv, line 2: fold and target must be whole numbers"),
+        ("1-01-B-0.wav,1,0,dog", "1-01-B-0.wav,1,0,cat", "line 3: target 0 must have one .* not 'dog' and 'cat'"),
+        ("1-01-B-0.wav,1,0,dog", "1-01-B-0.wav,1,0", "line 3: target 0 must have one .* not 'dog' and 'True'"),
     ]:
         sheet.write_text(whole.replace(old, new))
         with pytest.raises(UserError, match=message):
             folder_audio.source("test", path=str(root), data_dir=str(tmp_path / "cache"))
+
+
+def test_the_folder_above_is_refused(esc50, tmp_path):
+    above = tmp_path / "downloads"
+    shutil.copytree(esc50, above / "ESC-50-master")
+    with pytest.raises(UserError, match=r"holds ESC-50's folder: give '.*/downloads/ESC-50-master' itself"):
+        folder_audio.source("train", path=str(above), data_dir=str(tmp_path / "cache"))
+    (above / "ESC-50-master/meta/esc50.csv").unlink()
+    with pytest.raises(UserError, match=r"has the class 'ESC-50-master' only: give the folder with a sub-folder"):
+        folder_audio.source("train", path=str(above), data_dir=str(tmp_path / "cache"))
+    assert not (tmp_path / "cache").exists()  # refused before any file is read
+    assert len(folder_audio.source("all", ("waveform",), path=str(above), data_dir=str(tmp_path / "cache"))) == 30
 
 
 def test_refusals(tree, cache, tmp_path):
