@@ -21,6 +21,10 @@ from mmjax.report import page
 from mmjax.task import Figures
 
 Run = Callable[[ConfigDict, Path, str], Figures | None]
+NOTE = (
+    "mean of {count} folds; every fold is a run with a report and a checkpoint of its own, in fold1, fold2, ...; the "
+    "curves, the time and the examples below are fold1's, the confusions those of all folds"
+)
 
 
 def run(one: Run, config: ConfigDict, workdir: Path, command: str = "") -> Figures | None:
@@ -65,6 +69,7 @@ def _write(config: ConfigDict, workdir: Path, command: str, found: list[Figures]
         "values": means,
         "probes": {name: _means([r["probes"][name] for r in results]) for name in results[0]["probes"]},
         "folds": found,
+        "notes": [*results[0].get("notes", ()), NOTE.format(count=len(found))],
         "eval": config.eval.to_json(),
     }
     workdirs.write_json(workdir / "config.json", config.to_dict())

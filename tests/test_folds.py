@@ -59,7 +59,11 @@ def test_the_mean_of_the_folds_resumed_after_a_stop(tmp_path, capsys):
     assert (results["values"], results["folds"], results["examples"]) == (figures, alone, 21 + 22)
     with np.load(tmp_path / "run/predictions/test.npz") as together:
         assert len(together["embedding/out"]) == 43
-    assert "43 examples" in (tmp_path / "run/report.html").read_text()
+    page = (tmp_path / "run/report.html").read_text()
+    assert "43 examples" in page
+    assert "mean of 2 folds" in page
+    restored = next(line for line in page.splitlines() if "mmjax.restore(" in line)
+    assert "run/fold1" in restored
     said = capsys.readouterr().out
     assert "mean of 2 folds" in said
     assert f"{alone[1]['error']:8.4g}" in said.split("each fold")[1]

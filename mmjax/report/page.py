@@ -138,7 +138,8 @@ def _commands(run: Run) -> Markup:
     if isinstance(command, str) and command:
         words = "Go on where the run stopped (the same command; a finished run says that it is done):"
         parts += [tag("p", words), tag("pre", tag("code", command))]
-    restore = f"import mmjax\n\nrun = mmjax.restore({str(run.path)!r})\npredictions = run.predict(batch)"
+    trained = run.path / "fold1" if run.results.get("folds") else run.path  # of folds, each has its own
+    restore = f"import mmjax\n\nrun = mmjax.restore({str(trained)!r})\npredictions = run.predict(batch)"
     parts += [
         tag("p", "The trained system in a notebook:"),
         tag("pre", tag("code", restore)),
