@@ -84,7 +84,7 @@ def _folder(c: ConfigDict) -> None:
             "validate": False,  # train on all folds but the one tested, as the tables of ESC-50 do
         }
     )
-    c.eval.folds = 5
+    c.eval.folds = c.data.get_oneway_ref("folds")
     c.validation_split = "test"  # for the curves only: the last step is what is reported, and nothing is chosen by it
     c.eval.test_examples = 0  # all
     c.eval.every = 0

@@ -14,6 +14,7 @@ import numpy as np
 from jax import numpy as jnp
 from ml_collections import ConfigDict
 
+from mmjax.errors import UserError
 from mmjax.losses import classification
 from mmjax.metrics import prior
 from mmjax.models import sound_tagger, soundnet
@@ -37,6 +38,8 @@ def build(config: ConfigDict) -> Task:
     """The task of a config with sections model, features and svm."""
     model, trained = network(**config.model)
     features = Features(**config.features).check(model.depth)
+    if not config.svm.cost > 0:
+        raise UserError(f"config.svm.cost={config.svm.cost}: it must be above 0")
     rows = functools.partial(observe, model, features)
     return Task(
         fields=("waveform", "waveform_length", "label"),
@@ -183,8 +186,8 @@ def predict(model, features, rows, variables, batch, key):
     """The clip, its features, what they still hold of it (Griffin-Lim from the mel bands), and the guesses."""
     shown = sound_tagger.spectra(features, batch["waveform"])
     out = {
-        "audio/sound": batch["waveform"],
-        "audio/from_mel": _rebuild(features, shown["energy"], batch["waveform"].shape[1], key),
+        "audio/clip": batch["waveform"],
+        "audio/griffin_lim_of_mel": _rebuild(features, shown["energy"], batch["waveform"].shape[1], key),
         "heatmap/mel": shown["mel"],
         "heatmap/mfcc": shown["mfcc"],
         "scores/finetuned": jax.nn.softmax(_classify(model, variables, batch)),

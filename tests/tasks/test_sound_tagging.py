@@ -165,9 +165,9 @@ def test_predictions_show_sound_features_and_guesses():
     for row in ("finetuned", "mfcc", "log_mel"):
         np.testing.assert_array_equal(found[f"label/{row}_target"], made["label"])
     # What Griffin-Lim makes of 20 bands of tones has nearly these bands; silence would be at 1.
-    rebuilt = np.asarray(sound_tagger.spectra(FEATURES, jnp.asarray(found["audio/from_mel"]))["energy"])
+    rebuilt = np.asarray(sound_tagger.spectra(FEATURES, jnp.asarray(found["audio/griffin_lim_of_mel"]))["energy"])
     energy = np.asarray(sound_tagger.spectra(FEATURES, jnp.asarray(made["waveform"]))["energy"])
-    assert found["audio/from_mel"].shape == made["waveform"].shape
+    assert found["audio/griffin_lim_of_mel"].shape == made["waveform"].shape
     assert np.linalg.norm(np.sqrt(rebuilt) - np.sqrt(energy)) < 0.45 * np.linalg.norm(np.sqrt(energy))
 
 
@@ -178,6 +178,17 @@ def test_a_missing_network_is_named(tmp_path):
         SoundNet(depth=5, width=0.5, dtype="bfloat16"),
         None,
     )
+
+
+def test_a_cost_that_is_no_cost_is_refused_before_training():
+    from test_contract import CONFIGS, get_config
+
+    path = next(path for path in CONFIGS if path.stem == "sound_tagging")
+    tiny, _ = get_config(path, "tiny")
+    for cost in (0.0, -1.0, float("nan")):
+        tiny.svm.cost = cost
+        with pytest.raises(UserError, match=r"config\.svm\.cost=.*above 0"):
+            sound_tagging.build(tiny)
 
 
 def test_a_folder_in_folds_by_one_command(tmp_path):
@@ -200,3 +211,14 @@ def test_a_folder_in_folds_by_one_command(tmp_path):
     results = json.loads((tmp_path / "run/results.json").read_text())
     assert (results["examples"], len(results["folds"])) == (24, 2)
     assert "tone2" in (tmp_path / "run/report.html").read_text()
+
+
+def test_folds_of_the_data_are_the_folds_that_are_run():
+    from test_contract import CONFIGS, get_config
+
+    path = next(path for path in CONFIGS if path.stem == "sound_tagging")
+    folder, _ = get_config(path, "folder")
+    folder.data.folds = 3
+    assert folder.eval.folds == 3
+    folder.eval.folds = 0  # one run, of config.data.fold
+    assert folder.data.folds == 3
