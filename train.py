@@ -52,7 +52,8 @@ def main(argv: list[str]) -> int:
         join()
         import jax  # only now, so that a typo is answered at once
 
-        jax.config.update("jax_num_cpu_devices", config.cpu_devices)
+        if config.cpu_devices > 1:  # 1 leaves XLA_FLAGS its say
+            jax.config.update("jax_num_cpu_devices", config.cpu_devices)
         from mmjax import loop
 
         if not _PROCESS.value:
