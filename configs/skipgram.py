@@ -3,7 +3,7 @@
 configs/skipgram.py          text that comes with Python and this package: minutes on two cores
 configs/skipgram.py:tiny     seconds, for a look and for the tests
 configs/skipgram.py:text     your text, a file, a folder or .gz: --config.data.path=PATH
-configs/skipgram.py:large    the same for millions of words, on both cores: six times as fast
+configs/skipgram.py:large    the same for millions of words, on both cores: what benchmarks/skipgram.py times
 configs/skipgram.py:tfds     a text set of the TensorFlow Datasets catalogue
 configs/skipgram.py:paper    300-d vectors of a large corpus, 1 million words: --config.data.path=PATH
 """

@@ -84,6 +84,15 @@ def test_sgd_on_rows_is_dense_sgd_micro_batch_by_micro_batch(rng):
     assert int(rows.step) == 1
 
 
+def test_logs_are_means_over_the_micro_batches_that_are_measured(rng, monkeypatch):
+    data, optimisers = batch(rng), {"t": optim.make_rows("sgd", 0.0, steps=10)}  # at rate 0 nothing moves
+    table = np.asarray(step.create(task(), optimisers, KEY, data).params["t"]["table"])
+    losses = [np.sum((table[part["objects"][:, 0]] - part["areas"]) ** 2) for part in micro(data)]
+    for every, wanted in ((1, np.mean(losses)), (2, losses[0])):
+        monkeypatch.setattr(step, "MEASURED", every)
+        np.testing.assert_allclose(run(task(), optimisers, data)[1]["loss/t"], wanted, rtol=1e-5)
+
+
 def test_row_wise_adagrad_against_numpy(rng):
     data = batch(rng)
     optimisers = {"t": optim.make_rows("adagrad", 0.1, steps=10)}

@@ -105,8 +105,8 @@ def apart(run: Callable, start: Any, batch: Any, replicas: int) -> tuple[Any, An
     devices = jax.lax.axis_size(AXIS) if mapped() else 1 if mesh.empty else mesh.shape[AXIS]
     if replicas % devices or replicas & (replicas - 1):
         raise UserError(
-            f"{replicas} replicas on {devices} devices: let config.sampling.replicas be 1, or a power of two that "
-            "is a multiple of the devices"
+            f"{replicas} replicas on {devices} devices: let replicas be 1, or a power of two that is a multiple of "
+            "the devices"
         )
     if not mapped() and not mesh.empty and mesh.size > devices:
         raise UserError("replicas train on whole tables: config.model_axis must be 1")

@@ -144,6 +144,22 @@ def test_words_that_stand_together_come_together(corpus, objective):
     assert float(logs["loss/tables"]) < start - 0.5
 
 
+def test_a_random_cut_keeps_every_word_in_its_order(rng):
+    sampling = skipgram.Sampling(window=3, block=8, shared=2, overlap=False)
+    batch = {"tokens": jnp.int32(rng.integers(0, 90, (3, 37))), "sentence": jnp.zeros((3, 37), jnp.int32)}
+    variables = {"frozen": {"noise": jnp.zeros(2**8, jnp.int32)}}
+    firsts = set()
+    for seed in range(40):
+        found = jax.jit(functools.partial(skipgram.cut, sampling))(variables, batch, jax.random.key(seed))
+        words, inside = (np.moveaxis(np.asarray(found[k]), 0, 1).reshape(3, -1) for k in ("window", "sentence"))
+        assert found["window"].shape[2] == 8  # no word of a neighbour
+        for row in range(3):
+            np.testing.assert_array_equal(words[row][inside[row] == 0], batch["tokens"][row])
+        firsts.add(int(np.argmax(inside[0] == 0)))
+        assert {1, 2, 3} == set(np.unique(found["radius"]))
+    assert firsts == set(range(8))  # every place of the cut occurs
+
+
 def test_the_curves_loss_is_of_pairs_and_not_of_padding(corpus):
     # 129 micro-steps a text, of which three are measured; the last one holds nothing but padding
     changes = {"data.tokens": 4096, "data.sample": 0.0, "sampling.overlap": False, "optim.tables.learning_rate": 0.0}
