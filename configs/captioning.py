@@ -16,7 +16,6 @@ from ml_collections import ConfigDict
 
 from mmjax import config as base
 from mmjax.data.scenes import names
-from mmjax.errors import UserError
 from mmjax.models.show_attend_tell import PRESETS
 
 
@@ -71,15 +70,9 @@ def get_config(variant: str = "") -> ConfigDict:
     c.decode.penalty = "none"
 
     c.optim.captioner = base.adam(2e-3, warmup=100, decay="cosine", clip=5.0)
-    if variant not in VARIANTS:
-        raise UserError(f"configs/captioning.py has no variant {variant!r}: choose {', '.join(map(repr, VARIANTS))}")
-    VARIANTS[variant](c)
+    base.choose(c, VARIANTS)
     c.optim.captioner.parts = ConfigDict({"encoder": 1.0})  # its learning rate, as a share, where it is trained
     return c
-
-
-def _default(c: ConfigDict) -> None:
-    pass
 
 
 def _tiny(c: ConfigDict) -> None:
@@ -177,7 +170,7 @@ def _sgrvinod(c: ConfigDict) -> None:
 
 
 VARIANTS = {
-    "": _default,
+    "": base.unchanged,
     "tiny": _tiny,
     "hard": _hard,
     "show_and_tell": _show_and_tell,

@@ -10,7 +10,6 @@ from ml_collections import ConfigDict
 
 from mmjax import config as base
 from mmjax.data.scenes import names
-from mmjax.errors import UserError
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -36,14 +35,7 @@ def get_config(variant: str = "") -> ConfigDict:
     # Cosine to zero: the last steps at a small rate sharpen the distribution. Warm-up and clip: the heads read a
     # maximum, whose scale is large at first, and the first gradients are several times the later ones.
     c.optim.net = base.adam(3e-3, name="adamw", weight_decay=0.01, warmup=100, decay="cosine", clip=1.0)
-    if variant not in VARIANTS:
-        raise UserError(f"configs/recognition.py has no variant {variant!r}: choose {', '.join(map(repr, VARIANTS))}")
-    VARIANTS[variant](c)
-    return c
-
-
-def _default(c: ConfigDict) -> None:
-    pass
+    return base.choose(c, VARIANTS)
 
 
 def _tiny(c: ConfigDict) -> None:
@@ -53,4 +45,4 @@ def _tiny(c: ConfigDict) -> None:
     c.eval.batch_size, c.eval.examples, c.eval.test_examples, c.eval.gallery = 8, 12, 20, 8
 
 
-VARIANTS = {"": _default, "tiny": _tiny}
+VARIANTS = {"": base.unchanged, "tiny": _tiny}

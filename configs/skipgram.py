@@ -11,7 +11,6 @@ configs/skipgram.py:paper    300-d vectors of a large corpus, 1 million words: -
 from ml_collections import ConfigDict
 
 from mmjax import config as base
-from mmjax.errors import UserError
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -53,10 +52,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.optim.tables.name = "sgd"  # or "adagrad", row-wise
     c.optim.tables.learning_rate = 0.025  # word2vec.c: -alpha; 0.05 is better on millions of words
     c.optim.tables.decay = "linear"
-    if variant not in VARIANTS:
-        raise UserError(f"configs/skipgram.py has no variant {variant!r}: choose {', '.join(map(repr, VARIANTS))}")
-    VARIANTS[variant](c)
-    return c
+    return base.choose(c, VARIANTS)
 
 
 def _default(c: ConfigDict) -> None:

@@ -3,7 +3,7 @@
     python train.py --config=configs/soundnet.py
     python train.py --config=configs/sound_tagging.py --config.model.soundnet=runs/soundnet
 
-configs/sound_tagging.py              sounding scenes, 2,000 labelled clips, which object is the loudest: see _default
+configs/sound_tagging.py              sounding scenes, 2,000 labelled clips, which object is the loudest
 configs/sound_tagging.py:tiny         seconds, for a look and for the tests
 configs/sound_tagging.py:esc50        ESC-50, or any folder with its layout, in its five folds: --config.data.path=DIR
 configs/sound_tagging.py:folder       a folder of sounds, a sub-folder a class, in five folds: --config.data.path=DIR
@@ -17,7 +17,6 @@ no rows of trained features, and the fine-tuned network starts from random weigh
 from ml_collections import ConfigDict
 
 from mmjax import config as base
-from mmjax.errors import UserError
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -54,14 +53,7 @@ def get_config(variant: str = "") -> ConfigDict:
     # main_finetune.lua has 1e-3, constant, and batches of 256 for 50 epochs; in a few passes a rate that falls lets the
     # running statistics catch up with the weights.
     c.optim.net = base.adam(1e-3, decay="cosine")
-    if variant not in VARIANTS:
-        raise UserError(f"configs/sound_tagging.py has no variant {variant!r}: choose {', '.join(map(repr, VARIANTS))}")
-    VARIANTS[variant](c)
-    return c
-
-
-def _default(c: ConfigDict) -> None:
-    pass
+    return base.choose(c, VARIANTS)
 
 
 def _tiny(c: ConfigDict) -> None:
@@ -108,7 +100,7 @@ def _instruments(c: ConfigDict) -> None:
 
 
 VARIANTS = {
-    "": _default,
+    "": base.unchanged,
     "tiny": _tiny,
     "esc50": _folder,
     "folder": _folder,

@@ -9,7 +9,6 @@ configs/soundnet.py:videos   a folder of your videos: --config.data.path=DIR
 from ml_collections import ConfigDict
 
 from mmjax import config as base
-from mmjax.errors import UserError
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -39,14 +38,7 @@ def get_config(variant: str = "") -> ConfigDict:
     # KL of the objects after 250 steps: 1.41 at 2e-3, 1.17 at 5e-4, 0.92 at 2.5e-4, 0.94 at 1.2e-4. A rate that falls
     # lets BatchNorm's running statistics catch up with the weights.
     c.optim.sound = base.adam(2.5e-4, decay="cosine")
-    if variant not in VARIANTS:
-        raise UserError(f"configs/soundnet.py has no variant {variant!r}: choose {', '.join(map(repr, VARIANTS))}")
-    VARIANTS[variant](c)
-    return c
-
-
-def _default(c: ConfigDict) -> None:
-    pass
+    return base.choose(c, VARIANTS)
 
 
 def _tiny(c: ConfigDict) -> None:
@@ -86,4 +78,4 @@ def _paper(c: ConfigDict) -> None:
     c.model.dtype = "bfloat16"
 
 
-VARIANTS = {"": _default, "tiny": _tiny, "videos": _videos, "paper": _paper}
+VARIANTS = {"": base.unchanged, "tiny": _tiny, "videos": _videos, "paper": _paper}

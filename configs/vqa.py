@@ -14,7 +14,6 @@ configs/vqa.py:clevr    CLEVR of the TensorFlow Datasets catalogue (18 GB), an a
 from ml_collections import ConfigDict
 
 from mmjax import config as base
-from mmjax.errors import UserError
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -65,14 +64,7 @@ def get_config(variant: str = "") -> ConfigDict:
 
     for group in ("net", "question_only", "image_only"):
         c.optim[group] = base.adam(2e-3, decay="cosine")
-    if variant not in VARIANTS:
-        raise UserError(f"configs/vqa.py has no variant {variant!r}: choose {', '.join(map(repr, VARIANTS))}")
-    VARIANTS[variant](c)
-    return c
-
-
-def _default(c: ConfigDict) -> None:
-    pass
+    return base.choose(c, VARIANTS)
 
 
 def _tiny(c: ConfigDict) -> None:
@@ -152,7 +144,7 @@ def _clevr(c: ConfigDict) -> None:
 
 
 VARIANTS = {
-    "": _default,
+    "": base.unchanged,
     "tiny": _tiny,
     "easy": _easy,
     "concat": _concat,

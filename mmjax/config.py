@@ -8,7 +8,7 @@ A config is a locked `ml_collections.ConfigDict`. Each section is the keyword ar
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,19 @@ def engine(system: str, variant: str = "") -> ConfigDict:
     c.save_every = 500  # steps; a killed run loses at most this many
     c.optim = ConfigDict()
     return c
+
+
+def choose(c: ConfigDict, variants: Mapping[str, Callable[[ConfigDict], None]]) -> ConfigDict:
+    """Turns the laptop default into the variant that c.variant names. Raises UserError if there is none."""
+    if c.variant not in variants:
+        known = ", ".join(map(repr, variants))
+        raise UserError(f"configs/{c.system}.py has no variant {c.variant!r}: choose {known}")
+    variants[c.variant](c)
+    return c
+
+
+def unchanged(c: ConfigDict) -> None:
+    """The variant that is the default itself."""
 
 
 def adam(learning_rate: float, **changes: Any) -> ConfigDict:
