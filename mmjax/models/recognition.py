@@ -39,6 +39,17 @@ class Block(nn.Module):
         return x + y if x.shape == y.shape else y
 
 
+def standardised(image: Num[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
+    """A picture of 0..255 as numbers about zero, float32."""
+    return (image.astype(jnp.float32) - 127.5) / 64.0
+
+
+def mean_and_max(x: Float[Array, "b h w d"]) -> Float[Array, "b 2*d"]:
+    """Mean and maximum over all places, float32."""
+    wide = x.astype(jnp.float32)
+    return jnp.concatenate([jnp.mean(wide, (1, 2)), jnp.max(wide, (1, 2))], -1)
+
+
 class Recogniser(nn.Module):
     """What is in a picture and where it was taken: cheap enough to be called in every training step on a CPU.
 
@@ -68,15 +79,14 @@ class Recogniser(nn.Module):
           "object" [b objects] and "scene" [b scenes], logits; "map" [b h/16 w/16 d]; "features" [b 2d], its mean and
           its maximum over places, from which both heads read. All but "map" float32.
         """
-        x = ((image.astype(jnp.float32) - 127.5) / 64.0).astype(self.dtype)
-        x = Block(self.widths[0], 2, self.dtype, name="stem")(space_to_depth(x, 2), train=train)
+        x = space_to_depth(standardised(image).astype(self.dtype), 2)
+        x = Block(self.widths[0], 2, self.dtype, name="stem")(x, train=train)
         for stage, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True)):
             for i in range(depth):
                 stride = 2 if stage > 0 and i == 0 else 1
                 x = Block(width, stride, self.dtype, name=f"stage{stage}_block{i}")(x, train=train)
         # The mean tells a scene, which is everywhere; the maximum an object, which is at one place.
-        wide = x.astype(jnp.float32)
-        features = jnp.concatenate([jnp.mean(wide, (1, 2)), jnp.max(wide, (1, 2))], -1)
+        features = mean_and_max(x)
         return {
             "object": nn.Dense(self.objects, name="object")(features),
             "scene": nn.Dense(self.scenes, name="scene")(features),

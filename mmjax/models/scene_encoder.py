@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
-from mmjax.models.recognition import Block, space_to_depth
+from mmjax.models.recognition import Block, mean_and_max, space_to_depth, standardised
 
 
 class SceneEncoder(nn.Module):
@@ -39,8 +39,8 @@ class SceneEncoder(nn.Module):
         Returns:
           "map" [b h/8 w/8 d], d = widths[-1]; "features" [b 2d], its mean and its maximum over places, float32.
         """
-        x = ((image.astype(jnp.float32) - 127.5) / 64.0).astype(self.dtype)
-        x = Block(self.widths[0], 2, self.dtype, name="stem")(space_to_depth(x, 2), train=train)
+        x = space_to_depth(standardised(image).astype(self.dtype), 2)
+        x = Block(self.widths[0], 2, self.dtype, name="stem")(x, train=train)
         for stage, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True)):
             if stage == len(self.widths) - 1:
                 x = with_coordinates(x)
@@ -48,8 +48,7 @@ class SceneEncoder(nn.Module):
                 stride = 2 if stage == 1 and i == 0 else 1
                 x = Block(width, stride, self.dtype, name=f"stage{stage}_block{i}")(x, train=train)
         # The maximum finds a thing wherever it is: what learns from it need not learn each place apart.
-        wide = x.astype(jnp.float32)
-        return {"map": x, "features": jnp.concatenate([jnp.mean(wide, (1, 2)), jnp.max(wide, (1, 2))], -1)}
+        return {"map": x, "features": mean_and_max(x)}
 
 
 def with_coordinates(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c+2"]:
