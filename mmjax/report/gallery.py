@@ -76,12 +76,12 @@ def _how(predictions: Predictions, found: list[Head], chosen: np.ndarray, right:
         return f"{words}, evenly spaced."
     count = int(right[chosen].sum())
     every = min(len(head.predicted) for head in judged)
-    share = _all_right(judged, every).mean()
+    good = int(_all_right(judged, every).sum())
     heads = "every head" if len(judged) > 1 else f"head “{judged[0].name}”"
     return (
         f"{words}, chosen by rule and not by eye: {count} on which {heads} is right "
         f"and {len(chosen) - count} others, in turn. "
-        f"That mix is not the rate: in the whole split {share:.0%} of {every:,} are right."
+        f"That mix is not the rate: in the whole split {good:,} of {every:,} are right."
     )
 
 

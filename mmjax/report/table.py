@@ -18,7 +18,7 @@ _LOWER = re.compile(
 )
 _HIGHER = re.compile(
     r"(^|_)(agreement|accuracy|recall|precision|map|ap|auc|f1|bleu_?\d?|cider(_d)?|rouge(_l)?|meteor|spice|sdr|sir|sar"
-    r"|c?iou|psnr|ssim|correlation|similarity|r_\d+|perceptual)(_|$)"
+    r"|c?iou|psnr|ssim|correlation|similarity|r_\d+|perceptual|in_box)(_|$)"
 )
 
 
