@@ -51,8 +51,9 @@ def open(
       split: "train", "validation" or "test" (a catalogue set may have others).
       fields: what every example must have (names from data/spec.py); nothing else is computed or read.
       name: a module of this package, or a TensorFlow Datasets name.
-      tokens: how `caption_tokens`, `question_tokens` and `answer_label` are made from the text of a data set that does
-        not offer them: arguments of `_tokens.Options`. (Where a data set itself has an option `tokens`, it is that.)
+      tokens: how `caption_tokens`, `captions_tokens`, `question_tokens`, `answer_label` and `question_type_label` are
+        made from the text of a data set that does not offer them: arguments of `_tokens.Options`. (Where a data set
+        itself has an option `tokens`, it is that.)
       train_split: whose text makes the vocabulary, whichever split is opened.
       **options: of that data set (path, seed, mapping, ...).
 

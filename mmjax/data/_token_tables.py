@@ -23,7 +23,9 @@ from mmjax.data import _text_vocabulary
 from mmjax.errors import UserError
 
 FORMAT = 1  # of the cache; raised whenever the same texts would give other words
+ALIKE = {"captions_tokens": "caption_tokens"}  # all captions and one of them share a vocabulary
 LABELS = ("answer_label", "question_type_label")  # whole texts as classes
+SHAPING = ("length", "captions", "align")  # options that change arrays, not vocabularies
 PROBES = 64  # training examples whose texts are part of the cache's key: another text is another vocabulary
 
 
@@ -49,8 +51,8 @@ class Table:
 
 
 def stem(field: str) -> str:
-    """ "answer_label" -> "answer", "question_type_label" -> "question_type", "caption_tokens" -> "caption"."""
-    return field.removesuffix("_label").removesuffix("_tokens")
+    """ "answer_label" -> "answer", "caption_tokens" and "captions_tokens" -> "caption"."""
+    return ALIKE.get(field, field).removesuffix("_label").removesuffix("_tokens")
 
 
 _KEPT: dict[str, Table] = {}  # of this process: the other splits find them here, and each is told once
@@ -60,17 +62,18 @@ def tables(made: tuple[str, ...], chosen: Any, training: Callable[[], Any], abou
     """{field: its vocabulary} for the fields to make, read from the cache or counted in one pass.
 
     Args:
-      made: of caption_tokens, question_tokens, answer_label, question_type_label.
+      made: of caption_tokens, captions_tokens, question_tokens, answer_label, question_type_label.
       chosen: the `Options`.
       training: opens the training split's text columns.
       about: what names that split.
     """
+    asked, made = made, tuple(dict.fromkeys(ALIKE.get(field, field) for field in made))
     source = training()
     if not len(source):
         raise UserError("the training split is empty: there is no text to build a vocabulary from")
     probe = [_texts_of(source[index], made) for index in _spread(len(source), PROBES)]
     own = _digest(chosen.path) if chosen.path else ""
-    how = {name: value for name, value in dataclasses.asdict(chosen).items() if name not in ("length", "align")}
+    how = {name: value for name, value in dataclasses.asdict(chosen).items() if name not in SHAPING}
     keys = {
         field: _text_vocabulary.cache([FORMAT, field, how, own, about, len(source), [p[field] for p in probe]])
         for field in made
@@ -85,7 +88,7 @@ def tables(made: tuple[str, ...], chosen: Any, training: Callable[[], Any], abou
         if str(key) not in _KEPT:
             _KEPT[str(key)] = found[field]
             print(_told(field, found[field], chosen), file=sys.stderr)
-    return found
+    return {field: found[ALIKE.get(field, field)] for field in asked}
 
 
 def _texts_of(example: dict[str, Any], made: tuple[str, ...]) -> dict[str, list[str]]:

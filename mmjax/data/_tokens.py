@@ -1,9 +1,9 @@
 """Text as numbers: the fields that tasks need made from the text columns that data sets have.
 
-`caption_tokens` and `question_tokens` come from `captions` or `caption` and from `question`, `answer_label` and
-`question_type_label` from `answer` and `question_type`. Their vocabularies are built from the training split alone,
-whichever split is opened, kept in a cache on disk, and handed on as the source's `constants`, so that a run's
-checkpoint holds what its numbers mean.
+`caption_tokens` (one) and `captions_tokens` (all) come from `captions` or `caption`, `question_tokens` from
+`question`, `answer_label` and `question_type_label` from `answer` and `question_type`. Their vocabularies are built
+from the training split alone, whichever split is opened, kept in a cache on disk, and handed on as the source's
+`constants`, so that a run's checkpoint holds what its numbers mean.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from mmjax.errors import UserError
 # What can be made: from which text, in order of preference.
 FROM: dict[str, tuple[str, ...]] = {
     "caption_tokens": ("captions", "caption"),
+    "captions_tokens": ("captions", "caption"),
     "question_tokens": ("question",),
     "answer_label": ("answer",),
     "question_type_label": ("question_type",),
@@ -38,6 +39,7 @@ class Options:
       min_count: rarer words are <unk>.
       max_words: so many of the most frequent words (of SentencePiece: pieces) are known; 0 = all.
       length: numbers of a text, padded or cut to this; a caption's <end> is one of them.
+      captions: rows of `captions_tokens`: of an example with more captions the first so many are read.
       align: "left" pads behind the text, "right" before it (the VQA code).
       answers: so many of the most frequent answers are classes.
       examples: training examples that are read for the vocabulary, evenly spread; 0 = all.
@@ -48,15 +50,17 @@ class Options:
     min_count: int = 1
     max_words: int = 10_000
     length: int = 20
+    captions: int = 5  # what Flickr8k, Flickr30k and COCO have
     align: str = "left"
     answers: int = 1000
     examples: int = 0
     path: str = ""
 
     def __post_init__(self):
-        for name, least in {"min_count": 1, "max_words": 0, "length": 2, "answers": 1, "examples": 0}.items():
-            if getattr(self, name) < least:
-                raise UserError(f"config.data.tokens.{name} is {getattr(self, name)}: it must be at least {least}")
+        least = {"min_count": 1, "max_words": 0, "length": 2, "captions": 1, "answers": 1, "examples": 0}
+        for name, low in least.items():
+            if getattr(self, name) < low:
+                raise UserError(f"config.data.tokens.{name} is {getattr(self, name)}: it must be at least {low}")
         for name, choices in {"kind": vocabulary.KINDS, "align": ("left", "right")}.items():
             if getattr(self, name) not in choices:
                 raise UserError(
@@ -115,7 +119,7 @@ class Tokenised:
 
     inner: Any
     fields: tuple[str, ...]
-    encoders: dict[str, Callable[[str], dict[str, Any]]]
+    encoders: dict[str, Callable[[Any], dict[str, Any]]]
     tables: dict[str, Table]
 
     def __len__(self) -> int:
@@ -136,7 +140,7 @@ class Tokenised:
         whole = {field: out[field] for field in self.fields if field in out}
         lengths = {name: value for name, value in out.items() if name.endswith("_length")}
         for field, encode in self.encoders.items():
-            whole |= encode(_str(out[FROM[field][-1]]))
+            whole |= encode(_captions(example) if field == "captions_tokens" else _str(out[FROM[field][-1]]))
         return whole | lengths
 
     @functools.cached_property
@@ -163,6 +167,11 @@ def _caption(example: dict[str, Any], rng: np.random.Generator | None) -> str:
     return _str(several[0]) if len(several) else ""
 
 
+def _captions(example: dict[str, Any]) -> list[str]:
+    """All captions; the one that there is where a data set has no more."""
+    return [_str(text) for text in (example["captions"] if "captions" in example else (example["caption"],))]
+
+
 def _str(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
@@ -170,25 +179,51 @@ def _str(value: Any) -> str:
 # -- one text to numbers -----------------------------------------------------------------------------------------------
 
 
-def _encoder(field: str, table: Table, chosen: Options) -> Callable[[str], dict[str, Any]]:
+def _encoder(field: str, table: Table, chosen: Options) -> Callable[[Any], dict[str, Any]]:
     index = {word: number for number, word in enumerate(table.words)}
     if field in _token_tables.LABELS:
         return functools.partial(_label, field, index)
     name = _token_tables.stem(field)
     split = vocabulary.splitter(chosen.kind, name, table.model or None)
-    return functools.partial(_tokens, field, index, split, chosen.length, chosen.align == "right")
+    ends = (vocabulary.END,) if name == "caption" else ()
+    numbers = functools.partial(_numbers, index, split, ends, chosen.length, chosen.align == "right")
+    if field == "captions_tokens":
+        return functools.partial(_several, field, numbers, (chosen.captions, chosen.length))
+    return functools.partial(_tokens, field, numbers)
 
 
 def _label(field: str, index: dict[str, int], text: str) -> dict[str, Any]:
     return {field: np.int32(index.get(tokenise.answer(text), -1))}
 
 
-def _tokens(
-    field: str, index: dict[str, int], split: Callable[[str], list[str]], length: int, right: bool, text: str
-) -> dict[str, Any]:
-    """{field: int32 [length], its length}; a caption ends with <end>, also where it was cut."""
-    end = [vocabulary.END] if field == "caption_tokens" else []
-    ids = [index.get(token, vocabulary.UNK) for token in split(text)][: length - len(end)] + end
+Numbers = Callable[[str], tuple[np.ndarray, int]]
+
+
+def _tokens(field: str, numbers: Numbers, text: str) -> dict[str, Any]:
+    """{field: int32 [length], its length} of one text."""
+    tokens, length = numbers(text)
+    return {field: tokens, f"{field}_length": np.int32(length)}
+
+
+def _several(field: str, numbers: Numbers, shape: tuple[int, int], texts: list[str]) -> dict[str, Any]:
+    """{field: int32 [c length], their lengths int32 [c]}; 0 where there is no such text."""
+    tokens, lengths = np.full(shape, vocabulary.PAD, np.int32), np.zeros(shape[0], np.int32)
+    for row, text in enumerate(texts[: shape[0]]):
+        tokens[row], lengths[row] = numbers(text)
+    return {field: tokens, f"{field}_length": lengths}
+
+
+def _numbers(
+    index: dict[str, int],
+    split: Callable[[str], list[str]],
+    ends: tuple[int, ...],
+    length: int,
+    right: bool,
+    text: str,
+) -> tuple[np.ndarray, int]:
+    """(int32 [length] padded, how many are not padding); a caption ends with <end>, also where it was cut."""
+    ids = [index.get(token, vocabulary.UNK) for token in split(text)]
+    ids[length - len(ends) :] = ends
     tokens = np.full(length, vocabulary.PAD, np.int32)
     tokens[length - len(ids) if right else 0 :][: len(ids)] = ids
-    return {field: tokens, f"{field}_length": np.int32(len(ids))}
+    return tokens, len(ids)

@@ -2,7 +2,7 @@
 
 A task names the fields that it needs and a data set the fields that it has; any data set that has them will do.
 Shapes are of one example; a batch puts `b` in front. A field of variable length along an axis marked `*` is
-padded to a fixed length by the pipeline and is then accompanied by `<field>_length`, int32 [].
+padded to a fixed length and is then accompanied by `<field>_length`, int32 of the shape in front of that axis.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ FIELDS: dict[str, Field] = {
     "question_type": Field("str", "", "what the question asks for: existence, count, colour, place, sound, ..."),
     "answers": Field("str", "a", "the answers of all annotators"),
     "caption_tokens": Field("int32", "t*", "`caption` as numbers of words, <end> behind the last; 0 in the padding"),
+    "captions_tokens": Field("int32", "c t*", "all `captions`, each as `caption_tokens`; 0 (length 0) beyond the last"),
     "question_tokens": Field("int32", "t*", "`question` as numbers of words; 0 in the padding"),
     "answer_label": Field("int32", "", "the class of `answer` in the answer vocabulary; -1 = not in it"),
     "question_type_label": Field("int32", "", "the class of `question_type`; -1 = none that training has"),

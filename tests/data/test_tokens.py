@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mmjax import config as configs
-from mmjax import data, loop, vocabulary
+from mmjax import data, loop, probes, vocabulary
 from mmjax.data import _token_tables, _tokens, pipeline, spec
 from mmjax.errors import UserError
 
@@ -123,6 +123,60 @@ def test_training_draws_one_of_several_captions_and_evaluation_does_not():
     assert {source[0]["caption"] for _ in range(5)} == {"A red bell."}
     own = Toy({"caption": "a dog", "captions": ("a bell", "a dog")})  # the data set's own choice wins
     assert wrap(own, ("caption", "caption_tokens"), ("caption_tokens",))[0]["caption"] == "a dog"
+
+
+def test_all_captions_of_an_example_by_hand():
+    fields = ("captions_tokens", "caption_tokens")
+    source = wrap(fields=fields, made=fields, length=5, captions=3)
+    assert words(source, "caption") == [*vocabulary.SPECIAL, "a", "bell", "red", "dog", "'s", "hill", "on", "the"]
+    example = source[0]
+    assert set(example) == {*fields, "captions_tokens_length", "caption_tokens_length"}
+    np.testing.assert_array_equal(example["captions_tokens"], [[4, 6, 5, 2, 0], [11, 6, 5, 10, 2], [0] * 5])
+    np.testing.assert_array_equal(example["captions_tokens_length"], [4, 5, 0])
+    assert example["captions_tokens"].dtype == example["captions_tokens_length"].dtype == np.int32
+    np.testing.assert_array_equal(example["caption_tokens"], example["captions_tokens"][0])
+    np.testing.assert_array_equal(source[3]["captions_tokens_length"], [1, 0, 0])  # an empty caption is one
+    alone = ("captions_tokens",)
+    first = wrap(fields=alone, made=alone, length=5, captions=1)  # more are dropped
+    np.testing.assert_array_equal(first[0]["captions_tokens"], [[4, 6, 5, 2, 0]])
+    assert words(first, "caption") == words(source, "caption")  # counted from all the same
+    for seed in range(5):  # all are there: nothing is drawn
+        drawn = first.draw(0, np.random.default_rng(seed))
+        np.testing.assert_array_equal(drawn["captions_tokens"], first[0]["captions_tokens"])
+    right = wrap(fields=alone, made=alone, length=5, captions=2, align="right")[0]
+    np.testing.assert_array_equal(right["captions_tokens"], [[0, 4, 6, 5, 2], [11, 6, 5, 10, 2]])
+
+
+def test_all_captions_and_one_share_the_cached_vocabulary(capsys):
+    many = [{"captions": (f"word{i}",)} for i in range(200)]
+    one, several = ("caption_tokens",), ("captions_tokens",)
+    before = wrap(Toy(*many), one, one, Toy(*many), captions=2)
+    assert "caption_tokens: 204 words" in capsys.readouterr().err
+    again = Toy(*many)
+    after = wrap(again, several, several, again, captions=7, length=9)
+    assert len(again.reads) == _token_tables.PROBES  # not all 200: it was found
+    assert not capsys.readouterr().err
+    np.testing.assert_array_equal(before.constants["caption_vocabulary"], after.constants["caption_vocabulary"])
+
+
+def test_the_only_caption_of_a_data_set_is_all_of_them():
+    train = Toy({"caption": "a dog"}, {"caption": b"a bell"})
+    source = wrap(train, ("captions_tokens",), ("captions_tokens",), train, captions=2, length=4)
+    np.testing.assert_array_equal(source[1]["captions_tokens"], [[4, 5, 2, 0], [0] * 4])
+
+
+def test_lengths_of_captions_move_with_them():
+    few, many = {"captions": ("a red bell",)}, {"captions": ("a dog", "a bell", "the hill")}
+    rows = Toy(*[few, many] * 4)
+    source = wrap(rows, ("captions_tokens",), ("captions_tokens",), captions=3, length=6)
+    batch = next(pipeline.eval_batches(source, 8))
+    assert batch["captions_tokens"].shape == (8, 3, 6)
+    np.testing.assert_array_equal(batch["captions_tokens_length"], [[4, 0, 0], [3, 3, 3]] * 4)
+    moved = probes.make("shuffle:captions_tokens")(batch, 0)
+    assert not np.array_equal(moved["captions_tokens"], batch["captions_tokens"])
+    for name in ("captions_tokens", "captions_tokens_length"):
+        assert sorted(map(bytes, moved[name])) == sorted(map(bytes, batch[name]))
+    np.testing.assert_array_equal((moved["captions_tokens"] > 0).sum(2), moved["captions_tokens_length"])
 
 
 def test_a_source_that_draws_goes_on_drawing():
@@ -295,6 +349,7 @@ def test_mistakes_are_named():
         ({"kin": "words"}, r"config\.data\.tokens\.kin: there is no such option; it has kind, min_count"),
         ({"kind": "word"}, r"config\.data\.tokens\.kind 'word' is unknown: choose words, characters"),
         ({"align": "centre"}, r"tokens\.align 'centre' is unknown"),
+        ({"captions": 0}, r"tokens\.captions is 0: it must be at least 1"),
         ({"length": 1}, r"tokens\.length is 1: it must be at least 2"),
         ({"min_count": 10**6}, r"no word of the captions occurs 1000000 times \(the most frequent occurs \d+ times\)"),
     ):
