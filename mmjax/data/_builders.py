@@ -256,18 +256,17 @@ class Source:
     Args:
       records: what is stored.
       decode: of a record and its position.
-      label_names: of the classes of `label`, in order, where it is among the fields; they become a constant.
+      names: of the classes of fields, in order, e.g. {"label": ("bell", "drum")}; they become constants "label_names".
     """
 
     def __init__(
         self,
         records: Records,
         decode: Callable[[dict[str, Any], int], dict[str, Any]],
-        label_names: Iterable[str] = (),
+        names: Mapping[str, Iterable[str]] = types.MappingProxyType({}),
     ):
         self._records, self._decode = records, decode
-        names = tuple(label_names)
-        self.constants = {"label_names": spec.spelt(names)} if names else {}
+        self.constants = {f"{field}_names": spec.spelt(own) for field, own in names.items()}
 
     def __len__(self) -> int:
         return len(self._records)

@@ -57,6 +57,7 @@ RATES: dict[str, int] = {
     "yes_no": 8_000,
 }
 _SOUNDS = ("waveform", "speech")
+_CLASSES = ("label", "scene")  # one class an example
 _TEXTS = tuple(name for name, field in spec.FIELDS.items() if field.dtype == "str" and field.shape == "")
 
 
@@ -121,7 +122,8 @@ def source(
         convert = _converter(field, _feature(features, column), hertz, name)
         converters[field] = (whole, column[len(whole) + 1 :], convert)
     records = _builders.Records(directory, split, {column: features[column] for column in columns})
-    names = _class_names(_feature(features, stored["label"])) if "label" in stored else ()
+    classes = {field: _class_names(_feature(features, stored[field])) for field in _CLASSES if field in stored}
+    names = {field: own for field, own in classes.items() if own}
     kind = Drawing if any(part for _, part, _ in converters.values()) else _builders.Source
     return kind(records, functools.partial(_decode, fields, converters), names)
 

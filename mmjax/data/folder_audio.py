@@ -139,7 +139,7 @@ def source(
     # With nothing stored asked for (only `index`), the cheapest column still gives the length.
     parsed = {column: stored[column] for column in set(fields) & set(stored) or {"label"}}
     records = _builders.Records(directory, chosen, parsed)
-    return _builders.Source(records, functools.partial(_decode, tuple(fields)), names)
+    return _builders.Source(records, functools.partial(_decode, tuple(fields)), {"label": names} if names else {})
 
 
 def labels(path: str, esc10: bool = False) -> tuple[str, ...]:

@@ -89,7 +89,7 @@ def source(
     wanted = {column.get(field, field) for field in fields} or {"program"}
     stored = {name: feature for name, feature in _sound_font_builder.stored().items() if name in wanted}
     records = _builders.Records(directory, split, stored)
-    names = labels(classes, effects) if "label" in fields else ()
+    names = {"label": labels(classes, effects)} if "label" in fields else {}
     return _builders.Source(records, functools.partial(_decode, tuple(fields), classes), names)
 
 

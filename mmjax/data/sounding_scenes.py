@@ -26,6 +26,7 @@ FIELDS: tuple[str, ...] = (
     "image",
     "waveform",
     "label",
+    "tags",
     "scene",
     "objects",
     "colours",
@@ -50,6 +51,14 @@ PADDED: dict[str, str] = {"speech": "speech_length", "units": "units_length"}
 OBJECTS: tuple[str, ...] = names.OBJECTS
 COLOURS: tuple[str, ...] = names.COLOURS
 SCENES: tuple[str, ...] = names.SCENES
+# What the numbers of a field mean; offered as the constant "<field>_names" with the field.
+NAMES: dict[str, tuple[str, ...]] = {
+    "label": OBJECTS,
+    "objects": OBJECTS,
+    "colours": COLOURS,
+    "scene": SCENES,
+    "tags": names.TAGS,
+}
 UNITS: tuple[str, ...] = units.UNITS
 ANSWERS: tuple[str, ...] = questions.ANSWERS
 FACTORS: tuple[str, ...] = face.FACTORS
@@ -73,8 +82,8 @@ class SoundingScenes:
 
     @property
     def constants(self) -> dict[str, np.ndarray]:
-        """The names of the classes of `label`."""
-        return {"label_names": spec.spelt(OBJECTS)} if "label" in self.fields else {}
+        """The names of the classes of the fields: "label_names", "scene_names", ..."""
+        return {f"{field}_names": spec.spelt(NAMES[field]) for field in self.fields if field in NAMES}
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray | str | list[str]]:
         example = self.example(index)

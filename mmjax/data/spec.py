@@ -3,6 +3,7 @@
 A task names the fields that it needs and a data set the fields that it has; any data set that has them will do.
 Shapes are of one example; a batch puts `b` in front. A field of variable length along an axis marked `*` is
 padded to a fixed length and is then accompanied by `<field>_length`, int32 of the shape in front of that axis.
+What the numbers of a field of classes mean is the constant "<field>_names" of the source, see `spelt`.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ FIELDS: dict[str, Field] = {
     # what is in the picture and what sounds
     "label": Field("int32", "", "the class of the example in a single-label data set"),
     "scene": Field("int32", "", "the class of the background"),
+    "tags": Field("int32", "n", "the tags of the example; -1 where there is none"),
     "objects": Field("int32", "n", "the class of each object, front to back; -1 where there is none"),
     "colours": Field("int32", "n", "the colour of each object; -1 where there is none"),
     "boxes": Field("float32", "n 4", "ymin, xmin, ymax, xmax of each object in 0..1; 0 where there is none"),

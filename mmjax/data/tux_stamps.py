@@ -13,18 +13,19 @@ import functools
 import json
 import pathlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
 
-from mmjax.data import _builders, _media, _sound_file
+from mmjax import tokenise
+from mmjax.data import _builders, _media, _sound_file, _tags
 from mmjax.errors import UserError
 
 PATH = "/usr/share/tuxpaint/stamps"
-FIELDS: tuple[str, ...] = ("image", "caption", "captions", "label", "group", "index")
+FIELDS: tuple[str, ...] = ("image", "caption", "captions", "label", "tags", "group", "index")
 
 
 def fields(*, sound: str | None = None, **_: Any) -> tuple[str, ...]:
@@ -59,13 +60,15 @@ class Stamp:
 class TuxStamps(tfds.core.GeneratorBasedBuilder):
     """The PNG stamps that have a caption, split by caption."""
 
-    VERSION = tfds.core.Version("1.0.0")  # raised whenever the same files would give other examples
+    VERSION = tfds.core.Version("1.1.0")  # raised whenever the same files would give other examples
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = {
             "image": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
             "caption": tfds.features.Text(),
             "label": tfds.features.ClassLabel(names=labels(self.builder_config.path)),
+            "folder": tfds.features.Text(),
+            "group": tfds.features.Text(),
             "waveform": _builders.sound(),
         }
         return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
@@ -74,7 +77,8 @@ class TuxStamps(tfds.core.GeneratorBasedBuilder):
         config = self.builder_config
         stamps, skipped = find(pathlib.Path(config.path))
         # Drawn over all captions, with or without a sound, so that a caption is on the same side in both.
-        splits = _builders.assign_splits({stamp.caption for stamp in stamps}, config.validation, config.test)
+        groups = grouped(stamp.caption for stamp in stamps)
+        splits = _builders.assign_splits(groups.values(), config.validation, config.test)
         examples: dict[str, list[dict[str, Any]]] = {}
         for stamp in tqdm.tqdm(stamps, desc="reading stamps", unit="stamp", disable=None):
             try:
@@ -82,7 +86,8 @@ class TuxStamps(tfds.core.GeneratorBasedBuilder):
             except _media.Unusable as error:
                 skipped[error.kind] += 1
                 continue
-            examples.setdefault(splits[stamp.caption], []).append(example)
+            example["group"] = groups[stamp.caption]
+            examples.setdefault(splits[example["group"]], []).append(example)
         if not examples:
             raise UserError(f"config.data.path={config.path!r} has no usable stamp: {_listed(skipped)}")
         _write_report(pathlib.Path(self.data_path), examples, skipped)
@@ -103,19 +108,22 @@ def source(
     sound: str | None = None,
     validation: float = 0.1,
     test: float = 0.1,
+    min_tag: int = 5,
 ) -> _builders.Source:
     """Opens a split of the stamps, preparing them on the first call.
 
     Args:
       split: "train", "validation" or "test": a caption, and so the cartoon and the photograph of one thing, is in one.
-      fields: of fields(sound=sound); all where None. `label` is the top folder's place in labels(path); `group` is the
-        caption; `waveform` the sound effect at its own length.
+      fields: of fields(sound=sound); all where None. `label` is the top folder's place in labels(path); `tags` the
+        names of all folders that the stamp lies in (animals, birds, cartoon); `group` is the caption as
+        it is first spelt; `waveform` the sound effect at its own length.
       path: the stamps' folder.
       data_dir: where the prepared copy goes; $MMJAX_DATA or ~/.cache/mmjax where None.
       size: of the pictures: each is fitted whole into a white square of so many pixels.
       sound: "effects" keeps only the stamps that have a sound effect, and offers `waveform`.
       validation: share of the captions held out for validation.
       test: share of the captions held out for the test.
+      min_tag: a folder's name is a tag where so many training stamps lie in one of that name, directly or below.
 
     Raises:
       UserError: where the stamps are missing, an option is wrong or a split is empty.
@@ -137,24 +145,35 @@ def source(
         "image": _builders.encoded(),
         "caption": tfds.features.Text(),
         "label": tfds.features.Scalar(dtype=np.int64),
+        "folder": tfds.features.Text(),
+        "group": tfds.features.Text(),
         "waveform": _builders.sound(),
     }
-    wanted = {"caption" if field in ("captions", "group") else field for field in fields} & set(stored)
+    wanted = {_STORED_AS.get(field, field) for field in fields} & set(stored)
     # With nothing stored asked for (only `index`), the cheapest column still gives the length.
-    parsed = {column: stored[column] for column in wanted or {"label"}}
-    names = labels(path) if "label" in fields else ()
-    records = _builders.Records(directory, split, parsed)
-    return _builders.Source(records, functools.partial(_decode, tuple(fields)), names)
+    records = _builders.Records(directory, split, {column: stored[column] for column in wanted or {"label"}})
+    report = json.loads((directory / "skipped.json").read_text())
+    names = {"label": labels(path)} if "label" in fields else {}
+    if "tags" in fields:
+        names["tags"] = _tags.names(report["tags"], min_tag)
+    numbers = {tag: number for number, tag in enumerate(names.get("tags", ()))}
+    return _builders.Source(records, functools.partial(_decode, tuple(fields), numbers, report["depth"]), names)
 
 
-def _decode(fields: tuple[str, ...], record: dict[str, Any], index: int) -> dict[str, Any]:
+_STORED_AS = {"captions": "caption", "tags": "folder"}
+
+
+def _decode(
+    fields: tuple[str, ...], tags: dict[str, int], depth: int, record: dict[str, Any], index: int
+) -> dict[str, Any]:
     caption = _builders.text(record.get("caption", ""))
     made = {
         "image": lambda: _media.decode(record["image"]),
         "caption": lambda: caption,
         "captions": lambda: (caption,),
-        "group": lambda: caption,
+        "group": lambda: _builders.text(record["group"]),
         "label": lambda: np.int32(record["label"]),
+        "tags": lambda: _tags.numbers(_builders.text(record["folder"]).split("/"), tags, depth),
         "waveform": lambda: record["waveform"],
         "index": lambda: np.int32(index),
     }
@@ -195,6 +214,12 @@ def caption_of(picture: pathlib.Path) -> str:
     return lines[0].strip() if lines else ""
 
 
+def grouped(captions: Iterable[str]) -> dict[str, str]:
+    """{caption: the first of those with the same words}: "The letter X." and "the letter x" are on one side."""
+    first: dict[tuple[str, ...], str] = {}
+    return {text: first.setdefault(tuple(tokenise.caption(text.rstrip(" .!"))), text) for text in sorted(captions)}
+
+
 def _read(folder: pathlib.Path, stamp: Stamp, config: Config) -> dict[str, Any]:
     """One example; raises Unusable where the picture, or the sound that is asked for, cannot be used."""
     waveform = np.zeros(0, np.int16)
@@ -209,6 +234,7 @@ def _read(folder: pathlib.Path, stamp: Stamp, config: Config) -> dict[str, Any]:
         "image": _media.encode(picture, "png"),  # lossless: flat colours and sharp edges are what JPEG does worst
         "caption": stamp.caption,
         "label": stamp.name.split("/")[0],
+        "folder": stamp.name.rsplit("/", 1)[0],
         "waveform": waveform,
     }
 
@@ -225,7 +251,14 @@ def _write_report(
 ) -> None:
     counts = {split: len(examples[split]) for split in examples}
     captions = {split: len({example["caption"] for example in examples[split]}) for split in examples}
-    report = {"examples": counts, "captions": captions, "counts": {kind: n for kind, n in skipped.items() if n}}
+    paths = {split: [example["folder"].split("/") for example in examples[split]] for split in examples}
+    report = {
+        "examples": counts,
+        "captions": captions,
+        "counts": {kind: n for kind, n in skipped.items() if n},
+        "tags": _tags.count(paths.get("train", ())),
+        "depth": max(len(path) for split in paths for path in paths[split]),
+    }
     (directory / "skipped.json").write_text(json.dumps(report, indent=2))
 
 

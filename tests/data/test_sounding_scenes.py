@@ -23,6 +23,7 @@ SHAPES = {
     "face": (64, 64, 3),
     "objects": (3,),
     "colours": (3,),
+    "tags": (7,),
     "sounding": (3,),
     "areas": (3,),
     "boxes": (3, 4),
@@ -142,6 +143,22 @@ def test_the_label_is_the_object_that_was_mixed_loudest():
     assert all(one[i]["label"] == one[i]["objects"][0] for i in range(20))
     assert spec.unspelt(one.constants["label_names"]) == sounding_scenes.OBJECTS
     assert small(fields=("image",)).constants == {}
+
+
+def test_classes_of_every_field_have_names():
+    source = small("test", ("scene", "objects", "colours", "tags"))
+    found = {name: spec.unspelt(spelt) for name, spelt in source.constants.items()}
+    assert found["objects_names"] == sounding_scenes.OBJECTS
+    assert found["colours_names"] == sounding_scenes.COLOURS
+    assert found["scene_names"] == sounding_scenes.SCENES
+    assert "label_names" not in found  # nobody asked for it
+    for index in range(40):
+        example = source[index]
+        seen = [found[f"{field}_names"][n] for field in ("objects", "colours") for n in example[field] if n >= 0]
+        seen += [found["scene_names"][int(example["scene"])]]
+        tags = [found["tags_names"][n] for n in example["tags"] if n >= 0]
+        assert tags == list(dict.fromkeys(seen))
+        assert np.diff(example["tags"] >= 0).sum() <= 1  # padded at the end
 
 
 def test_mistakes_are_named():

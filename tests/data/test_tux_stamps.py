@@ -10,7 +10,8 @@ import pytest
 import soundfile
 from PIL import Image
 
-from mmjax.data import _sound_file, tux_stamps, video_folder
+from mmjax import data
+from mmjax.data import _sound_file, spec, tux_stamps, video_folder
 from mmjax.errors import UserError
 
 SIZE = 32
@@ -54,11 +55,8 @@ def cache(tmp_path_factory):
 
 
 def splits(tree, cache, fields=None, **options):
-    names = ("train", "validation", "test")
-    return {
-        name: list(tux_stamps.source(name, fields, path=str(tree), data_dir=str(cache), size=SIZE, **options))
-        for name in names
-    }
+    options = {"path": str(tree), "data_dir": str(cache), "size": SIZE, "min_tag": 1, **options}
+    return {name: list(tux_stamps.source(name, fields, **options)) for name in ("train", "validation", "test")}
 
 
 def test_pictures_are_whole_and_on_white(tree, cache):
@@ -86,6 +84,47 @@ def test_no_caption_is_in_two_splits(tree, cache):
     effects = splits(tree, cache, ("group",), sound="effects")
     for name, examples in effects.items():
         assert {e["group"] for e in examples} <= groups[name]
+
+
+def test_captions_of_the_same_words_are_on_one_side():
+    captions = ("the letter x", "The letter X.", "A fox!", "The letter Y.", "A fox.", "a fox")
+    found = tux_stamps.grouped(captions)
+    assert found == {
+        "the letter x": "The letter X.",
+        "The letter X.": "The letter X.",
+        "A fox!": "A fox!",
+        "A fox.": "A fox!",
+        "a fox": "A fox!",
+        "The letter Y.": "The letter Y.",
+    }
+
+
+def test_folders_are_tags_and_classes_have_names(tree, cache):
+    options = {"path": str(tree), "data_dir": str(cache), "size": SIZE}
+    source = tux_stamps.source("train", ("tags", "label", "caption"), **options)
+    names = {name: spec.unspelt(spelt) for name, spelt in source.constants.items()}
+    assert names == {"tags_names": ("animals", "birds", "cartoon"), "label_names": ("animals", "food")}
+    stamps = list(itertools.chain(*splits(tree, cache, ("tags", "caption"), min_tag=5).values()))
+    found = {(e["caption"], *e["tags"].tolist()) for e in stamps}
+    assert ("A bird № 3.", 0, 1, -1) in found
+    assert ("A bird № 3.", 0, 1, 2) in found
+    assert ("A plum.", -1, -1, -1) in found  # a single stamp is in "food": too rare for a tag
+    assert all(e["tags"].dtype == np.int32 for e in stamps)
+    every = tux_stamps.source("test", ("tags",), min_tag=1, **options).constants
+    assert set(spec.unspelt(every["tags_names"])) >= {"animals", "birds", "cartoon"}
+    with pytest.raises(
+        UserError, match=r"no tag is on 99 training examples \(the most frequent is on \d+\): lower config"
+    ):
+        tux_stamps.source("train", ("tags",), min_tag=99, **options)
+
+
+def test_all_captions_as_numbers(tree, cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("MMJAX_CACHE", str(tmp_path))
+    options = {"path": str(tree), "data_dir": str(cache), "size": SIZE, "tokens": {"captions": 2, "length": 6}}
+    source = data.open("train", ("image", "captions_tokens", "label"), "tux_stamps", **options)
+    assert source[0]["captions_tokens"].shape == (2, 6)
+    assert source[0]["captions_tokens_length"].tolist() in ([5, 0], [4, 0], [3, 0])  # a bird № 1 <end>
+    assert set(source.constants) == {"caption_vocabulary", "label_names"}
 
 
 def test_effects_are_the_stamps_with_a_sound(tree, cache):
@@ -146,9 +185,9 @@ def test_debians_package():
 def test_the_example_makes_videos_that_video_folder_reads(tree, tmp_path, capsys):
     pytest.importorskip("av")
     path = pathlib.Path(__file__).parents[2] / "examples" / "stamp_videos.py"
-    spec = importlib.util.spec_from_file_location("stamp_videos", path)
-    stamp_videos = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(stamp_videos)
+    found = importlib.util.spec_from_file_location("stamp_videos", path)
+    stamp_videos = importlib.util.module_from_spec(found)
+    found.loader.exec_module(stamp_videos)
     stamp_videos.main([str(tmp_path / "videos"), "--stamps", str(tree), "--side", "64", "--seconds", "2.2"])
     assert "6 videos of stamps" in capsys.readouterr().out  # six birds have a sound; the plum's is silent
     options = {"path": str(tmp_path / "videos" / "stamps"), "data_dir": str(tmp_path), "seconds": 2.0, "size": 64}

@@ -84,6 +84,15 @@ class Example:
         return self._padded([thing.colour for thing in self.layout.things], -1, np.int32)
 
     @property
+    def tags(self) -> np.ndarray:
+        """Numbers of TAGS: the objects, front to back, then their colours, then the scene, each once."""
+        things = self.layout.things
+        colours = [len(names.OBJECTS) + thing.colour for thing in things]
+        scene = len(names.OBJECTS) + len(names.COLOURS) + self.layout.scene
+        found = list(dict.fromkeys([*(thing.object for thing in things), *colours, scene]))
+        return np.array(found + [-1] * (2 * self._objects[1] + 1 - len(found)), np.int32)
+
+    @property
     def sounding(self) -> np.ndarray:
         return self._padded([thing.sounding for thing in self.layout.things], False, np.bool_)
 

@@ -54,6 +54,7 @@ PHRASES: dict[str, str] = {
     "water": "under water",
 }
 SCENES: tuple[str, ...] = tuple(PHRASES)
+TAGS: tuple[str, ...] = (*OBJECTS, *COLOURS, *SCENES)
 PLACES: tuple[str, ...] = ("left", "middle", "right")
 SPLITS: tuple[str, ...] = ("train", "validation", "test")
 
