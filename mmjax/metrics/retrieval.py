@@ -46,12 +46,31 @@ def chance_recall_at_k(shape: tuple[int, int], k: int, relevant=None) -> float:
       k: as for `recall_at_k`.
       relevant: as for `ranks`; r is the number of items relevant to a query.
     """
-    return float(np.mean(_chance(shape, relevant)[min(k, shape[1]) - 1]))
+    return float(chance_reached(shape[1], np.sum(_as_mask(shape, relevant), axis=1))[min(k, shape[1]) - 1])
 
 
 def chance_median_rank(shape: tuple[int, int], relevant=None) -> float:
     """The median of the rank under random scores: (g + 1) / 2 where each query has one relevant item."""
-    reached = np.mean(_chance(shape, relevant), axis=1)  # P(rank <= m), m = 1..g
+    return median_of(chance_reached(shape[1], np.sum(_as_mask(shape, relevant), axis=1)))
+
+
+def chance_reached(gallery: int, relevant: Int[np.ndarray, " q"]) -> Float[np.ndarray, " g"]:
+    """P(rank <= m) for m = 1..g under random scores, the mean over queries.
+
+    Args:
+      gallery: g, the number of items.
+      relevant: how many of them are relevant to each query.
+    """
+    reached, drawn = np.zeros(gallery), np.arange(gallery)
+    for count, queries in zip(*np.unique(relevant, return_counts=True)):
+        # The next item is no hit either, given that none of the `drawn` ones was: a product, because C(g, k) overflows.
+        miss = np.clip((gallery - count - drawn) / (gallery - drawn), 0.0, 1.0)
+        reached += queries / len(relevant) * (1 - np.cumprod(miss))
+    return reached
+
+
+def median_of(reached: Float[np.ndarray, " g"]) -> float:
+    """The median rank from P(rank <= m), m = 1..g."""
     # Between m and the next rank that occurs where exactly half of the mass lies up to m, as np.median does.
     low, high = np.argmax(reached >= 0.5 - 1e-9), np.argmax(reached > 0.5 + 1e-9)
     return float(low + high) / 2 + 1
@@ -69,13 +88,3 @@ def _as_mask(shape, relevant):
     if not relevant.any(1).all():
         raise ValueError(f"query {int(np.argmin(relevant.any(1)))} has no relevant item among {gallery}")
     return relevant.astype(bool)
-
-
-def _chance(shape, relevant):
-    """P(rank <= m) for m = 1..g and every query: [g q]."""
-    gallery = shape[1]
-    count = np.sum(_as_mask(shape, relevant), axis=1)
-    drawn = np.arange(gallery)[:, None]
-    # The next item is no hit either, given that none of the `drawn` ones was: a product, because C(g, k) overflows.
-    miss = np.clip((gallery - count[None] - drawn) / (gallery - drawn), 0.0, 1.0)
-    return 1 - np.cumprod(miss, axis=0)
