@@ -52,6 +52,10 @@ def test_ties_and_nan_count_against_us(gallery_block):
     found = ranking.ranked(np.eye(6), gallery, ids, ids, 4, gallery_block).rank
     np.testing.assert_array_equal(found, retrieval.ranks(np.eye(6) @ gallery.T))
     np.testing.assert_array_equal(found, [2, 2, 6, 2, 2, 2])
+    gallery_ids = np.array([0, 1, 2, 2, 4, 5])[:, None]  # beside the NaN, query 2 has a second item, the nearest
+    gallery[3, 2] = 1
+    found = ranking.ranked(np.eye(6)[2:3], gallery, ids[2:3], gallery_ids, 4, gallery_block).rank
+    np.testing.assert_array_equal(found, [1])
 
 
 def test_ids_may_be_large_and_none_is_not_equal_to_none():
