@@ -17,7 +17,7 @@ from PIL import Image
 from mmjax.data import Source
 from mmjax.errors import UserError
 
-PICTURES = ("image", "frames", "face")
+PICTURES = ("image", "pair", "frames", "face")
 RATE = 22_050
 
 

@@ -28,6 +28,7 @@ class Field:
 FIELDS: dict[str, Field] = {
     # vision
     "image": Field("uint8", "h w 3", "RGB picture, 0..255"),
+    "pair": Field("uint8", "h w 3", "RGB picture of the same thing by another hand, 0..255"),
     "frames": Field("uint8", "f h w 3", "RGB frames evenly spaced over the clip, 0..255"),
     "face": Field("uint8", "h w 3", "RGB picture of the speaker's face, 0..255"),
     # sound
