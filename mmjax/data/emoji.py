@@ -130,10 +130,12 @@ def source(
     if elsewhere or "pair" in fields:
         styles = (noto, _emoji_fonts.style(_openmoji(openmoji), tuple(one.text for one in emoji), size))
     side = {"openmoji": "test"}.get(split, split)
-    mine = (one for one in emoji if side in (sides[one.family], "openmoji_all") and one.text in styles[-1].texts)
+    mine = [one for one in emoji if side in (sides[one.family], "openmoji_all") and one.text in styles[-1].texts]
+    # Unicode lists the faces, then the people, ...: in another order each batch is a sample of the split.
+    order = np.random.default_rng(0).permutation(len(mine))
     return EmojiSource(
         fields=fields,
-        emoji=tuple(mine),
+        emoji=tuple(mine[place] for place in order),
         captions=_emoji_names.captions(emoji),
         classes=classes,
         names={field: own for field, own in names.items() if field in fields},

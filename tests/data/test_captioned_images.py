@@ -207,6 +207,28 @@ def test_no_word_of_a_held_out_picture_enters_the_vocabulary(tmp_path):
     assert known["train"] == known["test"] == known["validation"]
 
 
+def test_all_captions_as_numbers(tmp_path):
+    """Karpathy's files: five a picture, of some more; a picture with fewer is padded."""
+    root = folder(tmp_path, 3)
+    said = {"p0.png": [f"a dog {n}" for n in range(6)], "p1.png": ["A hill."], "p2.png": ["a dog", "", "the hill"]}
+    images = [
+        {"filename": name, "split": "train" if name != "p2.png" else "test", "sentences": [{"raw": t} for t in texts]}
+        for name, texts in said.items()
+    ]
+    (root / "dataset_own.json").write_text(json.dumps({"images": images, "dataset": "own"}))
+    options = {"path": str(root), "size": SIZE, "tokens": {"length": 5}}
+    fields = ("captions_tokens", "captions", "image", "group")
+    found = {e["group"]: e for s in ("train", "test") for e in data.open(s, fields, "captioned_images", **options)}
+    words = data.open("test", fields, "captioned_images", **options).constants["caption_vocabulary"]
+    for name, lengths in (("p0.png", [4] * 5), ("p1.png", [3, 0, 0, 0, 0]), ("p2.png", [3, 3, 0, 0, 0])):
+        assert found[name]["captions_tokens"].shape == (5, 5)
+        np.testing.assert_array_equal(found[name]["captions_tokens_length"], lengths)
+    assert len(found["p0.png"]["captions"]) == 6
+    read = [vocabulary.decode(row, words) for row in found["p0.png"]["captions_tokens"]]
+    assert read == said["p0.png"][:5]
+    assert [vocabulary.decode(row, words) for row in found["p2.png"]["captions_tokens"][:2]] == ["a dog", "<unk> hill"]
+
+
 def test_training_draws_one_of_the_captions(tmp_path):
     root = folder(tmp_path, 2)
     write(root, "p0.png,one,train", "p0.png,two,train", "p1.png,three,test")

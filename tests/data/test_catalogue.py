@@ -110,7 +110,7 @@ def test_captions_with_numbers_beside_them(tmp_path, monkeypatch):
     monkeypatch.setenv("MMJAX_CACHE", str(tmp_path / "cache"))
     _builders.prepare(NumberedCaptions(data_dir=str(tmp_path), file_format="array_record"))
     where = {"name": "numbered_captions", "data_dir": str(tmp_path)}
-    fields = ("image", "caption", "captions", "caption_tokens")
+    fields = ("image", "caption", "captions", "caption_tokens", "captions_tokens")
     opened = data.open("val", fields, tokens={"length": 6}, train_split="train", **where)
     example = opened[0]
     assert example["captions"] == ("The bell 0.", "Ein Grün!")
@@ -118,6 +118,12 @@ def test_captions_with_numbers_beside_them(tmp_path, monkeypatch):
     words = vocabulary.words_of(opened.constants["caption_vocabulary"])
     assert set(words[4:]) == {"the", "bell", "0", "1", "ein", "grün"}
     assert vocabulary.decode(example["caption_tokens"], words) == "the bell 0"
+    assert [vocabulary.decode(row, words) for row in example["captions_tokens"]] == [
+        "the bell 0",
+        "ein grün",
+        *[""] * 3,
+    ]
+    assert example["captions_tokens_length"].tolist() == [4, 3, 0, 0, 0]
     with pytest.raises(UserError, match="has no question"):
         data.open("val", ("question_tokens",), **where)
 
@@ -158,6 +164,8 @@ def test_usual_names_are_guessed(root):
     assert catalogue.label_names(name="stated", data_dir=str(root)) == WORDS
     opened = catalogue.source("train", ("label",), name="stated", data_dir=str(root))
     assert spec.unspelt(opened.constants["label_names"]) == WORDS
+    mapped = catalogue.source("train", ("scene",), name="stated", data_dir=str(root), mapping=(("scene", "kind"),))
+    assert {name: spec.unspelt(spelt) for name, spelt in mapped.constants.items()} == {"scene_names": WORDS}
 
 
 def test_values_are_of_the_glossarys_types(root, monkeypatch):
