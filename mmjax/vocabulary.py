@@ -3,8 +3,9 @@
 Pure NumPy that every room may import. A vocabulary is a list of words whose place is their number; spelled, it is
 uint8 [v letters], padded with zeros. Numbers 0 to 3 are the same everywhere: <pad>, <start>, <end>, <unk>.
 
-Four kinds of tokens, known by the words themselves: words; SentencePiece's pieces and single characters, in both of
-which "▁" stands for a space; and bytes, spelled "<0x41>" as SentencePiece does.
+Five kinds of tokens, known by the words themselves: words; SentencePiece's pieces and single characters, in both of
+which "▁" stands for a space; bytes, spelled "<0x41>" as SentencePiece does; and CLIP's byte pairs, of which "</w>" ends
+a word.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from mmjax import tokenise
+from mmjax import byte_pairs, tokenise
 from mmjax.errors import UserError
 
 SPECIAL: tuple[str, ...] = ("<pad>", "<start>", "<end>", "<unk>")
@@ -57,18 +58,20 @@ def encode(
       text: any text.
       vocabulary: its words, or the spelled array from a checkpoint's `frozen`.
       field: "caption" or "question", which are cut differently.
-      model: of SentencePiece, its bytes (uint8 array or bytes), where the vocabulary is one of pieces.
+      model: of SentencePiece or of byte pairs (uint8 array or bytes), where the vocabulary is one of these.
 
     Returns:
       int32 [t] without <start>, <end> and padding, <unk> for what the vocabulary lacks; and those words, each once.
 
     Raises:
-      UserError: the vocabulary holds pieces, but there is no model.
+      UserError: the vocabulary holds pieces or byte pairs, but there is no model.
     """
     words = words_of(vocabulary) if isinstance(vocabulary, np.ndarray) else list(vocabulary)
     index = {word: number for number, word in enumerate(words)}
     if model is None and any(len(word) > 1 and word[0] == SPACE for word in words):
         raise UserError("this vocabulary holds SentencePiece's pieces: encoding needs its model as well")
+    if model is None and any(map(_ends_word, words)):
+        raise UserError("this vocabulary holds byte pairs: encoding needs their model as well")
     tokens = splitter(kind_of(words, model), field, model)(text)
     unknown = dict.fromkeys(token for token in tokens if token not in index)
     return np.array([index.get(token, UNK) for token in tokens], np.int32), list(unknown)
@@ -92,8 +95,14 @@ def join(tokens: Iterable[str | bytes]) -> str:
             break
         if word not in ("", SPECIAL[PAD], SPECIAL[START]):
             kept.append(word)
+    if any(map(_ends_word, kept)):
+        return byte_pairs.join(kept)
     pieces = any(SPACE in word or word in _VALUES for word in kept)
     return _join_pieces(kept) if pieces else " ".join(kept)
+
+
+def _ends_word(token: str) -> bool:
+    return token.endswith(byte_pairs.END_OF_WORD) and token != byte_pairs.END_OF_WORD  # which may be a word of HTML
 
 
 def _join_pieces(tokens: Iterable[str]) -> str:
@@ -106,13 +115,13 @@ _VALUES = {word: bytes([value]) for value, word in enumerate(BYTES)}
 
 # -- kinds of tokens ---------------------------------------------------------------------------------------------------
 
-KINDS: tuple[str, ...] = ("words", "characters", "bytes", "sentencepiece")
+KINDS: tuple[str, ...] = ("words", "characters", "bytes", "sentencepiece", "bpe")
 
 
 def kind_of(words: Sequence[str], model: Any = None) -> str:
     """Which of KINDS a vocabulary is."""
     if model is not None:
-        return "sentencepiece"
+        return "bpe" if _raw(model).startswith(byte_pairs.HEADER) else "sentencepiece"
     known = set(words)
     return "bytes" if BYTES[0] in known else "characters" if SPACE in known else "words"
 
@@ -122,8 +131,14 @@ def splitter(kind: str, field: str, model: Any = None):
     if kind == "words":
         return tokenise.SPLITTERS[field]
     if kind == "sentencepiece":
-        return Pieces(bytes(model) if isinstance(model, bytes) else np.asarray(model, np.uint8).tobytes())
+        return Pieces(_raw(model))
+    if kind == "bpe":
+        return byte_pairs.BytePairs(_raw(model))
     return _characters if kind == "characters" else _bytes
+
+
+def _raw(model: Any) -> bytes:
+    return model if isinstance(model, bytes) else np.asarray(model, np.uint8).tobytes()
 
 
 def _characters(text: str) -> list[str]:

@@ -24,9 +24,10 @@ ROOMS = {
     "errors": set(),
     "tokenise": set(),
     "vocabulary": set(),
+    "byte_pairs": set(),
 }
 # What every room may import: strings and numbers, nothing of jax.
-COMMON = {"errors", "tokenise", "vocabulary"}
+COMMON = {"errors", "tokenise", "vocabulary", "byte_pairs"}
 ENGINE = {
     "nans",
     "signals",
@@ -43,7 +44,7 @@ ENGINE = {
     "workdir",
     "step",
 }
-NO_JAX = ("data", "report", "errors", "tokenise", "vocabulary")
+NO_JAX = ("data", "report", "errors", "tokenise", "vocabulary", "byte_pairs")
 JAX = {"jax", "flax", "optax", "orbax"}
 
 

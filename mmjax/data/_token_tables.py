@@ -18,8 +18,8 @@ from typing import Any
 
 import tqdm
 
-from mmjax import tokenise, vocabulary
-from mmjax.data import _text_vocabulary
+from mmjax import byte_pairs, tokenise, vocabulary
+from mmjax.data import _byte_pair_file, _text_vocabulary
 from mmjax.errors import UserError
 
 FORMAT = 1  # of the cache; raised whenever the same texts would give other words
@@ -35,7 +35,7 @@ class Table:
 
     Attributes:
       words: in the order of their numbers.
-      model: SentencePiece's bytes, else b"".
+      model: the bytes of SentencePiece's model, or that of byte pairs, else b"".
       texts: of the training split that were read.
       tokens: in them.
       unknown: of these, how many the vocabulary lacks.
@@ -72,7 +72,8 @@ def tables(made: tuple[str, ...], chosen: Any, training: Callable[[], Any], abou
     if not len(source):
         raise UserError("the training split is empty: there is no text to build a vocabulary from")
     probe = [_texts_of(source[index], made) for index in _spread(len(source), PROBES)]
-    own = _digest(chosen.path) if chosen.path else ""
+    path = str(_byte_pair_file.find(chosen.path)) if chosen.kind == "bpe" else chosen.path
+    own = _digest(path) if path else ""
     how = {name: value for name, value in dataclasses.asdict(chosen).items() if name not in SHAPING}
     keys = {
         field: _text_vocabulary.cache([FORMAT, field, how, own, about, len(source), [p[field] for p in probe]])
@@ -142,10 +143,14 @@ def _table(field: str, read: collections.Counter[str], chosen: Any) -> Table:
 
 
 def _words(field: str, read: collections.Counter[str], chosen: Any) -> tuple[list[str], bytes]:
-    """(the words with the four special ones first, the SentencePiece model or b"")."""
+    """(the words with the four special ones first, the model of SentencePiece or of byte pairs or b"")."""
     if chosen.kind == "sentencepiece":
         model = pathlib.Path(chosen.path).expanduser().read_bytes() if chosen.path else _train(field, read, chosen)
         return vocabulary.Pieces(model).words, model
+    if chosen.kind == "bpe":
+        path = _byte_pair_file.find(chosen.path)
+        model = byte_pairs.model(path.read_bytes(), str(path), chosen.max_words)
+        return [*vocabulary.SPECIAL, *byte_pairs.BytePairs(model).tokens], model
     if chosen.kind == "bytes":
         return [*vocabulary.SPECIAL, *vocabulary.BYTES], b""
     if chosen.path:

@@ -35,15 +35,17 @@ class Options:
     """config.data.tokens: how text becomes numbers.
 
     Attributes:
-      kind: "words", "characters", "bytes", or "sentencepiece" (the extra `text`).
+      kind: "words", "characters", "bytes", "sentencepiece" (the extra `text`) or "bpe" (CLIP's byte pairs).
       min_count: rarer words are <unk>.
-      max_words: so many of the most frequent words (of SentencePiece: pieces) are known; 0 = all.
+      max_words: so many of the most frequent words (of SentencePiece: pieces) are known; 0 = all. Of byte pairs, the
+        first so many of the file; CLIP's published weights want all, 48,894.
       length: numbers of a text, padded or cut to this; a caption's <end> is one of them.
       captions: rows of `captions_tokens`: of an example with more captions the first so many are read.
       align: "left" pads behind the text, "right" before it (the VQA code).
       answers: so many of the most frequent answers are classes.
       examples: training examples that are read for the vocabulary, evenly spread; 0 = all.
-      path: your own vocabulary, a word a line (what follows a space is ignored), or SentencePiece model.
+      path: your own vocabulary, a word a line (what follows a space is ignored), or SentencePiece model, or for
+        "bpe" bpe_simple_vocab_16e6.txt.gz, which is otherwise looked for among the installed packages.
     """
 
     kind: str = "words"

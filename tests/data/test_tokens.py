@@ -191,16 +191,19 @@ def test_a_source_that_draws_goes_on_drawing():
 
 
 @pytest.mark.parametrize("kind", vocabulary.KINDS)
-def test_every_kind_reads_back(kind):
+def test_every_kind_reads_back(kind, tmp_path):
     if kind == "sentencepiece":
         pytest.importorskip("sentencepiece")
     tokens = {"kind": kind, "length": 120, "max_words": 60}
+    if kind == "bpe":
+        tokens["path"] = str(tmp_path / "pairs.txt")
+        (tmp_path / "pairs.txt").write_text("a header\nt h\nth e</w>\n")
     source = data.open("train", ("caption", "caption_tokens"), tokens=tokens, **SCENES)
     spelled, model = source.constants["caption_vocabulary"], source.constants.get("caption_model")
     assert tuple(vocabulary.words_of(spelled)[:4]) == vocabulary.SPECIAL
     for index in range(8):
         example = source[index]
-        plain = example["caption"].replace(",", "") if kind == "words" else example["caption"]
+        plain = example["caption"].replace(",", "" if kind == "words" else " ," if kind == "bpe" else ",")
         assert vocabulary.decode(example["caption_tokens"], spelled) == plain
         ids, unknown = vocabulary.encode(example["caption"], spelled, model=model)
         length = example["caption_tokens_length"]
