@@ -1,24 +1,23 @@
 """Retrieval over whole splits: ranks by inner product, computed in blocks on the device, and the field's protocols.
 
-The whole q x g matrix is never held. `metrics.retrieval` does the same on the host from a matrix of any similarity, and
-is the reference of the tests.
+The whole matrix of similarities is never held, and one matrix product serves both directions. `metrics.retrieval` does
+the same on the host from a matrix of any similarity, and is the reference of the tests.
 """
 
 from __future__ import annotations
 
-import functools
 from typing import NamedTuple
 
 import jax
 import numpy as np
+import scipy.sparse
 from jax import lax
 from jax import numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from mmjax.metrics import retrieval
 
-BLOCK = 256  # queries at a time: a product of this height runs at full speed, and its scores stay in a CPU's cache
-GALLERY = 16_384  # items at a time: at most 16 MB of scores
+BLOCK = 512  # rows of each side at a time: products of 512 x 512 run at full speed, their scores stay in a CPU's cache
 _FOLD, _FOLDS = 1_000, 5
 _NONE = (-1, -2)  # for "no id": one number a side, so that none is never equal to none
 
@@ -37,6 +36,14 @@ class Ranked(NamedTuple):
     gallery: int
 
 
+class Side(NamedTuple):
+    """One side in blocks: vectors [m s d], ids [m s c], and where they are not padding [m s]."""
+
+    vectors: Float[Array, "m s d"]
+    ids: Int[Array, "m s c"]
+    where: Bool[Array, "m s"]
+
+
 def ranks(
     queries: Float[Array, "q d"],
     gallery: Float[Array, "g d"],
@@ -44,56 +51,68 @@ def ranks(
     gallery_ids: Int[np.ndarray, "g e"],
     block: int = BLOCK,
 ) -> Int[np.ndarray, " q"]:
-    """The ranks of `ranked` alone."""
-    return ranked(queries, gallery, query_ids, gallery_ids, block).rank
-
-
-def ranked(
-    queries: Float[Array, "q d"],
-    gallery: Float[Array, "g d"],
-    query_ids: Int[np.ndarray, "q c"],
-    gallery_ids: Int[np.ndarray, "g e"],
-    block: int = BLOCK,
-    gallery_block: int = GALLERY,
-) -> Ranked:
-    """Rank of each query's best relevant item by inner product in float32, 1 being the first; ties count against us.
-
-    An item is relevant that shares an id with the query: a caption has the id of its text, a picture those of all its
-    captions. One that is not relevant and is as similar as the best relevant one stands before it, and so does one
-    whose similarity is NaN, as in `retrieval.ranks`.
-
-    Args:
-      queries, gallery: vectors, of length 1 where cosines are meant.
-      query_ids, gallery_ids: their ids; negative for none.
-      block, gallery_block: queries and items at a time. A gallery of several blocks costs a second matrix product.
+    """Rank of each query's best relevant item: the first direction of `ranked`.
 
     Raises:
       ValueError: shapes do not agree, or a query has no relevant item.
     """
-    shapes = [np.shape(x) for x in (queries, query_ids, gallery, gallery_ids)]
+    found = ranked(queries, gallery, query_ids, gallery_ids, block)[0]
+    if not found.relevant.all():
+        raise ValueError(f"query {int(np.argmin(found.relevant))} has no relevant item among {len(gallery)}")
+    return found.rank
+
+
+def ranked(
+    a: Float[Array, "n d"],
+    b: Float[Array, "m d"],
+    a_ids: Int[np.ndarray, "n c"],
+    b_ids: Int[np.ndarray, "m e"],
+    block: int = BLOCK,
+) -> tuple[Ranked, Ranked]:
+    """Both sides as queries to the other, by inner product in float32; ties count against us.
+
+    An item is relevant that shares an id with the query: a caption has the id of its text, a picture those of all its
+    captions. One that is not relevant and is as similar as the best relevant one stands before it, and so does one
+    whose similarity is NaN, as in `retrieval.ranks`. A query without a relevant item stands behind everything else.
+
+    Args:
+      a, b: vectors, of length 1 where cosines are meant.
+      a_ids, b_ids: their ids; negative for none.
+      block: rows of each side at a time.
+
+    Returns:
+      of a in the gallery b, and of b in the gallery a.
+
+    Raises:
+      ValueError: shapes do not agree.
+    """
+    shapes = [np.shape(x) for x in (a, a_ids, b, b_ids)]
     if shapes[0][1] != shapes[2][1] or shapes[0][0] != shapes[1][0] or shapes[2][0] != shapes[3][0]:
-        raise ValueError(f"shapes of queries, their ids, the gallery and its ids do not agree: {shapes}")
-    gallery_block = min(gallery_block, -(-len(gallery) // block) * block)  # galleries of nearly one size: one program
-    query_ids, gallery_ids = _numbered(query_ids, gallery_ids)
-    found = _ranked(
-        _blocks(jnp.asarray(queries, jnp.float32), block),
-        _blocks(query_ids, block, _NONE[0]),
-        _blocks(jnp.asarray(gallery, jnp.float32), gallery_block),
-        _blocks(gallery_ids, gallery_block, _NONE[1]),
-        _blocks(np.ones(len(gallery), bool), gallery_block),
+        raise ValueError(f"shapes of a, its ids, b and its ids do not agree: {shapes}")
+    numbers = _numbered(a_ids, b_ids)
+    sides = [
+        Side(
+            _blocks(jnp.asarray(x, jnp.float32), block),
+            _blocks(ids, block, none),
+            _blocks(np.ones(len(x), bool), block),
+        )
+        for x, ids, none in zip((a, b), numbers, _NONE)
+    ]
+    meetings, count = _meetings(*(np.asarray(side.ids) for side in sides))
+    rank, relevant = _both(*sides, meetings, count)
+    flat = [[np.asarray(x).reshape(-1).astype(np.int64) for x in found] for found in (rank, relevant)]
+    return (
+        Ranked(flat[0][0][: len(a)], flat[1][0][: len(a)], len(b)),
+        Ranked(flat[0][1][: len(b)], flat[1][1][: len(b)], len(a)),
     )
-    rank, relevant = (np.asarray(x).reshape(-1)[: len(queries)].astype(np.int64) for x in found)
-    if not relevant.all():
-        raise ValueError(f"query {int(np.argmin(relevant))} has no relevant item among {len(gallery)}")
-    return Ranked(rank, relevant, len(gallery))
 
 
-def _numbered(query_ids, gallery_ids):
+def _numbered(a_ids, b_ids):
     """Both sides' ids as int32 numbers, however large they are."""
-    flat = np.concatenate([np.ravel(query_ids), np.ravel(gallery_ids)])
+    flat = np.concatenate([np.ravel(a_ids), np.ravel(b_ids)])
     numbers = np.unique(flat, return_inverse=True)[1].reshape(-1).astype(np.int32)
-    parts = np.split(numbers, [np.size(query_ids)])
-    sides = zip((query_ids, gallery_ids), parts, _NONE)
+    parts = np.split(numbers, [np.size(a_ids)])
+    sides = zip((a_ids, b_ids), parts, _NONE)
     return [np.where(np.asarray(ids) < 0, np.int32(none), part.reshape(np.shape(ids))) for ids, part, none in sides]
 
 
@@ -105,53 +124,68 @@ def _blocks(x, size, fill=0):
     return padded.reshape(-1, size, *x.shape[1:])
 
 
+def _meetings(a_ids: Int[np.ndarray, "m s c"], b_ids: Int[np.ndarray, "k s e"]) -> tuple[Int[np.ndarray, "p 2"], int]:
+    """The pairs of blocks that share an id, filled up to all pairs, and how many they are."""
+    most = max(a_ids.max(), b_ids.max()) + 1
+    holds = []
+    for ids in (a_ids, b_ids):
+        block, *_ = np.nonzero(ids >= 0)
+        held = (np.ones(len(block), np.int32), (block, ids[ids >= 0]))
+        holds.append(scipy.sparse.csr_matrix(held, shape=(len(ids), max(most, 1))))
+    meetings = np.stack((holds[0] @ holds[1].T).nonzero(), 1).astype(np.int32)
+    return np.pad(meetings, ((0, len(a_ids) * len(b_ids) - len(meetings)), (0, 0))), len(meetings)
+
+
 @jax.jit
-def _ranked(
-    queries: Float[Array, "m b d"],
-    query_ids: Int[Array, "m b c"],
-    gallery: Float[Array, "k s d"],
-    gallery_ids: Int[Array, "k s e"],
-    where: Bool[Array, "k s"],
-) -> tuple[Int[Array, "m b"], Int[Array, "m b"]]:
-    """Rank and number of relevant items of each query; items that are not `where` are padding."""
-    size = queries.shape[1]
-    none = jnp.zeros(size, jnp.int32)
+def _both(a: Side, b: Side, meetings: Int[Array, "p 2"], count: Int[Array, ""]):
+    """((ranks of a [m s], of b [k s]), (numbers of relevant items, likewise))."""
+    best, relevant = _best(a, b, meetings, count)
 
-    def of_block(block):
-        start = (jnp.full(size, -jnp.inf, jnp.float32), none)
-        best, relevant = _sweep(functools.partial(_best, *block), start, (gallery, gallery_ids, where))
-        before = _sweep(functools.partial(_before, *block, best), none, (gallery, gallery_ids, where))
-        return 1 + before, relevant
+    def row(before_b, own):
+        block, best_a = own
 
-    return lax.map(of_block, (queries, query_ids))
+        def column(before_a, other):
+            items, best_b = other
+            scores, match = _compare(block, items)
+            ahead = ~match & ~(scores < best_a[:, None]) & items.where[None]
+            behind = ~match & ~(scores < best_b[None]) & block.where[:, None]
+            return before_a + jnp.sum(ahead, 1, dtype=jnp.int32), jnp.sum(behind, 0, dtype=jnp.int32)
 
+        before_a, more = lax.scan(column, jnp.zeros(best_a.shape, jnp.int32), (b, best[1]))
+        return before_b + more, before_a
 
-def _sweep(body, start, parts):
-    """Folds `body` over the blocks of the gallery. One block needs no loop: the compiler then computes scores once."""
-    if len(parts[0]) == 1:
-        return body(start, *(x[0] for x in parts))
-    return lax.scan(lambda carry, part: (body(carry, *part), None), start, parts)[0]
+    before_b, before_a = lax.scan(row, jnp.zeros(b.where.shape, jnp.int32), (a, best[0]))
+    return (1 + before_a, 1 + before_b), relevant
 
 
-def _best(queries, query_ids, carry, items, item_ids, where):
-    """Similarity of the best relevant item so far, and the number of relevant ones."""
-    best, count = carry
-    scores, relevant = _compare(queries, query_ids, items, item_ids)
-    here = jnp.max(jnp.where(relevant & ~jnp.isnan(scores), scores, -jnp.inf), 1)
-    return jnp.maximum(best, here), count + jnp.sum(relevant, 1, dtype=jnp.int32)
+def _best(a, b, meetings, count):
+    """Similarity of each one's best relevant item, -inf where there is none, and the number of relevant ones.
+
+    Only blocks that share an id are compared: as a rule those near the diagonal, a small part of the whole.
+    """
+
+    def meet(n, carry):
+        (best_a, best_b), (count_a, count_b) = carry
+        i, j = meetings[n]
+        scores, match = _compare(jax.tree.map(lambda x: x[i], a), jax.tree.map(lambda x: x[j], b))
+        scores = jnp.where(match & ~jnp.isnan(scores), scores, -jnp.inf)
+        best = best_a.at[i].max(jnp.max(scores, 1)), best_b.at[j].max(jnp.max(scores, 0))
+        counts = (count_a.at[i].add(jnp.sum(match, 1, dtype=jnp.int32)), jnp.sum(match, 0, dtype=jnp.int32))
+        return best, (counts[0], count_b.at[j].add(counts[1]))
+
+    start = tuple(jnp.full(x.where.shape, -jnp.inf, jnp.float32) for x in (a, b))
+    none = tuple(jnp.zeros(x.where.shape, jnp.int32) for x in (a, b))
+    return lax.fori_loop(0, count, meet, (start, none))
 
 
-def _before(queries, query_ids, best, count, items, item_ids, where):
-    """The number of items so far that stand before the best relevant one."""
-    scores, relevant = _compare(queries, query_ids, items, item_ids)
-    ahead = ~relevant & ~(scores < best[:, None]) & where[None]
-    return count + jnp.sum(ahead, 1, dtype=jnp.int32)
+def _compare(one: Side, other: Side) -> tuple[Float[Array, "s s"], Bool[Array, "s s"]]:
+    """Scores and relevance of two blocks. A pair that is compared twice must have the same score, to the last bit.
 
-
-def _compare(queries, query_ids, items, item_ids):
-    """Scores and relevance, [b s] both. HIGHEST: accelerators would round the factors, and ranks with them."""
-    scores = lax.dot_general(queries, items, (((1,), (1,)), ((), ())), precision=lax.Precision.HIGHEST)
-    return scores, jnp.any(query_ids[:, None, :, None] == item_ids[None, :, None, :], (2, 3))
+    Hence HIGHEST, for accelerators would round the factors, and the barrier: the product is alike wherever it is used.
+    """
+    scores = lax.dot_general(one.vectors, other.vectors, (((1,), (1,)), ((), ())), precision=lax.Precision.HIGHEST)
+    match = jnp.any(one.ids[:, None, :, None] == other.ids[None, :, None, :], (2, 3))
+    return lax.optimization_barrier(scores), match
 
 
 def figures(name: str, found: Ranked) -> dict[str, float]:
@@ -220,7 +254,8 @@ def both_ways(
 def _of_split(names, a, b, ids, protocol=""):
     """Both directions' figures of one gallery."""
     present = ids >= 0
+    back, there = ranked(b[present], a, ids[present][:, None], ids)
     some = present.any(1)
-    items, item_ids = b[present], ids[present][:, None]
-    there, back = (f"{one}_to_{other}{protocol}" for one, other in (names, names[::-1]))
-    return figures(there, ranked(a[some], items, ids[some], item_ids)) | figures(back, ranked(items, a, item_ids, ids))
+    there = Ranked(there.rank[some], there.relevant[some], there.gallery)
+    one, two = (f"{one}_to_{other}{protocol}" for one, other in (names, names[::-1]))
+    return figures(one, there) | figures(two, back)

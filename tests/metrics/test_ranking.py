@@ -22,46 +22,60 @@ def whole(low, high, *shape):
 def test_by_hand():
     queries = np.array([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]], np.float32)
     gallery = np.array([[0.9, 0.1], [0.8, 0.3], [0.5, 0.2], [0.1, 0.9]], np.float32)
-    found = ranking.ranked(queries, gallery, np.array([[7], [8], [9]]), np.array([[9], [7], [7], [8]]))
+    found, back = ranking.ranked(queries, gallery, np.array([[7], [8], [9]]), np.array([[9], [7], [7], [8]]))
     np.testing.assert_array_equal(found.rank, [2, 1, 3])  # of the third: 0.62 0.72 0.46 0.78
     np.testing.assert_array_equal(found.relevant, [2, 1, 1])
-    assert found.gallery == 4
+    assert (found.gallery, back.gallery) == (4, 3)
+    np.testing.assert_array_equal(back.rank, [2, 1, 1, 1])  # of the first: 0.9 0.1 0.62
+    np.testing.assert_array_equal(back.relevant, [1, 1, 1, 1])
 
 
-@pytest.mark.parametrize(("block", "gallery_block"), [(256, 16_384), (7, 16_384), (8, 16), (5, 9), (64, 1)])
-def test_equal_to_the_host_with_ties_and_several_ids(block, gallery_block):
+@pytest.mark.parametrize("block", [512, 61, 16, 7])
+def test_equal_to_the_host_with_ties_and_several_ids(block):
     queries, gallery = whole(-2, 3, 61, 4), whole(-2, 3, 47, 4)
     rng = np.random.default_rng(1)
-    gallery_ids = rng.integers(-1, 30, (47, 3))
+    gallery_ids = np.where(np.arange(47)[:, None] % 9 == 4, -1, rng.integers(-1, 30, (47, 3)))
     query_ids = np.where(rng.random((61, 2)) < 0.3, -1, rng.integers(0, 30, (61, 2)))
     query_ids[:, 0] = rng.choice(gallery_ids[gallery_ids >= 0], 61)
     relevant = mask(query_ids, gallery_ids)
-    found = ranking.ranked(queries, gallery, query_ids, gallery_ids, block, gallery_block)
-    np.testing.assert_array_equal(found.rank, retrieval.ranks(queries @ gallery.T, relevant))
-    np.testing.assert_array_equal(found.relevant, relevant.sum(1))
-    assert (found.relevant > 1).any()
+    there, back = ranking.ranked(queries, gallery, query_ids, gallery_ids, block)
+    np.testing.assert_array_equal(there.rank, retrieval.ranks(queries @ gallery.T, relevant))
+    np.testing.assert_array_equal(there.relevant, relevant.sum(1))
+    assert (there.relevant > 1).any()
+    some = relevant.any(0)
+    np.testing.assert_array_equal(back.rank[some], retrieval.ranks(gallery[some] @ queries.T, relevant.T[some]))
+    np.testing.assert_array_equal(back.relevant, relevant.sum(0))
+    assert not some.all()
+    assert (back.rank[~some] == 62).all()  # behind everything
 
 
-@pytest.mark.parametrize("gallery_block", [16_384, 4])
-def test_ties_and_nan_count_against_us(gallery_block):
+def test_copies_tie_to_the_last_bit_wherever_they_stand(rng):
+    vectors = np.tile(rng.normal(size=(30, 300)), (3, 1))
+    ids = np.arange(90)[:, None]
+    for found in ranking.ranked(vectors, vectors, ids, ids, 16):  # 16 does not divide 30: other columns of other blocks
+        np.testing.assert_array_equal(found.rank, [3] * 90)  # its two copies stand before it
+
+
+@pytest.mark.parametrize("block", [512, 4])
+def test_ties_and_nan_count_against_us(block):
     ids = np.arange(6)[:, None]
-    same = ranking.ranked(np.ones((6, 3)), np.ones((6, 3)), ids, ids, gallery_block=gallery_block)
-    np.testing.assert_array_equal(same.rank, [6] * 6)
+    for same in ranking.ranked(np.ones((6, 3)), np.ones((6, 3)), ids, ids, block):
+        np.testing.assert_array_equal(same.rank, [6] * 6)
     gallery = np.eye(6, dtype=np.float32)
     gallery[2] = np.nan
-    found = ranking.ranked(np.eye(6), gallery, ids, ids, 4, gallery_block).rank
-    np.testing.assert_array_equal(found, retrieval.ranks(np.eye(6) @ gallery.T))
-    np.testing.assert_array_equal(found, [2, 2, 6, 2, 2, 2])
+    there, back = ranking.ranked(np.eye(6), gallery, ids, ids, block)
+    np.testing.assert_array_equal(there.rank, retrieval.ranks(np.eye(6) @ gallery.T))
+    np.testing.assert_array_equal(there.rank, [2, 2, 6, 2, 2, 2])
+    np.testing.assert_array_equal(back.rank, [1, 1, 6, 1, 1, 1])
     gallery_ids = np.array([0, 1, 2, 2, 4, 5])[:, None]  # beside the NaN, query 2 has a second item, the nearest
     gallery[3, 2] = 1
-    found = ranking.ranked(np.eye(6)[2:3], gallery, ids[2:3], gallery_ids, 4, gallery_block).rank
-    np.testing.assert_array_equal(found, [1])
+    np.testing.assert_array_equal(ranking.ranks(np.eye(6)[2:3], gallery, ids[2:3], gallery_ids, block), [1])
 
 
 def test_ids_may_be_large_and_none_is_not_equal_to_none():
     ids = np.array([[2**40, -1], [2**40 + 2**32, -5]])
-    found = ranking.ranked(np.eye(2), np.eye(2), ids, ids)
-    np.testing.assert_array_equal(found.relevant, [1, 1])
+    for found in ranking.ranked(np.eye(2), np.eye(2), ids, ids):
+        np.testing.assert_array_equal(found.relevant, [1, 1])
 
 
 def test_a_query_without_a_relevant_item_is_refused():
@@ -74,11 +88,20 @@ def test_a_query_without_a_relevant_item_is_refused():
 
 
 def test_no_matrix_of_all_pairs_is_made():
-    shapes = [(40, 256, 8), (40, 256, 1), (3, 4096, 8), (3, 4096, 2)]
-    kinds = [np.float32, np.int32, np.float32, np.int32]
-    arguments = [jax.ShapeDtypeStruct(s, k) for s, k in zip(shapes, kinds)]
-    program = jax.jit(ranking._ranked).lower(*arguments, jax.ShapeDtypeStruct((3, 4096), bool)).compile()
-    assert program.memory_analysis().temp_size_in_bytes < 256 * 4096 * 4 * 8  # of 40 x 3 times that
+    def side(blocks, several):
+        kinds = {"vectors": ((512, 8), np.float32), "ids": ((512, several), np.int32), "where": ((512,), bool)}
+        return ranking.Side(**{k: jax.ShapeDtypeStruct((blocks, *shape), kind) for k, (shape, kind) in kinds.items()})
+
+    meetings = jax.ShapeDtypeStruct((40 * 20, 2), np.int32)
+    program = jax.jit(ranking._both).lower(side(40, 1), side(20, 2), meetings, 60).compile()
+    assert program.memory_analysis().temp_size_in_bytes < 512 * 512 * 4 * 8  # of 40 x 20 times that
+
+
+def test_only_blocks_that_share_an_id_meet():
+    a, b = np.array([[[0], [1]], [[2], [-1]]]), np.array([[[9, 9]], [[1, 2]], [[0, -2]]])
+    meetings, count = ranking._meetings(a, b)
+    assert {*map(tuple, meetings[:count].tolist())} == {(0, 1), (0, 2), (1, 1)}
+    assert meetings.shape == (6, 2)
 
 
 def test_figures_by_hand():
