@@ -157,9 +157,10 @@ def stack(examples: list[dict[str, Any]]) -> dict[str, Any]:
     batch: dict[str, Any] = {}
     for name, first in examples[0].items():
         column = [example[name] for example in examples]
-        if isinstance(first, str | list):
+        if isinstance(first, str | list | tuple):  # text, or several texts, not as many in each example
             batch[name] = np.empty(len(column), object)
-            batch[name][:] = column
+            for row, value in enumerate(column):
+                batch[name][row] = value
             continue
         shapes = {np.shape(value) for value in column}
         if len(shapes) > 1:

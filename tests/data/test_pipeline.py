@@ -88,6 +88,14 @@ def test_the_last_batch_is_padded_and_masked(count):
     assert sorted(seen) == list(range(7))
 
 
+@pytest.mark.parametrize("kind", [tuple, list])
+@pytest.mark.parametrize("second", [("a", "b"), ("a",)])
+def test_examples_may_have_different_numbers_of_captions(kind, second):
+    batch = pipeline.stack([{"captions": kind(("a red bell", "a bell"))}, {"captions": kind(second)}])
+    assert batch["captions"].shape == (2,)
+    assert [list(several) for several in batch["captions"]] == [["a red bell", "a bell"], list(second)]
+
+
 def test_examples_that_do_not_stack_name_the_field_to_set():
     with pytest.raises(UserError, match=r"waveform differs in shape.*config\.loader\.clip_seconds"):
         next(pipeline.train_batches(Sounds(), 4, seed=0, start=0))
