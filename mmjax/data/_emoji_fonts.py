@@ -6,10 +6,12 @@ import collections
 import dataclasses
 import functools
 import hashlib
+import pathlib
+import sys
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageChops, ImageDraw, ImageFont
+from PIL import Image, ImageChops, ImageDraw, ImageFont, features
 
 from mmjax.errors import UserError
 
@@ -47,19 +49,38 @@ def style(path: str, texts: tuple[str, ...], size: int) -> Style:
     opened = font(path)
     lengths = {text: opened.getlength(text) for text in texts}
     usual = collections.Counter(round(length) for length in lengths.values()).most_common(1)[0][0]
-    pictures, found = {_digest(_canvas(path, NOWHERE))}, set()
+    missing, pictures, found = _digest(_canvas(path, NOWHERE)), set(), set()
     around: Box | None = None
+    left: collections.Counter[str] = collections.Counter()
     for text in texts:
         picture = _canvas(path, text)
         ink, digest = _ink(picture), _digest(picture)
-        if ink is None or digest in pictures or lengths[text] > WIDE * usual:
-            continue
-        pictures.add(digest)
-        found.add(text)
-        around = ink if around is None else _union(around, ink)
+        if ink is None or digest == missing or lengths[text] > WIDE * usual:
+            left["that it lacks"] += 1
+        elif digest in pictures:
+            left["drawn like another"] += 1
+        else:
+            pictures.add(digest)
+            found.add(text)
+            around = ink if around is None else _union(around, ink)
     if around is None:
         raise UserError(f"the font {path} draws none of these emoji")
+    _tell(path, len(found), left)
     return Style(path, frozenset(found), _square(around), size)
+
+
+def _tell(path: str, count: int, left: collections.Counter[str]) -> None:
+    """Prints how many emoji a font gives, and how many were left out and why."""
+    out = ", ".join(f"{number:,} {kind}" for kind, number in sorted(left.items()))
+    # Flags, families and professions are sequences, which Pillow joins with the help of two libraries.
+    joins = features.check("raqm") and features.check("fribidi")
+    hint = (
+        "" if joins or not left["that it lacks"] else " (Pillow is without Raqm or FriBiDi: sequences are not joined)"
+    )
+    print(
+        f"emoji: {pathlib.Path(path).name} draws {count:,}" + (f"; left out {out}{hint}" if out else ""),
+        file=sys.stderr,
+    )
 
 
 @functools.lru_cache(maxsize=8)

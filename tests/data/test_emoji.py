@@ -102,7 +102,7 @@ def test_subgroups_groups_left_out_and_tokens(options, tmp_path, monkeypatch):
     np.testing.assert_array_equal(batch["captions_tokens_length"][:, ::2], [[3, 0]] * 4)  # letter A <end>
 
 
-def test_variants_are_on_one_side_and_what_a_font_cannot_draw_is_left_out(tmp_path, options):
+def test_variants_are_on_one_side_and_what_a_font_cannot_draw_is_left_out(tmp_path, options, capsys):
     extra = (
         ("0031", "man reading"),
         ("0032", "woman reading"),
@@ -122,6 +122,8 @@ def test_variants_are_on_one_side_and_what_a_font_cannot_draw_is_left_out(tmp_pa
             every[e["caption"]] = (split, e["group"])
     assert set(every) == {*(f"letter {x}" for x in "".join(GROUPS.values())), *(name for _, name in extra[:3])}
     assert len({every[name] for _, name in extra[:3]}) == 1
+    said = capsys.readouterr().err
+    assert said.count("emoji: DejaVuSansMono.ttf draws 55; left out 1 drawn like another, 4 that it lacks") == 1
     assert every["man reading"][1] == "reading"
     plain = emoji.source("train", ("caption",), validation=0, test=0, **{**options, **files})
     assert len(plain) == 54  # without the skin tone
