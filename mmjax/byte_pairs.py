@@ -31,6 +31,7 @@ def _alphabet() -> dict[int, str]:
 
 _LETTER = _alphabet()
 ALPHABET = tuple(_LETTER.values())
+SINGLE = (*ALPHABET, *(letter + END_OF_WORD for letter in ALPHABET))  # the first 512 tokens
 _VALUE = {letter: value for value, letter in _LETTER.items()}
 
 
@@ -83,8 +84,7 @@ class BytePairs:
     @property
     def tokens(self) -> list[str]:
         """All of them in CLIP's order, without its two special ones."""
-        ends = (letter + END_OF_WORD for letter in ALPHABET)
-        return [*ALPHABET, *ends, *(first + second for first, second in self._ranks)]
+        return [*SINGLE, *(first + second for first, second in self._ranks)]
 
     def __call__(self, text: str) -> list[str]:
         return [token for word in _words()(_cleaned(text)) for token in self._merged(word)]

@@ -58,12 +58,10 @@ class TextTransformer(nn.Module):
             raise UserError(
                 f"texts of {t} tokens (config.data.tokens.length) and <start> do not fit into context, {self.context}"
             )
-        table = nn.Embed(
-            self.vocabulary, self.width, dtype=self.dtype, embedding_init=nn.initializers.normal(0.02), name="words"
-        )
+        words = self.param("words", nn.initializers.normal(0.02), (self.vocabulary, self.width), jnp.float32)
         position = self.param("positions", nn.initializers.normal(0.01), (self.context, self.width), jnp.float32)
         start = jnp.full((b, 1), vocabulary.START, tokens.dtype)
-        x = table(jnp.concatenate([start, tokens], 1)) + position[: t + 1].astype(self.dtype)[None]
+        x = words[jnp.concatenate([start, tokens], 1)].astype(self.dtype) + position[: t + 1].astype(self.dtype)[None]
         blocks = Transformer(self.layers, self.heads, self.activation, True, self.dtype, self.remat, name="blocks")
         x = blocks(x, jnp.clip(length.astype(jnp.int32), 0, t))[:, 0]  # <start> has moved <end> from length - 1
         return project(LayerNorm(self.dtype, name="norm_after")(x), self.embed, self.dtype)

@@ -54,14 +54,15 @@ def assemble(
     }
     given = {name: array for name, array in tensors.items() if not name.endswith("num_batches_tracked")}
     theirs = {name: tuple(np.take(shapes[key], np.argsort(axes)).tolist()) for name, (key, axes) in parts.items()}
-    _compare({name: array.shape for name, array in given.items()}, theirs, source)
+    compare({name: array.shape for name, array in given.items()}, theirs, source)
     flat = {
         key: np.ascontiguousarray(given[name].transpose(axes), dtype=np.float32) for name, (key, axes) in parts.items()
     }
     return traverse_util.unflatten_dict(flat)
 
 
-def _compare(given: Mapping[str, tuple], wanted: Mapping[str, tuple], source: str) -> None:
+def compare(given: Mapping[str, tuple], wanted: Mapping[str, tuple], source: str) -> None:
+    """Raises UserError, naming missing and unexpected tensors and wrong shapes, unless {name: shape} are equal."""
     missing = [name for name in wanted if name not in given]
     unexpected = [name for name in given if name not in wanted]
     wrong = [f"{n} is {given[n]}, wanted {wanted[n]}" for n in wanted if n in given and given[n] != wanted[n]]

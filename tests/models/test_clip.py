@@ -178,7 +178,7 @@ def test_the_text_tower_reads_start_first(rng):
     """The same as a transformer over the embedded <start> and words, read at <end>."""
     tokens, length = texts(rng, b=1)
     params = init(TEXT, tokens, length)["params"]
-    table = params["words"]["embedding"]
+    table = params["words"]
     x = jnp.concatenate([table[vocabulary.START][None], table[tokens[0]]])[None] + params["positions"][None, :7]
     x = Transformer(2, 2, causal=True).apply({"params": params["blocks"]}, x)[0, 6]
     x = (x - x.mean()) / jnp.sqrt(x.var() + 1e-5)
