@@ -1,0 +1,222 @@
+"""The sides of a joint embedding: a network for pictures, sentences or sounds, with its weights where it has some.
+
+A tower takes the fields of its side and returns one vector an example. All three kinds have the same two methods:
+
+* init(key, *fields) -> {"params": trained, "state": changing without a gradient, "frozen": never changing}
+* __call__(parts, *fields, train) -> (vectors [n f], state): `parts` is that dict.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, UInt8
+
+from mmjax.errors import UserError
+from mmjax.models import clip, soundnet
+from mmjax.models.joint_embedding import GRUText, MeanText
+from mmjax.models.soundnet import SoundNet
+from mmjax.models.text_transformer import TextTransformer
+from mmjax.pretrained import encoders, soundnet_trained, word_table
+
+Parts = Mapping[str, Any]
+TEXTS: dict[str, type[nn.Module]] = {"gru": GRUText, "mean": MeanText, "transformer": TextTransformer}
+
+
+def parted(made: Mapping[str, Any], trained: bool) -> dict[str, Any]:
+    """A network's variables, {"params": ..., "state": ...}, as a tower's parts."""
+    made = {**made, "state": made.get("state", {})}
+    if trained:
+        return {"params": made["params"], "state": made["state"], "frozen": {}}
+    return {"params": {}, "state": {}, "frozen": made}
+
+
+def _whole(parts: Parts) -> dict[str, Any]:
+    if parts["frozen"]:
+        return parts["frozen"]
+    return {"params": parts["params"], "state": parts["state"]}
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageTower:
+    """A picture encoder, the mean of its map where the layer is one.
+
+    Attributes:
+      encoder: of `encoders.make`.
+      trained: whether its parameters are.
+      statistics: of its BatchNorm while it is trained: "batch", or "running", as they came with the weights.
+    """
+
+    encoder: encoders.Encoder
+    trained: bool
+    statistics: str = "batch"
+
+    def init(self, key: Array, image: UInt8[Array, "b h w 3"]) -> dict[str, Any]:
+        made = self.encoder.variables or self.encoder.model.init(key, image)
+        return parted(jax.tree.map(jnp.asarray, dict(made)), self.trained)
+
+    def __call__(
+        self, parts: Parts, image: UInt8[Array, "b h w 3"], train: bool = False
+    ) -> tuple[Float[Array, "b f"], Any]:
+        follows = train and self.trained and self.statistics == "batch" and parts["state"]
+        if follows:
+            layer, updated = self.encoder.train(_whole(parts), image)
+            return _flat(layer), updated["state"]
+        return _flat(self.encoder(_whole(parts), image)), parts["state"]
+
+
+@dataclasses.dataclass(frozen=True)
+class CLIPImageTower:
+    """One of CLIP's networks for pictures, trained from scratch or from published weights.
+
+    Attributes:
+      model: a network of `clip.KINDS`.
+    """
+
+    model: nn.Module
+
+    def init(self, key: Array, image: UInt8[Array, "b h w 3"]) -> dict[str, Any]:
+        return parted(dict(self.model.init(key, image)), True)
+
+    def __call__(
+        self, parts: Parts, image: UInt8[Array, "b h w 3"], train: bool = False
+    ) -> tuple[Float[Array, "b f"], Any]:
+        if not (train and parts["state"]):
+            found: Any = self.model.apply(_whole(parts), image)
+            return found, parts["state"]
+        found, updated = self.model.apply(_whole(parts), image, train=True, mutable=["state"])
+        return found, updated["state"]
+
+
+@dataclasses.dataclass(frozen=True)
+class TextTower:
+    """A reader of sentences, sized by the vocabulary.
+
+    Attributes:
+      network: a key of TEXTS.
+      options: of that network, without the vocabulary.
+      words: a skip-gram workdir or a file of word vectors to start from; "" for none.
+      trained: whether its parameters are.
+    """
+
+    network: str
+    options: Mapping[str, Any]
+    words: str
+    trained: bool
+
+    def init(self, key: Array, spelled: Any, tokens: Int[Array, "n t"], length: Int[Array, " n"]) -> dict[str, Any]:
+        made = dict(self.model(len(spelled)).init(key, tokens, length))
+        if self.words:
+            table = word_table.fill(made["params"]["words"], spelled, self.words)
+            made["params"] = {**made["params"], "words": table}
+        return parted(made, self.trained)
+
+    def model(self, vocabulary: int) -> nn.Module:
+        """The network for so many words."""
+        return TEXTS[self.network](vocabulary, **self.options)
+
+    def __call__(
+        self, parts: Parts, tokens: Int[Array, "n t"], length: Int[Array, " n"], train: bool = False
+    ) -> tuple[Float[Array, "n f"], Any]:
+        del train
+        whole = _whole(parts)
+        size = len(jax.tree.leaves(whole["params"]["words"])[0])
+        found: Any = self.model(size).apply({"params": whole["params"]}, tokens, length)
+        return found, parts["state"]
+
+
+@dataclasses.dataclass(frozen=True)
+class SoundTower:
+    """SoundNet's trunk up to a layer, averaged over time.
+
+    Attributes:
+      model: the network; what lies above the layer is not used and has no parameters here.
+      layer: pool5 of 8 layers.
+      variables: its weights, or None to train it from scratch.
+      trained: whether its parameters are.
+    """
+
+    model: SoundNet
+    layer: str
+    variables: Mapping[str, Any] | None
+    trained: bool
+
+    def init(self, key: Array, waveform: Int[Array, "b t"], length: Int[Array, " b"]) -> dict[str, Any]:
+        scaled = soundnet.scale(jnp.asarray(waveform))
+        own = self.model.init(key, scaled, length, layer=self.layer, method="features")
+        if self.variables is None:
+            return parted(own, self.trained)
+        # What lies above the layer is not carried along.
+        below = jax.tree.map_with_path(lambda path, _: jnp.asarray(_at(self.variables, path)), dict(own))
+        return parted(below, self.trained)
+
+    def __call__(
+        self, parts: Parts, waveform: Int[Array, "b t"], length: Int[Array, " b"], train: bool = False
+    ) -> tuple[Float[Array, "b f"], Any]:
+        scaled, own = soundnet.scale(waveform), _whole(parts)
+        if train and self.trained:
+            heard, updated = self.model.apply(
+                own, scaled, length, layer=self.layer, train=True, method="features", mutable=["state"]
+            )
+            return jnp.mean(heard, 1), updated["state"]
+        found: Any = self.model.apply(own, scaled, length, layer=self.layer, method="features")
+        return jnp.mean(found, 1), parts["state"]
+
+
+def image(name: str, **options: Any) -> ImageTower | CLIPImageTower:
+    """The tower of config.image: a kind of CLIP's with its options, or an encoder with `trained`, `statistics` and the
+    other arguments of `encoders.make`."""
+    if name in clip.KINDS:
+        _check("image", clip.KINDS[name], name, options)
+        return CLIPImageTower(clip.KINDS[name](**options))
+    return _encoder(name=name, **options)
+
+
+def _encoder(trained: bool, statistics: str, **encoder: Any) -> ImageTower:
+    if statistics not in ("batch", "running"):
+        raise UserError(f"config.image.statistics is {statistics!r}: choose 'batch' or 'running'")
+    made = encoders.make(**encoder)
+    if made.variables is None and not trained:
+        raise UserError(f"config.image.name {encoder['name']!r} has no weights: set config.image.trained")
+    return ImageTower(made, trained, statistics)
+
+
+def text(network: str, trained: bool, words: str, **options: Any) -> TextTower:
+    """The tower of config.caption: `network`, `trained`, `words` and the network's own options."""
+    if network not in TEXTS:
+        raise UserError(f"config.caption.network {network!r} is unknown: choose one of {', '.join(TEXTS)}")
+    if not trained and not words:
+        raise UserError("config.caption.words is empty and config.caption.trained False: nothing would be learned")
+    _check("caption", TEXTS[network], network, options)
+    return TextTower(network, options, words, trained)
+
+
+def sound(soundnet: str, layer: str, trained: bool, depth: int, width: float, dtype: str) -> SoundTower:
+    """The tower of config.waveform: a SoundNet workdir or weight file, or "" and the sizes of a fresh one."""
+    if soundnet:
+        known = soundnet_trained.load(soundnet, dtype)
+        return SoundTower(known.model, layer, known.variables, trained)
+    if not trained:
+        raise UserError("config.waveform.soundnet is empty: give the workdir of a SoundNet or set trained")
+    return SoundTower(SoundNet(depth, 1, 0, width, dtype=dtype), layer, None, trained)
+
+
+def _check(section: str, kind: type[nn.Module], name: str, options: Mapping[str, Any]) -> None:
+    strange = next((option for option in options if option not in kind.__dataclass_fields__), None)
+    if strange is not None:
+        raise UserError(f"config.{section}.{strange} is no option of {name!r}: start from a variant that has it")
+
+
+def _at(tree: Any, path: Any) -> Any:
+    for key in path:
+        tree = tree[key.key]
+    return tree
+
+
+def _flat(layer: Array) -> Array:
+    return jnp.mean(layer, (1, 2)) if layer.ndim == 4 else layer

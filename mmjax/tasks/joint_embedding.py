@@ -1,0 +1,506 @@
+"""Joint embedding: pictures, sentences and sounds as points of one space, so that each finds the others.
+
+Two or three sides of an example, `config.sides`, are led into one space by a tower and a head each, and a loss over
+all pairs of the batch (`config.method`) brings those together that belong together:
+
+triplet      VSE and VSE++ (Kiros et al. 2014; Faghri et al. 2018): all negatives, or the hardest
+contrastive  Hadsell et al. 2006: matching pairs are pulled, others pushed beyond a margin
+devise       Frome et al. 2013: pictures among the frozen word vectors of their labels
+recipe       Salvador et al. 2017: the cosine loss, and one classifier for both sides (semantic regularisation)
+gaussian     PCME++ (Chun 2024): a Gaussian each, matched by the closed form of their distance
+clip         Radford et al. 2021: cross-entropy over the batch with a learned temperature
+siglip       Zhai et al. 2023: a sigmoid for every pair
+
+Every variant tells how well each side finds the other, how pictures are tagged, and how the two clouds lie.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import math
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax import numpy as jnp
+from ml_collections import ConfigDict
+
+from mmjax import vocabulary
+from mmjax.errors import UserError
+from mmjax.losses import classification, contrastive, cosine, metric, probabilistic
+from mmjax.metrics import embedding_space, prior, ranking, tagging
+from mmjax.models.joint_embedding import Head
+from mmjax.models.vqa import unit
+from mmjax.ops import collective
+from mmjax.pretrained import towers
+from mmjax.task import Task, Update
+
+FIELDS = {
+    "image": ("image",),
+    "caption": ("captions_tokens", "captions_tokens_length"),
+    "waveform": ("waveform", "waveform_length"),
+}
+MAKE: dict[str, Callable[..., Any]] = {"image": towers.image, "caption": towers.text, "waveform": towers.sound}
+
+
+class Pair(NamedTuple):
+    """Two sides of a batch as a loss sees them: `a` and `b` [b d], their log-variances or None, which captions are
+    equal [b] (None: no captions), whether an example counts [b], its class [b] or None, and the classes' vectors."""
+
+    a: Any
+    b: Any
+    a_spread: Any
+    b_spread: Any
+    group: Any
+    where: Any
+    label: Any
+    classes: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Networks:
+    """The towers and heads of all sides.
+
+    Attributes:
+      towers: {side: tower}.
+      heads: {side: head}.
+      label: the field of classes, "" for none.
+      tags: the field of tags, "" for none.
+      prompts: sentences with {} in the place of a class or a tag.
+      among_names: whether the loss is among the points of the classes' names (DeViSE).
+    """
+
+    towers: Mapping[str, Any]
+    heads: Mapping[str, Head]
+    label: str
+    tags: str
+    prompts: tuple[str, ...]
+    among_names: bool
+
+    def embed(self, variables: Any, side: str, *fields: Any, train: bool = False) -> tuple[Any, Any, Any]:
+        """(points [n d], log-variances [n d] or None, the tower's state) of a side."""
+        own = variables["params"]["embedding"][side]
+        parts = {
+            "params": own["tower"],
+            "state": variables["state"]["towers"][side],
+            "frozen": variables["frozen"]["towers"][side],
+        }
+        features, state = self.towers[side](parts, *fields, train=train)
+        points, spread = self.heads[side].apply({"params": own["head"]}, features)
+        return points, spread, state
+
+    def named(self, variables: Any, field: str) -> Any:
+        """The points [classes d] of the names of a field's classes: the mean over the prompts, of length 1."""
+        tokens, length = variables["frozen"]["prompts"][field]  # c p t, c p
+        points, _, _ = self.embed(variables, "caption", tokens.reshape(-1, tokens.shape[-1]), length.reshape(-1))
+        return unit(jnp.mean(unit(points).reshape(*length.shape, -1), 1))
+
+
+def build(config: ConfigDict) -> Task:
+    """The task of a config with sections image, caption and waveform (those of config.sides), model and loss, and the
+    fields sides, method, label, tags and prompts."""
+    sides = tuple(config.sides)
+    if not 2 <= len(set(sides)) == len(sides) or set(sides) - set(FIELDS):
+        raise UserError(f"config.sides is {sides}: choose two or three of {', '.join(FIELDS)}")
+    if config.method not in METHODS:
+        raise UserError(f"config.method {config.method!r} is unknown: choose one of {', '.join(METHODS)}")
+    label, tags = (config.label, config.tags) if "caption" in sides else (config.label, "")
+    if config.method in ("devise", "recipe") and not label:
+        raise UserError(f"config.method {config.method!r} needs the classes of a field: set config.label")
+    made = {side: MAKE[side](**config[side]) for side in sides}
+    options = {**config.model, "gaussian": config.method == "gaussian"}
+    heads = {side: Head(**options) for side in sides}
+    if config.method == "devise":  # words stay where skip-gram put them; pictures come to them as they are
+        heads = {"image": Head(**{**options, "unit": False}), "caption": Head(0)}
+        if sides != ("image", "caption"):
+            raise UserError("config.method 'devise' leads pictures among words: set config.sides to image and caption")
+    networks = Networks(made, heads, label, tags, tuple(config.prompts), config.method == "devise")
+    method = functools.partial(METHODS[config.method].loss, **config.loss)
+    length = config.data.tokens.length if "caption" in sides else 0
+    return Task(
+        fields=(*itertools.chain(*(FIELDS[side] for side in sides)), *filter(None, dict.fromkeys((label, tags)))),
+        init=functools.partial(init, networks, METHODS[config.method], length),
+        updates=(Update("embedding", functools.partial(loss, networks, method)),),
+        metrics=functools.partial(metrics, networks),
+        predict=functools.partial(predict, networks),
+        predicts_from=tuple(itertools.chain(*(FIELDS[side] for side in sides))),
+        score=functools.partial(score, sides),
+        references=("captions",) if "caption" in sides else (),
+        names={name: field for name, field in ((label, label), ("tags", tags)) if field},
+    )
+
+
+# -- fresh variables ---------------------------------------------------------------------------------------------------
+
+
+def init(networks, method, length, key, batch):
+    """Fresh towers and heads, and the sentences of the prompts in `frozen`, beside the vocabulary that they are in."""
+    params, state, frozen = {}, {}, {}
+    for number, (side, tower) in enumerate(networks.towers.items()):
+        of_tower, of_head = jax.random.split(jax.random.fold_in(key, number))
+        known = (batch["caption_vocabulary"],) if side == "caption" else ()
+        fields = [batch[name] for name in FIELDS[side]]
+        if side == "caption":
+            fields = [fields[0][:, 0], fields[1][:, 0]]
+        parts = tower.init(of_tower, *known, *fields)
+        features = jax.eval_shape(lambda p, *x, tower=tower: tower(p, *x)[0], parts, *fields)
+        head = networks.heads[side].init(of_head, jnp.zeros((1, features.shape[-1])))
+        params[side] = {"tower": parts["params"], "head": head.get("params", {})}
+        state[side], frozen[side] = parts["state"], parts["frozen"]
+    classes = {field: len(batch[f"{field}_names"]) for field in (networks.label, networks.tags) if field}
+    made = {"params": {"embedding": params}, "state": {"towers": state, "steps": jnp.float32(0)}}
+    made["state"]["priors"] = {field: prior.fresh(count) for field, count in classes.items()}
+    fixed: dict[str, Any] = {"towers": frozen}
+    if "caption" in networks.towers:
+        for name in ("caption_vocabulary", "caption_model"):
+            if name in batch:
+                fixed[name] = jnp.asarray(batch[name])
+        fixed["prompts"] = {field: _prompts(networks.prompts, batch, field, length) for field in classes}
+    params["shared"] = method.params(networks, classes, jax.random.fold_in(key, len(networks.towers)))
+    return {**made, "frozen": fixed}
+
+
+def _prompts(prompts, batch, field, length):
+    """Tokens [c p t] and lengths [c p] of every name in every prompt; a name that has no known word is told once."""
+    spelled, names = batch["caption_vocabulary"], batch[f"{field}_names"]
+    shape = (len(names), len(prompts), length)
+    if isinstance(spelled, jax.core.Tracer):
+        return jnp.zeros(shape, jnp.int32), jnp.zeros(shape[:2], jnp.int32)
+    tokens, lengths, lost = np.zeros(shape, np.int32), np.zeros(shape[:2], np.int32), []
+    model = batch.get("caption_model")
+    for i, name in enumerate(vocabulary.words_of(np.asarray(names))):
+        if (vocabulary.encode(name, np.asarray(spelled), "caption", model)[0] == vocabulary.UNK).all():
+            lost.append(name)
+        for j, prompt in enumerate(prompts):
+            ids, _ = vocabulary.encode(prompt.replace("{}", name), np.asarray(spelled), "caption", model)
+            ids = [*ids[: length - 1], vocabulary.END]
+            tokens[i, j, : len(ids)], lengths[i, j] = ids, len(ids)
+    if lost:
+        _tell(f"{field}: no word of {len(lost)} of {len(names)} names is in the vocabulary: {', '.join(lost[:8])}")
+    return jnp.asarray(tokens), jnp.asarray(lengths)
+
+
+@functools.cache  # init is traced twice
+def _tell(line):
+    print(line, file=sys.stderr)
+
+
+# -- training ----------------------------------------------------------------------------------------------------------
+
+
+def loss(networks, method, variables, batch, key):
+    """The mean over the batch of a method's values, added up over all pairs of sides.
+
+    Of several captions of an example one is drawn at each visit. Captions of equal words match each other's pictures:
+    they are no negatives.
+    """
+    of_draw, of_method = jax.random.split(key)
+    seen, states, group = {}, {}, None
+    for side in networks.towers:
+        fields = [batch[name] for name in FIELDS[side]]
+        if side == "caption":
+            fields = _drawn(*fields, collective.local_key(of_draw))
+            group = number_of(fields[0])
+        *seen[side], states[side] = networks.embed(variables, side, *fields, train=True)
+    label = first(batch[networks.label]) if networks.label else None
+    classes = networks.named(variables, networks.label) if networks.among_names else None
+    where = jnp.ones(len(batch["valid"]), bool)
+    value, logs = jnp.float32(0), {}
+    for number, (one, two) in enumerate(itertools.combinations(seen, 2)):
+        shared = group if "caption" in (one, two) else None
+        pair = Pair(seen[one][0], seen[two][0], seen[one][1], seen[two][1], shared, where, label, classes)
+        own = jax.random.fold_in(of_method, number)
+        found, told = method(variables["params"]["embedding"]["shared"], variables["state"]["steps"], pair, own)
+        value, logs = value + found, {**logs, **{f"{one}_{two}/{name}": figure for name, figure in told.items()}}
+    state = {**variables["state"], "towers": states, "steps": variables["state"]["steps"] + 1}
+    state["priors"] = {
+        field: prior.follow(known, many_hot(batch[field], len(known["mean"])), None)
+        for field, known in variables["state"]["priors"].items()
+    }
+    return value, (state, logs)
+
+
+def _drawn(tokens, length, key):
+    """One of each example's captions: tokens [b t] and lengths [b]."""
+    count = jnp.maximum(jnp.sum(length > 0, 1), 1)
+    place = jnp.floor(jax.random.uniform(key, count.shape) * count.astype(jnp.float32)).astype(jnp.int32)
+    place = jnp.minimum(place, count - 1)
+    rows = jnp.arange(len(place))
+    return tokens[rows, place], length[rows, place]
+
+
+def number_of(tokens):
+    """Equal for equal sentences, int32 [...] at least 0: their words as digits of a number modulo 2^31."""
+    powers = np.array([pow(1_000_003, i + 1, 2**32) for i in range(tokens.shape[-1])], np.uint32)
+    mixed = jnp.sum((tokens.astype(jnp.uint32) + 1) * powers.reshape((1,) * (tokens.ndim - 1) + (-1,)), -1)
+    return (mixed >> 1).astype(jnp.int32)
+
+
+def first(classes):
+    """The class [b] of a field of one class, or of the first of several."""
+    return classes if classes.ndim == 1 else classes[:, 0]
+
+
+def many_hot(classes, count):
+    """Which classes [b c] an example has, float32, of a field [b] or [b n]; a negative one is none."""
+    several = classes if classes.ndim == 2 else classes[:, None]
+    return jnp.max(jax.nn.one_hot(several, count), 1)
+
+
+# -- methods -----------------------------------------------------------------------------------------------------------
+
+
+class Method(NamedTuple):
+    """A loss over pairs: `params(networks, classes, key)` gives the parameters that it shares between the sides,
+    `loss(params, steps, pair, key, **config.loss)` a scalar and its logs; `steps` are those already made."""
+
+    params: Callable[..., dict[str, Any]]
+    loss: Callable[..., tuple[Any, dict[str, Any]]]
+
+
+def _nothing(networks, classes, key):
+    del networks, classes, key
+    return {}
+
+
+def _scalars(**values):
+    return lambda networks, classes, key: {name: jnp.float32(value) for name, value in values.items()}
+
+
+def triplet(params, steps, pair, key, *, margin, negatives, warmup, block):
+    """`losses.metric.triplet`; with the hardest negatives, the first `warmup` steps have all of them.
+
+    Early the hardest negative of a batch pulls all points together (VSE++ is started from VSE's weights, or with a
+    pretrained encoder); all negatives lead out of that.
+    """
+    del params, key
+    common = {"group": pair.group, "where": pair.where, "block": block or None}
+    value = collective.mean_where(metric.triplet(pair.a, pair.b, margin, negatives, **common), pair.where)
+    if negatives == "hardest" and warmup:
+        every = metric.triplet(pair.a, pair.b, margin, "sum", **common)
+        value = jnp.where(steps < warmup, collective.mean_where(every, pair.where), value)
+    return value, {}
+
+
+def push_and_pull(params, steps, pair, key, *, margin, share):
+    """`losses.metric.push_pull` of each a with its own b, and in `share` of the pairs with another's."""
+    del params, steps
+    partner, matched = cosine.mismatch(key, _group(pair), share, pair.where)
+    other = collective.everywhere(pair.b)[partner]
+    return collective.mean_where(metric.push_pull(pair.a, other, matched, margin, pair.where), pair.where), {}
+
+
+def _group(pair):
+    return collective.numbers(len(pair.where)) if pair.group is None else pair.group
+
+
+def devise(params, steps, pair, key, *, margin, drawn):
+    """`losses.metric.devise` among the labels' frozen vectors: one violating label `drawn`, or all of them."""
+    del params, steps
+    values = metric.devise(pair.a, pair.classes, pair.label, margin, collective.local_key(key) if drawn else None)
+    return collective.mean_where(values, pair.label >= 0), {}
+
+
+def recipe(params, steps, pair, key, *, margin, share, cosine_weight, class_weight):
+    """im2recipe: 0.98 x the cosine loss with 80 % mismatches + 0.01 x cross-entropy of each side by one classifier."""
+    del steps
+    apart = cosine.in_batch(key, pair.a, pair.b, pair.group, margin, share, pair.where)
+    apart = collective.mean_where(apart, pair.where)
+    sorted_ = [
+        collective.mean_where(classification.cross_entropy(classify(params, z), pair.label), pair.label >= 0)
+        for z in (pair.a, pair.b)
+    ]
+    logs = {"cosine": apart, "class_first": sorted_[0], "class_second": sorted_[1]}
+    return cosine_weight * apart + class_weight * (sorted_[0] + sorted_[1]), logs
+
+
+def classify(params, z):
+    """Logits [b c] of the classifier that both sides share."""
+    return z @ params["classifier"]["kernel"] + params["classifier"]["bias"][None]
+
+
+def _classifier(networks, classes, key):
+    width, count = next(iter(networks.heads.values())).dimension, classes[networks.label]
+    kernel = jax.random.uniform(key, (width, count), jnp.float32, -1, 1) * width**-0.5
+    return {"classifier": {"kernel": kernel, "bias": jnp.zeros(count)}}
+
+
+def gaussian(params, steps, pair, key, *, pseudo, information, block):
+    """PCME++: matching both ways, + `pseudo` x the same with pseudo-positives, + `information` x the bottleneck."""
+    del steps, key
+    one, two = probabilistic.Gaussian(pair.a, pair.a_spread), probabilistic.Gaussian(pair.b, pair.b_spread)
+    mean = functools.partial(collective.mean_where, where=pair.where)
+    match = functools.partial(
+        probabilistic.matching, slope=params["slope"], shift=params["shift"], group=pair.group, where=pair.where,
+        block=block or None,
+    )  # fmt: skip
+    value = 2 * mean(match(one, two))
+    if pseudo:
+        value += pseudo * (mean(match(one, two, pseudo=True)) + mean(match(two, one, pseudo=True)))
+    value += information * sum(mean(probabilistic.information(side, pair.where)) for side in (one, two))
+    spread = [mean(probabilistic.uncertainty(side.log_variance)) for side in (one, two)]
+    return value, {"uncertainty_first": spread[0], "uncertainty_second": spread[1], "slope": params["slope"]}
+
+
+def clip(params, steps, pair, key, *, block):
+    """`losses.contrastive.clip` with the temperature that it learns."""
+    del steps, key
+    scale = contrastive.scale(params["log_scale"])
+    values = contrastive.clip(pair.a, pair.b, scale, pair.group, pair.where, block or None)
+    return collective.mean_where(values, pair.where), {"scale": scale}
+
+
+def siglip(params, steps, pair, key, *, block):
+    """`losses.contrastive.siglip` with its temperature and its bias."""
+    del steps, key
+    scale = jnp.exp(params["log_scale"])
+    values = contrastive.siglip(pair.a, pair.b, scale, params["bias"], pair.group, pair.where, block or None)
+    return collective.mean_where(values, pair.where), {"scale": scale, "bias": params["bias"]}
+
+
+METHODS = {
+    "triplet": Method(_nothing, triplet),
+    "contrastive": Method(_nothing, push_and_pull),
+    "devise": Method(_nothing, devise),
+    "recipe": Method(_classifier, recipe),
+    "gaussian": Method(_scalars(slope=5.0, shift=5.0), gaussian),
+    "clip": Method(_scalars(log_scale=math.log(1 / 0.07)), clip),
+    "siglip": Method(_scalars(log_scale=math.log(10), bias=-10.0), siglip),
+}
+
+
+# -- evaluation --------------------------------------------------------------------------------------------------------
+
+
+def _seen(networks, variables, batch):
+    """{side: (points of length 1 [b d], of all captions [b c d]; uncertainties [b] or [b c], or None)} of the sides
+    that the batch has."""
+    seen = {}
+    for side in networks.towers:
+        if FIELDS[side][0] not in batch:
+            continue
+        fields = [batch[name] for name in FIELDS[side]]
+        shape = fields[0].shape[:2] if side == "caption" else fields[0].shape[:1]
+        if side == "caption":
+            fields = [fields[0].reshape(-1, fields[0].shape[-1]), fields[1].reshape(-1)]  # b c t -> bc t
+        points, spread, _ = networks.embed(variables, side, *fields)
+        unsure = None if spread is None else probabilistic.uncertainty(spread).reshape(shape)
+        seen[side] = unit(points).reshape(*shape, -1), unsure
+    return seen
+
+
+def _one(side, value):
+    """Of all captions the first."""
+    return value[:, 0] if side == "caption" and value is not None else value
+
+
+def comparable(a, b):
+    """Both sides, (points [... d], uncertainties [...] or None), as vectors whose inner product orders all pairs.
+
+    Of Gaussians minus the expected squared distance, but for a part that is the query's alone in either direction:
+    (2 mu, -|mu|^2 - sum sigma^2, 1) . (mu', 1, -|mu'|^2 - sum sigma'^2).
+    """
+    if a[1] is None:
+        return a[0], b[0]
+    norms = [-jnp.sum(jnp.square(mean), -1, keepdims=True) - spread[..., None] for mean, spread in (a, b)]
+    ones = [jnp.ones_like(norm) for norm in norms]
+    one = jnp.concatenate([2 * a[0], norms[0], ones[0]], -1)
+    return one, jnp.concatenate([b[0], ones[1], norms[1]], -1)
+
+
+def metrics(networks, variables, batch):
+    """Whom of the batch each example finds first; classes named by prompts and by the classifier of both sides."""
+    seen, valid = _seen(networks, variables, batch), batch["valid"]
+    count, figures = jnp.sum(valid, dtype=jnp.float32), {}
+    numbers = number_of(batch["captions_tokens"][:, 0]) if "caption" in seen else jnp.arange(len(valid))
+    for one, two in itertools.combinations(seen, 2):
+        own = numbers if "caption" in (one, two) else jnp.arange(len(valid))
+        a, b = comparable(*(tuple(_one(side, part) for part in seen[side]) for side in (one, two)))
+        scores = a @ b.T
+        right = (own[:, None] == own[None]) & valid[None]
+        for name, found, match in ((f"{one}_to_{two}", scores, right), (f"{two}_to_{one}", scores.T, right)):
+            best = jnp.max(found, 1, where=match, initial=-jnp.inf)
+            wrong = jnp.any((found >= best[:, None]) & ~match & valid[None], 1)
+            chance = jnp.sum(match, 1, dtype=jnp.float32) / jnp.maximum(count, 1.0)
+            figures[f"{name}_batch_r@1"] = jnp.sum(~wrong, where=valid, dtype=jnp.float32), count
+            figures[f"{name}_batch_r@1/chance"] = jnp.sum(chance, where=valid), count
+    return {**figures, **_class_figures(networks, variables, batch, seen)}
+
+
+def _class_figures(networks, variables, batch, seen):
+    """How often a side's class is right: by the names in the prompts and, of recipe, by the classifier."""
+    if not networks.label:
+        return {}
+    truth, figures = first(batch[networks.label]), {}
+    judged = batch["valid"] & (truth >= 0)
+    count = jnp.sum(judged, dtype=jnp.float32)
+    common = prior.majority(variables["state"]["priors"][networks.label])
+    guesses, shared = {}, variables["params"]["embedding"]["shared"]
+    if "caption" in networks.towers:
+        classes = networks.named(variables, networks.label)
+        guesses = {f"zero_shot_{s}": _one(s, seen[s][0]) @ classes.T for s in seen if s != "caption"}
+    if "classifier" in shared:
+        guesses |= {f"class_of_{side}": classify(shared, _one(side, seen[side][0])) for side in seen}
+    for name, guess in guesses.items():
+        figures[name] = jnp.sum(jnp.argmax(guess, -1) == truth, where=judged, dtype=jnp.float32), count
+        figures[f"{name}/majority"] = jnp.sum(common == truth, where=judged, dtype=jnp.float32), count
+    return figures
+
+
+def predict(networks, variables, batch, key):
+    """Pictures and sounds, the points of all sides that the batch has, and how well each class and tag fits."""
+    del key
+    seen, out = _seen(networks, variables, batch), {}
+    if "image" in seen:
+        out["image/picture"] = batch["image"]
+    if "waveform" in seen:
+        out["audio/sound"] = batch["waveform"]
+    for side, (points, unsure) in seen.items():
+        out[f"embedding/{side}"] = points
+        if unsure is not None:
+            out[f"number/uncertainty_{side}"] = unsure
+    if "caption" in seen:
+        numbers = number_of(batch["captions_tokens"])
+        out["number/caption_ids"] = jnp.where(batch["captions_tokens_length"] > 0, numbers, -1)
+    shown = next((side for side in seen if side != "caption"), None)
+    if shown is None or "caption" not in networks.towers:
+        return out
+    for field in filter(None, (networks.label, networks.tags)):
+        fits = seen[shown][0] @ networks.named(variables, field).T
+        known = variables["state"]["priors"][field]["mean"]
+        if field == networks.tags:
+            out["number/tag_scores"] = fits
+            out["number/tag_frequency"] = jnp.broadcast_to(known[None], fits.shape)
+            if field in batch:
+                out["number/tag_truth"] = many_hot(batch[field], fits.shape[1]) > 0
+        if field == networks.label:
+            out[f"scores/{field}"] = jax.nn.softmax(SHARP * fits)
+            if field in batch:
+                out[f"label/{field}_target"] = first(batch[field])
+    return out
+
+
+SHARP = 20.0  # what cosines are multiplied by to be shown as probabilities: no figure depends on it
+
+
+def score(sides, predictions, references):
+    """Retrieval among all examples for every two sides and both ways, tags both ways, and how the clouds lie."""
+    del references
+    seen = {side: (predictions[f"embedding/{side}"], predictions.get(f"number/uncertainty_{side}")) for side in sides}
+    captions = predictions.get("number/caption_ids")
+    figures: dict[str, float] = {}
+    for one, two in itertools.combinations(sides, 2):
+        one, two = (two, one) if one == "caption" else (one, two)  # several captions an example come second
+        ids = captions if two == "caption" else np.arange(len(seen[one][0]))
+        ours, theirs = (np.asarray(side) for side in comparable(seen[one], seen[two]))
+        figures |= ranking.both_ways((one, two), ours, theirs, ids)
+    if "number/tag_truth" in predictions:
+        frequency = predictions["number/tag_frequency"][0]
+        figures |= tagging.both_ways(predictions["number/tag_scores"], predictions["number/tag_truth"], frequency)
+    # An example without a caption has no point there.
+    there = captions[:, 0] >= 0 if "caption" in sides else slice(None)
+    return figures | embedding_space.figures({side: _one(side, seen[side][0])[there] for side in sides})
