@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-import numpy as np
-import orbax.checkpoint as ocp
-
 from mmjax.errors import UserError
 from mmjax.models.soundnet import SoundNet
-from mmjax.pretrained import soundnet_weights
+from mmjax.pretrained import soundnet_weights, workdirs
 
 
 class Trained(NamedTuple):
@@ -47,10 +43,9 @@ def load(path: str | Path, dtype: str = "float32") -> Trained:
             f"config.model.soundnet={str(path)!r} is no workdir and no file of weights: train a SoundNet with "
             "python train.py --config=configs/soundnet.py, give the path of sound8.npy or a .pth, or '' for none"
         )
-    config = json.loads((place / "config.json").read_text())
-    if config.get("system") != "soundnet":
-        raise UserError(f"config.model.soundnet={str(path)!r} is a run of {config.get('system')!r}, not of soundnet")
-    variables = _newest(place)
+    config = workdirs.config_of(path, "soundnet", "config.model.soundnet")
+    found = workdirs.newest(path, _network, "config.model.soundnet")
+    variables = {"params": found["params"]["sound"], "state": found["state"]["net"]}
     heads = {f"{head}s": _classes(variables["params"], head) for head in ("object", "scene")}
     return Trained(SoundNet(**{**config["model"], **heads, "dtype": dtype}), variables)
 
@@ -59,16 +54,6 @@ def _classes(params: dict[str, Any], head: str) -> int:
     return params[head]["kernel"].shape[-1] if head in params else 0
 
 
-def _newest(workdir: Path) -> dict[str, Any]:
-    """The network of the newest checkpoint and nothing else of it, as NumPy arrays."""
-    steps = [folder for folder in workdir.glob("checkpoints/*/default") if folder.parent.name.isdigit()]
-    if not steps:
-        raise UserError(f"config.model.soundnet={str(workdir)!r} has no checkpoint: the run saved nothing yet")
-    newest = max(steps, key=lambda folder: int(folder.parent.name)).absolute()
-    with ocp.PyTreeCheckpointer() as reader:
-        saved = reader.metadata(newest).item_metadata.tree
-        wanted = {"params": {"sound": saved["params"]["sound"]}, "state": {"net": saved["state"]["net"]}}
-        as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted)
-        args = ocp.args.PyTreeRestore(item=wanted, restore_args=as_numpy, partial_restore=True)
-        found = reader.restore(newest, args=args)
-    return {"params": found["params"]["sound"], "state": found["state"]["net"]}
+def _network(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """The network of a checkpoint, without optimiser and baselines."""
+    return {"params": {"sound": saved["params"]["sound"]}, "state": {"net": saved["state"]["net"]}}

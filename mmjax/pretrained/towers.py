@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int, UInt8
 
 from mmjax.errors import UserError
 from mmjax.models import clip, soundnet
-from mmjax.models.joint_embedding import GRUText, MeanText
+from mmjax.models.joint_embedding import GRUText, Head, MeanText
 from mmjax.models.soundnet import SoundNet
 from mmjax.models.text_transformer import TextTransformer
 from mmjax.pretrained import encoders, soundnet_trained, word_table
@@ -212,6 +212,16 @@ def _check(section: str, kind: type[nn.Module], name: str, options: Mapping[str,
         raise UserError(f"config.{section}.{strange} is no option of {name!r}: start from a variant that has it")
 
 
+def head(method: str, side: str, **options: Any) -> Head:
+    """What leads a side into the space: config.model's `Head`, with a spread where the method is of Gaussians.
+
+    DeViSE leaves the words where skip-gram put them, and pictures come among them as long as they are.
+    """
+    if method == "devise":
+        return Head(**{**options, "unit": False}) if side == "image" else Head(0)
+    return Head(**options, gaussian=method == "gaussian")
+
+
 def _at(tree: Any, path: Any) -> Any:
     for key in path:
         tree = tree[key.key]
@@ -220,3 +230,6 @@ def _at(tree: Any, path: Any) -> Any:
 
 def _flat(layer: Array) -> Array:
     return jnp.mean(layer, (1, 2)) if layer.ndim == 4 else layer
+
+
+MAKE: dict[str, Any] = {"image": image, "caption": text, "waveform": sound}

@@ -44,7 +44,6 @@ FIELDS = {
     "caption": ("captions_tokens", "captions_tokens_length"),
     "waveform": ("waveform", "waveform_length"),
 }
-MAKE: dict[str, Callable[..., Any]] = {"image": towers.image, "caption": towers.text, "waveform": towers.sound}
 
 
 class Pair(NamedTuple):
@@ -111,13 +110,10 @@ def build(config: ConfigDict) -> Task:
     label, tags = (config.label, config.tags) if "caption" in sides else (config.label, "")
     if config.method in ("devise", "recipe") and not label:
         raise UserError(f"config.method {config.method!r} needs the classes of a field: set config.label")
-    made = {side: MAKE[side](**config[side]) for side in sides}
-    options = {**config.model, "gaussian": config.method == "gaussian"}
-    heads = {side: Head(**options) for side in sides}
-    if config.method == "devise":  # words stay where skip-gram put them; pictures come to them as they are
-        heads = {"image": Head(**{**options, "unit": False}), "caption": Head(0)}
-        if sides != ("image", "caption"):
-            raise UserError("config.method 'devise' leads pictures among words: set config.sides to image and caption")
+    made = {side: towers.MAKE[side](**config[side]) for side in sides}
+    heads = {side: towers.head(config.method, side, **config.model) for side in sides}
+    if config.method == "devise" and sides != ("image", "caption"):
+        raise UserError("config.method 'devise' leads pictures among words: set config.sides to image and caption")
     networks = Networks(made, heads, label, tags, tuple(config.prompts), config.method == "devise")
     method = functools.partial(METHODS[config.method].loss, **config.loss)
     length = config.data.tokens.length if "caption" in sides else 0
