@@ -153,6 +153,7 @@ def _features(c: ConfigDict) -> None:
 def _stamps(c: ConfigDict) -> None:
     _stamps_scratch(c)
     _features(c)
+    c.loader.pixels = 0  # 224, as the network has learned
     c.steps, c.eval.every, c.save_every = 300, 100, 100
 
 
