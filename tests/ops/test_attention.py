@@ -42,7 +42,7 @@ def test_golden_values():
 def test_gradients(rng):
     where = jnp.tril(jnp.ones((4, 4), bool))[None, None]
     args = tuple(draw(rng, 2, 2, 4, 3) for _ in range(3))
-    check_grads(lambda *a: attend(*a, where), args, order=1, modes=["rev"], atol=1e-2, rtol=1e-2)
+    check_grads(jax.jit(lambda *a: attend(*a, where)), args, order=1, modes=["rev"], atol=1e-2, rtol=1e-2)
 
 
 def test_half_precision_normalises_in_full(rng):
