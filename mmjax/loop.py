@@ -188,6 +188,7 @@ def train(ready: Ready) -> steps.TrainState | None:
         ready.sources[config.train_split], config.batch_size, config.seed, at, ready.process, **config.loader
     )
     pending: list[tuple[int, int, Any]] = []
+    said: tuple[str, ...] = ()
     stop = False
     with signals.interruption() as interrupted, logs:
         while at < config.steps:
@@ -202,7 +203,9 @@ def train(ready: Ready) -> steps.TrainState | None:
             look = at == config.steps or _every(at, config.eval.every, size)
             save = look or stop or _every(at, config.save_every, size)
             if save or _every(at, config.log_every, size):
-                logs.train(at, _flush(pending, saver, ready.workdir))
+                values = _flush(pending, saver, ready.workdir)
+                logs.train(at, values)
+                said = _warn(ready.task, values, at, logs, said)
             if save:
                 with logs.pause():
                     single = ready.placement.single(state)
@@ -261,6 +264,15 @@ def _flush(pending: list[tuple[int, int, Any]], saver: checkpoint.Checkpoints, w
             rows.append(row)
     pending.clear()
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+def _warn(task: Task, values: Figures, at: int, logs: Logs, said: tuple[str, ...]) -> tuple[str, ...]:
+    """Says what the task has to say of the training figures, but nothing that it said of the interval before."""
+    lines = task.warn(values)
+    for line in lines:
+        if line not in said:
+            logs.say(f"warning: step {at}: {line}")
+    return lines
 
 
 def _validate(ready: Ready, state: steps.TrainState, at: int, logs: Logs) -> Figures:

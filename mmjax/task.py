@@ -93,6 +93,10 @@ def _no_score(predictions: Mapping[str, Any], references: Mapping[str, Any]) -> 
     return {}
 
 
+def _no_warning(logs: Mapping[str, float]) -> tuple[str, ...]:
+    return ()
+
+
 @dataclasses.dataclass(frozen=True)
 class Task:
     """A system as the engine sees it.
@@ -123,6 +127,8 @@ class Task:
         their place stands for the data set's own: its constant "<field>_names", see `data.spec.spelt`.
       sample_rate: of every "audio/..." prediction, in Hz.
       notes: lines for the user, printed at the start and shown in the report ("no scene teacher: ...").
+      warn: (the logs' means over the last interval) -> lines that the user should hear at once, such as that training
+        collapses; on the host. A line is said when it is first returned, and again after an interval without it.
       predicts_from: the fields that predict cannot do without; the others may be missing from its batch in a notebook,
         where a picture has no reference. () = all of `fields`.
     """
@@ -138,4 +144,5 @@ class Task:
     names: Mapping[str, tuple[str, ...] | str] = dataclasses.field(default_factory=dict)
     sample_rate: int = 22_050
     notes: tuple[str, ...] = ()
+    warn: Callable[[Mapping[str, float]], tuple[str, ...]] = _no_warning
     predicts_from: tuple[str, ...] = ()

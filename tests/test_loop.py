@@ -271,6 +271,20 @@ def test_what_would_fail_at_the_end_fails_at_once(tmp_path, change, words):
     assert not (tmp_path / "run/config.json").exists()
 
 
+def test_a_task_warns_once_for_as_long_as_it_has_reason_to(tmp_path, monkeypatch, capsys):
+    seen = []
+
+    def warn(values):
+        seen.append(values)
+        return ("it collapses",) if len(seen) in (2, 3, 5) else ()
+
+    monkeypatch.setattr(tasks, "build", lambda config: dataclasses.replace(toy.regression(), warn=warn))
+    loop.run(toy.config(), tmp_path)
+    assert all({"loss/net", "grad_norm/net", "noise"} <= set(values) for values in seen)
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
+    assert said == ["warning: step 4: it collapses", "warning: step 10: it collapses"]
+
+
 def test_a_torn_line_swallows_nothing(tmp_path):
     loop.run(toy.config(), tmp_path / "run")
     with (tmp_path / "run/metrics.jsonl").open("a") as file:
