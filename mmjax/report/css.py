@@ -97,6 +97,28 @@ audio { display: block; width: 100%; height: 36px; margin-top: 4px; }
   fit-content(40%) minmax(0, 1fr); }
 .texts dt { color: var(--muted); font-size: .8rem; overflow-wrap: anywhere; }
 .texts dd { margin: 0; overflow-wrap: anywhere; white-space: pre-line; }
+.cards.small { grid-template-columns: repeat(auto-fill, minmax(min(300px, 100%), 1fr)); }
+.cards + p, .cards + h3 { margin-top: 22px; }
+.found { list-style: none; margin: 0; padding: 0; display: flex; flex-wrap: wrap; gap: 10px; font-size: .82rem;
+  font-variant-numeric: tabular-nums; }
+.found img, .query img { display: block; width: 84px; height: 84px; object-fit: contain; border-radius: 6px;
+  background: var(--soft); }
+.found.picture { display: grid; grid-template-columns: repeat(6, minmax(0, 1fr)); gap: 10px 8px; }
+.found.picture img { width: 100%; height: auto; aspect-ratio: 1; }
+.found li { color: var(--muted); min-width: 0; }
+.found li.hit { color: var(--good); font-weight: 600; }
+.found li.hit img { outline: 2px solid var(--good); outline-offset: 1px; }
+.found.text, .found.sound { display: grid; gap: 0; width: 100%; }
+.found.text li, .found.sound li { display: grid; grid-template-columns: minmax(0, 1fr) auto; gap: 14px; align-items:
+  center; padding: 4px 0; border-top: 1px solid var(--line); }
+.found.text li:first-child, .found.sound li:first-child { border-top: 0; }
+.found.text li > :first-child { color: var(--ink); font-weight: 400; overflow-wrap: anywhere; }
+.found.text li.hit > :first-child { color: inherit; font-weight: 600; }
+.found.text li.apart { border-top: 2px dotted var(--line); }
+.query { min-width: 0; flex: 1 1 0; overflow-wrap: anywhere; }
+.beside { display: flex; gap: 14px; align-items: flex-start; }
+.beside > img { flex: none; width: 112px; height: 112px; object-fit: contain; border-radius: 6px;
+  background: var(--soft); }
 .note { border-left: 3px solid var(--accent); padding: 2px 0 2px 14px; margin: 0 0 8px; }
 .note.problem { border-color: var(--bad); }
 .empty { color: var(--muted); font-style: italic; }

@@ -11,7 +11,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmjax.errors import UserError
-from mmjax.report import attention, confusion, css, curves, embedding, gallery, heads, html, table, words, workdir
+from mmjax.report import (
+    attention,
+    confusion,
+    css,
+    curves,
+    embedding,
+    gallery,
+    heads,
+    html,
+    joint_map,
+    retrieval,
+    table,
+    tags,
+    words,
+    workdir,
+)
 from mmjax.report.html import Markup, tag
 from mmjax.report.workdir import Run
 
@@ -51,11 +66,12 @@ def render(run: Run) -> str:
     found = heads.find(run.predictions)
     matrices = [matrix for head in found if (matrix := confusion.render(head))]
     matrices += embedding.render(run.predictions, found)
-    matrices += words.render(run.predictions)
+    matrices += words.render(run.predictions) + joint_map.render(run.predictions)
+    drawn = [section.render(run.predictions) for section in (retrieval, tags, attention, gallery)]
     contents = {
         "results": html.join([table.tiles(run.results), table.results_table(run.results)]),
         "curves": curves.render(run.metrics),
-        "examples": html.join([attention.render(run.predictions), gallery.render(run.predictions)]),
+        "examples": html.join(drawn),
         "classes": tag("div", *matrices, class_="plots wide") if matrices else html.empty("No head with a reference."),
         "probes": table.probes_table(run.results),
         "config": table.config_listing(run.config),

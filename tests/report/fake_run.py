@@ -80,3 +80,30 @@ def write(workdir, kept=10):
     command = "python train.py --config=configs/soundnet.py:tiny --workdir='a run'"
     (workdir / "status.json").write_text(json.dumps({"state": "done", "step": 100, "steps": 100, "command": command}))
     store(workdir, predictions(kept=kept), {"names": NAMES, "sample_rate": RATE})
+
+
+def joint(examples=8, kept=5):
+    """A joint space in which caption 1 of example 2 lies at picture 3, and the second caption of example 4 is absent.
+
+    Points of an example lie along its own axis. The tags of example n are n mod 3, but tag 2 always scores highest.
+    """
+    axis = np.eye(examples, examples + 2, dtype=np.float32)
+    captions = np.stack([axis + 0.1, axis + 0.2], axis=1)
+    captions[2, 1] = axis[3]
+    ids = np.arange(2 * examples).reshape(examples, 2)
+    ids[4, 1] = -1
+    captions[4, 1] = np.nan
+    lines = [f"caption {n} first\ncaption {n} <second>" for n in range(kept)]
+    tone = np.round(9_000 * np.sin(np.arange(RATE * 2) / 4)).astype(np.int16)
+    truth = np.arange(examples)[:, None] % 3 == np.arange(3)[None]
+    return {
+        "image/picture": np.random.default_rng(1).integers(0, 256, (kept, 30, 40, 3), np.uint8),
+        "audio/sound": np.stack([tone] * kept),
+        "text/captions_target": np.array(lines),
+        "embedding/image": axis,
+        "embedding/caption": captions,
+        "embedding/waveform": axis[:, ::-1].copy(),
+        "number/caption_ids": ids,
+        "number/tag_scores": np.where(np.arange(3)[None] == 2, 0.9, truth * 0.5).astype(np.float32),
+        "number/tag_truth": truth,
+    }

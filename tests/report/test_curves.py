@@ -66,7 +66,8 @@ def test_a_curve_of_nothing_but_nan_is_drawn_empty():
     ("name", "better"),
     [("object_kl", "lower"), ("r@5", "higher"), ("retrieval_r@10", "higher"), ("median_rank", "lower"),
      ("CIDEr-D", "higher"), ("error_rate", "lower"),
-     ("bleu4", "higher"), ("shine", ""), ("mAP", "higher"), ("klaxon_count", "")],
+     ("bleu4", "higher"), ("shine", ""), ("mAP", "higher"), ("klaxon_count", ""),
+     ("tags_p@5", "higher"), ("image_to_caption_1k_median_rank", "lower"), ("effective_rank_image", "")],
 )  # fmt: skip
 def test_directions_from_names(name, better):
     assert table.direction(name, None) == better
