@@ -164,6 +164,7 @@ def _stamps_scratch(c: ConfigDict) -> None:
     c.label, c.tags = "label", ""
     c.steps, c.eval.every, c.save_every = 600, 200, 200
     c.best = ""  # 70 stamps choose nothing
+    _vse(c)  # so few pictures have hardly any hard negatives
 
 
 def _emoji(c: ConfigDict) -> None:
@@ -183,6 +184,7 @@ def _emoji_scratch(c: ConfigDict) -> None:
     c.label, c.tags = "label", "tags"
     c.steps, c.eval.every, c.save_every = 800, 200, 200
     c.best = ""
+    _vse(c)
 
 
 def _folder(c: ConfigDict) -> None:
