@@ -12,7 +12,7 @@ from mmjax.report.html import Markup
 from mmjax.report.joint import Side
 from mmjax.report.workdir import Predictions
 
-_SIZE = (9.0, 6.2)  # inches
+_SIZE = (11.2, 6.6)  # inches
 _POINTS = 400  # of a side
 _PICTURES = 48
 _SIDE = 56  # pixels of a thumbnail, drawn half as large
