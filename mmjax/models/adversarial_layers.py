@@ -1,7 +1,7 @@
 """What generators and discriminators are made of: convolutions of stride two as DCGAN has them, and spectral norm.
 
-XLA's CPU back end is at its best in convolutions of stride one, so a stride of two is computed as one over blocks of two
-by two pixels: the same numbers, with the same parameters.
+XLA's CPU back end is at its best in convolutions of stride one, so a stride of two is computed as one over blocks of
+two by two pixels: the same numbers, with the same parameters.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def _around(x):
 class Weights(nn.Module):
     """A linear map or a convolution of stride one, its matrix perhaps divided by its largest singular value.
 
-    Miyato et al. 2018, "Spectral Normalization for Generative Adversarial Networks", algorithm 1: one power iteration in
-    each call that trains, from the vector `u` of the last one, which is in "state".
+    Miyato et al. 2018, "Spectral Normalization for Generative Adversarial Networks", algorithm 1: one power iteration
+    in each call that trains, from the vector `u` of the last one, which is in "state".
 
     Attributes:
       features: of the result.
@@ -104,8 +104,10 @@ class Halve(nn.Module):
 
 
 class Double(nn.Module):
-    """The transposed convolution of kernel 4, stride 2 and padding 1: [b h w c] -> [b 2h 2w d]. Each pixel is made of the
-    four nearest."""
+    """The transposed convolution of kernel 4, stride 2 and padding 1: [b h w c] -> [b 2h 2w d].
+
+    Each pixel is made of the four nearest.
+    """
 
     features: int
     initialiser: nn.initializers.Initializer = nn.initializers.lecun_normal()
