@@ -36,7 +36,7 @@ from mmjax.metrics import embedding_space, prior, ranking, tagging
 from mmjax.models.joint_embedding import Head
 from mmjax.models.vqa import unit
 from mmjax.ops import collective
-from mmjax.pretrained import towers
+from mmjax.pretrained import clip_weights, towers
 from mmjax.task import Task, Update
 
 FIELDS = {
@@ -71,6 +71,7 @@ class Networks:
       tags: the field of tags, "" for none.
       prompts: sentences with {} in the place of a class or a tag.
       among_names: whether the loss is among the points of the classes' names (DeViSE).
+      weights: path of published weights for CLIP's towers, "" for none.
     """
 
     towers: Mapping[str, Any]
@@ -79,6 +80,7 @@ class Networks:
     tags: str
     prompts: tuple[str, ...]
     among_names: bool
+    weights: str
 
     def embed(self, variables: Any, side: str, *fields: Any, train: bool = False) -> tuple[Any, Any, Any]:
         """(points [n d], log-variances [n d] or None, the tower's state) of a side."""
@@ -114,7 +116,13 @@ def build(config: ConfigDict) -> Task:
     heads = {side: towers.head(config.method, side, **config.model) for side in sides}
     if config.method == "devise" and sides != ("image", "caption"):
         raise UserError("config.method 'devise' leads pictures among words: set config.sides to image and caption")
-    networks = Networks(made, heads, label, tags, tuple(config.prompts), config.method == "devise")
+    if config.weights and not (
+        set(sides) == {"image", "caption"}
+        and isinstance(made["image"], towers.CLIPImageTower)
+        and made["caption"].network == "transformer"
+    ):
+        raise UserError("config.weights is for CLIP's two towers: start from configs/clip.py")
+    networks = Networks(made, heads, label, tags, tuple(config.prompts), config.method == "devise", config.weights)
     method = functools.partial(METHODS[config.method].loss, **config.loss)
     length = config.data.tokens.length if "caption" in sides else 0
     return Task(
@@ -157,7 +165,21 @@ def init(networks, method, length, key, batch):
                 fixed[name] = jnp.asarray(batch[name])
         fixed["prompts"] = {field: _prompts(networks.prompts, batch, field, length) for field in classes}
     params["shared"] = method.params(networks, classes, jax.random.fold_in(key, len(networks.towers)))
+    if networks.weights:
+        _fill(networks, params, state, batch["caption_vocabulary"])
     return {**made, "frozen": fixed}
+
+
+def _fill(networks, params, state, spelled):
+    """CLIP's published weights in the place of fresh ones: both towers, and the temperature where it is learned."""
+    image, text = networks.towers["image"].model, networks.towers["caption"].model(len(spelled))
+    found = clip_weights.load(networks.weights, image, text, spelled)
+    for side in ("image", "caption"):
+        params[side]["tower"] = jax.tree.map(jnp.asarray, found[side]["params"])
+        state[side] = jax.tree.map(jnp.asarray, found[side].get("state", {}))
+    params["shared"] |= {
+        k: jnp.asarray(found[k]) for k in ("log_scale", "bias") if k in params["shared"] and k in found
+    }
 
 
 def _prompts(prompts, batch, field, length):

@@ -261,3 +261,42 @@ def test_clip_s_towers_and_its_temperature(batch):
 def test_one_clear_line(changes, said):
     with pytest.raises(UserError, match=said):
         joint_embedding.build(make(**changes))
+
+
+def test_published_weights_stand_in_both_towers(batch, monkeypatch):
+    config = make(name="clip")
+    _, fresh = start(config, batch)
+    own = fresh["params"]["embedding"]
+    tens = {
+        side: {"params": jax.tree.map(lambda x: np.full(x.shape, 10, x.dtype), own[side]["tower"])}
+        for side in config.sides
+    }
+    asked = []
+    monkeypatch.setattr(
+        joint_embedding.clip_weights, "load", lambda *a: asked.append(a) or {**tens, "log_scale": np.float32(4)}
+    )
+    config.weights = "clip.safetensors"
+    _, variables = start(config, batch)
+    path, _, text, spelled = asked[0]
+    assert (path, text.vocabulary, len(spelled)) == ("clip.safetensors", len(WORDS), len(WORDS))
+    found = variables["params"]["embedding"]
+    assert all((x == 10).all() for side in config.sides for x in jax.tree.leaves(found[side]["tower"]))
+    assert found["shared"]["log_scale"] == 4
+    with pytest.raises(UserError, match=r"config.weights is for CLIP's two towers"):
+        joint_embedding.build(make(weights="clip.safetensors"))
+
+
+def test_clip_at_the_paper_s_sizes():
+    config = configs("clip").get_config("paper")
+    task = joint_embedding.build(config)
+    batch = {
+        "image": jax.ShapeDtypeStruct((2, 224, 224, 3), jnp.uint8),
+        "captions_tokens": jax.ShapeDtypeStruct((2, 5, 76), jnp.int32),
+        "captions_tokens_length": jax.ShapeDtypeStruct((2, 5), jnp.int32),
+        "caption_vocabulary": jax.ShapeDtypeStruct((49_410, 40), jnp.uint8),
+    }
+    params = jax.eval_shape(task.init, jax.random.key(0), batch)["params"]
+    count = sum(int(np.prod(x.shape)) for x in jax.tree.leaves(params))
+    assert count == 151_277_313 + 2 * 512  # ours has rows for <pad> and <unk>
+    assert config.image.remat
+    assert config.image.dtype == "bfloat16"
