@@ -15,10 +15,10 @@ and Adam; no dropout, so that the losses of both can be compared. results/beam_s
 at the default sizes, with the load average at its ends.
 
 Where mmjax's time goes at the default sizes (two AMD cores with AVX-512, ms of 330): products with the weights 219, the
-features' half of the attention 40, scores of the attention about 20 (76 before they were computed hypothesis by hypothesis),
-mixing the features, which are read from memory at every step, 32, and the search itself, from the bias of the logits to
-the reordered states, about 20. The products run at 340 GFLOP/s: what is left to gain is little without smaller
-arithmetic.
+features' half of the attention 40, scores of the attention about 20 (76 before they were computed hypothesis by
+hypothesis), mixing the features, which are read from memory at every step, 32, and the search itself, from the bias of
+the logits to the reordered states, about 20. The products run at 340 GFLOP/s: what is left to gain is little without
+smaller arithmetic.
 """
 
 from __future__ import annotations
