@@ -179,7 +179,8 @@ def _openmoji(c: ConfigDict) -> None:
 
 
 def _emoji_scratch(c: ConfigDict) -> None:
-    c.data = ConfigDict({"name": "emoji", "tokens": c.data.tokens})
+    # Nobody tells a flag's country by the flags of others.
+    c.data = ConfigDict({"name": "emoji", "without": ("Flags",), "tokens": c.data.tokens})
     c.loader.pixels = 112
     c.label, c.tags = "label", "tags"
     c.steps, c.eval.every, c.save_every = 800, 200, 200

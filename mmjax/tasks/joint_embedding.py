@@ -222,7 +222,7 @@ def loss(networks, method, variables, batch, key):
         fields = [batch[name] for name in FIELDS[side]]
         if side == "caption":
             fields = _drawn(*fields, collective.local_key(of_draw))
-            group = number_of(fields[0])
+            group = number_of(fields[0], collective.numbers(len(fields[0])))
         *seen[side], states[side] = networks.embed(variables, side, *fields, train=True)
     label = first(batch[networks.label]) if networks.label else None
     classes = networks.named(variables, networks.label) if networks.among_names else None
@@ -251,10 +251,16 @@ def _drawn(tokens, length, key):
     return tokens[rows, place], length[rows, place]
 
 
-def number_of(tokens):
-    """Equal for equal sentences, int32 [...] at least 0: their words as digits of a number modulo 2^31."""
-    powers = np.array([pow(1_000_003, i + 1, 2**32) for i in range(tokens.shape[-1])], np.uint32)
-    mixed = jnp.sum((tokens.astype(jnp.uint32) + 1) * powers.reshape((1,) * (tokens.ndim - 1) + (-1,)), -1)
+def number_of(tokens, place):
+    """Equal for equal sentences, int32 [...] at least 0: their words as digits of a number modulo 2^31.
+
+    Two sentences with a word that the vocabulary lacks may differ in it: each has a number of its own, by its `place`.
+    """
+    powers = np.array([pow(1_000_003, i + 1, 2**32) for i in range(tokens.shape[-1] + 1)], np.uint32)
+    unknown = jnp.any(tokens == vocabulary.UNK, -1)
+    place = jnp.where(unknown, place + 1, 0)[..., None]
+    digits = jnp.concatenate([tokens + 1, place], -1).astype(jnp.uint32)
+    mixed = jnp.sum(digits * powers.reshape((1,) * (tokens.ndim - 1) + (-1,)), -1)
     return (mixed >> 1).astype(jnp.int32)
 
 
@@ -434,12 +440,13 @@ def metrics(networks, variables, batch):
     """Whom of the batch each example finds first; classes named by prompts and by the classifier of both sides."""
     seen, valid = _seen(networks, variables, batch), batch["valid"]
     count, figures = jnp.sum(valid, dtype=jnp.float32), {}
-    numbers = number_of(batch["captions_tokens"][:, 0]) if "caption" in seen else jnp.arange(len(valid))
+    own = jnp.arange(len(valid), dtype=jnp.int32)
+    numbers = number_of(batch["captions_tokens"][:, 0], own) if "caption" in seen else own
     for one, two in itertools.combinations(seen, 2):
-        own = numbers if "caption" in (one, two) else jnp.arange(len(valid))
+        same = numbers if "caption" in (one, two) else own
         a, b = comparable(*(tuple(_one(side, part) for part in seen[side]) for side in (one, two)))
         scores = a @ b.T
-        right = (own[:, None] == own[None]) & valid[None]
+        right = (same[:, None] == same[None]) & valid[None]
         for name, found, match in ((f"{one}_to_{two}", scores, right), (f"{two}_to_{one}", scores.T, right)):
             best = jnp.max(found, 1, where=match, initial=-jnp.inf)
             wrong = jnp.any((found >= best[:, None]) & ~match & valid[None], 1)
@@ -482,7 +489,10 @@ def predict(networks, variables, batch, key):
         if unsure is not None:
             out[f"number/uncertainty_{side}"] = unsure
     if "caption" in seen:
-        numbers = number_of(batch["captions_tokens"])
+        tokens = batch["captions_tokens"]
+        numbers = jnp.where(
+            jnp.any(tokens == vocabulary.UNK, -1), ALONE, number_of(tokens, jnp.zeros((1, 1), jnp.int32))
+        )
         out["number/caption_ids"] = jnp.where(batch["captions_tokens_length"] > 0, numbers, -1)
     shown = next((side for side in seen if side != "caption"), None)
     if shown is None or "caption" not in networks.towers:
@@ -502,14 +512,21 @@ def predict(networks, variables, batch, key):
     return out
 
 
+ALONE = -2  # the number of a sentence with an unknown word, before `score` gives each its own
 SHARP = 20.0  # what cosines are multiplied by to be shown as probabilities: no figure depends on it
+
+
+def _apart(numbers):
+    """The captions' numbers with one of its own for each that is ALONE."""
+    numbers = numbers.astype(np.int64)
+    return np.where(numbers == ALONE, 2**31 + np.arange(numbers.size).reshape(numbers.shape), numbers)
 
 
 def score(sides, predictions, references):
     """Retrieval among all examples for every two sides and both ways, tags both ways, and how the clouds lie."""
     del references
     seen = {side: (predictions[f"embedding/{side}"], predictions.get(f"number/uncertainty_{side}")) for side in sides}
-    captions = predictions.get("number/caption_ids")
+    captions = _apart(predictions["number/caption_ids"]) if "caption" in sides else None
     figures: dict[str, float] = {}
     for one, two in itertools.combinations(sides, 2):
         one, two = (two, one) if one == "caption" else (one, two)  # several captions an example come second
