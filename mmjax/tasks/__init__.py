@@ -12,8 +12,8 @@ from mmjax.task import Task
 
 
 def names() -> list[str]:
-    """All systems of this package."""
-    return [module.name for module in pkgutil.iter_modules(__path__)]
+    """All systems of this package; a module whose name begins with an underscore is what some of them share."""
+    return [module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")]
 
 
 def build(config: ConfigDict) -> Task:

@@ -1,0 +1,249 @@
+"""What the systems of two networks share: the game, its two updates, the generator's average, signs of collapse."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+from jax import numpy as jnp
+
+from mmjax.errors import UserError
+from mmjax.losses import adversarial, contrastive
+from mmjax.models.gan import ReedDiscriminator, ReedGenerator
+from mmjax.models.layered_gan import LayeredDiscriminator, LayeredGenerator
+from mmjax.ops import collective
+
+GENERATORS: dict[str, Any] = {"reed": ReedGenerator, "layered": LayeredGenerator}
+DISCRIMINATORS: dict[str, Any] = {"reed": ReedDiscriminator, "layered": LayeredDiscriminator}
+# What is told: (variables, batch) -> a vector [b d] for each picture, a sentence's or a class's; without a gradient.
+Tell = Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """config.loss: the form of the game.
+
+    Attributes:
+      kind: "bce" (the paper) or "hinge".
+      match: CLS, whether real pictures with wrong texts are among what the discriminator shall refuse.
+      wrong_share: their weight in that negative side, 0.5 in the official code.
+      interpolate: INT, the weight of texts half-way between two in the generator's loss; 0 = none.
+      r1, matching_aware: weights of the gradient penalties on real pictures; 0 = none.
+      contrast: weight of the contrastive loss on the discriminator's embedding; 0 = none.
+      scale: of that loss: cosines times this are its logits.
+      average: decay of the moving average of the generator's weights; 0 = the weights themselves.
+    """
+
+    kind: str = "bce"
+    match: bool = True
+    wrong_share: float = 0.5
+    interpolate: float = 1.0
+    r1: float = 0.0
+    matching_aware: float = 0.0
+    contrast: float = 0.0
+    scale: float = 10.0
+    average: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Game:
+    """Two networks, what they are told, and the rules.
+
+    Which batches feed the BatchNorm statistics: each network normalises every batch that it is given in training by
+    that batch alone, real and drawn apart. The discriminator's running statistics follow the real and the drawn batch
+    of its own update; the generator's, with which pictures are drawn for a user, the batch of its own update.
+    """
+
+    generator: Any
+    discriminator: Any
+    code: int
+    rules: Rules
+    tell: Tell
+
+    def draw(self, params: Any, state: Any, code: Any, told: Any, train: bool = False) -> tuple[Any, Any]:
+        """Pictures [b s s 3] in -1..1, and the generator's statistics after them."""
+        own = {"params": params, "state": state}
+        if not train:
+            return self.generator.apply(own, code, told, train=False), state
+        picture, updated = self.generator.apply(own, code, told, train=True, mutable=["state"])
+        return picture, updated.get("state", {})
+
+    def judge(self, params: Any, state: Any, picture: Any, told: Any, train: bool = False) -> tuple[Any, Any, Any]:
+        """((logits of each output, ...) of each text, the pictures' embedding, the statistics after them)."""
+        own = {"params": params, "state": state}
+        if not train:
+            return *self.discriminator.apply(own, picture, told, train=False), state
+        (logits, embedding), updated = self.discriminator.apply(own, picture, told, train=True, mutable=["state"])
+        return logits, embedding, updated.get("state", {})
+
+    def sample(self, variables: Any, code: Any, told: Any) -> Any:
+        """Pictures by the average of the generator's weights."""
+        weights = variables["state"]["average"] if self.rules.average else variables["params"]["gen"]
+        return self.draw(weights, variables["state"]["gen"], code, told)[0]
+
+
+def make(config: Any, tell: Tell, size: int) -> Game:
+    """The game of a config with sections generator, discriminator and loss, and the field `code`."""
+    rules = Rules(**config.loss)
+    chosen = []
+    for name, known in (("generator", GENERATORS), ("discriminator", DISCRIMINATORS)):
+        options = dict(config[name])
+        kind = options.pop("kind")
+        if kind not in known:
+            raise UserError(f"config.{name}.kind is {kind!r}: choose {' or '.join(map(repr, known))}")
+        if (kind, name) == ("layered", "generator"):
+            options["size"] = size
+        strange = [option for option in options if option not in known[kind].__dataclass_fields__]
+        if strange:
+            raise UserError(f"config.{name}.{strange[0]} is no option of {kind!r}: start from a variant that has it")
+        chosen.append(known[kind](**options))
+    if "reed" in (config.generator.kind, config.discriminator.kind) and size != 64:
+        raise UserError(f"the networks of the paper draw 64 x 64 pixels, not {size}: set the data's picture size to 64")
+    if rules.contrast and not getattr(chosen[1], "embed", 0):
+        raise UserError("config.loss.contrast needs a discriminator with an embedding: config.discriminator.embed")
+    adversarial.judged(jnp.zeros(1), True, rules.kind)
+    if not 0 <= rules.average < 1:
+        raise UserError(f"config.loss.average is {rules.average}: it must lie in 0..1, 1 excluded")
+    return Game(chosen[0], chosen[1], config.code, rules, tell)
+
+
+def init(game: Game, key: Any, image: Any, told: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(params, state) of both networks, and the average, which starts at the weights."""
+    of_gen, of_disc = jax.random.split(key)
+    made = {
+        "gen": game.generator.init(of_gen, jnp.zeros((len(image), game.code)), told, train=False),
+        "disc": game.discriminator.init(of_disc, scaled(image), [told], train=False),
+    }
+    params = {name: own["params"] for name, own in made.items()}
+    state = {name: own.get("state", {}) for name, own in made.items()}
+    if game.rules.average:
+        state["average"] = jax.tree.map(jnp.array, params["gen"])
+    return params, state
+
+
+def scaled(image: Any) -> Any:
+    """0..255 to -1..1."""
+    return image.astype(jnp.float32) / 127.5 - 1.0
+
+
+def shown(picture: Any) -> Any:
+    """-1..1 to uint8."""
+    return jnp.clip(jnp.round((picture + 1.0) * 127.5), 0, 255).astype(jnp.uint8)
+
+
+def _mean(values):
+    """The mean over a batch, and over the outputs of a discriminator that has several: each counts the same."""
+    return sum(jnp.mean(value) for value in values) / len(values)
+
+
+def discriminator_loss(game: Game, variables: Any, batch: Any, key: Any) -> Any:
+    """The game's loss with a batch of real pictures, and one drawn for the same texts; see `Rules`."""
+    rules, state = game.rules, variables["state"]
+    params = variables["params"]["disc"]
+    told = jax.lax.stop_gradient(game.tell(variables, batch))
+    code = jax.random.normal(collective.local_key(key), (len(told), game.code))
+    drawn = jax.lax.stop_gradient(game.draw(variables["params"]["gen"], state["gen"], code, told, train=True)[0])
+    texts = [told, jnp.roll(told, 1, 0)] if rules.match else [told]
+    image = scaled(batch["image"])
+    (real, *wrong), seen, after = game.judge(params, state["disc"], image, texts, train=True)
+    (fake,), _, after = game.judge(params, after, drawn, [told], train=True)
+    refused = wrong[0] if rules.match else (None,) * len(real)
+    value = _mean(
+        [
+            adversarial.discriminator(a.reshape(-1), b.reshape(-1), None if c is None else c.reshape(-1), *_of(rules))
+            for a, b, c in zip(real, fake, refused, strict=True)
+        ]
+    )
+    logs = {"disc_right/real": jnp.mean(real[0] > 0), "disc_right/drawn": jnp.mean(fake[0] < 0)}
+    if rules.match:
+        logs["disc_right/mismatched"] = jnp.mean(wrong[0][0] < 0)
+    if rules.contrast:
+        logs["contrast/real"] = _contrast(rules, seen, told)
+        value = value + rules.contrast * logs["contrast/real"]
+    value = value + _penalties(game, params, state["disc"], image, told)
+    return value, ({**state, "disc": after}, {name: jnp.float32(log) for name, log in logs.items()})
+
+
+def _of(rules):
+    return rules.kind, rules.wrong_share
+
+
+def _contrast(rules, seen, told):
+    """XMC-GAN's contrastive loss of picture and sentence (Zhang et al. 2021, eq. 3), on the judge's embedding."""
+    return jnp.mean(contrastive.clip(unit(seen), unit(told), jnp.float32(rules.scale)))
+
+
+def unit(x: Any) -> Any:
+    """Vectors of length 1."""
+    return x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-6)
+
+
+def _penalties(game, params, state, image, told):
+    """Of the first output, at the pictures and texts of this batch."""
+    rules = game.rules
+
+    def score(picture, text):
+        return game.judge(params, state, picture, [text], train=True)[0][0][0][:, 0]
+
+    value = jnp.float32(0)
+    if rules.r1:
+        value = rules.r1 * jnp.mean(adversarial.r1(lambda picture: score(picture, told), image))
+    if rules.matching_aware:
+        found = adversarial.matching_aware_penalty(score, image, told, rules.matching_aware)
+        value = value + jnp.mean(found)
+    return value
+
+
+def generator_loss(game: Game, variables: Any, batch: Any, key: Any) -> Any:
+    """What the discriminator thinks of pictures drawn for the batch's texts and, with INT, for texts between them."""
+    rules, state = game.rules, variables["state"]
+    told = jax.lax.stop_gradient(game.tell(variables, batch))
+    texts, weight = told, jnp.ones(len(told))
+    if rules.interpolate:
+        between = adversarial.midpoints(told)
+        texts = jnp.concatenate([told, between])
+        weight = jnp.concatenate([weight, jnp.full(len(between), rules.interpolate)])
+    code = jax.random.normal(collective.local_key(key), (len(texts), game.code))
+    drawn, after = game.draw(variables["params"]["gen"], state["gen"], code, texts, train=True)
+    (fake,), seen, _ = game.judge(variables["params"]["disc"], state["disc"], drawn, [texts], train=True)
+    # Divided by all rows, as the official criterion does, whatever their weights.
+    value = _mean([weight[:, None] * adversarial.generator(x, rules.kind) for x in fake])
+    own = drawn[: len(told)]
+    logs = {"diversity": spread(own) / jnp.maximum(spread(scaled(batch["image"])), 1e-6)}
+    if rules.contrast:
+        logs["contrast/drawn"] = _contrast(rules, seen[: len(told)], told)
+        value = value + rules.contrast * logs["contrast/drawn"]
+    new = {**state, "gen": after}
+    if rules.average:
+        # Of the weights that this update starts from: a step behind, and the same for every optimiser.
+        kept, now = state["average"], variables["params"]["gen"]
+        new["average"] = jax.lax.stop_gradient(
+            jax.tree.map(lambda a, b: a + (1.0 - rules.average) * (b - a), kept, now)
+        )
+    return value, (new, logs)
+
+
+def spread(picture: Any) -> Any:
+    """The mean deviation of a batch's pictures from their mean picture, pixel by pixel."""
+    return jnp.mean(jnp.std(picture, axis=0))
+
+
+def warn(logs: Mapping[str, float]) -> tuple[str, ...]:
+    """Lines on a game that is being lost: see `Task.warn`."""
+    lines = []
+    right = {name: logs.get(f"disc_right/{name}", 0.5) for name in ("real", "drawn")}
+    if min(right.values()) > 0.995:
+        lines.append(
+            "the discriminator tells every drawn picture from a real one: the generator learns little from it; "
+            "a smaller config.optim.disc.learning_rate, or config.loss.r1, may help"
+        )
+    if right["drawn"] < 0.02 and right["real"] > 0.98:
+        lines.append("the discriminator takes every picture for a real one: it has stopped to learn")
+    if logs.get("diversity", 1.0) < 0.1:
+        share = f"{logs['diversity']:.2f}"
+        lines.append(f"the drawn pictures of a batch differ by {share} of what real ones do: the generator collapses")
+    if logs.get("grad_norm/gen", 1.0) < 1e-6:
+        lines.append("no gradient reaches the generator")
+    return tuple(lines)
