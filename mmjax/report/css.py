@@ -119,6 +119,10 @@ audio { display: block; width: 100%; height: 36px; margin-top: 4px; }
 .beside { display: flex; gap: 14px; align-items: flex-start; }
 .beside > img { flex: none; width: 112px; height: 112px; object-fit: contain; border-radius: 6px;
   background: var(--soft); }
+.drawn { gap: 8px; font-size: .92rem; overflow-wrap: anywhere; }
+.strip { display: flex; gap: 8px; align-items: flex-start; }
+.strip figure { min-width: 0; }
+.strip img { display: block; width: 100%; height: auto; border-radius: 6px; background: var(--soft); }
 .note { border-left: 3px solid var(--accent); padding: 2px 0 2px 14px; margin: 0 0 8px; }
 .note.problem { border-color: var(--bad); }
 .empty { color: var(--muted); font-style: italic; }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from jaxtyping import Float
@@ -21,7 +21,7 @@ Curve = Mapping[int, float]
 # faint with a running mean over it, for single batches are noisy.
 _POINTS = 400
 _SMOOTH = 40
-_OTHERS = 24
+_OTHERS, _FEW = 24, 6  # most drawings of the other logs; so few are not folded
 _UNITS = (
     (r"(\w+)_per_second$", r"\1 / s"),
     (r"(^|_)kl$", "nats"),
@@ -87,15 +87,38 @@ def _finish(axes: Axes, name: str, legend: bool) -> None:
         axes.figure.legend(loc="outside lower left", ncols=columns, handlelength=1.6, columnspacing=1.2, borderpad=0)
 
 
-def train_figure(name: str, curve: Curve) -> Figure:
-    """A training log over steps; a logarithmic axis where it falls by more than a factor of thirty."""
-    with style.axes(3.6, 2.3) as (figure, axes):
-        _line(axes, curve, style.SERIES[0], None)
-        values = points(curve)[1]
+def train_figure(name: str, curves: Mapping[str, Curve]) -> Figure:
+    """Training logs of one kind over steps, {label: {step: value}}, several with a legend.
+
+    The axis is logarithmic where they span more than a factor of thirty.
+    """
+    several = len(curves) > 1
+    with style.axes(3.6, 2.5 if several else 2.3) as (figure, axes):
+        for colour, (label, curve) in zip(style.SERIES, curves.items()):
+            _line(axes, curve, colour, label if several else None)
+        values = np.concatenate([points(curve)[1] for curve in curves.values()])
         if len(values) and values.min() > 0 and values.max() > 30 * values.min():
             axes.set_yscale("log")
-        _finish(axes, name, legend=False)
+        _finish(axes, name, legend=several)
     return figure
+
+
+def groups(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Logs that differ in their last part only share a drawing: {title: {label: name}}, in the order of the first.
+
+    "loss/gen" and "loss/disc" make {"loss": {"gen": "loss/gen", "disc": "loss/disc"}}; a log alone keeps its name.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for name in names:
+        head, slash, label = name.rpartition("/")
+        found.setdefault(f"{head}/" if slash else name, {})[label] = name
+    drawn: dict[str, dict[str, str]] = {}
+    for head, members in found.items():
+        if len(members) == 1 or len(members) > len(style.SERIES):
+            drawn |= {name: {label: name} for label, name in members.items()}
+        else:
+            drawn[head.removesuffix("/") if head[:-1] not in found else head] = members
+    return drawn
 
 
 def eval_figure(name: str, curve: Curve, baselines: Mapping[str, Curve], training: Curve | None = None) -> Figure:
@@ -131,9 +154,15 @@ def _caption(name: str, curve: Curve, beside: str = "") -> str:
     return f"{html.number(value)}{of} at step {step:,}{beside}.{lost}"
 
 
-def _train_plot(name: str, curve: Curve) -> Markup:
-    caption = _caption(name, curve)
-    return html.plot(train_figure(name, curve), f"Curve of {name} over training steps: {caption}", caption)
+def _train_plots(train: Mapping[str, Curve], names: Iterable[str]) -> list[Markup]:
+    return [_train_plot(title, {label: train[n] for label, n in own.items()}) for title, own in groups(names).items()]
+
+
+def _train_plot(title: str, curves: Mapping[str, Curve]) -> Markup:
+    parts = [_caption(title, curve) for curve in curves.values()]
+    caption = parts[0] if len(parts) == 1 else " ".join(f"{label}: {part}" for label, part in zip(curves, parts))
+    plural = "Curves" if len(parts) > 1 else "Curve"
+    return html.plot(train_figure(title, curves), f"{plural} of {title} over training steps: {caption}", caption)
 
 
 def _eval_plot(name: str, evals: Mapping[str, Curve], training: Curve | None) -> Markup:
@@ -145,7 +174,7 @@ def _eval_plot(name: str, evals: Mapping[str, Curve], training: Curve | None) ->
 
 
 def render(metrics: Metrics) -> Markup:
-    """All curves: losses, held-out figures, speed; the remaining training logs folded below."""
+    """All curves: losses, held-out figures, speed; the remaining training logs below, folded where they are many."""
     train, evals = metrics.curves.get("train", {}), metrics.curves.get("eval", {})
     if not train and not evals:
         return html.empty("No curves yet: metrics.jsonl is missing or empty.")
@@ -155,12 +184,14 @@ def render(metrics: Metrics) -> Markup:
     rest = [name for name in train if name not in {*losses, *figures, *speeds}]
     parts = []
     for title, drawn in (
-        ("Training: loss and speed", [_train_plot(name, train[name]) for name in (*losses, *speeds)]),
+        ("Training: loss and speed", _train_plots(train, (*losses, *speeds))),
         ("Held-out figures", [_eval_plot(name, evals, train.get(name)) for name in figures]),
     ):
         parts += [tag("h3", title), tag("div", *drawn, class_="plots")] if drawn else []
-    if rest:
-        left = f" (the first {_OTHERS} of {len(rest)})" if len(rest) > _OTHERS else ""
-        drawn = [_train_plot(name, train[name]) for name in rest[:_OTHERS]]
-        parts.append(tag("details", tag("summary", f"Other training logs{left}"), tag("div", *drawn, class_="plots")))
+    drawn = _train_plots(train, rest)
+    if drawn:
+        left = f" (the first {_OTHERS} of {len(drawn)})" if len(drawn) > _OTHERS else ""
+        title = tag("summary", f"Other training logs{left}")
+        few = len(drawn) <= _FEW
+        parts.append(tag("details", title, tag("div", *drawn[:_OTHERS], class_="plots"), open=few))
     return html.join(parts)

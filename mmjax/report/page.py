@@ -18,6 +18,7 @@ from mmjax.report import (
     curves,
     embedding,
     gallery,
+    generated,
     heads,
     html,
     joint_map,
@@ -67,7 +68,9 @@ def render(run: Run) -> str:
     matrices = [matrix for head in found if (matrix := confusion.render(head))]
     matrices += embedding.render(run.predictions, found)
     matrices += words.render(run.predictions) + joint_map.render(run.predictions)
-    drawn = [section.render(run.predictions) for section in (retrieval, tags, attention, gallery)]
+    drawn = [generated.render(run.predictions)]
+    if not drawn[0]:
+        drawn = [section.render(run.predictions) for section in (retrieval, tags, attention, gallery)]
     contents = {
         "results": html.join([table.tiles(run.results), table.results_table(run.results)]),
         "curves": curves.render(run.metrics),

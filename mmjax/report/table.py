@@ -14,10 +14,10 @@ from mmjax.report.workdir import baseline_of, numbers
 
 # For figures whose direction results.json does not give. The first match wins; no match means that no side is taken.
 _LOWER = re.compile(
-    r"(^|_)(kl|loss|error|errors|nll|wer|cer|eer|fid|perplexity|(?<!effective_)rank|distance|mse|mae|rmse|mcd|entropy)(_|$)"
+    r"(^|_)(kl|loss|error|errors|nll|wer|cer|eer|fid|kid|perplexity|(?<!effective_)rank|distance|mse|mae|rmse|mcd|entropy)(_|$)"
 )
 _HIGHER = re.compile(
-    r"(^|_)(agreement|accuracy|recall|precision|map|ap|auc|f1|bleu_?\d?|cider(_d)?|rouge(_l)?|meteor|spice|sdr|sir|sar"
+    r"(^|_)(agreement|accuracy|right|recall|precision|map|ap|auc|f1|bleu_?\d?|cider(_d)?|rouge(_l)?|meteor|spice|sdr|sir|sar"
     r"|c?iou|psnr|ssim|correlation|similarity|[pr]_\d+|perceptual|in_box)(_|$)"
 )
 

@@ -107,3 +107,32 @@ def joint(examples=8, kept=5):
         "number/tag_scores": np.where(np.arange(3)[None] == 2, 0.9, truth * 0.5).astype(np.float32),
         "number/tag_truth": truth,
     }
+
+
+def drawn(kept=5, side=16, codes=4, ends=True):
+    """Pictures drawn for captions: of example n all codes are of grey 10 n + code, and the real picture is 200 + n."""
+    tokens = [["a", word, "<bell>", "<end>", ""] for word in ("red", "blue")] + [["a", "drum", "<end>", "", ""]]
+    spelled = np.array([tokens[n % 3] for n in range(2 * kept)], "S8")
+    grey = 10 * np.arange(kept)[:, None] + np.arange(codes)[None]
+    strip = np.repeat(grey, side, axis=1)[:, None, :, None]
+    strip = np.broadcast_to(strip, (kept, side, codes * side, 3)).astype(np.uint8)
+    real = np.broadcast_to(np.arange(200, 200 + kept)[:, None, None, None], (kept, side, side, 3)).astype(np.uint8)
+    found = {
+        "image/generated": strip[:, :, :side],
+        "image/codes": strip,
+        "image/between_captions": strip,
+        "image/between_codes": strip,
+        "image/real": real,
+        "text/caption_target": spelled,
+        "number/features_drawn": np.zeros((2 * kept, 5)),
+    }
+    return found | ({"text/between_captions": np.roll(spelled, -1, axis=0)} if ends else {})
+
+
+def game(steps=100, every=5):
+    """metrics.jsonl of two players."""
+    for step in range(every, steps + 1, every):
+        values = {"loss/disc": 1.5 - step / 200, "loss/gen": 0.5 + step / 100, "grad_norm/disc": 1.0}
+        values |= {"grad_norm/gen": 2.0, "diversity": 0.75, "steps_per_second": 4.0}
+        values |= {f"disc_right/{name}": share for name, share in (("real", 0.9), ("drawn", 0.8), ("mismatched", 0.7))}
+        yield {"step": step, "kind": "train", "time": 1.7e9 + step, "values": values}

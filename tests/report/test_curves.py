@@ -43,8 +43,8 @@ def test_baselines_are_dashed_and_the_figure_is_not():
 
 
 def test_a_steep_loss_gets_a_logarithmic_axis():
-    assert curves.train_figure("loss", {1: 100.0, 2: 1.0}).axes[0].get_yscale() == "log"
-    assert curves.train_figure("loss", {1: 2.0, 2: 1.0}).axes[0].get_yscale() == "linear"
+    assert curves.train_figure("loss", {"": {1: 100.0, 2: 1.0}}).axes[0].get_yscale() == "log"
+    assert curves.train_figure("loss", {"": {1: 2.0, 2: 1.0}}).axes[0].get_yscale() == "linear"
 
 
 def test_groups_of_training_logs_are_not_baselines():
@@ -67,6 +67,7 @@ def test_a_curve_of_nothing_but_nan_is_drawn_empty():
     [("object_kl", "lower"), ("r@5", "higher"), ("retrieval_r@10", "higher"), ("median_rank", "lower"),
      ("CIDEr-D", "higher"), ("error_rate", "lower"),
      ("bleu4", "higher"), ("shine", ""), ("mAP", "higher"), ("klaxon_count", ""),
+     ("both_right", "higher"), ("recogniser_kid", "lower"), ("diversity", ""),
      ("tags_p@5", "higher"), ("image_to_caption_1k_median_rank", "lower"), ("effective_rank_image", "")],
 )  # fmt: skip
 def test_directions_from_names(name, better):
