@@ -7,6 +7,7 @@ configs/clip.py:resnet       the default with CLIP's ResNet for pictures
 configs/clip.py:emoji        Noto's emoji from scratch, tested on OpenMoji's drawings of emoji never seen
 configs/clip.py:folder       a folder of your own pictures with captions: --config.data.path=DIR
 configs/clip.py:finetune     ViT-B/32 from published weights on such a folder: --config.weights=FILE
+configs/clip.py:zero_shot    the same as they are, without training: retrieval, and classes by prompts
 configs/clip.py:paper        ViT-B/32 at the paper's sizes and batch, from scratch: accelerators
 
 The task is that of configs/joint_embedding.py: retrieval, tags, zero-shot classes, and how the two clouds lie.
@@ -44,6 +45,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.image.activation = "gelu"  # OpenAI's weights are for quick_gelu
     c.image.dtype = "float32"
     c.image.remat = False
+    c.image.trained = True
 
     c.caption = ConfigDict()  # of models.text_transformer
     c.caption.network = "transformer"
@@ -87,7 +89,7 @@ def _resnet(c: ConfigDict) -> None:
     c.image = ConfigDict(
         {"name": "resnet", "layers": (1, 1, 1, 1), "width": 16, "heads": 8, "embed": 128, "image_size": 112}
     )
-    c.image.dtype, c.image.remat = "float32", False
+    c.image.dtype, c.image.remat, c.image.trained = "float32", False, True
     c.steps = 1000
 
 
@@ -103,6 +105,7 @@ def _emoji(c: ConfigDict) -> None:
 
 def _folder(c: ConfigDict) -> None:
     c.data = ConfigDict({"name": "captioned_images", "path": "", "tokens": c.data.tokens})
+    c.data.tokens.examples, c.data.tokens.max_words = 0, 0
     c.loader.pixels = 112
     c.label = c.tags = ""
 
@@ -116,6 +119,7 @@ def _published(c: ConfigDict) -> None:
     c.image.activation = c.caption.activation = "quick_gelu"
     c.data.tokens.kind, c.data.tokens.length = "bpe", 76
     c.data.tokens.max_words = 0
+    c.prompts = ("a photo of a {}.",)
     c.loader.pixels = 224
 
 
@@ -124,6 +128,12 @@ def _finetune(c: ConfigDict) -> None:
     _published(c)
     c.steps = 1000
     c.optim.embedding.learning_rate = 1e-5
+
+
+def _zero_shot(c: ConfigDict) -> None:
+    _finetune(c)
+    c.image.trained = c.caption.trained = False
+    c.steps = 1  # of the temperature alone
 
 
 def _paper(c: ConfigDict) -> None:
@@ -147,5 +157,6 @@ VARIANTS = {
     "emoji": _emoji,
     "folder": _folder,
     "finetune": _finetune,
+    "zero_shot": _zero_shot,
     "paper": _paper,
 }

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 from mmjax import checkpoint, evaluate, mesh, optim, tasks, workdir
 from mmjax import config as configs
 from mmjax import step as steps
+from mmjax.data import spec
 from mmjax.errors import UserError
 from mmjax.task import Task, Variables
 
@@ -63,7 +64,9 @@ class Restored:
         for field in self.task.fields:
             whole = full.get(field.removesuffix("_length"))
             if field.endswith("_length") and field not in full and whole is not None:
-                full[field] = np.full(rows, np.shape(whole)[1], np.int32)
+                shape = spec.FIELDS[field.removesuffix("_length")].shape.split()
+                before = 1 + next((i for i, axis in enumerate(shape) if axis.endswith("*")), 0)
+                full[field] = np.full(np.shape(whole)[:before], np.shape(whole)[before], np.int32)
         found = jax.tree.map(np.asarray, self._predict(self.variables, full, jax.random.key(seed)))
         return {name: evaluate.readable(name, value) for name, value in found.items()}
 

@@ -216,12 +216,12 @@ def both_ways(
 
     Every b is a query of its own, as every caption is in the literature; an a is found by the best of its b's. What
     has an equal id is relevant too: two pictures with the same caption are both right for it, and so is either's copy
-    for both pictures. With an id for each b this is the classical protocol, in which only the own one is.
+    for both pictures. With an id for each b only the own one is.
 
-    The whole split has the plain names: "image_to_caption_r@1", ... Of at least 5,000 examples also "..._1k_r@1": the
-    mean over five folds of 1,000 examples with their b's, in the order of the split, the "1K" of VSE++ (Faghri et al.
-    2018) and of Karpathy and Fei-Fei 2015 on COCO. Of more than 5,000 also "..._5k_r@1", of the first 5,000; on
-    Karpathy's test split of 5,000 the plain names are the papers' "5K".
+    The whole split has the plain names: "image_to_caption_r@1", ... Of at least 5,000 examples also the protocols of
+    Karpathy and Fei-Fei 2015 and VSE++ (Faghri et al. 2018) on COCO, in which only the own one is right, whatever the
+    ids: "..._5k_r@1", of the first 5,000, and "..._1k_r@1", the mean over five folds of 1,000 of them with their b's,
+    in the order of the split.
 
     Args:
       names: of the two sides: ("image", "caption").
@@ -242,13 +242,12 @@ def both_ways(
     found = _of_split(names, one, many, own)
     if len(one) < _FOLD * _FOLDS:
         return found
+    own = np.where(own >= 0, np.arange(own.size).reshape(own.shape), -1)  # as published: only the own one is right
     folds = [slice(_FOLD * i, _FOLD * (i + 1)) for i in range(_FOLDS)]
     each = [_of_split(names, one[f], many[f], own[f], "_1k") for f in folds if (own[f] >= 0).any()]
     found |= {name: float(np.mean([fold[name] for fold in each])) for name in (each or [{}])[0]}
-    if len(one) > _FOLD * _FOLDS and each:
-        first = slice(_FOLD * _FOLDS)
-        found |= _of_split(names, one[first], many[first], own[first], "_5k")
-    return found
+    first = slice(_FOLD * _FOLDS)
+    return found | (_of_split(names, one[first], many[first], own[first], "_5k") if each else {})
 
 
 def _of_split(names, a, b, ids, protocol=""):

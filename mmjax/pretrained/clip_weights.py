@@ -158,6 +158,11 @@ def _check_sizes(tensors: Mapping[str, np.ndarray], image: nn.Module, caption: T
         for field, size in theirs[side].items()
         if getattr(model, field) != size
     ]
+    for side, model in (("image", image), ("caption", caption)):
+        # The file does not tell: all published towers have heads of 64. Other numbers would compute nonsense.
+        right = model.width // 64 if isinstance(model, VisionTransformer | TextTransformer) else 0
+        if right and model.width % 64 == 0 and model.heads != right:
+            wrong.append(f"config.{side}.heads is {model.heads}, the weights' {right}")
     if wrong:
         raise UserError(f"{path}: {'; '.join(wrong)}")
 

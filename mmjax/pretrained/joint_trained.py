@@ -26,6 +26,7 @@ class Trained:
       variables: {side: {"tower": the tower's parts, "head": variables}}, float32 NumPy arrays: what `embed` takes.
       vocabulary: of its sentences, spelled: uint8 [v letters].
       tokens: config.data.tokens of its run: how its sentences were cut.
+      model: of SentencePiece or byte pairs, uint8, where sentences are cut by one; for `vocabulary.encode`.
     """
 
     towers: Mapping[str, Any]
@@ -33,6 +34,7 @@ class Trained:
     variables: Mapping[str, Any]
     vocabulary: np.ndarray
     tokens: Mapping[str, Any]
+    model: np.ndarray | None
 
     def embed(self, variables: Mapping[str, Any], side: str, *fields: Any) -> jax.Array:
         """Points [n d] of length 1: of "image" from pictures [n h w 3], of "caption" from tokens [n t], lengths [n].
@@ -71,7 +73,7 @@ def load(path: str | Path, field: str, sides: tuple[str, ...] = ("image", "capti
         path,
         lambda tree: {
             "towers": {side: tree.get("towers", {}).get(side, {}) for side in sides},
-            "caption_vocabulary": tree["caption_vocabulary"],
+            **{name: tree[name] for name in ("caption_vocabulary", "caption_model") if name in tree},
         },
     )
     variables = {}
@@ -80,6 +82,7 @@ def load(path: str | Path, field: str, sides: tuple[str, ...] = ("image", "capti
         parts = {"params": own.get("tower") or {}, "state": saved["state"]["towers"].get(side) or {}}
         parts["frozen"] = fixed["towers"].get(side) or {}
         variables[side] = {"tower": parts, "head": {"params": own.get("head") or {}}}
-    heads = {side: towers.head(config["method"], side, **config["model"]) for side in sides}
     made = {side: towers.MAKE[side](**config[side]) for side in sides}
-    return Trained(made, heads, variables, fixed["caption_vocabulary"], config["data"]["tokens"])
+    heads = {side: towers.head(config["method"], side, made[side], **config["model"]) for side in sides}
+    tokens, model = config["data"]["tokens"], fixed.get("caption_model")
+    return Trained(made, heads, variables, fixed["caption_vocabulary"], tokens, model)

@@ -22,6 +22,7 @@ from mmjax.models import clip, soundnet
 from mmjax.models.joint_embedding import GRUText, Head, MeanText
 from mmjax.models.soundnet import SoundNet
 from mmjax.models.text_transformer import TextTransformer
+from mmjax.models.vqa import unit
 from mmjax.pretrained import encoders, soundnet_trained, word_table
 
 Parts = Mapping[str, Any]
@@ -50,11 +51,13 @@ class ImageTower:
       encoder: of `encoders.make`.
       trained: whether its parameters are.
       statistics: of its BatchNorm while it is trained: "batch", or "running", as they came with the weights.
+      normalise: divide the features by their length (VSE++).
     """
 
     encoder: encoders.Encoder
     trained: bool
     statistics: str = "batch"
+    normalise: bool = False
 
     def init(self, key: Array, image: UInt8[Array, "b h w 3"]) -> dict[str, Any]:
         made = self.encoder.variables or self.encoder.model.init(key, image)
@@ -66,8 +69,12 @@ class ImageTower:
         follows = train and self.trained and self.statistics == "batch" and parts["state"]
         if follows:
             layer, updated = self.encoder.train(_whole(parts), image)
-            return _flat(layer), updated["state"]
-        return _flat(self.encoder(_whole(parts), image)), parts["state"]
+            return self._read(layer), updated["state"]
+        return self._read(self.encoder(_whole(parts), image)), parts["state"]
+
+    def _read(self, layer: Array) -> Array:
+        flat = jnp.mean(layer, (1, 2)) if layer.ndim == 4 else layer
+        return unit(flat.astype(jnp.float32)) if self.normalise else flat
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,17 +83,19 @@ class CLIPImageTower:
 
     Attributes:
       model: a network of `clip.KINDS`.
+      trained: whether its parameters are.
     """
 
     model: nn.Module
+    trained: bool = True
 
     def init(self, key: Array, image: UInt8[Array, "b h w 3"]) -> dict[str, Any]:
-        return parted(dict(self.model.init(key, image)), True)
+        return parted(dict(self.model.init(key, image)), self.trained)
 
     def __call__(
         self, parts: Parts, image: UInt8[Array, "b h w 3"], train: bool = False
     ) -> tuple[Float[Array, "b f"], Any]:
-        if not (train and parts["state"]):
+        if not (train and parts["state"] and self.trained):
             found: Any = self.model.apply(_whole(parts), image)
             return found, parts["state"]
         found, updated = self.model.apply(_whole(parts), image, train=True, mutable=["state"])
@@ -102,17 +111,20 @@ class TextTower:
       options: of that network, without the vocabulary.
       words: a skip-gram workdir or a file of word vectors to start from; "" for none.
       trained: whether its parameters are.
+      project: whether a linear layer leads from the network into the space (im2recipe), or its output is the point
+        (VSE++).
     """
 
     network: str
     options: Mapping[str, Any]
     words: str
     trained: bool
+    project: bool = True
 
     def init(self, key: Array, spelled: Any, tokens: Int[Array, "n t"], length: Int[Array, " n"]) -> dict[str, Any]:
         made = dict(self.model(len(spelled)).init(key, tokens, length))
         if self.words:
-            table = word_table.fill(made["params"]["words"], spelled, self.words)
+            table = word_table.fill(made["params"]["words"], spelled, self.words, "config.caption.words")
             made["params"] = {**made["params"], "words": table}
         return parted(made, self.trained)
 
@@ -168,32 +180,35 @@ class SoundTower:
         return jnp.mean(found, 1), parts["state"]
 
 
-def image(name: str, **options: Any) -> ImageTower | CLIPImageTower:
-    """The tower of config.image: a kind of CLIP's with its options, or an encoder with `trained`, `statistics` and the
-    other arguments of `encoders.make`."""
+def image(name: str, trained: bool, **options: Any) -> ImageTower | CLIPImageTower:
+    """The tower of config.image: a kind of CLIP's with its options, or an encoder with `statistics`, `normalise` and
+    the other arguments of `encoders.make`."""
     if name in clip.KINDS:
         _check("image", clip.KINDS[name], name, options)
-        return CLIPImageTower(clip.KINDS[name](**options))
-    return _encoder(name=name, **options)
+        return CLIPImageTower(clip.KINDS[name](**options), trained)
+    return _encoder(trained, name=name, **options)
 
 
-def _encoder(trained: bool, statistics: str, **encoder: Any) -> ImageTower:
+def _encoder(trained: bool, statistics: str, normalise: bool, **encoder: Any) -> ImageTower:
     if statistics not in ("batch", "running"):
         raise UserError(f"config.image.statistics is {statistics!r}: choose 'batch' or 'running'")
-    made = encoders.make(**encoder)
+    try:
+        made = encoders.make(**encoder)
+    except UserError as error:
+        raise UserError(str(error).replace("config.encoder.", "config.image.")) from None
     if made.variables is None and not trained:
         raise UserError(f"config.image.name {encoder['name']!r} has no weights: set config.image.trained")
-    return ImageTower(made, trained, statistics)
+    return ImageTower(made, trained, statistics, normalise)
 
 
-def text(network: str, trained: bool, words: str, **options: Any) -> TextTower:
-    """The tower of config.caption: `network`, `trained`, `words` and the network's own options."""
+def text(network: str, trained: bool, words: str, project: bool = True, **options: Any) -> TextTower:
+    """The tower of config.caption: `network`, `trained`, `words`, `project` and the network's own options."""
     if network not in TEXTS:
         raise UserError(f"config.caption.network {network!r} is unknown: choose one of {', '.join(TEXTS)}")
-    if not trained and not words:
+    if not trained and not words and network != "transformer":
         raise UserError("config.caption.words is empty and config.caption.trained False: nothing would be learned")
     _check("caption", TEXTS[network], network, options)
-    return TextTower(network, options, words, trained)
+    return TextTower(network, options, words, trained, project)
 
 
 def sound(soundnet: str, layer: str, trained: bool, depth: int, width: float, dtype: str) -> SoundTower:
@@ -212,11 +227,13 @@ def _check(section: str, kind: type[nn.Module], name: str, options: Mapping[str,
         raise UserError(f"config.{section}.{strange} is no option of {name!r}: start from a variant that has it")
 
 
-def head(method: str, side: str, **options: Any) -> Head:
+def head(method: str, side: str, tower: Any, **options: Any) -> Head:
     """What leads a side into the space: config.model's `Head`, with a spread where the method is of Gaussians.
 
     DeViSE leaves the words where skip-gram put them, and pictures come among them as long as they are.
     """
+    if side == "caption" and not tower.project:
+        options = {**options, "dimension": 0}
     if method == "devise":
         return Head(**{**options, "unit": False}) if side == "image" else Head(0)
     return Head(**options, gaussian=method == "gaussian")
@@ -226,10 +243,6 @@ def _at(tree: Any, path: Any) -> Any:
     for key in path:
         tree = tree[key.key]
     return tree
-
-
-def _flat(layer: Array) -> Array:
-    return jnp.mean(layer, (1, 2)) if layer.ndim == 4 else layer
 
 
 MAKE: dict[str, Any] = {"image": image, "caption": text, "waveform": sound}

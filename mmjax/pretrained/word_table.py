@@ -16,7 +16,12 @@ from mmjax.errors import UserError
 from mmjax.pretrained import word_vectors
 
 
-def fill(table: Float[Array, "v d"], spelled: UInt8[np.ndarray, "v letters"] | Array, path: str) -> Float[Array, "v d"]:
+def fill(
+    table: Float[Array, "v d"],
+    spelled: UInt8[np.ndarray, "v letters"] | Array,
+    path: str,
+    field: str = "config.model.words",
+) -> Float[Array, "v d"]:
     """The table with the rows of known words replaced by trained vectors; the share of them is printed once.
 
     The trained vectors are scaled as one, so that the root mean square over all words of the file is the fresh table's.
@@ -25,6 +30,7 @@ def fill(table: Float[Array, "v d"], spelled: UInt8[np.ndarray, "v letters"] | A
       table: fresh float32 values of the embedding.
       spelled: the vocabulary as it stands in the batch of `init` (`caption_vocabulary`, `question_vocabulary`),
         untouched: the engine gives it as a host array, so that its words can be looked up while `init` is traced.
+      field: of the config that names the path, for the messages.
       path: the workdir of a skip-gram run, or a file of word vectors (word2vec, GloVe, safetensors); "" fills nothing.
 
     Returns:
@@ -39,23 +45,23 @@ def fill(table: Float[Array, "v d"], spelled: UInt8[np.ndarray, "v letters"] | A
     if isinstance(spelled, jax.core.Tracer):
         return jnp.full_like(table, jnp.nan)  # were they ever used, that could not be overlooked
     words = tuple(vocabulary.words_of(np.asarray(spelled)))
-    found, rows, size = _rows(words, path, table.shape[1], _stamp(path))
+    found, rows, size = _rows(words, path, table.shape[1], _stamp(path, field), field)
     fresh = jnp.sqrt(jnp.mean(jnp.square(table)))
     scale = jnp.where((fresh > 0) & (size > 0), fresh / jnp.float32(size or 1), jnp.float32(1))
     return jnp.where(found[:, None], rows * scale, table)
 
 
 @functools.lru_cache(maxsize=2)  # init is traced twice; a file of words may take a minute to read
-def _rows(words: tuple[str, ...], path: str, dim: int, stamp: int) -> tuple[np.ndarray, np.ndarray, float]:
+def _rows(words: tuple[str, ...], path: str, dim: int, stamp: int, field: str) -> tuple[np.ndarray, np.ndarray, float]:
     del stamp
     found, rows, size = word_vectors.select(words, path, dim)
-    print(f"config.model.words: {path} has {np.mean(found):.1%} of the {len(words):,} words", file=sys.stderr)
+    print(f"{field}: {path} has {np.mean(found):.1%} of the {len(words):,} words", file=sys.stderr)
     return found, rows, size
 
 
-def _stamp(path: str) -> int:
+def _stamp(path: str, field: str) -> int:
     """Changes when the file does."""
     try:
         return os.stat(path).st_mtime_ns
     except OSError as error:
-        raise UserError(f"config.model.words={path} cannot be read: {error.strerror}") from None
+        raise UserError(f"{field}={path} cannot be read: {error.strerror}") from None

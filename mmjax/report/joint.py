@@ -107,7 +107,9 @@ def _side(predictions: Predictions, name: str, kind: str, things, count: int) ->
         lengths = np.array([len(lines) for lines in things[:count]])
         there = np.arange(points.shape[1])[None] < lengths[:, None]
         if own.shape == there.shape:
-            there &= own >= 0
+            there &= own != -1
+            # A caption with a word that the vocabulary lacks matches no other.
+            own = np.where(own < -1, np.iinfo(np.int32).max + 1 + np.arange(own.size).reshape(own.shape), own)
     example, column = np.nonzero(there)
     vectors = np.nan_to_num(np.asarray(points[there], np.float64))
     if kind == "text":

@@ -19,10 +19,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-import math
-import sys
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -31,12 +29,12 @@ from ml_collections import ConfigDict
 
 from mmjax import vocabulary
 from mmjax.errors import UserError
-from mmjax.losses import classification, contrastive, cosine, metric, probabilistic
-from mmjax.metrics import embedding_space, prior, ranking, tagging
+from mmjax.losses import joint, probabilistic
+from mmjax.metrics import joint_space, prior
 from mmjax.models.joint_embedding import Head
 from mmjax.models.vqa import unit
 from mmjax.ops import collective
-from mmjax.pretrained import clip_weights, towers
+from mmjax.pretrained import clip_weights, prompts, towers
 from mmjax.task import Task, Update
 
 FIELDS = {
@@ -44,20 +42,6 @@ FIELDS = {
     "caption": ("captions_tokens", "captions_tokens_length"),
     "waveform": ("waveform", "waveform_length"),
 }
-
-
-class Pair(NamedTuple):
-    """Two sides of a batch as a loss sees them: `a` and `b` [b d], their log-variances or None, which captions are
-    equal [b] (None: no captions), whether an example counts [b], its class [b] or None, and the classes' vectors."""
-
-    a: Any
-    b: Any
-    a_spread: Any
-    b_spread: Any
-    group: Any
-    where: Any
-    label: Any
-    classes: Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +65,11 @@ class Networks:
     prompts: tuple[str, ...]
     among_names: bool
     weights: str
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """{"label": its field, "tags": its field}, of those that there are."""
+        return {role: field for role, field in (("label", self.label), ("tags", self.tags)) if field}
 
     def embed(self, variables: Any, side: str, *fields: Any, train: bool = False) -> tuple[Any, Any, Any]:
         """(points [n d], log-variances [n d] or None, the tower's state) of a side."""
@@ -107,13 +96,19 @@ def build(config: ConfigDict) -> Task:
     sides = tuple(config.sides)
     if not 2 <= len(set(sides)) == len(sides) or set(sides) - set(FIELDS):
         raise UserError(f"config.sides is {sides}: choose two or three of {', '.join(FIELDS)}")
-    if config.method not in METHODS:
-        raise UserError(f"config.method {config.method!r} is unknown: choose one of {', '.join(METHODS)}")
+    method, of_pair = joint.make(config.method, config.loss)
     label, tags = (config.label, config.tags) if "caption" in sides else (config.label, "")
     if config.method in ("devise", "recipe") and not label:
         raise UserError(f"config.method {config.method!r} needs the classes of a field: set config.label")
+    if config.method == "recipe" and not config.model.dimension:
+        raise UserError("config.model.dimension is 0: the classifier that both sides share needs the space's width")
     made = {side: towers.MAKE[side](**config[side]) for side in sides}
-    heads = {side: towers.head(config.method, side, **config.model) for side in sides}
+    if config.method == "devise" and config.model.dimension != config.caption.embed:
+        raise UserError(
+            f"config.model.dimension is {config.model.dimension}: pictures come among words of config.caption.embed, "
+            f"{config.caption.embed}"
+        )
+    heads = {side: towers.head(config.method, side, made[side], **config.model) for side in sides}
     if config.method == "devise" and sides != ("image", "caption"):
         raise UserError("config.method 'devise' leads pictures among words: set config.sides to image and caption")
     if config.weights and not (
@@ -123,16 +118,15 @@ def build(config: ConfigDict) -> Task:
     ):
         raise UserError("config.weights is for CLIP's two towers: start from configs/clip.py")
     networks = Networks(made, heads, label, tags, tuple(config.prompts), config.method == "devise", config.weights)
-    method = functools.partial(METHODS[config.method].loss, **config.loss)
     length = config.data.tokens.length if "caption" in sides else 0
     return Task(
         fields=(*itertools.chain(*(FIELDS[side] for side in sides)), *filter(None, dict.fromkeys((label, tags)))),
-        init=functools.partial(init, networks, METHODS[config.method], length),
-        updates=(Update("embedding", functools.partial(loss, networks, method)),),
+        init=functools.partial(init, networks, method, config.model.dimension, length),
+        updates=(Update("embedding", functools.partial(loss, networks, of_pair)),),
         metrics=functools.partial(metrics, networks),
         predict=functools.partial(predict, networks),
-        predicts_from=tuple(itertools.chain(*(FIELDS[side] for side in sides))),
-        score=functools.partial(score, sides),
+        predicts_from=FIELDS[sides[0]],  # the other sides are embedded where they are there
+        score=functools.partial(joint_space.score, sides),
         references=("captions",) if "caption" in sides else (),
         names={name: field for name, field in ((label, label), ("tags", tags)) if field},
     )
@@ -141,7 +135,7 @@ def build(config: ConfigDict) -> Task:
 # -- fresh variables ---------------------------------------------------------------------------------------------------
 
 
-def init(networks, method, length, key, batch):
+def init(networks, method, width, length, key, batch):
     """Fresh towers and heads, and the sentences of the prompts in `frozen`, beside the vocabulary that they are in."""
     params, state, frozen = {}, {}, {}
     for number, (side, tower) in enumerate(networks.towers.items()):
@@ -157,54 +151,30 @@ def init(networks, method, length, key, batch):
         state[side], frozen[side] = parts["state"], parts["frozen"]
     classes = {field: len(batch[f"{field}_names"]) for field in (networks.label, networks.tags) if field}
     made = {"params": {"embedding": params}, "state": {"towers": state, "steps": jnp.float32(0)}}
-    made["state"]["priors"] = {field: prior.fresh(count) for field, count in classes.items()}
+    made["state"]["priors"] = {role: prior.fresh(classes[field]) for role, field in networks.roles.items()}
     fixed: dict[str, Any] = {"towers": frozen}
     if "caption" in networks.towers:
         for name in ("caption_vocabulary", "caption_model"):
             if name in batch:
                 fixed[name] = jnp.asarray(batch[name])
-        fixed["prompts"] = {field: _prompts(networks.prompts, batch, field, length) for field in classes}
-    params["shared"] = method.params(networks, classes, jax.random.fold_in(key, len(networks.towers)))
+        fixed["prompts"] = {field: prompts.tokens(networks.prompts, batch, field, length) for field in classes}
+    of_shared = jax.random.fold_in(key, len(networks.towers))
+    params["shared"] = method.params(width, classes.get(networks.label, 0), of_shared)
     if networks.weights:
-        _fill(networks, params, state, batch["caption_vocabulary"])
+        _fill(networks, params, state, frozen, batch["caption_vocabulary"])
     return {**made, "frozen": fixed}
 
 
-def _fill(networks, params, state, spelled):
+def _fill(networks, params, state, frozen, spelled):
     """CLIP's published weights in the place of fresh ones: both towers, and the temperature where it is learned."""
     image, text = networks.towers["image"].model, networks.towers["caption"].model(len(spelled))
     found = clip_weights.load(networks.weights, image, text, spelled)
     for side in ("image", "caption"):
-        params[side]["tower"] = jax.tree.map(jnp.asarray, found[side]["params"])
-        state[side] = jax.tree.map(jnp.asarray, found[side].get("state", {}))
+        parts = towers.parted(jax.tree.map(jnp.asarray, found[side]), networks.towers[side].trained)
+        params[side]["tower"], state[side], frozen[side] = parts["params"], parts["state"], parts["frozen"]
     params["shared"] |= {
         k: jnp.asarray(found[k]) for k in ("log_scale", "bias") if k in params["shared"] and k in found
     }
-
-
-def _prompts(prompts, batch, field, length):
-    """Tokens [c p t] and lengths [c p] of every name in every prompt; a name that has no known word is told once."""
-    spelled, names = batch["caption_vocabulary"], batch[f"{field}_names"]
-    shape = (len(names), len(prompts), length)
-    if isinstance(spelled, jax.core.Tracer):
-        return jnp.zeros(shape, jnp.int32), jnp.zeros(shape[:2], jnp.int32)
-    tokens, lengths, lost = np.zeros(shape, np.int32), np.zeros(shape[:2], np.int32), []
-    model = batch.get("caption_model")
-    for i, name in enumerate(vocabulary.words_of(np.asarray(names))):
-        if (vocabulary.encode(name, np.asarray(spelled), "caption", model)[0] == vocabulary.UNK).all():
-            lost.append(name)
-        for j, prompt in enumerate(prompts):
-            ids, _ = vocabulary.encode(prompt.replace("{}", name), np.asarray(spelled), "caption", model)
-            ids = [*ids[: length - 1], vocabulary.END]
-            tokens[i, j, : len(ids)], lengths[i, j] = ids, len(ids)
-    if lost:
-        _tell(f"{field}: no word of {len(lost)} of {len(names)} names is in the vocabulary: {', '.join(lost[:8])}")
-    return jnp.asarray(tokens), jnp.asarray(lengths)
-
-
-@functools.cache  # init is traced twice
-def _tell(line):
-    print(line, file=sys.stderr)
 
 
 # -- training ----------------------------------------------------------------------------------------------------------
@@ -226,18 +196,20 @@ def loss(networks, method, variables, batch, key):
         *seen[side], states[side] = networks.embed(variables, side, *fields, train=True)
     label = first(batch[networks.label]) if networks.label else None
     classes = networks.named(variables, networks.label) if networks.among_names else None
-    where = jnp.ones(len(batch["valid"]), bool)
+    # An example without a caption teaches the other sides alone.
+    captioned = batch["captions_tokens_length"][:, 0] > 0 if "caption" in seen else None
     value, logs = jnp.float32(0), {}
     for number, (one, two) in enumerate(itertools.combinations(seen, 2)):
         shared = group if "caption" in (one, two) else None
-        pair = Pair(seen[one][0], seen[two][0], seen[one][1], seen[two][1], shared, where, label, classes)
+        where = captioned if "caption" in (one, two) else jnp.ones(len(batch["valid"]), bool)
+        pair = joint.Pair(seen[one][0], seen[two][0], seen[one][1], seen[two][1], shared, where, label, classes)
         own = jax.random.fold_in(of_method, number)
         found, told = method(variables["params"]["embedding"]["shared"], variables["state"]["steps"], pair, own)
         value, logs = value + found, {**logs, **{f"{one}_{two}/{name}": figure for name, figure in told.items()}}
     state = {**variables["state"], "towers": states, "steps": variables["state"]["steps"] + 1}
     state["priors"] = {
-        field: prior.follow(known, many_hot(batch[field], len(known["mean"])), None)
-        for field, known in variables["state"]["priors"].items()
+        role: prior.follow(known, _seen_classes(role, batch[networks.roles[role]], len(known["mean"])), None)
+        for role, known in variables["state"]["priors"].items()
     }
     return value, (state, logs)
 
@@ -269,132 +241,15 @@ def first(classes):
     return classes if classes.ndim == 1 else classes[:, 0]
 
 
+def _seen_classes(role, classes, count):
+    """What a prior follows, [b c]: the one class that a side is asked for, or all tags."""
+    return many_hot(first(classes) if role == "label" else classes, count)
+
+
 def many_hot(classes, count):
     """Which classes [b c] an example has, float32, of a field [b] or [b n]; a negative one is none."""
     several = classes if classes.ndim == 2 else classes[:, None]
     return jnp.max(jax.nn.one_hot(several, count), 1)
-
-
-# -- methods -----------------------------------------------------------------------------------------------------------
-
-
-class Method(NamedTuple):
-    """A loss over pairs: `params(networks, classes, key)` gives the parameters that it shares between the sides,
-    `loss(params, steps, pair, key, **config.loss)` a scalar and its logs; `steps` are those already made."""
-
-    params: Callable[..., dict[str, Any]]
-    loss: Callable[..., tuple[Any, dict[str, Any]]]
-
-
-def _nothing(networks, classes, key):
-    del networks, classes, key
-    return {}
-
-
-def _scalars(**values):
-    return lambda networks, classes, key: {name: jnp.float32(value) for name, value in values.items()}
-
-
-def triplet(params, steps, pair, key, *, margin, negatives, warmup, block):
-    """`losses.metric.triplet`; with the hardest negatives, the first `warmup` steps have all of them.
-
-    Early the hardest negative of a batch pulls all points together (VSE++ is started from VSE's weights, or with a
-    pretrained encoder); all negatives lead out of that.
-    """
-    del params, key
-    common = {"group": pair.group, "where": pair.where, "block": block or None}
-    value = collective.mean_where(metric.triplet(pair.a, pair.b, margin, negatives, **common), pair.where)
-    if negatives == "hardest" and warmup:
-        every = metric.triplet(pair.a, pair.b, margin, "sum", **common)
-        value = jnp.where(steps < warmup, collective.mean_where(every, pair.where), value)
-    return value, {}
-
-
-def push_and_pull(params, steps, pair, key, *, margin, share):
-    """`losses.metric.push_pull` of each a with its own b, and in `share` of the pairs with another's."""
-    del params, steps
-    partner, matched = cosine.mismatch(key, _group(pair), share, pair.where)
-    other = collective.everywhere(pair.b)[partner]
-    return collective.mean_where(metric.push_pull(pair.a, other, matched, margin, pair.where), pair.where), {}
-
-
-def _group(pair):
-    return collective.numbers(len(pair.where)) if pair.group is None else pair.group
-
-
-def devise(params, steps, pair, key, *, margin, drawn):
-    """`losses.metric.devise` among the labels' frozen vectors: one violating label `drawn`, or all of them."""
-    del params, steps
-    values = metric.devise(pair.a, pair.classes, pair.label, margin, collective.local_key(key) if drawn else None)
-    return collective.mean_where(values, pair.label >= 0), {}
-
-
-def recipe(params, steps, pair, key, *, margin, share, cosine_weight, class_weight):
-    """im2recipe: 0.98 x the cosine loss with 80 % mismatches + 0.01 x cross-entropy of each side by one classifier."""
-    del steps
-    apart = cosine.in_batch(key, pair.a, pair.b, pair.group, margin, share, pair.where)
-    apart = collective.mean_where(apart, pair.where)
-    sorted_ = [
-        collective.mean_where(classification.cross_entropy(classify(params, z), pair.label), pair.label >= 0)
-        for z in (pair.a, pair.b)
-    ]
-    logs = {"cosine": apart, "class_first": sorted_[0], "class_second": sorted_[1]}
-    return cosine_weight * apart + class_weight * (sorted_[0] + sorted_[1]), logs
-
-
-def classify(params, z):
-    """Logits [b c] of the classifier that both sides share."""
-    return z @ params["classifier"]["kernel"] + params["classifier"]["bias"][None]
-
-
-def _classifier(networks, classes, key):
-    width, count = next(iter(networks.heads.values())).dimension, classes[networks.label]
-    kernel = jax.random.uniform(key, (width, count), jnp.float32, -1, 1) * width**-0.5
-    return {"classifier": {"kernel": kernel, "bias": jnp.zeros(count)}}
-
-
-def gaussian(params, steps, pair, key, *, pseudo, information, block):
-    """PCME++: matching both ways, + `pseudo` x the same with pseudo-positives, + `information` x the bottleneck."""
-    del steps, key
-    one, two = probabilistic.Gaussian(pair.a, pair.a_spread), probabilistic.Gaussian(pair.b, pair.b_spread)
-    mean = functools.partial(collective.mean_where, where=pair.where)
-    match = functools.partial(
-        probabilistic.matching, slope=params["slope"], shift=params["shift"], group=pair.group, where=pair.where,
-        block=block or None,
-    )  # fmt: skip
-    value = 2 * mean(match(one, two))
-    if pseudo:
-        value += pseudo * (mean(match(one, two, pseudo=True)) + mean(match(two, one, pseudo=True)))
-    value += information * sum(mean(probabilistic.information(side, pair.where)) for side in (one, two))
-    spread = [mean(probabilistic.uncertainty(side.log_variance)) for side in (one, two)]
-    return value, {"uncertainty_first": spread[0], "uncertainty_second": spread[1], "slope": params["slope"]}
-
-
-def clip(params, steps, pair, key, *, block):
-    """`losses.contrastive.clip` with the temperature that it learns."""
-    del steps, key
-    scale = contrastive.scale(params["log_scale"])
-    values = contrastive.clip(pair.a, pair.b, scale, pair.group, pair.where, block or None)
-    return collective.mean_where(values, pair.where), {"scale": scale}
-
-
-def siglip(params, steps, pair, key, *, block):
-    """`losses.contrastive.siglip` with its temperature and its bias."""
-    del steps, key
-    scale = jnp.exp(params["log_scale"])
-    values = contrastive.siglip(pair.a, pair.b, scale, params["bias"], pair.group, pair.where, block or None)
-    return collective.mean_where(values, pair.where), {"scale": scale, "bias": params["bias"]}
-
-
-METHODS = {
-    "triplet": Method(_nothing, triplet),
-    "contrastive": Method(_nothing, push_and_pull),
-    "devise": Method(_nothing, devise),
-    "recipe": Method(_classifier, recipe),
-    "gaussian": Method(_scalars(slope=5.0, shift=5.0), gaussian),
-    "clip": Method(_scalars(log_scale=math.log(1 / 0.07)), clip),
-    "siglip": Method(_scalars(log_scale=math.log(10), bias=-10.0), siglip),
-}
 
 
 # -- evaluation --------------------------------------------------------------------------------------------------------
@@ -422,29 +277,17 @@ def _one(side, value):
     return value[:, 0] if side == "caption" and value is not None else value
 
 
-def comparable(a, b):
-    """Both sides, (points [... d], uncertainties [...] or None), as vectors whose inner product orders all pairs.
-
-    Of Gaussians minus the expected squared distance, but for a part that is the query's alone in either direction:
-    (2 mu, -|mu|^2 - sum sigma^2, 1) . (mu', 1, -|mu'|^2 - sum sigma'^2).
-    """
-    if a[1] is None:
-        return a[0], b[0]
-    norms = [-jnp.sum(jnp.square(mean), -1, keepdims=True) - spread[..., None] for mean, spread in (a, b)]
-    ones = [jnp.ones_like(norm) for norm in norms]
-    one = jnp.concatenate([2 * a[0], norms[0], ones[0]], -1)
-    return one, jnp.concatenate([b[0], ones[1], norms[1]], -1)
-
-
 def metrics(networks, variables, batch):
     """Whom of the batch each example finds first; classes named by prompts and by the classifier of both sides."""
-    seen, valid = _seen(networks, variables, batch), batch["valid"]
-    count, figures = jnp.sum(valid, dtype=jnp.float32), {}
+    seen, valid, figures = _seen(networks, variables, batch), batch["valid"], {}
+    if "caption" in seen:
+        valid = valid & (batch["captions_tokens_length"][:, 0] > 0)
+    count = jnp.sum(valid, dtype=jnp.float32)
     own = jnp.arange(len(valid), dtype=jnp.int32)
     numbers = number_of(batch["captions_tokens"][:, 0], own) if "caption" in seen else own
     for one, two in itertools.combinations(seen, 2):
         same = numbers if "caption" in (one, two) else own
-        a, b = comparable(*(tuple(_one(side, part) for part in seen[side]) for side in (one, two)))
+        a, b = joint_space.comparable(*(tuple(_one(side, part) for part in seen[side]) for side in (one, two)))
         scores = a @ b.T
         right = (same[:, None] == same[None]) & valid[None]
         for name, found, match in ((f"{one}_to_{two}", scores, right), (f"{two}_to_{one}", scores.T, right)):
@@ -463,13 +306,13 @@ def _class_figures(networks, variables, batch, seen):
     truth, figures = first(batch[networks.label]), {}
     judged = batch["valid"] & (truth >= 0)
     count = jnp.sum(judged, dtype=jnp.float32)
-    common = prior.majority(variables["state"]["priors"][networks.label])
+    common = prior.majority(variables["state"]["priors"]["label"])
     guesses, shared = {}, variables["params"]["embedding"]["shared"]
     if "caption" in networks.towers:
         classes = networks.named(variables, networks.label)
         guesses = {f"zero_shot_{s}": _one(s, seen[s][0]) @ classes.T for s in seen if s != "caption"}
     if "classifier" in shared:
-        guesses |= {f"class_of_{side}": classify(shared, _one(side, seen[side][0])) for side in seen}
+        guesses |= {f"class_of_{side}": joint.classify(shared, _one(side, seen[side][0])) for side in seen}
     for name, guess in guesses.items():
         figures[name] = jnp.sum(jnp.argmax(guess, -1) == truth, where=judged, dtype=jnp.float32), count
         figures[f"{name}/majority"] = jnp.sum(common == truth, where=judged, dtype=jnp.float32), count
@@ -491,7 +334,7 @@ def predict(networks, variables, batch, key):
     if "caption" in seen:
         tokens = batch["captions_tokens"]
         numbers = jnp.where(
-            jnp.any(tokens == vocabulary.UNK, -1), ALONE, number_of(tokens, jnp.zeros((1, 1), jnp.int32))
+            jnp.any(tokens == vocabulary.UNK, -1), joint_space.ALONE, number_of(tokens, jnp.zeros((1, 1), jnp.int32))
         )
         out["number/caption_ids"] = jnp.where(batch["captions_tokens_length"] > 0, numbers, -1)
     shown = next((side for side in seen if side != "caption"), None)
@@ -499,8 +342,8 @@ def predict(networks, variables, batch, key):
         return out
     for field in filter(None, (networks.label, networks.tags)):
         fits = seen[shown][0] @ networks.named(variables, field).T
-        known = variables["state"]["priors"][field]["mean"]
         if field == networks.tags:
+            known = variables["state"]["priors"]["tags"]["mean"]
             out["number/tag_scores"] = fits
             out["number/tag_frequency"] = jnp.broadcast_to(known[None], fits.shape)
             if field in batch:
@@ -512,30 +355,4 @@ def predict(networks, variables, batch, key):
     return out
 
 
-ALONE = -2  # the number of a sentence with an unknown word, before `score` gives each its own
 SHARP = 20.0  # what cosines are multiplied by to be shown as probabilities: no figure depends on it
-
-
-def _apart(numbers):
-    """The captions' numbers with one of its own for each that is ALONE."""
-    numbers = numbers.astype(np.int64)
-    return np.where(numbers == ALONE, 2**31 + np.arange(numbers.size).reshape(numbers.shape), numbers)
-
-
-def score(sides, predictions, references):
-    """Retrieval among all examples for every two sides and both ways, tags both ways, and how the clouds lie."""
-    del references
-    seen = {side: (predictions[f"embedding/{side}"], predictions.get(f"number/uncertainty_{side}")) for side in sides}
-    captions = _apart(predictions["number/caption_ids"]) if "caption" in sides else None
-    figures: dict[str, float] = {}
-    for one, two in itertools.combinations(sides, 2):
-        one, two = (two, one) if one == "caption" else (one, two)  # several captions an example come second
-        ids = captions if two == "caption" else np.arange(len(seen[one][0]))
-        ours, theirs = (np.asarray(side) for side in comparable(seen[one], seen[two]))
-        figures |= ranking.both_ways((one, two), ours, theirs, ids)
-    if "number/tag_truth" in predictions:
-        frequency = predictions["number/tag_frequency"][0]
-        figures |= tagging.both_ways(predictions["number/tag_scores"], predictions["number/tag_truth"], frequency)
-    # An example without a caption has no point there.
-    there = captions[:, 0] >= 0 if "caption" in sides else slice(None)
-    return figures | embedding_space.figures({side: _one(side, seen[side][0])[there] for side in sides})

@@ -169,8 +169,6 @@ def test_sentences_with_an_unknown_word_match_no_other():
     one, two, three, four = np.asarray(joint_embedding.number_of(tokens, np.arange(4))).tolist()
     assert one != two
     assert three == four
-    apart = joint_embedding._apart(np.array([[5, -2], [-2, -1]], np.int32))
-    assert apart.tolist() == [[5, 2**31 + 1], [2**31 + 2, -1]]
 
 
 def test_warmup_has_all_negatives_and_then_the_hardest(batch):
@@ -182,14 +180,6 @@ def test_warmup_has_all_negatives_and_then_the_hardest(batch):
     variables["state"]["steps"] = jnp.float32(2)
     late = run(variables, batch, jax.random.key(0))[0]
     assert early > 1.5 * late  # seven hinges of about 0.2 each, and one
-
-
-def test_gaussians_are_ordered_by_their_expected_distance(rng):
-    a, b = rng.normal(size=(5, 4)).astype(np.float32), rng.normal(size=(6, 4)).astype(np.float32)
-    sigma_a, sigma_b = rng.random(5).astype(np.float32), rng.random(6).astype(np.float32)
-    one, two = joint_embedding.comparable((a, sigma_a), (b, sigma_b))
-    distance = ((a[:, None] - b[None]) ** 2).sum(-1) + sigma_a[:, None] + sigma_b[None]
-    np.testing.assert_allclose(np.asarray(one) @ np.asarray(two).T, -distance, atol=1e-4)
 
 
 def test_figures_of_a_perfect_space(batch, monkeypatch):
@@ -236,6 +226,26 @@ def test_score_has_every_direction_beside_chance_and_the_clouds(batch):
     assert all(np.isfinite(value) for value in figures.values())
     assert any(name.startswith("gap") for name in figures)
     assert any("effective_rank" in name for name in figures)
+
+
+def test_examples_without_a_caption_neither_teach_nor_count(batch):
+    batch["captions_tokens_length"] = batch["captions_tokens_length"].copy()
+    batch["captions_tokens_length"][1] = 0
+    batch["captions_tokens"] = np.where(np.arange(B)[:, None, None] == 1, 0, batch["captions_tokens"])
+    task, variables = start(make(**{"image.statistics": "running"}), batch)
+    gradient = jax.jit(jax.grad(lambda v, x: task.updates[0].loss(v, x, jax.random.key(0))[0], allow_int=True))
+    other = {**batch, "image": np.where(np.arange(B)[:, None, None, None] == 1, 255 - batch["image"], batch["image"])}
+    one, two = (gradient(variables, x)["params"]["embedding"]["caption"] for x in (batch, other))
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-7), one, two)
+    figures = jax.jit(task.metrics)(variables, batch)
+    assert float(figures["image_to_caption_batch_r@1"][1]) == B - 2
+
+
+def test_the_majority_is_of_the_class_that_is_asked_for(batch):
+    batch["objects"] = np.array([[1, 0, -1]] * (B - 1) + [[0, -1, -1]], np.int32)
+    task, variables = start(make(label="objects"), batch)
+    _, (state, _) = jax.jit(task.updates[0].loss)(variables, batch, jax.random.key(0))
+    assert int(state["priors"]["label"]["top"].argmax()) == 1  # not the lowest of several
 
 
 def test_one_side_can_be_embedded_alone(batch):
@@ -285,6 +295,9 @@ def test_clip_s_towers_and_its_temperature(batch):
         ({"caption.network": "magic"}, "config.caption.network 'magic'"),
         ({"image.trained": False}, "config.image.name 'scene' has no weights"),
         ({"caption.trained": False}, "config.caption.words is empty"),
+        ({"method": "siglip"}, "config.loss.margin is no option of method 'siglip'"),
+        ({"method": "gaussian", "loss.pseudo": 0.1, "loss.information": 0.0}, "config.loss.margin is no option"),
+        ({"image.name": "magic"}, "config.image.name 'magic'"),
     ],
 )
 def test_one_clear_line(changes, said):
