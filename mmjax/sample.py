@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from absl import logging
 from jaxtyping import UInt8
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -173,6 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-n", type=int, default=COLUMNS, metavar="N", help="pictures of each sentence (default 8)")
     parser.add_argument("-o", default="sample.png", metavar="FILE", help="the PNG to write (default sample.png)")
     options = parser.parse_args(arguments)
+    logging.set_verbosity(logging.ERROR)  # Orbax reports every file it touches
     try:
         target = _writable(options.o)
         drawer = load(options.workdir)
