@@ -95,15 +95,19 @@ def _sentence(drawer: Drawer, text: str) -> tuple[dict[str, np.ndarray], list[st
 
 
 def _class(drawer: Drawer, text: str) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The label of the class with this name."""
+    """The label of the class with this name, or of this number."""
     names = next(iter(drawer.run.task.names.values()), ())
-    folded = [name.casefold() for name in names]
-    if text.strip().casefold() not in folded:
-        close = difflib.get_close_matches(text.strip().casefold(), folded, 3)
-        known = [names[folded.index(name)] for name in close] or list(names[:12])
-        more = ", ..." if not close and len(names) > len(known) else ""
-        raise UserError(f"--text {text!r} is no class of this run; it has {', '.join(known)}{more}")
-    return {"label": np.array(folded.index(text.strip().casefold()), np.int32)}, []
+    wanted, folded = text.strip().casefold(), [name.casefold() for name in names]
+    count = len(names) or int(drawer.run.config.get("classes", 0))
+    numbers = [str(n) for n in range(count)]
+    for known in (folded, numbers):
+        if wanted in known:
+            return {"label": np.array(known.index(wanted), np.int32)}, []
+    close = difflib.get_close_matches(wanted, folded, 3)
+    listed = [names[folded.index(name)] for name in close] or list(names[:12])
+    listed += ["..."] if not close and count > len(listed) > 0 else []
+    offered = ", ".join(listed) or f"numbers, 0 to {count - 1}"
+    raise UserError(f"--text {text!r} is no class of this run; it has {offered}")
 
 
 SYSTEMS: dict[str, Callable[[Drawer, str], tuple[dict[str, np.ndarray], list[str]]]] = {

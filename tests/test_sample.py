@@ -35,7 +35,7 @@ def fake(fields, predictor, step=7, names=None, align="left"):
     """A trained system whose predict is `predictor`."""
     task = Task(fields, lambda *_: {}, (), lambda *_: {}, predictor, names=names or {}, predicts_from=fields)
     system = "conditional_gan" if names else "text_to_image"
-    config = ConfigDict({"system": system, "steps": 9, "data": {"tokens": {"align": align}}})
+    config = ConfigDict({"system": system, "steps": 9, "classes": 3, "data": {"tokens": {"align": align}}})
     frozen = {} if names else {"caption_vocabulary": jnp.asarray(vocabulary.spell(WORDS))}
     return restored.Restored(config, task, {"params": {}, "state": {}, "frozen": frozen}, step)
 
@@ -46,8 +46,8 @@ def drawer(length=6, **options):
     return sample.Drawer(fake(fields, predict, **options), shapes)
 
 
-def painter():
-    names = {"object": ("Bell", "dog", "drum kit")}
+def painter(names=("Bell", "dog", "drum kit")):
+    names = {"object": names}
     return sample.Drawer(fake(("label",), classes, names=names), {"label": ["int32", 32]})
 
 
@@ -101,6 +101,10 @@ def test_classes_by_name():
     pictures, notes = painter().draw("DRUM kit", 2)
     assert (pictures == 2).all()
     assert notes == []
+    assert (painter().draw("1", 2)[0] == 1).all()
+    assert (painter(()).draw("2", 1)[0] == 2).all()
+    with pytest.raises(UserError, match=r"it has numbers, 0 to 2$"):
+        painter(()).draw("bell")
     with pytest.raises(UserError, match=r"'dgo' is no class of this run; it has dog$"):
         painter().draw("dgo")
     with pytest.raises(UserError, match=r"it has Bell, dog, drum kit$"):
