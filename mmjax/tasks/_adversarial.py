@@ -12,13 +12,16 @@ from jax import numpy as jnp
 from mmjax.errors import UserError
 from mmjax.losses import adversarial, contrastive
 from mmjax.models.gan import ReedDiscriminator, ReedGenerator
-from mmjax.models.layered_gan import LayeredDiscriminator, LayeredGenerator
+from mmjax.models.layered_gan import LayeredDiscriminator, LayeredGenerator, doublings
 from mmjax.ops import collective
 
 GENERATORS: dict[str, Any] = {"reed": ReedGenerator, "layered": LayeredGenerator}
 DISCRIMINATORS: dict[str, Any] = {"reed": ReedDiscriminator, "layered": LayeredDiscriminator}
 # What is told: (variables, batch) -> a vector [b d] for each picture, a sentence's or a class's; without a gradient.
 Tell = Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
+
+
+SURE = 30.0  # a logit that costs nothing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +90,7 @@ class Game:
 def make(config: Any, tell: Tell, size: int) -> Game:
     """The game of a config with sections generator, discriminator and loss, and the field `code`."""
     rules = Rules(**config.loss)
+    doublings(size)  # a size that cannot be is told before any data is read
     chosen = []
     for name, known in (("generator", GENERATORS), ("discriminator", DISCRIMINATORS)):
         options = dict(config[name])
@@ -145,11 +149,15 @@ def discriminator_loss(game: Game, variables: Any, batch: Any, key: Any) -> Any:
     told = jax.lax.stop_gradient(game.tell(variables, batch))
     code = jax.random.normal(collective.local_key(key), (len(told), game.code))
     drawn = jax.lax.stop_gradient(game.draw(variables["params"]["gen"], state["gen"], code, told, train=True)[0])
-    texts = [told, jnp.roll(told, 1, 0)] if rules.match else [told]
+    others = jnp.roll(told, 1, 0)
+    texts = [told, others] if rules.match else [told]
     image = scaled(batch["image"])
     (real, *wrong), seen, after = game.judge(params, state["disc"], image, texts, train=True)
     (fake,), _, after = game.judge(params, after, drawn, [told], train=True)
-    refused = wrong[0] if rules.match else (None,) * len(real)
+    refused: Any = (None,) * len(real)
+    if rules.match:  # a neighbour may be told the same: then there is nothing wrong, and nothing to pay
+        apart = jnp.any(told != others, -1, keepdims=True)
+        refused = [jnp.where(apart, logits, -SURE) for logits in wrong[0]]
     value = _mean(
         [
             adversarial.discriminator(a.reshape(-1), b.reshape(-1), None if c is None else c.reshape(-1), *_of(rules))
@@ -158,7 +166,7 @@ def discriminator_loss(game: Game, variables: Any, batch: Any, key: Any) -> Any:
     )
     logs = {"disc_right/real": jnp.mean(real[0] > 0), "disc_right/drawn": jnp.mean(fake[0] < 0)}
     if rules.match:
-        logs["disc_right/mismatched"] = jnp.mean(wrong[0][0] < 0)
+        logs["disc_right/mismatched"] = jnp.mean(refused[0] < 0)
     if rules.contrast:
         logs["contrast/real"] = _contrast(rules, seen, told)
         value = value + rules.contrast * logs["contrast/real"]

@@ -120,6 +120,20 @@ def distances(predictions: Mapping[str, np.ndarray]) -> dict[str, float]:
     return found
 
 
+def diversity(predictions: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """How far two pictures of one caption, or class, lie apart in the recognition network's features.
+
+    Beside two real pictures of different ones, and 0, which is what a generator has that ignores its code.
+    """
+    real = predictions["number/features_real"]
+    pairs = np.stack([predictions[f"number/features_{which}"] for which in ("drawn", "second")], 1)
+    return {
+        "diversity": generation.pairwise_distance(pairs),
+        "diversity/one_picture_each": 0.0,
+        "diversity/different_real_pictures": generation.pairwise_distance(np.stack([real, np.roll(real, 1, 0)], 1)),
+    }
+
+
 def strip(pictures: Any) -> Any:
     """Pictures [b k h w 3] side by side, [b h k*w 3]."""
     b, k, h, w, c = pictures.shape

@@ -1,0 +1,132 @@
+"""A picture of a class: a generator and a discriminator that are told which.
+
+Mirza and Osindero 2014, "Conditional Generative Adversarial Nets", eq. 2, on convolutional networks: Radford et al.
+2016 (DCGAN), with the class where GAN-CLS has its text. Theirs were perceptrons on vectors of pixels.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+from jax import numpy as jnp
+from ml_collections import ConfigDict
+
+from mmjax.errors import UserError
+from mmjax.metrics import prior
+from mmjax.pretrained import recogniser
+from mmjax.task import Fit, Task, Update
+from mmjax.tasks import _adversarial, _pictures
+
+
+def build(config: ConfigDict) -> Task:
+    """The task of a config with sections generator, discriminator and loss, and `size`, `code`, `classes`, `seen`."""
+    judge = recogniser.load()
+    if config.seen and config.classes != len(judge.names["object"]):
+        raise UserError("config.seen: the classes must be those of our recognition network: set it to False")
+    game = _adversarial.make(config, functools.partial(told, config.classes), config.size)
+    if game.rules.interpolate:
+        raise UserError("config.loss.interpolate is of sentences: there is nothing between two classes; set it to 0")
+    return Task(
+        fields=("image", "label"),
+        init=functools.partial(init, game, judge, config.classes, config.size),
+        updates=(
+            *(Update("disc", functools.partial(discriminator_loss, game)),) * config.critic_steps,
+            Update("gen", functools.partial(_adversarial.generator_loss, game)),
+        ),
+        metrics=functools.partial(metrics, game, judge, config.seen),
+        predict=functools.partial(predict, game, judge),
+        predicts_from=("label",),
+        score=score,
+        fit=Fit(functools.partial(observe, judge), solve),
+        warn=_adversarial.warn,
+    )
+
+
+def told(classes, variables, batch):
+    """The class as a vector [b classes] of 0 and 1."""
+    del variables
+    return jax.nn.one_hot(batch["label"], classes)
+
+
+def init(game, judge, classes, size, key, batch):
+    """Fresh networks; what measures them is frozen."""
+    if batch["image"].shape[1:3] != (size, size):
+        raise UserError(f"config.size is {size}, but the data's pictures are {batch['image'].shape[1]} pixels wide")
+    params, state = _adversarial.init(game, key, batch["image"], told(classes, None, batch))
+    state |= {"mean": jnp.full((size, size, 3), 127.5, jnp.float32), "prior": prior.fresh(classes)}
+    return {"params": params, "state": state, "frozen": {"recogniser": jax.tree.map(jnp.asarray, judge.variables)}}
+
+
+def discriminator_loss(game, variables, batch, key):
+    """The game's; the mean picture and the classes' shares follow for the baselines."""
+    value, (state, logs) = _adversarial.discriminator_loss(game, variables, batch, key)
+    seen = jnp.mean(batch["image"].astype(jnp.float32), 0)
+    known = prior.follow(state["prior"], game.tell(variables, batch))
+    return value, ({**state, "mean": state["mean"] + 0.01 * (seen - state["mean"]), "prior": known}, logs)
+
+
+def _draw(game, variables, batch, key, codes=1):
+    """Pictures of the examples' classes, uint8 [b codes h w 3]."""
+    words = jnp.repeat(game.tell(variables, batch), codes, 0)
+    drawn = game.sample(variables, jax.random.normal(key, (len(words), game.code)), words)
+    return _adversarial.shown(drawn).reshape(-1, codes, *drawn.shape[1:])
+
+
+def metrics(game, judge, seen, variables, batch):
+    """Does the recognition network see the class? And the discriminator's verdict on drawn and on real pictures."""
+    valid, frozen = batch["valid"], variables["frozen"]
+    drawn = _draw(game, variables, batch, jax.random.key(0))[:, 0]
+    words = game.tell(variables, batch)
+    figures = {}
+    if seen:
+        pictures = {"drawn": drawn, "real": batch["image"]}
+        scores = {k: _pictures.see(judge, frozen["recogniser"], x)["object"] for k, x in pictures.items()}
+        figures = _pictures.beside("class_right", {"label": scores}, {"label": words > 0}, valid, valid)
+        majority = (batch["label"] == prior.majority(variables["state"]["prior"])) & valid
+        count = jnp.sum(valid, dtype=jnp.float32)
+        figures["class_right/majority"] = (jnp.sum(majority, dtype=jnp.float32), count)
+    params, state = variables["params"]["disc"], variables["state"]["disc"]
+    for name, picture in (("taken_for_real", drawn), ("taken_for_real/real_pictures", batch["image"])):
+        logits = game.judge(params, state, _adversarial.scaled(picture), [words])[0][0][0][:, 0]
+        figures[name] = (jnp.sum(logits > 0, where=valid, dtype=jnp.float32), jnp.sum(valid, dtype=jnp.float32))
+    return figures
+
+
+def predict(game, judge, variables, batch, key):
+    """Pictures of the classes by several codes; where there are real ones, also what the figures are made of."""
+    several = _draw(game, variables, batch, key, codes=4)
+    out = {"image/generated": several[:, 0], "image/codes": _pictures.strip(several)}
+    if "image" not in batch:
+        return out
+    looks = functools.partial(_pictures.see, judge, variables["frozen"]["recogniser"])
+    mean = jnp.round(variables["state"]["mean"]).astype(jnp.uint8)
+    rows = len(several)
+    out |= {
+        "image/real": batch["image"],
+        "number/features_drawn": looks(several[:, 0])["features"],
+        "number/features_second": looks(several[:, 1])["features"],
+        "number/features_real": looks(batch["image"])["features"],
+        "number/features_mean": jnp.repeat(looks(mean[None])["features"], rows, 0),
+    }
+    if "fitted" in variables:
+        known = jnp.asarray(variables["fitted"]["features"])
+        out["number/features_train"] = known[jax.random.randint(key, (rows,), 0, len(known))]
+    return out
+
+
+def observe(judge, variables, batch):
+    """Features of real pictures."""
+    return {"features": _pictures.see(judge, variables["frozen"]["recogniser"], batch["image"])["features"]}
+
+
+def solve(variables, observed):
+    """As they are."""
+    del variables
+    return dict(observed)
+
+
+def score(predictions, references):
+    """Distances of recognition features, and diversity over codes."""
+    del references
+    return {**_pictures.distances(predictions), **_pictures.diversity(predictions)}

@@ -1,0 +1,263 @@
+"""Text to image: who trains what, whose statistics follow whom, the average, and what pictures are measured with."""
+
+import dataclasses
+import importlib.util
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from jax import numpy as jnp
+
+from mmjax import vocabulary
+from mmjax.data.scenes import names
+from mmjax.errors import UserError
+from mmjax.losses import adversarial
+from mmjax.tasks import _adversarial, _pictures, text_to_image
+
+ROOT = Path(__file__).parent.parent.parent
+WORDS = [*vocabulary.SPECIAL, "red", "bell", "dog", "blue"]
+
+
+def config_of(variant="tiny", **changes):
+    loaded = importlib.util.spec_from_file_location("text_to_image", ROOT / "configs" / "text_to_image.py")
+    module = importlib.util.module_from_spec(loaded)
+    loaded.loader.exec_module(module)
+    config = module.get_config(variant)
+    config.update_from_flattened_dict(changes)
+    return config
+
+
+def batch_of(rng, size=32, rows=4):
+    tokens = np.zeros((rows, 6), np.int32)
+    tokens[:, :3] = [[4, 5, 2], [7, 6, 2], [4, 6, 2], [7, 5, 2]]
+    return {
+        "image": rng.integers(0, 256, (rows, size, size, 3), dtype=np.uint8),
+        "caption_tokens": tokens,
+        "caption_tokens_length": np.full(rows, 3, np.int32),
+        "colours": np.int32([[0], [5], [0], [5]]),
+        "valid": np.ones(rows, bool),
+        "caption_vocabulary": vocabulary.spell(WORDS),
+    }
+
+
+@pytest.fixture(scope="module")
+def made():
+    """(config, task, variables, batch) of the tiny variant."""
+    config = config_of()
+    task = text_to_image.build(config)
+    batch = batch_of(np.random.default_rng(0))
+    variables = jax.jit(lambda key: task.init(key, batch))(jax.random.key(0))
+    return config, task, variables, {k: v for k, v in batch.items() if k != "caption_vocabulary"}
+
+
+def slopes(task, variables, batch, number):
+    """(gradient of update `number` in all groups, the state after it, logs)."""
+    update = task.updates[number]
+
+    def value(params):
+        return update.loss({**variables, "params": params}, batch, jax.random.key(1))
+
+    (_, (state, logs)), slope = jax.jit(jax.value_and_grad(value, has_aux=True))(variables["params"])
+    return slope, state, logs
+
+
+def size(tree):
+    return sum(float(jnp.sum(jnp.abs(x))) for x in jax.tree.leaves(tree))
+
+
+def moved(before, after):
+    return size(jax.tree.map(jnp.subtract, before, after)) > 0
+
+
+def test_each_update_leads_into_its_own_group_and_statistics(made):
+    _, task, variables, batch = made
+    assert [update.group for update in task.updates] == ["text", "disc", "gen"]
+    found = [slopes(task, variables, batch, number) for number in range(3)]
+    (text, text_state, _), (disc, disc_state, logs), (gen, gen_state, told) = found
+    assert size(text["text"]) > 0
+    assert size(text["disc"]) == size(text["gen"]) == 0
+    assert size(disc["disc"]) > 0
+    assert size(disc["text"]) == size(disc["gen"]) == 0  # neither the encoder nor the drawn picture
+    assert size(gen["gen"]) > 0
+    assert size(gen["text"]) == 0
+    old = variables["state"]
+    changed = [{name for name in old if moved(old[name], new[name])} for new in (text_state, disc_state, gen_state)]
+    assert changed[0] == {"picture", "mean"}
+    assert changed[1] == {"disc"}
+    assert changed[2] == {"gen"}  # the average starts at the weights, and follows them one step behind
+    assert {"disc_right/real", "disc_right/drawn", "disc_right/mismatched", "contrast/real"} == set(logs)
+    assert told["diversity"] > 0
+
+
+def test_the_average_follows_the_weights(made):
+    _, task, variables, batch = made
+    state = {**variables["state"], "average": jax.tree.map(jnp.zeros_like, variables["state"]["average"])}
+    _, after, _ = slopes(task, {**variables, "state": state}, batch, 2)
+    want = jax.tree.map(lambda x: (1 - 0.997) * x, variables["params"]["gen"])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-7), after["average"], want)
+
+
+def test_pictures_are_drawn_by_the_average(made):
+    _, task, variables, batch = made
+    predict = jax.jit(task.predict)
+    first = predict(variables, batch, jax.random.key(0))
+    gen = jax.tree.map(jnp.zeros_like, variables["params"]["gen"])
+    same = predict({**variables, "params": {**variables["params"], "gen": gen}}, batch, jax.random.key(0))
+    np.testing.assert_array_equal(first["image/generated"], same["image/generated"])
+    assert first["image/codes"].shape == (4, 32, 4 * 32, 3)
+    assert first["image/between_captions"].shape == first["image/between_codes"].shape == (4, 32, 6 * 32, 3)
+    # the way between captions begins at the own one, that between codes as well
+    np.testing.assert_array_equal(first["image/between_captions"][:, :, :32], first["image/generated"])
+    np.testing.assert_array_equal(first["image/between_codes"][:, :, :32], first["image/generated"])
+    words = {k: batch[k] for k in ("caption_tokens", "caption_tokens_length")}
+    alone = predict(variables, words, jax.random.key(0))
+    np.testing.assert_array_equal(alone["image/generated"], first["image/generated"])
+
+
+@pytest.mark.parametrize("interpolate", [0.0, 1.0])
+def test_the_generator_alone_sees_texts_between_two(made, interpolate, monkeypatch):
+    _, _, variables, batch = made
+    task, seen = text_to_image.build(config_of(**{"loss.interpolate": interpolate})), []
+    judged = _adversarial.Game.judge
+    monkeypatch.setattr(
+        _adversarial.Game,
+        "judge",
+        lambda self, p, s, x, t, **k: (seen.append(len(x)), judged(self, p, s, x, t, **k))[1],
+    )
+    jax.eval_shape(task.updates[1].loss, variables, batch, jax.random.key(0))
+    assert seen == [4, 4]
+    jax.eval_shape(task.updates[2].loss, variables, batch, jax.random.key(0))
+    assert seen[2:] == [4 + 2 * int(interpolate)]
+
+
+def test_a_neighbour_with_the_same_caption_is_not_wrong(made):
+    _, _, variables, batch = made
+    same = {**batch, "caption_tokens": np.repeat(batch["caption_tokens"][:1], 4, 0)}
+    matching = text_to_image.build(config_of(**{"loss.contrast": 0.0}))
+    value, (_, logs) = matching.updates[1].loss(variables, same, jax.random.key(1))
+    without = text_to_image.build(config_of(**{"loss.contrast": 0.0, "loss.match": False}))
+    plain, _ = without.updates[1].loss(variables, same, jax.random.key(1))
+    assert logs["disc_right/mismatched"] == 1
+    assert value < plain  # the drawn pictures have half the weight, and nothing is wrong
+
+
+def test_penalties_are_added(made):
+    _, _, variables, batch = made
+    values = []
+    for r1, aware in ((0.0, 0.0), (1.0, 0.0), (0.0, 2.0)):
+        task = text_to_image.build(config_of(**{"loss.r1": r1, "loss.matching_aware": aware}))
+        values.append(float(jax.jit(task.updates[1].loss)(variables, batch, jax.random.key(1))[0]))
+    assert values[1] > values[0]
+    assert values[2] > values[0]
+
+
+def test_critic_steps_repeat_the_update():
+    task = text_to_image.build(config_of(critic_steps=3))
+    assert [update.group for update in task.updates] == ["text", "disc", "disc", "disc", "gen"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"loss.kind": "wasserstein"}, "'bce' or 'hinge'"),
+        ({"loss.average": 1.0}, "0..1"),
+        ({"model.kind": "lstm"}, "'words' or 'char_cnn_rnn'"),
+        ({"embedding.name": "softmax"}, "'contrastive' or 'triplet'"),
+        ({"discriminator.embed": 0}, "needs a discriminator with an embedding"),
+        ({"size": 48}, "8, 16, 32"),
+        ({"size": 64}, "config.size is 64, but"),
+        ({"model.text": "nowhere"}, "config.model.text"),
+    ],
+)
+def test_mistakes_have_one_line(changes, words):
+    def start():
+        task = text_to_image.build(config_of(**changes))
+        jax.eval_shape(lambda key: task.init(key, batch_of(np.random.default_rng(0))), jax.random.key(0))
+
+    with pytest.raises(UserError, match=words):
+        start()
+
+
+def test_collapse_is_told():
+    fine = {"disc_right/real": 0.8, "disc_right/drawn": 0.6, "diversity": 0.9, "grad_norm/gen": 1.0}
+    assert _adversarial.warn(fine) == ()
+    assert "every drawn picture" in _adversarial.warn({**fine, "disc_right/real": 1.0, "disc_right/drawn": 1.0})[0]
+    assert "for a real one" in _adversarial.warn({**fine, "disc_right/real": 1.0, "disc_right/drawn": 0.0})[0]
+    assert "collapses" in _adversarial.warn({**fine, "diversity": 0.02})[0]
+    assert "no gradient" in _adversarial.warn({**fine, "grad_norm/gen": 0.0})[0]
+
+
+def test_diversity_is_of_the_batch():
+    one = jnp.repeat(jnp.ones((1, 2, 2, 3)), 4, 0)
+    assert _adversarial.spread(one) == 0
+    assert _adversarial.spread(one.at[:2].set(-1.0)) == 1
+
+
+def test_what_is_named_and_seen_by_hand():
+    tokens, length = jnp.int32([[4, 5, 2, 6], [7, 6, 5, 2], [4, 2, 0, 0]]), jnp.int32([3, 4, 2])
+    wanted = _pictures.named(tokens, length, jnp.int32([5, 6, -1]))  # bell, dog, a class without a word
+    np.testing.assert_array_equal(wanted, [[1, 0, 0], [1, 1, 0], [0, 0, 0]])  # the first's dog is padding
+    scores = jnp.float32([[3, 2, 1], [2, 1, 3], [1, 2, 3]])
+    np.testing.assert_array_equal(_pictures.right(scores, wanted), [True, False, False])
+    np.testing.assert_array_equal(_pictures.right(jnp.float32([[1, 1, 0]]), wanted[:1]), [False])  # a tie
+    np.testing.assert_allclose(_pictures.chance(wanted), [1 / 3, 1 / 3, 1])
+    pair = {"drawn": scores, "real": scores[:, ::-1]}
+    valid = jnp.bool_([1, 1, 0])
+    found = _pictures.beside("x", {"object": pair}, {"object": wanted}, jnp.any(wanted, 1), valid)
+    assert {k: (float(a), float(b)) for k, (a, b) in found.items()} == {
+        "x": (1, 2),
+        "x/shuffled_captions": (0, 1),  # the second picture by the first's caption: its bell is not the first of 2 1 3
+        "x/chance": (pytest.approx(2 / 3), 2),
+        "x/real_pictures": (0, 2),
+    }
+
+
+def test_colours_are_learned_from_pictures_of_one_object():
+    rng = np.random.default_rng(0)
+    palette = np.array(list(names.PALETTE.values()))
+    colours = np.full((80, 2), -1, np.int32)
+    colours[:, 0] = np.arange(80) % 8
+    colours[70:, 1] = 0  # several objects: they teach nothing, whatever they show
+    image = rng.integers(90, 110, (80, 16, 16, 3))
+    image[:70, 4:9, 4:9] = palette[colours[:70, 0]][:, None, None]
+    image = image.astype(np.uint8)
+    planes = _pictures.fit_colours(_pictures.histogram(jnp.asarray(image)), colours, 8)
+    found = np.argmax(_pictures.colours_of(planes, jnp.asarray(image)), -1)
+    np.testing.assert_array_equal(found[:70], colours[:70, 0])
+
+
+def test_a_histogram_by_hand():
+    image = np.zeros((1, 2, 2, 3), np.uint8)
+    image[0, 0, 0] = (255, 0, 43)  # cell (5, 0, 1)
+    found = np.asarray(_pictures.histogram(jnp.asarray(image)))[0]
+    assert found[5 * 36 + 1] == 0.5
+    assert found[0] == pytest.approx(0.75**0.5)
+    assert np.sum(found**2) == pytest.approx(1)
+
+
+def test_the_way_between_codes_keeps_their_length(rng):
+    first, last = (jnp.asarray(rng.normal(size=(2, 1, 200)), jnp.float32) for _ in range(2))
+    share = jnp.linspace(0, 1, 5).reshape(1, 5, 1)
+    way = text_to_image._slerp(first, last, share)
+    np.testing.assert_allclose(way[:, 0], first[:, 0], atol=1e-4)
+    np.testing.assert_allclose(way[:, -1], last[:, 0], atol=1e-4)
+    lengths = np.linalg.norm(way, axis=-1)
+    assert lengths.min() > 0.93 * min(lengths[:, 0].min(), lengths[:, -1].min())
+
+
+def test_the_paper_is_whole():
+    config = config_of("paper")
+    task = text_to_image.build(config)
+    batch = batch_of(np.random.default_rng(0), size=64)
+    batch["caption_tokens"] = np.zeros((4, 201), np.int32)
+    shapes = jax.eval_shape(lambda key: task.init(key, batch), jax.random.key(0))
+    count = {group: sum(x.size for x in jax.tree.leaves(tree)) for group, tree in shapes["params"].items()}
+    assert (count["gen"], count["disc"]) == (18_905_472, 4_030_080)
+    assert shapes["params"]["text"]["text"]["out"]["kernel"].shape == (256, 1024)
+    assert "average" not in shapes["state"]
+    rules = dataclasses.asdict(_adversarial.Rules(**config.loss))
+    assert (rules["kind"], rules["wrong_share"], rules["interpolate"]) == ("bce", 0.5, 1.0)
+    halved = config.optim.gen.decay_rate ** (100 * (8855 // 64))
+    assert halved == pytest.approx(0.5)
+    assert adversarial.KINDS == ("bce", "hinge")
