@@ -126,8 +126,7 @@ def _emoji(c: ConfigDict) -> None:
 
 def _stamps(c: ConfigDict) -> None:
     _unnamed(c)
-    c.data = ConfigDict({"name": "tux_stamps", "tokens": c.data.tokens})
-    c.loader.pixels = 64
+    c.data = ConfigDict({"name": "tux_stamps", "size": 64, "tokens": c.data.tokens})
 
 
 def _folder(c: ConfigDict) -> None:

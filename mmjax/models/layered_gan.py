@@ -122,7 +122,10 @@ class LayeredGenerator(nn.Module):
     @nn.compact
     def __call__(self, code: Float[Array, "b z"], text: Float[Array, "b d"], *, train: bool) -> Float[Array, "b s s 3"]:
         told = leaky(Weights(self.text, dtype=self.dtype, name="text")(text, train=train))
-        parts = jnp.split(code.astype(self.dtype), 1 + 2 * self.objects, axis=-1)
+        count = 1 + 2 * self.objects
+        if code.shape[-1] % count or code.shape[-1] < 3 * count:
+            raise UserError(f"config.code is {code.shape[-1]}: choose a multiple of {count}, at least {3 * count}")
+        parts = jnp.split(code.astype(self.dtype), count, axis=-1)  # of the ground, of each object's look and place
         painted = Painter(self.ground, self.size, 3, dtype=self.dtype, name="ground")
         canvas = jnp.tanh(painted(jnp.concatenate([parts[0], told], -1), train=train))
         painter = Painter(self.sheet, self.size // 2, 4, smooth=True, dtype=self.dtype, name="object")

@@ -86,8 +86,7 @@ def test_pose_and_mask_have_a_gradient(rng):
 def test_layers_of_two_objects_share_their_painter():
     code, text = jnp.zeros((2, 50)), jnp.zeros((2, 6))
     one, two = (shapes(LayeredGenerator(objects=k), code[:, : 10 * (1 + 2 * k)], text) for k in (1, 2))
-    sheet = functools.partial(count)
-    assert sheet(one["params"]["object"]) == sheet(two["params"]["object"])
+    assert count(one["params"]["object"]) == count(two["params"]["object"])
     assert two["params"]["pose"]["kernel"].shape == (64, 6)
 
 
@@ -112,3 +111,5 @@ def test_a_discriminator_judges_pairs(rng, spectral):
 def test_sizes_that_doubling_does_not_reach_are_refused():
     with pytest.raises(UserError, match="8, 16, 32, 64"):
         shapes(LayeredGenerator(size=48), jnp.zeros((2, 12)), jnp.zeros((2, 6)))
+    with pytest.raises(UserError, match="multiple of 5, at least 15"):
+        shapes(LayeredGenerator(objects=2), jnp.zeros((2, 12)), jnp.zeros((2, 6)))

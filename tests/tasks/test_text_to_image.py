@@ -246,6 +246,17 @@ def test_the_way_between_codes_keeps_their_length(rng):
     assert lengths.min() > 0.93 * min(lengths[:, 0].min(), lengths[:, -1].min())
 
 
+@pytest.mark.parametrize("variant", ["", "two", "dfgan", "emoji", "stamps", "folder"])
+def test_every_variant_builds_its_networks(variant):
+    config = config_of(variant)
+    task = text_to_image.build(config)
+    batch = batch_of(np.random.default_rng(0), size=64)
+    variables = jax.eval_shape(lambda key: task.init(key, batch), jax.random.key(0))
+    given = {name: batch[name] for name in task.fields}
+    for update in task.updates:
+        jax.eval_shape(update.loss, variables, given, jax.random.key(0))
+
+
 def test_the_paper_is_whole():
     config = config_of("paper")
     task = text_to_image.build(config)
