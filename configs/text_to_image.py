@@ -21,7 +21,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c = base.engine("text_to_image", variant)
     # Of the validation pictures, the recognition network sees the class that the caption names in 0.16, 0.23, 0.28 and
     # 0.31 after 1000, 2000, 3000 and 4000 steps, of real ones in 0.86; 4000 took eight minutes. More steps help.
-    c.steps = 4500
+    c.steps = 4000
     c.batch_size = 16  # more, smaller steps: 0.32 of the colours right after 105 s, 0.24 after 163 s with 32
     c.eval.every, c.save_every = 1500, 500
     c.eval.examples, c.eval.fit_examples = 256, 4000
