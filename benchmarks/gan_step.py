@@ -14,7 +14,11 @@ The PyTorch peer has the same networks written as its users write them (nn.ConvT
 eager, fused Adam), in the faster of two memory formats, which is printed. As in the original, a picture is drawn once a
 step and the discriminator sees three batches: real, real with wrong texts, drawn. mmjax sees the real pictures once and
 lays both texts beside them; so a second peer does that as well, and both ratios are given: the last line is against the
-second, which does the same arithmetic.
+second, which does the same arithmetic. Ours writes the drawing down in both updates, from the same codes and weights;
+whether XLA computes it once was not looked into.
+
+PyTorch is faster here: its convolutions of this size are oneDNN's, ours XLA's. Writing ours as products of patches, all
+of them or their kernel gradients alone, gave no gain that stood out of the noise of a busy machine.
 
 Judge the ratio on an idle machine only: PyTorch's threads wait for each other by spinning, and lose to whatever else
 runs. So results/gan_step.json is written only by a full run at the default sizes that began at a load average of at
