@@ -22,8 +22,9 @@ class Head(nn.Module):
     """Features to a point of the joint space, or to a Gaussian in it.
 
     VSE++ has a linear layer for pictures, initialised by Xavier's uniform rule, and the state of the GRU itself for
-    sentences (config.caption.project = False); im2recipe a linear layer and a tanh for both sides. The mean of a Gaussian is a point like any other,
-    and its log-variance another linear layer of the same features, which starts small and equal everywhere.
+    sentences (config.caption.project = False); im2recipe a linear layer and a tanh for both sides. The mean of a
+    Gaussian is a point like any other, and its log-variance another linear layer of the same features, which starts
+    small and equal everywhere.
 
     Attributes:
       dimension: of the space; 0 takes the features as they are.
