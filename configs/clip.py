@@ -87,9 +87,10 @@ def _siglip(c: ConfigDict) -> None:
 
 def _resnet(c: ConfigDict) -> None:
     c.image = ConfigDict(
-        {"name": "resnet", "layers": (1, 1, 1, 1), "width": 16, "heads": 8, "embed": 128, "image_size": 112}
+        {"name": "resnet", "layers": (1, 1, 1, 1), "width": 16, "heads": 8, "embed": 128, "image_size": 96}
     )
     c.image.dtype, c.image.remat, c.image.trained = "float32", False, True
+    c.data.image_size = 96  # a multiple of 32
     c.steps = 1000
 
 

@@ -342,3 +342,30 @@ def test_clip_at_the_paper_s_sizes():
     assert count == 151_277_313 + 2 * 512  # ours has rows for <pad> and <unk>
     assert config.image.remat
     assert config.image.dtype == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("name", "variant"),
+    [("clip", "siglip"), ("clip", "resnet"), ("clip", "zero_shot"), ("joint_embedding", "three")],
+)
+def test_variants_fit_their_data(name, variant):
+    config = configs(name).get_config(variant)
+    task = joint_embedding.build(config)
+    side = config.loader.pixels or config.data.get("image_size", 112)
+    shapes = {
+        "image": ((2, side, side, 3), jnp.uint8),
+        "captions_tokens": ((2, 5, config.data.tokens.length), jnp.int32),
+        "captions_tokens_length": ((2, 5), jnp.int32),
+        "waveform": ((2, 132_300), jnp.int16),
+        "waveform_length": ((2,), jnp.int32),
+        "objects": ((2, 3), jnp.int32),
+        "scene": ((2,), jnp.int32),
+        "valid": ((2,), bool),
+    }
+    batch = {field: jax.ShapeDtypeStruct(*shape) for field, shape in shapes.items()}
+    names = {name: jax.ShapeDtypeStruct(value.shape, value.dtype) for name, value in CONSTANTS.items()}
+    variables = jax.eval_shape(task.init, jax.random.key(0), {**batch, **names})
+    value, _ = jax.eval_shape(task.updates[0].loss, variables, batch, jax.random.key(0))
+    assert value.shape == ()
+    found = jax.eval_shape(task.predict, variables, batch, jax.random.key(0))
+    assert all(f"embedding/{side}" in found for side in config.sides)
