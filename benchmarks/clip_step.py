@@ -21,14 +21,13 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 import os
 import pathlib
 import platform
 import statistics
-import time
 from collections.abc import Callable
 
+import _side_by_side as side_by_side
 import flax
 import jax
 import jax.numpy as jnp
@@ -45,8 +44,6 @@ from mmjax.models.vision_transformer import MEAN, STD
 
 RESULT = pathlib.Path(__file__).parent / "results" / "clip_step.json"
 RATE, DECAY, BETAS, EPSILON = 5e-4, 0.2, (0.9, 0.98), 1e-6  # the paper's for vision transformers
-IDLE = 0.5  # load average above which a ratio is not to be quoted
-PAUSE = 0.05  # seconds between steps, for the other library's idle threads to stop spinning
 SIZES = {"width": 256, "layers": 6, "text_layers": 4, "patch": 16, "size": 112, "tokens": 24, "words": 8192}
 SIZES |= {"embed": 256, "batch": 64}
 
@@ -67,7 +64,7 @@ def main() -> None:
     for name, alone in (("torch", False), ("torch, one place", True)):
         steps[name] = torch_step(options, alone, initial, batch)
     agree(steps, 1e-4 if options.dtype == "float32" else 2e-2)
-    report(options, alternate(steps, options.rounds, options.limit))
+    report(options, side_by_side.alternate(steps, options.rounds, options.limit))
 
 
 def arguments() -> argparse.Namespace:
@@ -294,41 +291,6 @@ def agree(steps, tolerance) -> None:
             np.testing.assert_allclose(value, values["mmjax"], rtol=tolerance * (1 if number == 1 else 50))
 
 
-def alternate(steps: dict[str, Callable[[], float]], rounds: int, limit: float) -> dict[str, list[float]]:
-    """Seconds of each step, all sides in turn, until `rounds` are done or `limit` seconds have passed."""
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    end = time.perf_counter() + limit
-    while len(times["mmjax"]) < rounds and time.perf_counter() < end:
-        for name, step in steps.items():
-            time.sleep(PAUSE)
-            began = time.perf_counter()
-            step()
-            times[name].append(time.perf_counter() - began)
-    return times
-
-
-def device_name() -> str:
-    """What the arrays are on, in words."""
-    if jax.default_backend() != "cpu":
-        return jax.devices()[0].device_kind
-    path = pathlib.Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
-
-
-def unwritten(options) -> list[str]:
-    """Why the figures of this run do not belong into the results; empty if they do."""
-    own = {name: getattr(options, name) for name in SIZES} == SIZES and not options.remat
-    busy = options.load > IDLE and not options.busy
-    reasons = {
-        "--quick takes too few steps, do not quote the ratio": options.quick,
-        f"load average {options.load:.1f} at the start: other work may run beside this, do not quote the ratio": busy,
-        "these are not the default settings": not own,
-    }
-    return [reason for reason, holds in reasons.items() if holds]
-
-
 def report(options, times) -> None:
     """Prints the medians and, unless something speaks against it, writes them down; the last line is the ratio."""
     medians = {name: statistics.median(values) for name, values in times.items()}
@@ -337,7 +299,7 @@ def report(options, times) -> None:
     }
     versions = {"jax": jax.__version__, "flax": flax.__version__, "torch": torch.__version__}
     figures = {
-        "device": device_name(),
+        "device": side_by_side.device_name(),
         "versions": {**versions, "python": platform.python_version()},
         "settings": {name: getattr(options, name) for name in (*SIZES, "dtype", "remat")},
         "peer": "PyTorch, scaled_dot_product_attention, fused AdamW",
@@ -349,12 +311,8 @@ def report(options, times) -> None:
     }
     for name, value in medians.items():
         print(f"{name:<16} {value:.3f} s a step, {options.batch / value:.0f} pairs/s, median of {len(times[name])}")
-    reasons = unwritten(options)
-    for reason in reasons:
-        print(f"nothing was written: {reason}")
-    if not reasons:
-        RESULT.parent.mkdir(exist_ok=True)
-        RESULT.write_text(json.dumps(figures, indent=1) + "\n")
+    own = {name: getattr(options, name) for name in SIZES} == SIZES and not options.remat
+    side_by_side.keep(figures, RESULT, side_by_side.unwritten(options, own))
     what = f"CLIP training step, batch {options.batch}, {options.dtype}: mmjax over PyTorch {versions['torch']}"
     print(f"ratio {ratios['torch, one place']:.2f} {what} that also computes one place of the last block")
     print(f"ratio {ratios['torch']:.2f} {what}")

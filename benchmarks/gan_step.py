@@ -29,14 +29,13 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 import os
 import pathlib
 import platform
 import statistics
-import time
 from collections.abc import Callable
 
+import _side_by_side as side_by_side
 import flax
 import jax
 import jax.numpy as jnp
@@ -53,8 +52,6 @@ from mmjax.task import Task, Update
 
 RESULT = pathlib.Path(__file__).parent / "results" / "gan_step.json"
 RATE, BETAS = 2e-4, (0.5, 0.999)  # the paper's
-IDLE = 0.5  # load average above which a ratio is not to be quoted
-PAUSE = 0.05  # seconds between steps, for the other library's idle threads to stop spinning
 SIZES = {"features": 32, "batch": 32, "code": 100, "sentence": 1024, "text": 128}
 OURS, PEER, SHARED = "mmjax", "torch", "torch, real pictures seen once"
 
@@ -78,7 +75,7 @@ def main() -> None:
     sides = {OURS: mmjax_step(networks, initial, batch)}
     sides |= {name: peer(once, options.format) for name, once in ((PEER, False), (SHARED, True))}
     agree(sides)
-    report(options, alternate(sides, options.rounds, options.limit))
+    report(options, side_by_side.alternate(sides, options.rounds, options.limit))
 
 
 def arguments() -> argparse.Namespace:
@@ -317,7 +314,7 @@ def torch_step(initial, batch, shared, form) -> Callable[[], tuple[float, float]
 
 def faster(forms) -> str:
     """Which of PyTorch's memory formats is faster here."""
-    times = alternate(forms, 4, 20.0)
+    times = side_by_side.alternate(forms, 4, 20.0)
     medians = {name: statistics.median(values[1:] or values) for name, values in times.items()}
     print("PyTorch: " + ", ".join(f"{name} {value:.3f} s a step" for name, value in medians.items()), flush=True)
     return min(medians, key=medians.__getitem__)
@@ -333,48 +330,13 @@ def agree(sides) -> None:
             np.testing.assert_allclose(value, values[OURS], rtol=1e-4 if number == 1 else 2e-2)
 
 
-def alternate(sides: dict[str, Callable], rounds: int, limit: float) -> dict[str, list[float]]:
-    """Seconds of each step, all sides in turn, until `rounds` are done or `limit` seconds have passed."""
-    times: dict[str, list[float]] = {name: [] for name in sides}
-    end, first = time.perf_counter() + limit, next(iter(sides))
-    while len(times[first]) < rounds and time.perf_counter() < end:
-        for name, step in sides.items():
-            time.sleep(PAUSE)
-            began = time.perf_counter()
-            step()
-            times[name].append(time.perf_counter() - began)
-    return times
-
-
-def device_name() -> str:
-    """What the arrays are on, in words."""
-    if jax.default_backend() != "cpu":
-        return jax.devices()[0].device_kind
-    path = pathlib.Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
-
-
-def unwritten(options) -> list[str]:
-    """Why the figures of this run do not belong into the results; empty if they do."""
-    own = {name: getattr(options, name) for name in SIZES} == SIZES
-    busy = options.load > IDLE and not options.busy
-    reasons = {
-        "--quick takes too few steps, do not quote the ratio": options.quick,
-        f"load average {options.load:.1f} at the start: other work may run beside this, do not quote the ratio": busy,
-        "these are not the default settings": not own or jax.default_backend() != "cpu",
-    }
-    return [reason for reason, holds in reasons.items() if holds]
-
-
 def report(options, times) -> None:
     """Prints the medians and, unless something speaks against it, writes them down; the last line is the ratio."""
     medians = {name: statistics.median(values) for name, values in times.items()}
     ratios = {name: statistics.median(b / a for a, b in zip(times[OURS], times[name])) for name in (PEER, SHARED)}
     versions = {"jax": jax.__version__, "flax": flax.__version__, "torch": torch.__version__}
     figures = {
-        "device": device_name(),
+        "device": side_by_side.device_name(),
         "versions": {**versions, "python": platform.python_version()},
         "settings": {name: getattr(options, name) for name in SIZES},
         "peer": f"PyTorch, {options.format}, fused Adam",
@@ -386,12 +348,8 @@ def report(options, times) -> None:
     }
     for name, value in medians.items():
         print(f"{name:<32} {value:.3f} s a step, {options.batch / value:.0f} pictures/s, median of {len(times[name])}")
-    reasons = unwritten(options)
-    for reason in reasons:
-        print(f"nothing was written: {reason}")
-    if not reasons:
-        RESULT.parent.mkdir(exist_ok=True)
-        RESULT.write_text(json.dumps(figures, indent=1) + "\n")
+    own = {name: getattr(options, name) for name in SIZES} == SIZES and jax.default_backend() == "cpu"
+    side_by_side.keep(figures, RESULT, side_by_side.unwritten(options, own))
     what = f"GAN-CLS training step, {options.features} channels, batch {options.batch}: mmjax over PyTorch"
     print(f"ratio {ratios[PEER]:.2f} {what} {versions['torch']} with three batches through the discriminator")
     print(f"ratio {ratios[SHARED]:.2f} {what} {versions['torch']} that sees the real pictures once, too")

@@ -26,14 +26,13 @@ from __future__ import annotations
 import argparse
 import functools
 import gc
-import json
 import os
 import pathlib
 import platform
 import statistics
-import time
 from collections.abc import Callable
 
+import _side_by_side as side_by_side
 import flax
 import jax
 import jax.numpy as jnp
@@ -47,9 +46,8 @@ from mmjax.losses.divergence import kl
 from mmjax.models import soundnet
 
 RESULT = pathlib.Path(__file__).parent / "results" / "soundnet_step.json"
+SIZES = {"depth": 8, "width": 1.0, "batch": 32, "seconds": 10.0, "objects": 1000, "scenes": 401}
 RATE = 1e-3
-IDLE = 0.5  # load average above which a ratio is not to be quoted
-PAUSE = 0.05  # seconds between steps, for the other library's idle threads to stop spinning
 
 
 def main() -> None:
@@ -73,7 +71,7 @@ def main() -> None:
     }
     peer, theirs = faster(peers)
     agree(ours, theirs)
-    times = alternate({"mmjax": ours, "torch": theirs}, options.pairs, options.limit)
+    times = side_by_side.alternate({"mmjax": ours, "torch": theirs}, options.pairs, options.limit)
     report(options, peer, times)
 
 
@@ -189,7 +187,7 @@ def faster(peers) -> tuple[str, Callable[[], float]]:
     """The form of the peer with the shortest of three steps, made afresh."""
     shortest = {}
     for name, make in peers.items():
-        shortest[name] = min(alternate({name: make()}, 4, 30.0)[name][1:])
+        shortest[name] = min(side_by_side.alternate({name: make()}, 4, 30.0)[name][1:])
         gc.collect()
         print(f"PyTorch with {name}: {shortest[name]:.3f} s a step", flush=True)
     name = min(shortest, key=shortest.__getitem__)
@@ -204,52 +202,15 @@ def agree(ours, theirs) -> None:
         np.testing.assert_allclose(a, b, rtol=tolerance)
 
 
-def alternate(steps: dict[str, Callable[[], float]], pairs: int, limit: float) -> dict[str, list[float]]:
-    """Seconds of each step, one of each in turn: `pairs` times, or, after three, until `limit` seconds have gone."""
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    end = time.perf_counter() + limit
-    for i in range(pairs):
-        if i >= 3 and time.perf_counter() > end:
-            break
-        for name, step in steps.items():
-            time.sleep(PAUSE)
-            start = time.perf_counter()
-            step()
-            times[name].append(time.perf_counter() - start)
-    return times
-
-
-def device_name() -> str:
-    """What the arrays are on, in words."""
-    if jax.default_backend() != "cpu":
-        return jax.devices()[0].device_kind
-    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines() if pathlib.Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
-
-
-def unwritten(options) -> list[str]:
-    """Why the figures of this run do not belong into the results; empty if they do."""
-    sizes = (options.depth, options.width, options.batch, options.seconds, options.objects, options.scenes)
-    reasons = {
-        "--quick takes too few steps, do not quote the ratio": options.quick,
-        f"load average {options.load:.1f} at the start: other work ran beside this, do not quote the ratio": (
-            options.load > IDLE
-        ),
-        "these are not the default sizes": sizes != (8, 1.0, 32, 10.0, 1000, 401),
-    }
-    return [reason for reason, holds in reasons.items() if holds]
-
-
 def report(options, peer, times) -> None:
     """Prints the medians and, unless something speaks against it, writes them down; the last line is the ratio."""
     medians = {name: statistics.median(values) for name, values in times.items()}
     ratio = statistics.median(b / a for a, b in zip(times["mmjax"], times["torch"]))
     versions = {"jax": jax.__version__, "flax": flax.__version__, "torch": torch.__version__}
     figures = {
-        "device": device_name(),
+        "device": side_by_side.device_name(),
         "versions": {**versions, "python": platform.python_version()},
-        "settings": {k: getattr(options, k) for k in ("depth", "width", "batch", "seconds", "objects", "scenes")},
+        "settings": {name: getattr(options, name) for name in SIZES},
         "peer": f"PyTorch, {peer}, fused Adam",
         "seconds_per_step": {name: round(value, 4) for name, value in medians.items()},
         "all_seconds": {name: [round(value, 4) for value in values] for name, values in times.items()},
@@ -259,12 +220,8 @@ def report(options, peer, times) -> None:
     }
     for name, value in medians.items():
         print(f"{name:<6} {value:.3f} s a step, {options.batch / value:.1f} clips/s, median of {len(times[name])}")
-    reasons = unwritten(options)
-    for reason in reasons:
-        print(f"nothing was written: {reason}")
-    if not reasons:
-        RESULT.parent.mkdir(exist_ok=True)
-        RESULT.write_text(json.dumps(figures, indent=1) + "\n")
+    own = all(getattr(options, name) == value for name, value in SIZES.items())
+    side_by_side.keep(figures, RESULT, side_by_side.unwritten(options, own))
     what = f"SoundNet-{options.depth} training step, {options.seconds:g} s x {options.batch}"
     print(f"ratio {ratio:.2f} {what}: mmjax over PyTorch {versions['torch']}")
 
