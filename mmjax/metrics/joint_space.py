@@ -1,4 +1,4 @@
-"""The figures of a joint space over a whole split: retrieval, tags, trust, and how the clouds lie."""
+"""The figures of a joint space over a whole split: retrieval, trust, and how the clouds lie."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 from jax import numpy as jnp
+from jaxtyping import Int
 from scipy import stats
 
-from mmjax.metrics import embedding_space, ranking, tagging
+from mmjax.metrics import embedding_space, ranking
 
 ALONE = -2  # the number of a sentence with an unknown word, before `figures` gives each its own
 
@@ -38,39 +39,32 @@ def _apart(numbers):
     return np.where(numbers == ALONE, 2**31 + np.arange(numbers.size).reshape(numbers.shape), numbers)
 
 
-def score(sides: tuple[str, ...], predictions: Mapping[str, Any], references: Mapping[str, Any]) -> dict[str, float]:
-    """Retrieval among all examples for every two sides and both ways, tags both ways, and how the clouds lie.
+def figures(seen: Mapping[str, Side], captions: Int[np.ndarray, "n c"] | None) -> dict[str, float]:
+    """Retrieval among all examples for every two sides and both ways, the trust of Gaussians, and how the clouds lie.
 
     Args:
-      sides: whose points are in predictions["embedding/<side>"], [n d], of "caption" [n c d].
-      predictions: also "number/caption_ids" [n c], equal for equal sentences, -1 for none, ALONE for one that matches
-        no other; of Gaussians "number/uncertainty_<side>"; "number/tag_scores", "number/tag_truth" [n tags] and
-        "number/tag_frequency" where there are tags.
-      references: nothing is read from them.
+      seen: the points of each side, [n d], of "caption" those of several, [n c d].
+      captions: equal for equal sentences, -1 for none, ALONE for one that matches no other; None without captions.
     """
-    del references
-    seen = {side: (predictions[f"embedding/{side}"], predictions.get(f"number/uncertainty_{side}")) for side in sides}
-    captions = _apart(predictions["number/caption_ids"]) if "caption" in sides else None
-    figures: dict[str, float] = {}
-    for one, two in itertools.combinations(sides, 2):
+    captions = None if captions is None else _apart(captions)
+    found: dict[str, float] = {}
+    for one, two in itertools.combinations(seen, 2):
         one, two = (two, one) if one == "caption" else (one, two)  # several captions an example come second
         ids = captions if captions is not None and two == "caption" else np.arange(len(seen[one][0]))
-        figures |= ranking.both_ways((one, two), *comparable(seen[one], seen[two]), ids)
-    if predictions.get("number/tag_truth", np.zeros(1)).any():
-        frequency = predictions["number/tag_frequency"][0]
-        figures |= tagging.both_ways(predictions["number/tag_scores"], predictions["number/tag_truth"], frequency)
+        found |= ranking.both_ways((one, two), *comparable(seen[one], seen[two]), ids)
+    if captions is not None:
+        found |= _trust(seen, captions)
     # An example without a caption has no point there.
     there = slice(None) if captions is None else captions[:, 0] >= 0
-    clouds = {side: seen[side][0][there] for side in sides}
-    clouds = {side: cloud[:, 0] if side == "caption" else cloud for side, cloud in clouds.items()}
-    return figures | _trust(seen, sides, captions) | embedding_space.figures(clouds)
+    clouds = {side: points[there] for side, (points, _) in seen.items()}
+    return found | embedding_space.figures({k: x[:, 0] if k == "caption" else x for k, x in clouds.items()})
 
 
-def _trust(seen, sides, captions):
+def _trust(seen, captions):
     """Of Gaussians: does a picture's uncertainty tell how far down its caption is found? Spearman's correlation."""
-    if seen[sides[0]][1] is None or captions is None:
+    if seen["caption"][1] is None:
         return {}
-    side = next(side for side in sides if side != "caption")
+    side = next(side for side in seen if side != "caption")
     ours, theirs = (np.asarray(x) for x in comparable(seen[side], seen["caption"]))
     own = captions >= 0
     there = own.any(1)

@@ -10,10 +10,7 @@ from jax import lax
 from jax import numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-
-def unit(vectors: Float[Array, "*shape d"]) -> Float[Array, "*shape d"]:
-    """Vectors of length 1; a zero vector stays zero."""
-    return vectors / jnp.maximum(jnp.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+from mmjax.ops.vectors import unit
 
 
 def ranks(values: Float[Array, " n"], where: Bool[Array, " n"]) -> Float[Array, " n"]:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from mmjax.errors import UserError
 from mmjax.models.captioning import uniform
-from mmjax.models.vqa import unit
+from mmjax.ops.vectors import unit
 from mmjax.vocabulary import END
 
 SQUASH = ("none", "tanh")

@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from mmjax.errors import UserError
 from mmjax.models.captioning import lstm, uniform
+from mmjax.ops.vectors import unit
 
 FUSIONS = ("product", "concatenation", "sum", "question", "image")
 PAD = 0  # the number of no word
@@ -216,12 +217,6 @@ class VQA(nn.Module):
         for layer in self.hiddens:
             x = self.dropouts(jnp.tanh(layer(x)), deterministic=not train)
         return self.last(x).astype(jnp.float32)
-
-
-def unit(x: Float[Array, "b d"]) -> Float[Array, "b d"]:
-    """Rows at length 1; a row of zeros stays, with a gradient of zero."""
-    square = jnp.sum(jnp.square(x), -1, keepdims=True)
-    return x * jnp.where(square > 0, lax.rsqrt(jnp.where(square > 0, square, 1.0)), 0.0)
 
 
 def with_words(params: Mapping[str, Any], table: Float[Array, "v d"]) -> dict[str, Any]:

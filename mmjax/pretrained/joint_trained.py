@@ -12,7 +12,7 @@ import numpy as np
 
 from mmjax.errors import UserError
 from mmjax.models.joint_embedding import Head
-from mmjax.models.vqa import unit
+from mmjax.ops.vectors import unit
 from mmjax.pretrained import towers, workdirs
 
 

@@ -22,7 +22,7 @@ from mmjax.models import clip, soundnet
 from mmjax.models.joint_embedding import GRUText, Head, MeanText
 from mmjax.models.soundnet import SoundNet
 from mmjax.models.text_transformer import TextTransformer
-from mmjax.models.vqa import unit
+from mmjax.ops.vectors import unit
 from mmjax.pretrained import encoders, soundnet_trained, word_table
 
 Parts = Mapping[str, Any]

@@ -14,12 +14,12 @@ from mmjax.losses import adversarial, contrastive
 from mmjax.models.gan import ReedDiscriminator, ReedGenerator
 from mmjax.models.layered_gan import LayeredDiscriminator, LayeredGenerator, doublings
 from mmjax.ops import collective
+from mmjax.ops.vectors import unit
 
 GENERATORS: dict[str, Any] = {"reed": ReedGenerator, "layered": LayeredGenerator}
 DISCRIMINATORS: dict[str, Any] = {"reed": ReedDiscriminator, "layered": LayeredDiscriminator}
 # What is told: (variables, batch) -> a vector [b d] for each picture, a sentence's or a class's; without a gradient.
 Tell = Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
-
 
 SURE = 30.0  # a logit that costs nothing
 
@@ -180,12 +180,9 @@ def _of(rules):
 
 def _contrast(rules, seen, told):
     """XMC-GAN's contrastive loss of picture and sentence (Zhang et al. 2021, eq. 3), on the judge's embedding."""
-    return jnp.mean(contrastive.clip(unit(seen), unit(told), jnp.float32(rules.scale)))
-
-
-def unit(x: Any) -> Any:
-    """Vectors of length 1."""
-    return x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-6)
+    # Pictures that were told the same are not each other's negatives.
+    same = jnp.all(told[:, None] == collective.everywhere(told)[None], -1)
+    return jnp.mean(contrastive.clip(unit(seen), unit(told), jnp.float32(rules.scale), jnp.argmax(same, 1)))
 
 
 def _penalties(game, params, state, image, told):

@@ -26,6 +26,7 @@ from mmjax.metrics import caption, caption_java, localisation
 from mmjax.models.captioning import ShowAndTell
 from mmjax.models.show_attend_tell import ShowAttendTell
 from mmjax.ops import collective
+from mmjax.ops.vectors import unit
 from mmjax.pretrained import encoders, word_table
 from mmjax.task import Fit, Task, Update
 
@@ -264,8 +265,7 @@ def predict(networks, options, variables, batch, key):
 def _direction(layer):
     """The mean over places of a picture's features, as a unit vector [b d]."""
     mean = jnp.mean(layer, (1, 2)) if layer.ndim == 4 else layer
-    mean = mean.astype(jnp.float32)
-    return mean / jnp.maximum(jnp.linalg.norm(mean, axis=-1, keepdims=True), 1e-9)
+    return unit(mean.astype(jnp.float32))
 
 
 def observe(networks, variables, batch):

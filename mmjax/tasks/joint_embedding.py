@@ -30,13 +30,14 @@ from ml_collections import ConfigDict
 from mmjax import vocabulary
 from mmjax.errors import UserError
 from mmjax.losses import joint, probabilistic
-from mmjax.metrics import joint_space, prior
+from mmjax.metrics import joint_space, prior, tagging
 from mmjax.models.joint_embedding import Head
-from mmjax.models.vqa import unit
-from mmjax.ops import collective
+from mmjax.ops import captions, collective
+from mmjax.ops.vectors import unit
 from mmjax.pretrained import clip_weights, prompts, towers
 from mmjax.task import Task, Update
 
+SHARP = 20.0  # what cosines are multiplied by to be shown as probabilities: no figure depends on it
 FIELDS = {
     "image": ("image",),
     "caption": ("captions_tokens", "captions_tokens_length"),
@@ -126,7 +127,7 @@ def build(config: ConfigDict) -> Task:
         metrics=functools.partial(metrics, networks),
         predict=functools.partial(predict, networks),
         predicts_from=FIELDS[sides[0]],  # the other sides are embedded where they are there
-        score=functools.partial(joint_space.score, sides),
+        score=functools.partial(score, sides),
         references=("captions",) if "caption" in sides else (),
         names={name: field for name, field in ((label, label), ("tags", tags)) if field},
     )
@@ -191,8 +192,8 @@ def loss(networks, method, variables, batch, key):
     for side in networks.towers:
         fields = [batch[name] for name in FIELDS[side]]
         if side == "caption":
-            fields = _drawn(*fields, collective.local_key(of_draw))
-            group = number_of(fields[0], collective.numbers(len(fields[0])))
+            fields = captions.drawn(*fields, collective.local_key(of_draw))
+            group = captions.number_of(fields[0], collective.numbers(len(fields[0])))
         *seen[side], states[side] = networks.embed(variables, side, *fields, train=True)
     label = first(batch[networks.label]) if networks.label else None
     classes = networks.named(variables, networks.label) if networks.among_names else None
@@ -212,28 +213,6 @@ def loss(networks, method, variables, batch, key):
         for role, known in variables["state"]["priors"].items()
     }
     return value, (state, logs)
-
-
-def _drawn(tokens, length, key):
-    """One of each example's captions: tokens [b t] and lengths [b]."""
-    count = jnp.maximum(jnp.sum(length > 0, 1), 1)
-    place = jnp.floor(jax.random.uniform(key, count.shape) * count.astype(jnp.float32)).astype(jnp.int32)
-    place = jnp.minimum(place, count - 1)
-    rows = jnp.arange(len(place))
-    return tokens[rows, place], length[rows, place]
-
-
-def number_of(tokens, place):
-    """Equal for equal sentences, int32 [...] at least 0: their words as digits of a number modulo 2^31.
-
-    Two sentences with a word that the vocabulary lacks may differ in it: each has a number of its own, by its `place`.
-    """
-    powers = np.array([pow(1_000_003, i + 1, 2**32) for i in range(tokens.shape[-1] + 1)], np.uint32)
-    unknown = jnp.any(tokens == vocabulary.UNK, -1)
-    place = jnp.where(unknown, place + 1, 0)[..., None]
-    digits = jnp.concatenate([tokens + 1, place], -1).astype(jnp.uint32)
-    mixed = jnp.sum(digits * powers.reshape((1,) * (tokens.ndim - 1) + (-1,)), -1)
-    return (mixed >> 1).astype(jnp.int32)
 
 
 def first(classes):
@@ -284,7 +263,7 @@ def metrics(networks, variables, batch):
         valid = valid & (batch["captions_tokens_length"][:, 0] > 0)
     count = jnp.sum(valid, dtype=jnp.float32)
     own = jnp.arange(len(valid), dtype=jnp.int32)
-    numbers = number_of(batch["captions_tokens"][:, 0], own) if "caption" in seen else own
+    numbers = captions.number_of(batch["captions_tokens"][:, 0], own) if "caption" in seen else own
     for one, two in itertools.combinations(seen, 2):
         same = numbers if "caption" in (one, two) else own
         a, b = joint_space.comparable(*(tuple(_one(side, part) for part in seen[side]) for side in (one, two)))
@@ -334,7 +313,9 @@ def predict(networks, variables, batch, key):
     if "caption" in seen:
         tokens = batch["captions_tokens"]
         numbers = jnp.where(
-            jnp.any(tokens == vocabulary.UNK, -1), joint_space.ALONE, number_of(tokens, jnp.zeros((1, 1), jnp.int32))
+            jnp.any(tokens == vocabulary.UNK, -1),
+            joint_space.ALONE,
+            captions.number_of(tokens, jnp.zeros((1, 1), jnp.int32)),
         )
         out["number/caption_ids"] = jnp.where(batch["captions_tokens_length"] > 0, numbers, -1)
     shown = next((side for side in seen if side != "caption"), None)
@@ -355,4 +336,12 @@ def predict(networks, variables, batch, key):
     return out
 
 
-SHARP = 20.0  # what cosines are multiplied by to be shown as probabilities: no figure depends on it
+def score(sides, predictions, references):
+    """Retrieval among all examples for every two sides and both ways, tags both ways, and how the clouds lie."""
+    del references
+    seen = {side: (predictions[f"embedding/{side}"], predictions.get(f"number/uncertainty_{side}")) for side in sides}
+    figures = joint_space.figures(seen, predictions.get("number/caption_ids"))
+    if predictions.get("number/tag_truth", np.zeros(1)).any():
+        fits, truth, frequency = (predictions[f"number/tag_{name}"] for name in ("scores", "truth", "frequency"))
+        figures |= tagging.both_ways(fits, truth, frequency[0])
+    return figures

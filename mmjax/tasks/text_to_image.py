@@ -22,7 +22,8 @@ from mmjax.losses import contrastive, metric
 from mmjax.metrics import generation, localisation
 from mmjax.models.char_cnn_rnn import PRESETS, CharCnnRnn, WordEncoder
 from mmjax.models.picture_side import PictureSide
-from mmjax.ops import collective
+from mmjax.ops import captions, collective
+from mmjax.ops.vectors import unit
 from mmjax.pretrained import joint_trained, recogniser
 from mmjax.task import Fit, Task, Update
 from mmjax.tasks import _adversarial, _pictures
@@ -84,6 +85,11 @@ def build(config: ConfigDict) -> Task:
     strange = [head for head in config.names if head not in HEADS]
     if strange:
         raise UserError(f"config.names.{strange[0]}: figures are known of {', '.join(HEADS)}")
+    if encoders.trained is not None and encoders.trained.tokens["kind"] != config.data.tokens.kind:
+        raise UserError(
+            f"config.data.tokens.kind is {config.data.tokens.kind!r}, and {config.model.text} was trained on "
+            f"{encoders.trained.tokens['kind']!r}: sentences must be cut alike"
+        )
     tell = functools.partial(told, encoders)
     game = _adversarial.make(config, tell, config.size)
     judge = recogniser.load()
@@ -121,9 +127,8 @@ def _encoders(text, kind, features, widths, depths, preset, dtype):
 
 def _width(trained):
     tokens, length = jnp.zeros((1, trained.tokens["length"]), jnp.int32), jnp.ones(1, jnp.int32)
-    return jax.eval_shape(lambda parts: trained.embed(parts, "caption", tokens, length), dict(trained.variables)).shape[
-        1
-    ]
+    found = jax.eval_shape(lambda parts: trained.embed(parts, "caption", tokens, length), dict(trained.variables))
+    return found.shape[1]
 
 
 def init(game, encoders, judge, names, size, key, batch):
@@ -166,7 +171,7 @@ def _renumbered(known, spelled):
 def told(encoders, variables, batch):
     """The sentences' vectors [b d], of length sqrt(d), so that their entries are about 1."""
     found = encoders.texts(variables, batch["caption_tokens"], batch["caption_tokens_length"])
-    return _adversarial.unit(found) * jnp.float32(found.shape[1] ** 0.5)
+    return unit(found) * jnp.float32(found.shape[1] ** 0.5)
 
 
 def embedding_loss(encoders, variables, batch, key, *, name, scale, margin):
@@ -180,10 +185,11 @@ def embedding_loss(encoders, variables, batch, key, *, name, scale, margin):
     del key
     seen, after = encoders.pictures(variables, batch["image"], train=True)
     texts = encoders.texts(variables, batch["caption_tokens"], batch["caption_tokens_length"])
+    group = captions.number_of(batch["caption_tokens"], collective.numbers(len(seen)))  # equal captions match
     if name == "contrastive":
-        value = contrastive.clip(_adversarial.unit(seen), _adversarial.unit(texts), jnp.float32(scale))
+        value = contrastive.clip(unit(seen), unit(texts), jnp.float32(scale), group)
     else:
-        value = metric.triplet(seen, texts, margin, "sum") / (len(seen) * collective.total(1))
+        value = metric.triplet(seen, texts, margin, "sum", group) / (len(seen) * collective.total(1))
     mean = jnp.mean(batch["image"].astype(jnp.float32), 0)
     kept = variables["state"]["mean"]
     return jnp.mean(value), ({**variables["state"], "picture": after, "mean": kept + 0.01 * (mean - kept)}, {})
@@ -199,8 +205,8 @@ def metrics(game, encoders, judge, variables, batch):
     """What the recognition network sees of what the caption names, and the joint embedding's cosines."""
     frozen, valid = variables["frozen"], batch["valid"]
     drawn, real = _draw(game, variables, batch, jax.random.key(0)), batch["image"]
-    texts = _adversarial.unit(encoders.texts(variables, batch["caption_tokens"], batch["caption_tokens_length"]))
-    own, theirs = (_adversarial.unit(encoders.pictures(variables, x)[0]) for x in (drawn, real))
+    texts = unit(encoders.texts(variables, batch["caption_tokens"], batch["caption_tokens_length"]))
+    own, theirs = (unit(encoders.pictures(variables, x)[0]) for x in (drawn, real))
     both = valid & jnp.roll(valid, 1, 0)
     cosines = {
         "similarity": (jnp.sum(own * texts, -1), valid),
@@ -278,7 +284,7 @@ def _several(game, variables, codes, words):
 
 def _slerp(first, last, share):
     """From one Gaussian code to another [b k z] along the sphere, whose lengths Gaussian codes have."""
-    cosine = jnp.sum(_adversarial.unit(first) * _adversarial.unit(last), -1, keepdims=True)
+    cosine = jnp.sum(unit(first) * unit(last), -1, keepdims=True)
     angle = jnp.arccos(jnp.clip(cosine, -0.9995, 0.9995))
     return (jnp.sin((1 - share) * angle) * first + jnp.sin(share * angle) * last) / jnp.sin(angle)
 

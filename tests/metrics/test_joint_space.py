@@ -21,49 +21,44 @@ def test_captions_with_an_unknown_word_have_numbers_of_their_own():
 
 
 def space(rng, n=12):
+    """(points of pictures and of their captions, the captions' numbers); the second caption of each is absent."""
     points = rng.normal(size=(n, 6)).astype(np.float32)
     points /= np.linalg.norm(points, axis=1, keepdims=True)
-    captions = np.stack([points, np.zeros_like(points)], 1)  # the second of each is absent
     ids = np.stack([np.arange(n), np.full(n, -1)], 1).astype(np.int32)
-    return {"embedding/image": points, "embedding/caption": captions, "number/caption_ids": ids}
+    return points, np.stack([points, np.zeros_like(points)], 1), ids
 
 
 def test_a_perfect_space_finds_everything_and_absent_captions_do_not_count(rng):
-    figures = joint_space.score(("image", "caption"), space(rng), {})
+    points, captions, ids = space(rng)
+    figures = joint_space.figures({"image": (points, None), "caption": (captions, None)}, ids)
     assert figures["image_to_caption_r@1"] == figures["caption_to_image_r@1"] == 1
     assert figures["image_to_caption_r@1/chance"] == pytest.approx(1 / 12)
     assert figures["cosine_image_caption"] == pytest.approx(1, abs=1e-6)
 
 
 def test_equal_sentences_with_an_unknown_word_are_right_for_their_own_picture_only(rng):
-    predictions = space(rng)
-    predictions["embedding/caption"][:, 0] = predictions["embedding/caption"][0, 0]
-    predictions["number/caption_ids"][:, 0] = 7
-    shared = joint_space.score(("image", "caption"), predictions, {})
-    predictions["number/caption_ids"][:, 0] = joint_space.ALONE
-    apart = joint_space.score(("image", "caption"), predictions, {})
-    assert shared["image_to_caption_r@1"] == 1
-    assert apart["image_to_caption_r@1"] == 0  # all tie, and ties count against us
+    points, captions, ids = space(rng)
+    captions[:, 0] = captions[0, 0]
+    seen = {"image": (points, None), "caption": (captions, None)}
+    ids[:, 0] = 7
+    assert joint_space.figures(seen, ids)["image_to_caption_r@1"] == 1
+    ids[:, 0] = joint_space.ALONE
+    assert joint_space.figures(seen, ids)["image_to_caption_r@1"] == 0  # all tie, and ties count against us
 
 
 def test_trust_is_spearman_s_correlation_of_uncertainty_and_rank(rng):
-    predictions = space(rng)
-    predictions["embedding/caption"][:, 0] += rng.normal(size=(12, 6)) * 0.5
+    points, captions, ids = space(rng)
+    captions[:, 0] += rng.normal(size=(12, 6)) * 0.5
     unsure = rng.random(12).astype(np.float32)
-    predictions |= {"number/uncertainty_image": unsure, "number/uncertainty_caption": np.zeros((12, 2), np.float32)}
-    figures = joint_space.score(("image", "caption"), predictions, {})
-    own = predictions["embedding/caption"][:, 0]
-    distance = ((predictions["embedding/image"][:, None] - own[None]) ** 2).sum(-1)
+    seen = {"image": (points, unsure), "caption": (captions, np.zeros((12, 2), np.float32))}
+    distance = ((points[:, None] - captions[:, 0][None]) ** 2).sum(-1)
     ranks = 1 + (distance < np.diag(distance)[:, None]).sum(1)
     expected = stats.spearmanr(unsure, ranks).statistic
-    assert figures["uncertainty_image_with_rank"] == pytest.approx(expected, abs=1e-6)
+    assert joint_space.figures(seen, ids)["uncertainty_image_with_rank"] == pytest.approx(expected, abs=1e-6)
 
 
-def test_tags_that_no_picture_has_are_left_out(rng):
-    predictions = {
-        **space(rng),
-        "number/tag_truth": np.zeros((12, 3), bool),
-        "number/tag_scores": rng.random((12, 3)),
-        "number/tag_frequency": np.full((12, 3), 0.1),
-    }
-    assert not any(name.startswith("tags") for name in joint_space.score(("image", "caption"), predictions, {}))
+def test_sides_without_captions_find_their_own_example(rng):
+    points, _, _ = space(rng)
+    figures = joint_space.figures({"image": (points, None), "waveform": (np.roll(points, 1, 0), None)}, None)
+    assert figures["image_to_waveform_r@1"] == figures["waveform_to_image_r@1"] == 0
+    assert "caption_to_image_r@1" not in figures

@@ -2,7 +2,6 @@
 
 import functools
 import importlib.util
-import itertools
 from pathlib import Path
 
 import jax
@@ -14,6 +13,7 @@ from mmjax import mesh, optim, step, vocabulary
 from mmjax.data import spec
 from mmjax.errors import UserError
 from mmjax.losses import metric
+from mmjax.ops import captions
 from mmjax.tasks import joint_embedding
 
 ROOT = Path(__file__).parents[2]
@@ -129,7 +129,7 @@ def test_loss_is_the_losses_module_s_on_the_drawn_captions(batch):
     key = jax.random.key(3)
     value, (state, _) = jax.jit(task.updates[0].loss)(variables, batch, key)
     of_draw, _ = jax.random.split(key)
-    tokens, length = joint_embedding._drawn(batch["captions_tokens"], batch["captions_tokens_length"], of_draw)
+    tokens, length = captions.drawn(batch["captions_tokens"], batch["captions_tokens_length"], of_draw)
     networks = task.predict.args[0]
     image = networks.embed(variables, "image", batch["image"], train=True)[0]
     text = networks.embed(variables, "caption", tokens, length)[0]
@@ -138,37 +138,6 @@ def test_loss_is_the_losses_module_s_on_the_drawn_captions(batch):
     expected = jnp.mean(metric.triplet(image, text, 0.2, "hardest", group))
     np.testing.assert_allclose(value, expected, rtol=1e-5)
     assert float(state["steps"]) == 1
-
-
-def test_draws_every_caption_that_is_there_and_no_other(batch):
-    seen = {row: set() for row in range(B)}
-    for seed in range(60):
-        tokens, length = joint_embedding._drawn(
-            batch["captions_tokens"], batch["captions_tokens_length"], jax.random.key(seed)
-        )
-        for row in range(B):
-            found = [c for c in range(C) if (batch["captions_tokens"][row, c] == tokens[row]).all()]
-            assert int(length[row]) in batch["captions_tokens_length"][row, found]
-            seen[row].update(found)
-    assert seen[0] == {0}  # it has one caption
-    assert all(seen[row] == set(range(C)) for row in range(1, B))
-
-
-def test_equal_sentences_and_no_others_have_the_same_number():
-    words = [0, 1, 2, 4, 5, 6]  # all but <unk>
-    tokens = np.array(list(itertools.product(words, repeat=5)), np.int32)
-    numbers = np.asarray(joint_embedding.number_of(tokens, np.arange(len(tokens))))
-    assert len(set(numbers.tolist())) == len(tokens)
-    assert (numbers >= 0).all()
-    other = np.asarray(joint_embedding.number_of(tokens[:7].reshape(7, 1, 5), np.full((1, 1), 3)))
-    assert (other[:, 0] == numbers[:7]).all()
-
-
-def test_sentences_with_an_unknown_word_match_no_other():
-    tokens = np.array([[4, vocabulary.UNK, 2], [4, vocabulary.UNK, 2], [4, 5, 2], [4, 5, 2]], np.int32)
-    one, two, three, four = np.asarray(joint_embedding.number_of(tokens, np.arange(4))).tolist()
-    assert one != two
-    assert three == four
 
 
 def test_warmup_has_all_negatives_and_then_the_hardest(batch):
@@ -369,3 +338,11 @@ def test_variants_fit_their_data(name, variant):
     assert value.shape == ()
     found = jax.eval_shape(task.predict, variables, batch, jax.random.key(0))
     assert all(f"embedding/{side}" in found for side in config.sides)
+
+
+def test_tags_that_no_picture_has_are_left_out(batch):
+    task, variables = start(make(), batch)
+    out = {k: np.asarray(v) for k, v in task.predict(variables, batch, jax.random.key(0)).items()}
+    assert any(name.startswith("tags") for name in task.score(out, {}))
+    out["number/tag_truth"] = np.zeros_like(out["number/tag_truth"])
+    assert not any(name.startswith("tags") for name in task.score(out, {}))
