@@ -13,7 +13,7 @@ from mmjax import config as base
 def get_config(variant: str = "") -> ConfigDict:
     """The config of a variant."""
     c = base.engine("conditional_gan", variant)
-    c.steps, c.batch_size = 4500, 16
+    c.steps, c.batch_size = 6500, 16
     c.eval.every, c.save_every = 1500, 500
     c.eval.examples, c.eval.fit_examples = 256, 4000
 
@@ -23,22 +23,21 @@ def get_config(variant: str = "") -> ConfigDict:
     c.classes = 12
     c.seen = True  # whether the classes are those that our recognition network tells apart
 
-    c.code = 48
+    c.code = 36
     c.critic_steps = 1  # updates of the discriminator in each step
 
     c.generator = ConfigDict()
-    c.generator.kind = "layered"  # or "reed"
-    c.generator.objects = 1
+    c.generator.kind = "placed"  # or "layered", which needs no boxes, or "reed"
     c.generator.ground = 16
     c.generator.sheet = 32
     c.generator.text = 128  # the class goes through a layer of this width
     c.generator.dtype = "float32"
 
     c.discriminator = ConfigDict()
-    c.discriminator.kind = "layered"
-    c.discriminator.features = 32
+    c.discriminator.kind = "placed"
+    c.discriminator.features = 16
+    c.discriminator.inside = 32
     c.discriminator.embed = 0
-    c.discriminator.places = True
     c.discriminator.spectral = True
     c.discriminator.one_way = True
     c.discriminator.dtype = "float32"
@@ -52,6 +51,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.loss.matching_aware = 0.0
     c.loss.contrast = 0.0
     c.loss.scale = 10.0
+    c.loss.paired = 20.0
     c.loss.average = 0.997
 
     c.optim.disc = base.adam(1e-3, b1=0.5, b2=0.99)
@@ -63,7 +63,7 @@ def _tiny(c: ConfigDict) -> None:
     c.steps, c.batch_size = 8, 8
     c.size = c.data.image_size = 32
     c.code, c.generator.ground, c.generator.sheet, c.generator.text = 12, 4, 4, 8
-    c.discriminator.features = 4
+    c.discriminator.features, c.discriminator.inside = 4, 4
     c.log_every, c.save_every, c.eval.every = 4, 4, 4
     c.eval.batch_size, c.eval.examples, c.eval.test_examples, c.eval.gallery = 8, 12, 20, 8
     c.eval.fit_examples = 40
@@ -74,6 +74,7 @@ def _paper(c: ConfigDict) -> None:
     c.discriminator = ConfigDict({"kind": "reed", "features": 64, "text": 128, "dtype": "float32"})
     c.code = 100
     c.loss.kind, c.loss.match, c.loss.average = "bce", False, 0.0
+    c.loss.paired = 0.0
     c.batch_size = c.eval.batch_size = 64
     c.optim.disc = base.adam(2e-4, b1=0.5)  # DCGAN's
     c.optim.gen = base.adam(2e-4, b1=0.5)

@@ -13,11 +13,16 @@ from mmjax.errors import UserError
 from mmjax.losses import adversarial, contrastive
 from mmjax.models.gan import ReedDiscriminator, ReedGenerator
 from mmjax.models.layered_gan import LayeredDiscriminator, LayeredGenerator, doublings
+from mmjax.models.placed_gan import PlacedDiscriminator, PlacedGenerator, glimpse
 from mmjax.ops import collective
 from mmjax.ops.vectors import unit
 
-GENERATORS: dict[str, Any] = {"reed": ReedGenerator, "layered": LayeredGenerator}
-DISCRIMINATORS: dict[str, Any] = {"reed": ReedDiscriminator, "layered": LayeredDiscriminator}
+GENERATORS: dict[str, Any] = {"reed": ReedGenerator, "layered": LayeredGenerator, "placed": PlacedGenerator}
+DISCRIMINATORS: dict[str, Any] = {
+    "reed": ReedDiscriminator,
+    "layered": LayeredDiscriminator,
+    "placed": PlacedDiscriminator,
+}
 # What is told: (variables, batch) -> a vector [b d] for each picture, a sentence's or a class's; without a gradient.
 Tell = Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
 
@@ -34,8 +39,10 @@ class Rules:
       wrong_share: their weight in that negative side, 0.5 in the official code.
       interpolate: INT, the weight of texts half-way between two in the generator's loss; 0 = none.
       r1, matching_aware: weights of the gradient penalties on real pictures; 0 = none.
-      contrast: weight of the contrastive loss on the discriminator's embedding; 0 = none.
+      contrast: weight of the contrastive loss on the discriminator's embeddings; 0 = none.
       scale: of that loss: cosines times this are its logits.
+      paired: weight of the mean absolute difference of the drawn object and the real one in the same box, pix2pix's
+        second term (Isola et al. 2017, eq. 3) where pictures have boxes; 0 = none.
       average: decay of the moving average of the generator's weights; 0 = the weights themselves.
     """
 
@@ -47,6 +54,7 @@ class Rules:
     matching_aware: float = 0.0
     contrast: float = 0.0
     scale: float = 10.0
+    paired: float = 0.0
     average: float = 0.0
 
 
@@ -65,21 +73,33 @@ class Game:
     rules: Rules
     tell: Tell
 
-    def draw(self, params: Any, state: Any, code: Any, told: Any, train: bool = False) -> tuple[Any, Any]:
-        """Pictures [b s s 3] in -1..1, and the generator's statistics after them."""
+    @property
+    def placed(self) -> bool:
+        """Whether the generator is told the boxes of the objects while it learns."""
+        return isinstance(self.generator, PlacedGenerator)
+
+    def boxes(self, batch: Any) -> Any:
+        """The objects' boxes [b 4], or None."""
+        return batch["boxes"][:, 0] if self.placed else None
+
+    def draw(self, params: Any, state: Any, code: Any, told: Any, train: bool = False, boxes: Any = None) -> Any:
+        """(pictures [b s s 3] in -1..1, the generator's statistics after them); into `boxes` where they are given."""
         own = {"params": params, "state": state}
+        where = {} if boxes is None else {"boxes": boxes}
         if not train:
-            return self.generator.apply(own, code, told, train=False), state
-        picture, updated = self.generator.apply(own, code, told, train=True, mutable=["state"])
+            return self.generator.apply(own, code, told, train=False, **where), state
+        picture, updated = self.generator.apply(own, code, told, train=True, mutable=["state"], **where)
         return picture, updated.get("state", {})
 
-    def judge(self, params: Any, state: Any, picture: Any, told: Any, train: bool = False) -> tuple[Any, Any, Any]:
-        """((logits of each output, ...) of each text, the pictures' embedding, the statistics after them)."""
+    def judge(self, params: Any, state: Any, picture: Any, told: Any, train: bool = False, boxes: Any = None) -> Any:
+        """((logits of each output, ...) of each text, the pictures' embeddings, the statistics after them)."""
         own = {"params": params, "state": state}
+        looks = boxes is not None and isinstance(self.discriminator, PlacedDiscriminator)
+        where = {"boxes": boxes} if looks else {}
         if not train:
-            return *self.discriminator.apply(own, picture, told, train=False), state
-        (logits, embedding), updated = self.discriminator.apply(own, picture, told, train=True, mutable=["state"])
-        return logits, embedding, updated.get("state", {})
+            return *self.discriminator.apply(own, picture, told, train=False, **where), state
+        found, updated = self.discriminator.apply(own, picture, told, train=True, mutable=["state"], **where)
+        return *found, updated.get("state", {})
 
     def sample(self, variables: Any, code: Any, told: Any) -> Any:
         """Pictures by the average of the generator's weights."""
@@ -97,7 +117,7 @@ def make(config: Any, tell: Tell, size: int) -> Game:
         kind = options.pop("kind")
         if kind not in known:
             raise UserError(f"config.{name}.kind is {kind!r}: choose {' or '.join(map(repr, known))}")
-        if (kind, name) == ("layered", "generator"):
+        if name == "generator" and kind != "reed":
             options["size"] = size
         strange = [option for option in options if option not in known[kind].__dataclass_fields__]
         if strange:
@@ -105,6 +125,10 @@ def make(config: Any, tell: Tell, size: int) -> Game:
         chosen.append(known[kind](**options))
     if "reed" in (config.generator.kind, config.discriminator.kind) and size != 64:
         raise UserError(f"the networks of the paper draw 64 x 64 pixels, not {size}: set the data's picture size to 64")
+    if config.discriminator.kind == "placed" and config.generator.kind != "placed":
+        raise UserError("config.discriminator.kind 'placed' looks into boxes: it needs config.generator.kind 'placed'")
+    if rules.paired and config.generator.kind != "placed":
+        raise UserError("config.loss.paired compares what is in a box: it needs config.generator.kind 'placed'")
     if rules.contrast and not getattr(chosen[1], "embed", 0):
         raise UserError("config.loss.contrast needs a discriminator with an embedding: config.discriminator.embed")
     adversarial.judged(jnp.zeros(1), True, rules.kind)
@@ -146,14 +170,15 @@ def discriminator_loss(game: Game, variables: Any, batch: Any, key: Any) -> Any:
     """The game's loss with a batch of real pictures, and one drawn for the same texts; see `Rules`."""
     rules, state = game.rules, variables["state"]
     params = variables["params"]["disc"]
-    told = jax.lax.stop_gradient(game.tell(variables, batch))
+    told, boxes = jax.lax.stop_gradient(game.tell(variables, batch)), game.boxes(batch)
     code = jax.random.normal(collective.local_key(key), (len(told), game.code))
-    drawn = jax.lax.stop_gradient(game.draw(variables["params"]["gen"], state["gen"], code, told, train=True)[0])
+    drawn, _ = game.draw(variables["params"]["gen"], state["gen"], code, told, train=True, boxes=boxes)
+    drawn = jax.lax.stop_gradient(drawn)
     others = jnp.roll(told, 1, 0)
     texts = [told, others] if rules.match else [told]
     image = scaled(batch["image"])
-    (real, *wrong), seen, after = game.judge(params, state["disc"], image, texts, train=True)
-    (fake,), _, after = game.judge(params, after, drawn, [told], train=True)
+    (real, *wrong), seen, after = game.judge(params, state["disc"], image, texts, train=True, boxes=boxes)
+    (fake,), _, after = game.judge(params, after, drawn, [told], train=True, boxes=boxes)
     refused: Any = (None,) * len(real)
     if rules.match:  # a neighbour may be told the same: then there is nothing wrong, and nothing to pay
         apart = jnp.any(told != others, -1, keepdims=True)
@@ -170,7 +195,7 @@ def discriminator_loss(game: Game, variables: Any, batch: Any, key: Any) -> Any:
     if rules.contrast:
         logs["contrast/real"] = _contrast(rules, seen, told)
         value = value + rules.contrast * logs["contrast/real"]
-    value = value + _penalties(game, params, state["disc"], image, told)
+    value = value + _penalties(game, params, state["disc"], image, told, boxes)
     return value, ({**state, "disc": after}, {name: jnp.float32(log) for name, log in logs.items()})
 
 
@@ -179,18 +204,20 @@ def _of(rules):
 
 
 def _contrast(rules, seen, told):
-    """XMC-GAN's contrastive loss of picture and sentence (Zhang et al. 2021, eq. 3), on the judge's embedding."""
+    """XMC-GAN's contrastive loss of picture and sentence (Zhang et al. 2021, eq. 3), on the judge's embeddings."""
     # Pictures that were told the same are not each other's negatives.
     same = jnp.all(told[:, None] == collective.everywhere(told)[None], -1)
-    return jnp.mean(contrastive.clip(unit(seen), unit(told), jnp.float32(rules.scale), jnp.argmax(same, 1)))
+    group, scale = jnp.argmax(same, 1), jnp.float32(rules.scale)
+    each = [jnp.mean(contrastive.clip(unit(x), unit(told), scale, group)) for x in jax.tree.leaves(seen)]
+    return sum(each) / len(each)
 
 
-def _penalties(game, params, state, image, told):
+def _penalties(game, params, state, image, told, boxes):
     """Of the first output, at the pictures and texts of this batch."""
     rules = game.rules
 
     def score(picture, text):
-        return game.judge(params, state, picture, [text], train=True)[0][0][0][:, 0]
+        return game.judge(params, state, picture, [text], train=True, boxes=boxes)[0][0][0][:, 0]
 
     value = jnp.float32(0)
     if rules.r1:
@@ -204,30 +231,55 @@ def _penalties(game, params, state, image, told):
 def generator_loss(game: Game, variables: Any, batch: Any, key: Any) -> Any:
     """What the discriminator thinks of pictures drawn for the batch's texts and, with INT, for texts between them."""
     rules, state = game.rules, variables["state"]
-    told = jax.lax.stop_gradient(game.tell(variables, batch))
-    texts, weight = told, jnp.ones(len(told))
+    told, boxes = jax.lax.stop_gradient(game.tell(variables, batch)), game.boxes(batch)
+    texts, weight, where = told, jnp.ones(len(told)), boxes
     if rules.interpolate:
         between = adversarial.midpoints(told)
         texts = jnp.concatenate([told, between])
         weight = jnp.concatenate([weight, jnp.full(len(between), rules.interpolate)])
+        where = None if boxes is None else jnp.concatenate([boxes, boxes[: len(between)]])
     code = jax.random.normal(collective.local_key(key), (len(texts), game.code))
-    drawn, after = game.draw(variables["params"]["gen"], state["gen"], code, texts, train=True)
-    (fake,), seen, _ = game.judge(variables["params"]["disc"], state["disc"], drawn, [texts], train=True)
+    params = variables["params"]
+    drawn, after = game.draw(params["gen"], state["gen"], code, texts, train=True, boxes=where)
+    (fake,), seen, _ = game.judge(params["disc"], state["disc"], drawn, [texts], train=True, boxes=where)
     # Divided by all rows, as the official criterion does, whatever their weights.
     value = _mean([weight[:, None] * adversarial.generator(x, rules.kind) for x in fake])
     own = drawn[: len(told)]
     logs = {"diversity": spread(own) / jnp.maximum(spread(scaled(batch["image"])), 1e-6)}
     if rules.contrast:
-        logs["contrast/drawn"] = _contrast(rules, seen[: len(told)], told)
+        logs["contrast/drawn"] = _contrast(rules, jax.tree.map(lambda x: x[: len(told)], seen), told)
         value = value + rules.contrast * logs["contrast/drawn"]
+    if boxes is not None:
+        value = value + _placing(game, params["gen"], batch, told, boxes, own, logs)
     new = {**state, "gen": after}
     if rules.average:
         # Of the weights that this update starts from: a step behind, and the same for every optimiser.
-        kept, now = state["average"], variables["params"]["gen"]
+        kept, now = state["average"], params["gen"]
         new["average"] = jax.lax.stop_gradient(
             jax.tree.map(lambda a, b: a + (1.0 - rules.average) * (b - a), kept, now)
         )
     return value, (new, logs)
+
+
+def _placing(game, params, batch, told, boxes, drawn, logs):
+    """What is learned of the boxes themselves, and of the objects that are in them."""
+    surprise = game.generator.apply({"params": params}, told, boxes, method="surprise")
+    logs["boxes/nats"] = jnp.mean(surprise)
+    if not game.rules.paired:
+        return logs["boxes/nats"]
+    side, room = drawn.shape[1] // 2, game.generator.room
+    apart = glimpse(drawn, boxes, side, room) - glimpse(scaled(batch["image"]), boxes, side, room)
+    logs["paired"] = jnp.mean(jnp.abs(apart))
+    return logs["boxes/nats"] + game.rules.paired * logs["paired"]
+
+
+def check_boxes(game: Game, batch: Any) -> None:
+    """Raises UserError where the data's examples have several objects and the generator draws one."""
+    if game.placed and batch["boxes"].shape[1] != 1:
+        raise UserError(
+            f"config.generator.kind 'placed' draws one object, and the data has {batch['boxes'].shape[1]} in a "
+            "picture: set config.data.objects to (1, 1), or choose 'layered'"
+        )
 
 
 def spread(picture: Any) -> Any:

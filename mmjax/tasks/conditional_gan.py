@@ -28,7 +28,7 @@ def build(config: ConfigDict) -> Task:
     if game.rules.interpolate:
         raise UserError("config.loss.interpolate is of sentences: there is nothing between two classes; set it to 0")
     return Task(
-        fields=("image", "label"),
+        fields=("image", "label", *(("boxes",) if game.placed else ())),
         init=functools.partial(init, game, judge, config.classes, config.size),
         updates=(
             *(Update("disc", functools.partial(discriminator_loss, game)),) * config.critic_steps,
@@ -53,6 +53,7 @@ def init(game, judge, classes, size, key, batch):
     """Fresh networks; what measures them is frozen."""
     if batch["image"].shape[1:3] != (size, size):
         raise UserError(f"config.size is {size}, but the data's pictures are {batch['image'].shape[1]} pixels wide")
+    _adversarial.check_boxes(game, batch)
     params, state = _adversarial.init(game, key, batch["image"], told(classes, None, batch))
     state |= {"mean": jnp.full((size, size, 3), 127.5, jnp.float32), "prior": prior.fresh(classes)}
     return {"params": params, "state": state, "frozen": {"recogniser": jax.tree.map(jnp.asarray, judge.variables)}}

@@ -97,9 +97,9 @@ def build(config: ConfigDict) -> Task:
     if "object" in names and names["object"] != judge.names["object"]:
         raise UserError("config.names.object must be the classes of our recognition network, in its order, or ()")
     tools = (game, encoders, judge)
-    colours = ("colours",) if "colour" in names else ()
+    more = [field for field, wanted in (("colours", "colour" in names), ("boxes", game.placed)) if wanted]
     return Task(
-        fields=("image", "caption_tokens", "caption_tokens_length", *colours),
+        fields=("image", "caption_tokens", "caption_tokens_length", *more),
         init=functools.partial(init, *tools, names, config.size),
         updates=(
             Update("text", functools.partial(embedding_loss, encoders, **config.embedding)),
@@ -135,6 +135,7 @@ def init(game, encoders, judge, names, size, key, batch):
     """Fresh networks; what measures them and the words of what can be named are frozen."""
     if batch["image"].shape[1:3] != (size, size):
         raise UserError(f"config.size is {size}, but the data's pictures are {batch['image'].shape[1]} pixels wide")
+    _adversarial.check_boxes(game, batch)
     of_text, of_picture, of_game = jax.random.split(key, 3)
     spelled = batch["caption_vocabulary"]
     frozen = {"caption_vocabulary": jnp.asarray(spelled), "recogniser": jax.tree.map(jnp.asarray, judge.variables)}

@@ -28,7 +28,8 @@ def made():
     """(task, variables, batch) of the tiny variant."""
     rng, task = np.random.default_rng(0), conditional_gan.build(config_of())
     image = rng.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
-    batch = {"image": image, "label": np.int32([3, 0, 3, 11]), "valid": np.ones(4, bool)}
+    boxes = np.tile(np.float32([0.2, 0.3, 0.6, 0.8]), (4, 1, 1))
+    batch = {"image": image, "label": np.int32([3, 0, 3, 11]), "valid": np.ones(4, bool), "boxes": boxes}
     return task, jax.jit(task.init)(jax.random.key(0), batch), batch
 
 

@@ -36,6 +36,7 @@ def batch_of(rng, size=32, rows=4):
         "caption_tokens": tokens,
         "caption_tokens_length": np.full(rows, 3, np.int32),
         "colours": np.int32([[0], [5], [0], [5]]),
+        "boxes": rng.uniform(0, 0.4, (rows, 1, 4)).astype(np.float32) + np.float32([0, 0, 0.5, 0.5]),
         "valid": np.ones(rows, bool),
         "caption_vocabulary": vocabulary.spell(WORDS),
     }
@@ -88,6 +89,57 @@ def test_each_update_leads_into_its_own_group_and_statistics(made):
     assert changed[2] == {"gen"}  # the average starts at the weights, and follows them one step behind
     assert {"disc_right/real", "disc_right/drawn", "disc_right/mismatched", "contrast/real"} == set(logs)
     assert told["diversity"] > 0
+    assert {"boxes/nats", "paired"} < set(told)
+
+
+def test_boxes_are_learned_by_their_density_alone(made):
+    """What is drawn goes into the batch's own boxes: no picture moves the places, and they move towards the batch's."""
+    _, task, variables, batch = made
+    slope, _, logs = slopes(task, variables, batch, 2)
+    elsewhere = {**batch, "image": 255 - batch["image"]}
+    other, _, _ = slopes(task, variables, elsewhere, 2)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5),
+        slope["gen"]["places"],
+        other["gen"]["places"],
+    )
+    params = {
+        **variables["params"],
+        "gen": {
+            **variables["params"]["gen"],
+            "places": jax.tree.map(
+                lambda x, d: x - 1e-2 * d, variables["params"]["gen"]["places"], slope["gen"]["places"]
+            ),
+        },
+    }
+    _, _, after = slopes(task, {**variables, "params": params}, batch, 2)
+    assert after["boxes/nats"] < logs["boxes/nats"]
+
+
+def test_the_paired_term_counts_the_boxes_alone(made):
+    config, _, variables, batch = made
+    plain = text_to_image.build(config_of(**{"loss.paired": 0.0}))
+    weighed = text_to_image.build(config)
+    values = [jax.jit(task.updates[2].loss)(variables, batch, jax.random.key(1)) for task in (plain, weighed)]
+    (low, _), (high, (_, logs)) = values
+    np.testing.assert_allclose(high - low, 20.0 * logs["paired"], rtol=1e-3)
+    outside = batch["image"].copy()
+    outside[:, :, :1] = 0  # left of every box but for its room
+    far = {**batch, "boxes": batch["boxes"] * np.float32(0.5) + np.float32(0.4)}
+    before = jax.jit(weighed.updates[2].loss)(variables, far, jax.random.key(1))[1][1]["paired"]
+    after = jax.jit(weighed.updates[2].loss)(variables, {**far, "image": outside}, jax.random.key(1))[1][1]["paired"]
+    assert before == after
+
+
+def test_boxes_want_one_object_and_a_generator_for_them(made):
+    _, task, _, batch = made
+    several = {**batch, "boxes": np.repeat(batch["boxes"], 2, 1), "caption_vocabulary": vocabulary.spell(WORDS)}
+    with pytest.raises(UserError, match=r"draws one object, and the data has 2"):
+        jax.eval_shape(task.init, jax.random.key(0), several)
+    with pytest.raises(UserError, match="looks into boxes"):
+        text_to_image.build(config_of("layered", **{"discriminator": config_of().discriminator}))
+    with pytest.raises(UserError, match=r"config\.loss\.paired"):
+        text_to_image.build(config_of("layered", **{"loss.paired": 1.0}))
 
 
 def test_the_average_follows_the_weights(made):
