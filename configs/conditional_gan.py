@@ -16,6 +16,9 @@ def get_config(variant: str = "") -> ConfigDict:
     c.steps, c.batch_size = 6500, 16
     c.eval.every, c.save_every = 1500, 500
     c.eval.examples, c.eval.fit_examples = 256, 4000
+    c.inception = (
+        ""  # path of pt_inception-2015-12-05-6726825d.pth: the FID that papers report, beside our own network's
+    )
 
     c.size = 64  # of the pictures, which the data must have
     c.data.image_size = 64

@@ -55,6 +55,8 @@ def clip(
     group: Int[Array, " b"] | None = None,
     where: Bool[Array, " b"] | None = None,
     block: int | None = None,
+    foils: Float[Array, "b k d"] | None = None,
+    foiled: Bool[Array, "b k"] | None = None,
 ) -> Float[Array, " b"]:
     """Half the cross-entropy of finding its text for an image plus half of finding its image for a text, in nats.
 
@@ -67,6 +69,8 @@ def clip(
       group: equal for pairs that match each other, the same numbers on all devices. None: each pair is its own.
       where: False for pairs that do not count, whatever they hold.
       block: columns at a time, see `losses.pairs`; None: all at once.
+      foils: of unit length: further texts of which each image must be told its own from; see `ops.captions.foiled`.
+      foiled: False for foils that do not count; None: all do.
 
     Returns:
       [b], float32, >= 0; ln B if all pairs score the same; 0 for pairs that do not count.
@@ -81,7 +85,13 @@ def clip(
         return jnp.logaddexp(total, nn.logsumexp(scores, 1))
 
     start = jnp.zeros(positive.shape)
-    both = [pairs.fold(body, start, a, pairs.everyone(b), block) for a, b in ((images, texts), (texts, images))]
+    rivals = start
+    if foils is not None:
+        scores = scale * jnp.einsum("bd,bkd->bk", images.z, foils.astype(jnp.float32)) - positive[:, None]
+        scores = scores if foiled is None else jnp.where(foiled, scores, pairs.NOTHING)
+        rivals = jnp.logaddexp(rivals, nn.logsumexp(scores, 1))
+    sides = ((rivals, images, texts), (start, texts, images))
+    both = [pairs.fold(body, first, own, pairs.everyone(others), block) for first, own, others in sides]
     return pairs.keep(0.5 * (both[0] + both[1]), images.where)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from mmjax import vocabulary
 from mmjax.errors import UserError
 from mmjax.models.joint_embedding import Head
 from mmjax.ops.vectors import unit
@@ -44,6 +45,15 @@ class Trained:
         own = variables[side]
         features, _ = self.towers[side](own["tower"], *fields)
         return unit(self.heads[side].apply(own["head"], features)[0])
+
+    def table(self, spelled: vocabulary.Spelled) -> np.ndarray:
+        """The number in this vocabulary of each word of another, int32 [v]; <unk> for what it lacks."""
+        index = {word: number for number, word in enumerate(vocabulary.words_of(self.vocabulary))}
+        return np.array([index.get(word, vocabulary.UNK) for word in vocabulary.words_of(spelled)], np.int32)
+
+    def sentences(self, variables: Mapping[str, Any], table: Any, tokens: Any, length: Any) -> jax.Array:
+        """Points [b d] of length 1 of sentences in words of the vocabulary that `table` was made for."""
+        return self.embed(variables, "caption", table[tokens], length)
 
 
 def load(path: str | Path, field: str, sides: tuple[str, ...] = ("image", "caption")) -> Trained:

@@ -23,6 +23,8 @@ DISCRIMINATORS: dict[str, Any] = {
     "layered": LayeredDiscriminator,
     "placed": PlacedDiscriminator,
 }
+# Texts made wrong: (variables, batch, key) -> (vectors [b k d], whether each is wrong at all [b k]).
+Foil = Callable[[Mapping[str, Any], Mapping[str, Any], Any], tuple[Any, Any]]
 # What is told: (variables, batch) -> a vector [b d] for each picture, a sentence's or a class's; without a gradient.
 Tell = Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
 
@@ -72,6 +74,7 @@ class Game:
     code: int
     rules: Rules
     tell: Tell
+    foil: Foil | None = None
 
     @property
     def placed(self) -> bool:
@@ -107,7 +110,7 @@ class Game:
         return self.draw(weights, variables["state"]["gen"], code, told)[0]
 
 
-def make(config: Any, tell: Tell, size: int) -> Game:
+def make(config: Any, tell: Tell, size: int, foil: Foil | None = None) -> Game:
     """The game of a config with sections generator, discriminator and loss, and the field `code`."""
     rules = Rules(**config.loss)
     doublings(size)  # a size that cannot be is told before any data is read
@@ -134,7 +137,7 @@ def make(config: Any, tell: Tell, size: int) -> Game:
     adversarial.judged(jnp.zeros(1), True, rules.kind)
     if not 0 <= rules.average < 1:
         raise UserError(f"config.loss.average is {rules.average}: it must lie in 0..1, 1 excluded")
-    return Game(chosen[0], chosen[1], config.code, rules, tell)
+    return Game(chosen[0], chosen[1], config.code, rules, tell, foil)
 
 
 def init(game: Game, key: Any, image: Any, told: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -175,40 +178,54 @@ def discriminator_loss(game: Game, variables: Any, batch: Any, key: Any) -> Any:
     drawn, _ = game.draw(variables["params"]["gen"], state["gen"], code, told, train=True, boxes=boxes)
     drawn = jax.lax.stop_gradient(drawn)
     others = jnp.roll(told, 1, 0)
-    texts = [told, others] if rules.match else [told]
+    foils = _foils(game, variables, batch, key)
+    # A neighbour may be told the same: then there is nothing wrong, and nothing to pay.
+    wrong = {"mismatched": (others, jnp.any(told != others, -1))} if rules.match else {}
+    if rules.match and foils is not None:
+        wrong["foils"] = (foils[0][:, 0], foils[1][:, 0])
+    texts = [told, *(text for text, _ in wrong.values())]
     image = scaled(batch["image"])
-    (real, *wrong), seen, after = game.judge(params, state["disc"], image, texts, train=True, boxes=boxes)
+    (real, *refused), seen, after = game.judge(params, state["disc"], image, texts, train=True, boxes=boxes)
     (fake,), _, after = game.judge(params, after, drawn, [told], train=True, boxes=boxes)
-    refused: Any = (None,) * len(real)
-    if rules.match:  # a neighbour may be told the same: then there is nothing wrong, and nothing to pay
-        apart = jnp.any(told != others, -1, keepdims=True)
-        refused = [jnp.where(apart, logits, -SURE) for logits in wrong[0]]
-    value = _mean(
-        [
-            adversarial.discriminator(a.reshape(-1), b.reshape(-1), None if c is None else c.reshape(-1), *_of(rules))
-            for a, b, c in zip(real, fake, refused, strict=True)
-        ]
-    )
     logs = {"disc_right/real": jnp.mean(real[0] > 0), "disc_right/drawn": jnp.mean(fake[0] < 0)}
-    if rules.match:
-        logs["disc_right/mismatched"] = jnp.mean(refused[0] < 0)
+    each: list[Any] = [] if wrong else [(None,) * len(real)]
+    for (name, (_, apart)), outputs in zip(wrong.items(), refused, strict=True):
+        each.append([jnp.where(apart[:, None], logits, -SURE) for logits in outputs])
+        logs[f"disc_right/{name}"] = jnp.mean(each[-1][0] < 0)
+    value = sum(_judged(rules, real, fake, own) for own in each) / len(each)
     if rules.contrast:
-        logs["contrast/real"] = _contrast(rules, seen, told)
+        logs["contrast/real"] = _contrast(rules, seen, told, foils)
         value = value + rules.contrast * logs["contrast/real"]
     value = value + _penalties(game, params, state["disc"], image, told, boxes)
     return value, ({**state, "disc": after}, {name: jnp.float32(log) for name, log in logs.items()})
 
 
-def _of(rules):
-    return rules.kind, rules.wrong_share
+def _judged(rules, real, fake, wrong):
+    """The game's loss with one kind of wrong text."""
+    return _mean(
+        [
+            adversarial.discriminator(
+                a.reshape(-1), b.reshape(-1), None if c is None else c.reshape(-1), rules.kind, rules.wrong_share
+            )
+            for a, b, c in zip(real, fake, wrong, strict=True)
+        ]
+    )
 
 
-def _contrast(rules, seen, told):
+def _foils(game, variables, batch, key):
+    """See `Foil`; without a gradient."""
+    if game.foil is None:
+        return None
+    return jax.lax.stop_gradient(game.foil(variables, batch, collective.local_key(jax.random.fold_in(key, 1))))
+
+
+def _contrast(rules, seen, told, foils):
     """XMC-GAN's contrastive loss of picture and sentence (Zhang et al. 2021, eq. 3), on the judge's embeddings."""
     # Pictures that were told the same are not each other's negatives.
     same = jnp.all(told[:, None] == collective.everywhere(told)[None], -1)
     group, scale = jnp.argmax(same, 1), jnp.float32(rules.scale)
-    each = [jnp.mean(contrastive.clip(unit(x), unit(told), scale, group)) for x in jax.tree.leaves(seen)]
+    more = {} if foils is None else {"foils": unit(foils[0]), "foiled": foils[1]}
+    each = [jnp.mean(contrastive.clip(unit(x), unit(told), scale, group, **more)) for x in jax.tree.leaves(seen)]
     return sum(each) / len(each)
 
 
@@ -247,7 +264,8 @@ def generator_loss(game: Game, variables: Any, batch: Any, key: Any) -> Any:
     own = drawn[: len(told)]
     logs = {"diversity": spread(own) / jnp.maximum(spread(scaled(batch["image"])), 1e-6)}
     if rules.contrast:
-        logs["contrast/drawn"] = _contrast(rules, jax.tree.map(lambda x: x[: len(told)], seen), told)
+        own_look = jax.tree.map(lambda x: x[: len(told)], seen)
+        logs["contrast/drawn"] = _contrast(rules, own_look, told, _foils(game, variables, batch, key))
         value = value + rules.contrast * logs["contrast/drawn"]
     if boxes is not None:
         value = value + _placing(game, params["gen"], batch, told, boxes, own, logs)

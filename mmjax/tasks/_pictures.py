@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -13,6 +13,7 @@ from jax import numpy as jnp
 from mmjax.metrics import generation
 from mmjax.models.teachers import resize
 from mmjax.ops import linear_svm
+from mmjax.pretrained import inception, recogniser
 from mmjax.pretrained.recogniser import Trained
 
 SEEN = 112  # the side of the pictures that the recognition network was trained on
@@ -22,6 +23,58 @@ BINS = 6  # of each of red, green and blue
 def see(judge: Trained, variables: Any, picture: Any) -> dict[str, Any]:
     """The recognition network's layers for pictures of 0..255 of any size, laid out at the size that it knows."""
     return dict(judge.model.apply(variables, resize(picture, SEEN)))  # type: ignore[arg-type]
+
+
+class Eyes(NamedTuple):
+    """The networks whose features pictures are compared by.
+
+    Attributes:
+      judge: our recognition network.
+      inception: FID's network with its variables where the user has its weights, or None.
+    """
+
+    judge: Trained
+    inception: Any
+
+    def frozen(self) -> dict[str, Any]:
+        """Their weights, for a task's frozen variables."""
+        known = {"recogniser": self.judge.variables}
+        if self.inception is not None:
+            known["inception"] = self.inception[1]
+        return jax.tree.map(jnp.asarray, known)
+
+    def features(self, frozen: Mapping[str, Any], picture: Any) -> dict[str, Any]:
+        """{"features": the recognition network's [b d], "inception": [b 2048]} of pictures of 0..255."""
+        found = {"features": see(self.judge, frozen["recogniser"], picture)["features"]}
+        if self.inception is not None:
+            found["inception"] = self.inception[0].apply(frozen["inception"], picture)
+        return found
+
+    def compared(self, variables: Mapping[str, Any], key: Any, real: Any, drawn: Any, second: Any) -> dict[str, Any]:
+        """What `distances` and `diversity` are made of: features of real pictures, of drawn ones, of the mean picture.
+
+        And of training pictures, as many as there are, where variables["fitted"] has them.
+        """
+        rows, frozen = len(real), variables["frozen"]
+        mean = jnp.round(variables["state"]["mean"]).astype(jnp.uint8)[None]
+        out = {"number/features_second": see(self.judge, frozen["recogniser"], second)["features"]}
+        for which, pictures in (("drawn", drawn), ("real", real), ("mean", mean)):
+            for kind, found in self.features(frozen, pictures).items():
+                out[f"number/{kind}_{which}"] = jnp.repeat(found, rows, 0) if which == "mean" else found
+        for kind in KINDS if "fitted" in variables else ():
+            if kind in variables["fitted"]:
+                known = jnp.asarray(variables["fitted"][kind])
+                out[f"number/{kind}_train"] = known[jax.random.randint(key, (rows,), 0, len(known))]
+        return out
+
+
+# The features that distances are of, and the name that stands before them: never another network's.
+KINDS = {"features": "recogniser", "inception": "inception"}
+
+
+def eyes(path: str) -> Eyes:
+    """The recognition network, and FID's Inception from `path`, config.inception, or ""."""
+    return Eyes(recogniser.load(), inception.load(path) if path else None)
 
 
 def histogram(picture: Any) -> Any:
@@ -104,19 +157,20 @@ def _all(rows: Sequence[Any]) -> Any:
 
 
 def distances(predictions: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Distances of drawn from real pictures by our recognition network's features, no Inception's.
+    """Distances of drawn from real pictures by our recognition network's features and, where known, by Inception's.
 
     Beside those of real training pictures, the least that can be asked for, and of the mean picture drawn each time.
     """
-    real = predictions["number/features_real"]
     found = {}
     beside_it = {"": "drawn", "/real_training_pictures": "train", "/mean_picture": "mean"}
-    for suffix, which in beside_it.items():
-        rows = predictions.get(f"number/features_{which}")
-        if rows is None or len(real) < 2:
-            continue
-        found[f"recogniser_fid{suffix}"] = generation.frechet_distance(real, rows)
-        found[f"recogniser_kid{suffix}"] = generation.kernel_distance(real, rows)
+    for kind, name in KINDS.items():
+        real = predictions.get(f"number/{kind}_real")
+        for suffix, which in beside_it.items():
+            rows = predictions.get(f"number/{kind}_{which}")
+            if real is None or rows is None or len(real) < 2:
+                continue
+            found[f"{name}_fid{suffix}"] = generation.frechet_distance(real, rows)
+            found[f"{name}_kid{suffix}"] = generation.kernel_distance(real, rows)
     return found
 
 

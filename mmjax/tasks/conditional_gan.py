@@ -14,14 +14,14 @@ from ml_collections import ConfigDict
 
 from mmjax.errors import UserError
 from mmjax.metrics import prior
-from mmjax.pretrained import recogniser
 from mmjax.task import Fit, Task, Update
 from mmjax.tasks import _adversarial, _pictures
 
 
 def build(config: ConfigDict) -> Task:
     """The task of a config with sections generator, discriminator and loss, and `size`, `code`, `classes`, `seen`."""
-    judge = recogniser.load()
+    looks = _pictures.eyes(config.inception)
+    judge = looks.judge
     if config.seen and config.classes != len(judge.names["object"]):
         raise UserError("config.seen: the classes must be those of our recognition network: set it to False")
     game = _adversarial.make(config, functools.partial(told, config.classes), config.size)
@@ -29,16 +29,16 @@ def build(config: ConfigDict) -> Task:
         raise UserError("config.loss.interpolate is of sentences: there is nothing between two classes; set it to 0")
     return Task(
         fields=("image", "label", *(("boxes",) if game.placed else ())),
-        init=functools.partial(init, game, judge, config.classes, config.size),
+        init=functools.partial(init, game, looks, config.classes, config.size),
         updates=(
             *(Update("disc", functools.partial(discriminator_loss, game)),) * config.critic_steps,
             Update("gen", functools.partial(_adversarial.generator_loss, game)),
         ),
         metrics=functools.partial(metrics, game, judge, config.seen),
-        predict=functools.partial(predict, game, judge),
+        predict=functools.partial(predict, game, looks),
         predicts_from=("label",),
         score=score,
-        fit=Fit(functools.partial(observe, judge), solve),
+        fit=Fit(functools.partial(observe, looks), solve),
         warn=_adversarial.warn,
     )
 
@@ -49,14 +49,14 @@ def told(classes, variables, batch):
     return jax.nn.one_hot(batch["label"], classes)
 
 
-def init(game, judge, classes, size, key, batch):
+def init(game, looks, classes, size, key, batch):
     """Fresh networks; what measures them is frozen."""
     if batch["image"].shape[1:3] != (size, size):
         raise UserError(f"config.size is {size}, but the data's pictures are {batch['image'].shape[1]} pixels wide")
     _adversarial.check_boxes(game, batch)
     params, state = _adversarial.init(game, key, batch["image"], told(classes, None, batch))
     state |= {"mean": jnp.full((size, size, 3), 127.5, jnp.float32), "prior": prior.fresh(classes)}
-    return {"params": params, "state": state, "frozen": {"recogniser": jax.tree.map(jnp.asarray, judge.variables)}}
+    return {"params": params, "state": state, "frozen": looks.frozen()}
 
 
 def discriminator_loss(game, variables, batch, key):
@@ -94,31 +94,19 @@ def metrics(game, judge, seen, variables, batch):
     return figures
 
 
-def predict(game, judge, variables, batch, key):
+def predict(game, looks, variables, batch, key):
     """Pictures of the classes by several codes; where there are real ones, also what the figures are made of."""
     several = _draw(game, variables, batch, key, codes=4)
     out = {"image/generated": several[:, 0], "image/codes": _pictures.strip(several)}
     if "image" not in batch:
         return out
-    looks = functools.partial(_pictures.see, judge, variables["frozen"]["recogniser"])
-    mean = jnp.round(variables["state"]["mean"]).astype(jnp.uint8)
-    rows = len(several)
-    out |= {
-        "image/real": batch["image"],
-        "number/features_drawn": looks(several[:, 0])["features"],
-        "number/features_second": looks(several[:, 1])["features"],
-        "number/features_real": looks(batch["image"])["features"],
-        "number/features_mean": jnp.repeat(looks(mean[None])["features"], rows, 0),
-    }
-    if "fitted" in variables:
-        known = jnp.asarray(variables["fitted"]["features"])
-        out["number/features_train"] = known[jax.random.randint(key, (rows,), 0, len(known))]
-    return out
+    out["image/real"] = batch["image"]
+    return out | looks.compared(variables, key, batch["image"], several[:, 0], several[:, 1])
 
 
-def observe(judge, variables, batch):
+def observe(looks, variables, batch):
     """Features of real pictures."""
-    return {"features": _pictures.see(judge, variables["frozen"]["recogniser"], batch["image"])["features"]}
+    return looks.features(variables["frozen"], batch["image"])
 
 
 def solve(variables, observed):

@@ -24,7 +24,7 @@ from mmjax.models.char_cnn_rnn import PRESETS, CharCnnRnn, WordEncoder
 from mmjax.models.picture_side import PictureSide
 from mmjax.ops import captions, collective
 from mmjax.ops.vectors import unit
-from mmjax.pretrained import joint_trained, recogniser
+from mmjax.pretrained import joint_trained, minilm
 from mmjax.task import Fit, Task, Update
 from mmjax.tasks import _adversarial, _pictures
 
@@ -42,7 +42,7 @@ class Encoders:
       kind: of KINDS, of the text encoder that is trained here.
       features: d.
       picture: the picture's side, which always is: retrieval is measured by it.
-      trained: a run of configs/joint_embedding.py in place of the text encoder, or None.
+      trained: a run of configs/joint_embedding.py or MiniLM in place of the text encoder, or None.
       preset: of `char_cnn_rnn`.
       dtype: compute dtype.
     """
@@ -64,7 +64,7 @@ class Encoders:
         """Sentences as vectors [b d]; those of a workdir have the length 1."""
         frozen = variables["frozen"]
         if self.trained is not None:
-            return self.trained.embed(frozen["text"], "caption", frozen["words"][tokens], length)
+            return self.trained.sentences(frozen["text"], frozen["words"], tokens, length)
         own = {"params": variables["params"]["text"]["text"]}
         return self.network(len(frozen["caption_vocabulary"])).apply(own, tokens, length)
 
@@ -91,55 +91,74 @@ def build(config: ConfigDict) -> Task:
             f"{encoders.trained.tokens['kind']!r}: sentences must be cut alike"
         )
     tell = functools.partial(told, encoders)
-    game = _adversarial.make(config, tell, config.size)
-    judge = recogniser.load()
+    if config.foils and not config.exchange:
+        raise UserError("config.foils: which words make a caption wrong? Name groups of them in config.exchange, or 0")
+    foil = functools.partial(foils, encoders, config.foils) if config.foils else None
+    game = _adversarial.make(config, tell, config.size, foil)
+    looks = _pictures.eyes(config.inception)
+    judge = looks.judge
     names = {head: tuple(classes) for head, classes in config.names.items() if classes}
     if "object" in names and names["object"] != judge.names["object"]:
         raise UserError("config.names.object must be the classes of our recognition network, in its order, or ()")
     tools = (game, encoders, judge)
+    exchange = {name: tuple(map(tuple, lists)) for name, lists in config.exchange.items()}
+    for name, lists in exchange.items():
+        if len({len(words) for words in lists}) != 1 or len(lists[0]) < 2:
+            raise UserError(f"config.exchange.{name}: lists of words, equally long, of two words at least")
     more = [field for field, wanted in (("colours", "colour" in names), ("boxes", game.placed)) if wanted]
     return Task(
         fields=("image", "caption_tokens", "caption_tokens_length", *more),
-        init=functools.partial(init, *tools, names, config.size),
+        init=functools.partial(init, game, encoders, looks, names, exchange, config.size),
         updates=(
-            Update("text", functools.partial(embedding_loss, encoders, **config.embedding)),
+            Update("text", functools.partial(embedding_loss, encoders, foil, **config.embedding)),
             *(Update("disc", functools.partial(_adversarial.discriminator_loss, game)),) * config.critic_steps,
             Update("gen", functools.partial(_adversarial.generator_loss, game)),
         ),
         metrics=functools.partial(metrics, *tools),
-        predict=functools.partial(predict, *tools),
+        predict=functools.partial(predict, game, encoders, looks),
         predicts_from=("caption_tokens", "caption_tokens_length"),
         score=score,
-        fit=Fit(functools.partial(observe, judge), functools.partial(solve, len(names.get("colour", ())))),
+        fit=Fit(functools.partial(observe, looks), functools.partial(solve, len(names.get("colour", ())))),
         warn=_adversarial.warn,
     )
 
 
 def _encoders(text, kind, features, widths, depths, preset, dtype):
-    """See `Encoders`; `text` is a workdir of configs/joint_embedding.py or configs/clip.py, or ""."""
+    """See `Encoders`; `text` is "minilm", a workdir of configs/joint_embedding.py or configs/clip.py, or ""."""
     if kind not in KINDS:
         raise UserError(f"config.model.kind is {kind!r}: choose {' or '.join(map(repr, KINDS))}")
-    trained = joint_trained.load(text, "config.model.text", ("caption",)) if text else None
+    trained: Any = None
+    if text == "minilm":
+        trained = minilm.load()
+    elif text:
+        trained = joint_trained.load(text, "config.model.text", ("caption",))
     if trained is not None:
         features = _width(trained)
     return Encoders(kind, features, PictureSide(features, tuple(widths), tuple(depths), dtype), trained, preset, dtype)
 
 
 def _width(trained):
+    table = trained.table(vocabulary.spell(vocabulary.SPECIAL))
     tokens, length = jnp.zeros((1, trained.tokens["length"]), jnp.int32), jnp.ones(1, jnp.int32)
-    found = jax.eval_shape(lambda parts: trained.embed(parts, "caption", tokens, length), dict(trained.variables))
+    found = jax.eval_shape(
+        lambda parts, table: trained.sentences(parts, table, tokens, length), dict(trained.variables), table
+    )
     return found.shape[1]
 
 
-def init(game, encoders, judge, names, size, key, batch):
+def init(game, encoders, looks, names, exchange, size, key, batch):
     """Fresh networks; what measures them and the words of what can be named are frozen."""
     if batch["image"].shape[1:3] != (size, size):
         raise UserError(f"config.size is {size}, but the data's pictures are {batch['image'].shape[1]} pixels wide")
     _adversarial.check_boxes(game, batch)
     of_text, of_picture, of_game = jax.random.split(key, 3)
     spelled = batch["caption_vocabulary"]
-    frozen = {"caption_vocabulary": jnp.asarray(spelled), "recogniser": jax.tree.map(jnp.asarray, judge.variables)}
+    frozen = {"caption_vocabulary": jnp.asarray(spelled), **looks.frozen()}
     frozen["named"] = {head: localisation.numbers_of(classes, spelled) for head, classes in names.items()}
+    frozen["exchange"] = {
+        name: jnp.stack([localisation.numbers_of(words, spelled) for words in lists])
+        for name, lists in exchange.items()
+    }
     if "caption_model" in batch:
         frozen["caption_model"] = jnp.asarray(batch["caption_model"])
     made = encoders.picture.init(of_picture, batch["image"])
@@ -150,23 +169,24 @@ def init(game, encoders, judge, names, size, key, batch):
         params["text"] = network.init(of_text, *args)["params"]
     else:
         frozen["text"] = jax.tree.map(jnp.asarray, dict(encoders.trained.variables))
-        frozen["words"] = _renumbered(encoders.trained.vocabulary, spelled)
+        frozen["words"] = _table(encoders.trained, spelled)
     variables = {"params": {"text": params}, "state": {"picture": made["state"]}, "frozen": frozen}
     players, state = _adversarial.init(game, of_game, batch["image"], game.tell(variables, batch))
     mean = jnp.full((size, size, 3), 127.5, jnp.float32)
+    count = sum(lists.size for lists in frozen["exchange"].values())
     return {
         "params": {"text": params, **players},
-        "state": {**variables["state"], **state, "mean": mean},
+        "state": {**variables["state"], **state, "mean": mean, "together": jnp.zeros((count, count))},
         "frozen": frozen,
     }
 
 
-def _renumbered(known, spelled):
-    """The number in vocabulary `known` of each word of `spelled`, <unk> for what it lacks."""
-    if isinstance(spelled, jax.core.Tracer):  # restored: its values come from the checkpoint
-        return jnp.zeros(len(spelled), jnp.int32)
-    index = {word: number for number, word in enumerate(vocabulary.words_of(np.asarray(known)))}
-    return jnp.asarray([index.get(word, vocabulary.UNK) for word in vocabulary.words_of(spelled)], jnp.int32)
+def _table(trained, spelled):
+    """See `Trained.table`; zeros of its shape where the vocabulary comes from a checkpoint later on."""
+    if isinstance(spelled, jax.core.Tracer):
+        row = trained.table(vocabulary.spell(vocabulary.SPECIAL)).shape[1:]
+        return jnp.zeros((len(spelled), *row), jnp.int32)
+    return jnp.asarray(trained.table(np.asarray(spelled)))
 
 
 def told(encoders, variables, batch):
@@ -175,25 +195,55 @@ def told(encoders, variables, batch):
     return unit(found) * jnp.float32(found.shape[1] ** 0.5)
 
 
-def embedding_loss(encoders, variables, batch, key, *, name, scale, margin):
+def foils(encoders, many, variables, batch, key):
+    """`many` wrong captions of each picture as `told` tells right ones [b k d], and whether they count [b k].
+
+    They do where they differ from the right one and their words were seen together in other captions of this run.
+    """
+    groups = list(variables["frozen"]["exchange"].values())
+    made = [captions.foiled(batch["caption_tokens"], groups, own) for own in jax.random.split(key, many)]
+    tokens, wrong = (jnp.stack(parts, 1) for parts in zip(*made, strict=True))
+    flat = {
+        "caption_tokens": tokens.reshape(-1, tokens.shape[-1]),
+        "caption_tokens_length": jnp.repeat(batch["caption_tokens_length"], many),
+    }
+    wrong &= captions.all_known(tokens, _words(groups), variables["state"]["together"])
+    return told(encoders, variables, flat).reshape(*tokens.shape[:2], -1), wrong
+
+
+def _words(groups):
+    """All words that can be exchanged [n]."""
+    return jnp.concatenate([lists.reshape(-1) for lists in groups])
+
+
+def embedding_loss(encoders, foil, variables, batch, key, *, name, scale, margin):
     """The joint embedding's: which sentence belongs to which picture of the batch.
 
     Args:
       name: "contrastive", CLIP's loss at cosines times `scale`; or "triplet", the symmetric structured joint embedding
-        of Reed et al. 2016 (CVPR), eq. 3: hinges over the batch on inner products, and their mean.
+        of Reed et al. 2016 (CVPR), eq. 3: hinges over the batch on inner products, and their mean; it has no foils.
+      foil: see `foils`, or None.
       scale, margin: see there; a margin of 1 in the official code.
     """
-    del key
     seen, after = encoders.pictures(variables, batch["image"], train=True)
     texts = encoders.texts(variables, batch["caption_tokens"], batch["caption_tokens_length"])
     group = captions.number_of(batch["caption_tokens"], collective.numbers(len(seen)))  # equal captions match
     if name == "contrastive":
-        value = contrastive.clip(unit(seen), unit(texts), jnp.float32(scale), group)
+        more = {}
+        if foil is not None:
+            made, more["foiled"] = foil(variables, batch, collective.local_key(key))
+            more["foils"] = unit(made)
+        value = contrastive.clip(unit(seen), unit(texts), jnp.float32(scale), group, **more)
     else:
         value = metric.triplet(seen, texts, margin, "sum", group) / (len(seen) * collective.total(1))
     mean = jnp.mean(batch["image"].astype(jnp.float32), 0)
-    kept = variables["state"]["mean"]
-    return jnp.mean(value), ({**variables["state"], "picture": after, "mean": kept + 0.01 * (mean - kept)}, {})
+    old = variables["state"]
+    new = {**old, "picture": after, "mean": old["mean"] + 0.01 * (mean - old["mean"])}
+    if foil is not None:
+        words = _words(list(variables["frozen"]["exchange"].values()))
+        seen = collective.total(captions.together(batch["caption_tokens"], words))
+        new["together"] = jnp.maximum(old["together"], jnp.minimum(seen, 1.0))
+    return jnp.mean(value), (new, {})
 
 
 def _draw(game, variables, batch, key):
@@ -233,7 +283,7 @@ def metrics(game, encoders, judge, variables, batch):
     return figures
 
 
-def predict(game, encoders, judge, variables, batch, key):
+def predict(game, encoders, looks, variables, batch, key):
     """A picture of each caption, several, and the ways between two captions and between two codes.
 
     Where the batch has pictures, as in all but notebooks, also those, and what the figures over the split are made of.
@@ -256,23 +306,14 @@ def predict(game, encoders, judge, variables, batch, key):
     if "image" not in batch:
         return out
     texts = encoders.texts(variables, batch["caption_tokens"], batch["caption_tokens_length"])
-    looks = functools.partial(_pictures.see, judge, frozen["recogniser"])
-    mean = jnp.round(variables["state"]["mean"]).astype(jnp.uint8)
     out |= {
         "image/real": batch["image"],
         "number/tokens": batch["caption_tokens"],
         "number/text": texts,
         "number/joint_drawn": encoders.pictures(variables, several[:, 0])[0],
         "number/joint_real": encoders.pictures(variables, batch["image"])[0],
-        "number/features_drawn": looks(several[:, 0])["features"],
-        "number/features_second": looks(several[:, 1])["features"],
-        "number/features_real": looks(batch["image"])["features"],
-        "number/features_mean": jnp.repeat(looks(mean[None])["features"], rows, 0),
     }
-    if "fitted" in variables:
-        known = variables["fitted"]["features"]
-        out["number/features_train"] = jnp.asarray(known)[jax.random.randint(key, (rows,), 0, len(known))]
-    return out
+    return out | looks.compared(variables, key, batch["image"], several[:, 0], several[:, 1])
 
 
 def _several(game, variables, codes, words):
@@ -290,9 +331,9 @@ def _slerp(first, last, share):
     return (jnp.sin((1 - share) * angle) * first + jnp.sin(share * angle) * last) / jnp.sin(angle)
 
 
-def observe(judge, variables, batch):
+def observe(looks, variables, batch):
     """What is measured with: colours of real pictures where they are known, and features of them."""
-    found = {"features": _pictures.see(judge, variables["frozen"]["recogniser"], batch["image"])["features"]}
+    found = looks.features(variables["frozen"], batch["image"])
     if "colours" in batch:
         found |= {"histogram": _pictures.histogram(batch["image"]), "colours": batch["colours"]}
     return found
@@ -301,7 +342,7 @@ def observe(judge, variables, batch):
 def solve(colours, variables, observed):
     """The classifier of colours, and the features as they are."""
     del variables
-    fitted = {"features": observed["features"]}
+    fitted = {kind: observed[kind] for kind in _pictures.KINDS if kind in observed}
     if colours:
         fitted["colour"] = _pictures.fit_colours(observed["histogram"], observed["colours"], colours)
     return fitted

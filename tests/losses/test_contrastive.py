@@ -52,6 +52,25 @@ def test_clip_by_hand():
     np.testing.assert_allclose(found, (rows + columns) / 2, rtol=1e-6)
 
 
+def test_foils_are_rivals_of_their_own_image(rng):
+    image, text = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in rng.normal(size=(2, 4, 3)))
+    foils = rng.normal(size=(4, 2, 3))
+    foils /= np.linalg.norm(foils, axis=2, keepdims=True)
+    foiled = np.array([[True, True], [True, False], [False, False], [True, True]])
+    arrays = (jnp.asarray(x, jnp.float32) for x in (image, text, foils))
+    one, two, three = arrays
+    found = jax.jit(contrastive.clip)(one, two, SCALE, foils=three, foiled=jnp.asarray(foiled))
+    for i in range(4):
+        down = np.exp(3 * image[i] @ text.T).sum() + sum(
+            np.exp(3 * image[i] @ foil) for foil, counts in zip(foils[i], foiled[i]) if counts
+        )
+        across = np.exp(3 * image @ text[i]).sum()
+        want = -3 * image[i] @ text[i] + 0.5 * (np.log(down) + np.log(across))
+        np.testing.assert_allclose(found[i], want, rtol=1e-5)
+    none = contrastive.clip(one, two, SCALE, foils=three, foiled=jnp.zeros((4, 2), bool))
+    np.testing.assert_allclose(none, contrastive.clip(one, two, SCALE), rtol=1e-6)
+
+
 def test_siglip_by_hand():
     image, text = jnp.asarray([[1.0, 0.0], [0.6, 0.8]]), jnp.eye(2)
     found = jax.jit(contrastive.siglip)(image, text, jnp.float32(10.0), jnp.float32(-10.0))

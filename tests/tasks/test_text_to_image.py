@@ -13,6 +13,7 @@ from mmjax import vocabulary
 from mmjax.data.scenes import names
 from mmjax.errors import UserError
 from mmjax.losses import adversarial
+from mmjax.metrics import generation
 from mmjax.tasks import _adversarial, _pictures, text_to_image
 
 ROOT = Path(__file__).parent.parent.parent
@@ -84,10 +85,11 @@ def test_each_update_leads_into_its_own_group_and_statistics(made):
     assert size(gen["text"]) == 0
     old = variables["state"]
     changed = [{name for name in old if moved(old[name], new[name])} for new in (text_state, disc_state, gen_state)]
-    assert changed[0] == {"picture", "mean"}
+    assert changed[0] == {"picture", "mean", "together"}
     assert changed[1] == {"disc"}
     assert changed[2] == {"gen"}  # the average starts at the weights, and follows them one step behind
-    assert {"disc_right/real", "disc_right/drawn", "disc_right/mismatched", "contrast/real"} == set(logs)
+    judged = {"real", "drawn", "mismatched", "foils"}
+    assert {"contrast/real", *(f"disc_right/{kind}" for kind in judged)} == set(logs)
     assert told["diversity"] > 0
     assert {"boxes/nats", "paired"} < set(told)
 
@@ -129,6 +131,55 @@ def test_the_paired_term_counts_the_boxes_alone(made):
     before = jax.jit(weighed.updates[2].loss)(variables, far, jax.random.key(1))[1][1]["paired"]
     after = jax.jit(weighed.updates[2].loss)(variables, {**far, "image": outside}, jax.random.key(1))[1][1]["paired"]
     assert before == after
+
+
+class Brightness:
+    """Stands for Inception: red, green and blue on average, and their squares."""
+
+    def apply(self, variables, picture):
+        colour = jnp.mean(picture.astype(jnp.float32) / 255, (1, 2))
+        return variables["scale"] * jnp.concatenate([colour, jnp.square(colour)], -1)
+
+
+def test_inceptions_distances_stand_beside_our_own(rng):
+    """Its name stands before its figures and before no others, and a set that is the real one has none."""
+    looks = _pictures.eyes("")._replace(inception=(Brightness(), {"scale": np.float32(3)}))
+    variables = {"frozen": looks.frozen(), "state": {"mean": jnp.full((16, 16, 3), 100.0)}}
+    real, drawn = (rng.integers(low, 256, (6, 16, 16, 3), dtype=np.uint8) for low in (0, 128))
+    variables["fitted"] = {kind: found[:4] for kind, found in looks.features(variables["frozen"], real).items()}
+    found = looks.compared(variables, jax.random.key(0), real, drawn, real)
+    figures = _pictures.distances({name: np.asarray(rows) for name, rows in found.items()})
+    suffixes = ("", "/real_training_pictures", "/mean_picture")
+    assert set(figures) == {
+        f"{n}_{f}{s}" for n in ("recogniser", "inception") for f in ("fid", "kid") for s in suffixes
+    }
+    own = np.float32(real / 255).mean((1, 2))
+    theirs = np.float32(drawn / 255).mean((1, 2))
+    rows = [3 * np.concatenate([x, x**2], 1) for x in (own, theirs)]
+    np.testing.assert_allclose(figures["inception_fid"], generation.frechet_distance(*rows), rtol=1e-3)
+    same = looks.compared(variables, jax.random.key(0), real, real, real)
+    assert _pictures.distances({name: np.asarray(rows) for name, rows in same.items()})["inception_fid"] < 1e-6
+
+
+def test_foils_need_words_that_can_be_exchanged(made):
+    with pytest.raises(UserError, match=r"config\.exchange"):
+        text_to_image.build(config_of("layered", **{"exchange": {}}))
+    config = config_of()
+    config.exchange.colour = (("red", "blue"), ("rot",))
+    with pytest.raises(UserError, match=r"config\.exchange\.colour.*equally long"):
+        text_to_image.build(config)
+    _, _, variables, batch = made
+    encoders = text_to_image._encoders(**config_of().model)
+    own = text_to_image.told(encoders, variables, batch)
+    other, wrong = text_to_image.foils(encoders, 3, variables, batch, jax.random.key(0))
+    assert not wrong.any()  # nothing was seen together yet
+    known = {**variables["state"], "together": jnp.ones_like(variables["state"]["together"])}
+    other, wrong = text_to_image.foils(encoders, 3, {**variables, "state": known}, batch, jax.random.key(0))
+    assert other.shape == (4, 3, own.shape[1])
+    assert wrong.any()  # "red bell" to "blue bell" or "red dog"; what this vocabulary lacks takes nobody's place
+    apart = jnp.linalg.norm(other - own[:, None], axis=-1)
+    assert float(jnp.min(apart[wrong])) > 0.1
+    assert float(jnp.max(jnp.where(wrong, 0.0, apart))) < 1e-6
 
 
 def test_boxes_want_one_object_and_a_generator_for_them(made):
