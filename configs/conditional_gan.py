@@ -13,7 +13,7 @@ from mmjax import config as base
 def get_config(variant: str = "") -> ConfigDict:
     """The config of a variant."""
     c = base.engine("conditional_gan", variant)
-    c.steps, c.batch_size = 6500, 16
+    c.steps, c.batch_size = 3500, 16
     c.eval.every, c.save_every = 1500, 500
     c.eval.examples, c.eval.fit_examples = 256, 4000
     c.inception = (
