@@ -20,7 +20,7 @@ from mmjax.tasks import _adversarial, _pictures
 
 def build(config: ConfigDict) -> Task:
     """The task of a config with sections generator, discriminator and loss, and `size`, `code`, `classes`, `seen`."""
-    looks = _pictures.eyes(config.inception)
+    looks = _pictures.eyes(config.get("inception", ""))
     judge = looks.judge
     if config.seen and config.classes != len(judge.names["object"]):
         raise UserError("config.seen: the classes must be those of our recognition network: set it to False")

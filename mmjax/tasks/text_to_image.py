@@ -91,20 +91,15 @@ def build(config: ConfigDict) -> Task:
             f"{encoders.trained.tokens['kind']!r}: sentences must be cut alike"
         )
     tell = functools.partial(told, encoders)
-    if config.foils and not config.exchange:
-        raise UserError("config.foils: which words make a caption wrong? Name groups of them in config.exchange, or 0")
-    foil = functools.partial(foils, encoders, config.foils) if config.foils else None
+    many, exchange = _exchanges(config)
+    foil = functools.partial(foils, encoders, many) if many else None
     game = _adversarial.make(config, tell, config.size, foil)
-    looks = _pictures.eyes(config.inception)
+    looks = _pictures.eyes(config.get("inception", ""))  # runs from before there was a field go on without it
     judge = looks.judge
     names = {head: tuple(classes) for head, classes in config.names.items() if classes}
     if "object" in names and names["object"] != judge.names["object"]:
         raise UserError("config.names.object must be the classes of our recognition network, in its order, or ()")
     tools = (game, encoders, judge)
-    exchange = {name: tuple(map(tuple, lists)) for name, lists in config.exchange.items()}
-    for name, lists in exchange.items():
-        if len({len(words) for words in lists}) != 1 or len(lists[0]) < 2:
-            raise UserError(f"config.exchange.{name}: lists of words, equally long, of two words at least")
     more = [field for field, wanted in (("colours", "colour" in names), ("boxes", game.placed)) if wanted]
     return Task(
         fields=("image", "caption_tokens", "caption_tokens_length", *more),
@@ -121,6 +116,17 @@ def build(config: ConfigDict) -> Task:
         fit=Fit(functools.partial(observe, looks), functools.partial(solve, len(names.get("colour", ())))),
         warn=_adversarial.warn,
     )
+
+
+def _exchanges(config):
+    """(config.foils, {group: lists of words} of config.exchange); both are missing in runs from before there were."""
+    exchange = {name: tuple(map(tuple, lists)) for name, lists in config.get("exchange", {}).items()}
+    for name, lists in exchange.items():
+        if len({len(words) for words in lists}) != 1 or len(lists[0]) < 2:
+            raise UserError(f"config.exchange.{name}: lists of words, equally long, of two words at least")
+    if config.get("foils", 0) and not exchange:
+        raise UserError("config.foils: which words make a caption wrong? Name groups of them in config.exchange, or 0")
+    return config.get("foils", 0), exchange
 
 
 def _encoders(text, kind, features, widths, depths, preset, dtype):
@@ -155,10 +161,11 @@ def init(game, encoders, looks, names, exchange, size, key, batch):
     spelled = batch["caption_vocabulary"]
     frozen = {"caption_vocabulary": jnp.asarray(spelled), **looks.frozen()}
     frozen["named"] = {head: localisation.numbers_of(classes, spelled) for head, classes in names.items()}
-    frozen["exchange"] = {
-        name: jnp.stack([localisation.numbers_of(words, spelled) for words in lists])
-        for name, lists in exchange.items()
-    }
+    if exchange:
+        frozen["exchange"] = {
+            name: jnp.stack([localisation.numbers_of(words, spelled) for words in lists])
+            for name, lists in exchange.items()
+        }
     if "caption_model" in batch:
         frozen["caption_model"] = jnp.asarray(batch["caption_model"])
     made = encoders.picture.init(of_picture, batch["image"])
@@ -173,10 +180,13 @@ def init(game, encoders, looks, names, exchange, size, key, batch):
     variables = {"params": {"text": params}, "state": {"picture": made["state"]}, "frozen": frozen}
     players, state = _adversarial.init(game, of_game, batch["image"], game.tell(variables, batch))
     mean = jnp.full((size, size, 3), 127.5, jnp.float32)
-    count = sum(lists.size for lists in frozen["exchange"].values())
+    state |= {**variables["state"], "mean": mean}
+    if exchange:
+        count = sum(lists.size for lists in frozen["exchange"].values())
+        state["together"] = jnp.zeros((count, count))
     return {
         "params": {"text": params, **players},
-        "state": {**variables["state"], **state, "mean": mean, "together": jnp.zeros((count, count))},
+        "state": state,
         "frozen": frozen,
     }
 
