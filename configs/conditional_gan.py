@@ -1,6 +1,6 @@
 """Pictures of a class: a conditional GAN (Mirza and Osindero 2014) with convolutions.
 
-configs/conditional_gan.py           scenes of one object, told its class, a layered generator: eight minutes
+configs/conditional_gan.py           scenes of one object, told its class and, while it learns, its box: five minutes
 configs/conditional_gan.py:tiny      seconds, for a look and for the tests
 configs/conditional_gan.py:paper     DCGAN's rules on the networks of GAN-CLS, told the class of your data
 """
@@ -40,7 +40,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.discriminator.kind = "placed"
     c.discriminator.features = 16
     c.discriminator.inside = 32
-    c.discriminator.embed = 0
+    c.discriminator.embed = 0  # 0: none; else as wide as what is told, whatever the number
     c.discriminator.spectral = True
     c.discriminator.one_way = True
     c.discriminator.dtype = "float32"

@@ -110,8 +110,11 @@ class Game:
         return self.draw(weights, variables["state"]["gen"], code, told)[0]
 
 
-def make(config: Any, tell: Tell, size: int, foil: Foil | None = None) -> Game:
-    """The game of a config with sections generator, discriminator and loss, and the field `code`."""
+def make(config: Any, tell: Tell, size: int, width: int, foil: Foil | None = None) -> Game:
+    """The game of a config with sections generator, discriminator and loss, and the field `code`.
+
+    `width` of what is told: the discriminator's embedding, where it has one, is compared with that.
+    """
     rules = Rules(**config.loss)
     doublings(size)  # a size that cannot be is told before any data is read
     chosen = []
@@ -122,6 +125,8 @@ def make(config: Any, tell: Tell, size: int, foil: Foil | None = None) -> Game:
             raise UserError(f"config.{name}.kind is {kind!r}: choose {' or '.join(map(repr, known))}")
         if name == "generator" and kind != "reed":
             options["size"] = size
+        if options.get("embed"):
+            options["embed"] = width
         strange = [option for option in options if option not in known[kind].__dataclass_fields__]
         if strange:
             raise UserError(f"config.{name}.{strange[0]} is no option of {kind!r}: start from a variant that has it")

@@ -24,7 +24,7 @@ def build(config: ConfigDict) -> Task:
     judge = looks.judge
     if config.seen and config.classes != len(judge.names["object"]):
         raise UserError("config.seen: the classes must be those of our recognition network: set it to False")
-    game = _adversarial.make(config, functools.partial(told, config.classes), config.size)
+    game = _adversarial.make(config, functools.partial(told, config.classes), config.size, config.classes)
     if game.rules.interpolate:
         raise UserError("config.loss.interpolate is of sentences: there is nothing between two classes; set it to 0")
     return Task(

@@ -93,7 +93,7 @@ def build(config: ConfigDict) -> Task:
     tell = functools.partial(told, encoders)
     many, exchange = _exchanges(config)
     foil = functools.partial(foils, encoders, many) if many else None
-    game = _adversarial.make(config, tell, config.size, foil)
+    game = _adversarial.make(config, tell, config.size, encoders.features, foil)
     looks = _pictures.eyes(config.get("inception", ""))  # runs from before there was a field go on without it
     judge = looks.judge
     names = {head: tuple(classes) for head, classes in config.names.items() if classes}

@@ -133,6 +133,37 @@ def test_the_paired_term_counts_the_boxes_alone(made):
     assert before == after
 
 
+class Fixed:
+    """Stands for a text encoder from elsewhere, of a width of its own."""
+
+    tokens = {"kind": "words", "length": 6}  # noqa: RUF012
+    variables = {"weights": np.ones((9, 5), np.float32)}  # noqa: RUF012
+
+    def table(self, spelled):
+        return np.arange(len(spelled), dtype=np.int32)
+
+    def sentences(self, parts, table, tokens, length):
+        return parts["weights"][table[tokens[:, 0]]] + length[:, None].astype(jnp.float32)
+
+
+def test_a_text_encoder_from_elsewhere_may_have_any_width(made, monkeypatch):
+    """A frozen encoder: nothing of it is trained, and what is compared with its points is as wide as they are."""
+    monkeypatch.setattr(text_to_image.minilm, "load", Fixed)
+    task = text_to_image.build(config_of(**{"model.text": "minilm"}))
+    batch = {**made[3], "caption_vocabulary": vocabulary.spell(WORDS)}
+    variables = jax.eval_shape(task.init, jax.random.key(0), batch)
+    assert set(variables["params"]["text"]) == {"picture"}
+    assert variables["frozen"]["text"]["weights"].shape == (9, 5)
+    assert variables["params"]["disc"]["inside"]["embed"]["kernel"].shape[1] == 5
+    for update in task.updates:
+        value, _ = jax.eval_shape(update.loss, variables, made[3], jax.random.key(1))
+        assert value.shape == ()
+    config = config_of(**{"model.text": "minilm"})
+    config.data.tokens.kind = "characters"
+    with pytest.raises(UserError, match="sentences must be cut alike"):
+        text_to_image.build(config)
+
+
 class Brightness:
     """Stands for Inception: red, green and blue on average, and their squares."""
 
