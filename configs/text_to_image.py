@@ -9,6 +9,8 @@ configs/text_to_image.py:emoji       emoji and their names, drawn by their font
 configs/text_to_image.py:stamps      Tux Paint's stamps
 configs/text_to_image.py:folder      a folder of your own captioned pictures: --config.data.path=DIR
 configs/text_to_image.py:paper       the official networks and rules on captioned pictures: --config.data.path=DIR
+configs/text_to_image.py:flowers     the same on oxford_flowers102 of the catalogue: --config.data.captions=text_c10
+configs/text_to_image.py:birds       the same on caltech_birds2011
 """
 
 from ml_collections import ConfigDict
@@ -162,6 +164,19 @@ def _folder(c: ConfigDict) -> None:
     c.data.tokens.length = 24
 
 
+def _flowers(c: ConfigDict) -> None:
+    _paper(c)
+    tokens = c.data.tokens
+    c.data = ConfigDict({"name": "captioned_catalogue", "of": "oxford_flowers102", "captions": "", "size": 64})
+    c.data.tokens = tokens
+
+
+def _birds(c: ConfigDict) -> None:
+    _flowers(c)
+    c.data.of = "caltech_birds2011"
+    c.train_split, c.validation_split = "train[:90%]", "train[90%:]"  # it has no validation split
+
+
 def _paper(c: ConfigDict) -> None:
     _folder(c)
     c.data.tokens = ConfigDict({"kind": "characters", "min_count": 1, "max_words": 0, "length": 201})
@@ -194,4 +209,6 @@ VARIANTS = {
     "stamps": _stamps,
     "folder": _folder,
     "paper": _paper,
+    "flowers": _flowers,
+    "birds": _birds,
 }
