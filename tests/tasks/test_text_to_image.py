@@ -194,7 +194,7 @@ def test_inceptions_distances_stand_beside_our_own(rng):
 
 def test_foils_need_words_that_can_be_exchanged(made):
     with pytest.raises(UserError, match=r"config\.exchange"):
-        text_to_image.build(config_of("layered", **{"exchange": {}}))
+        text_to_image.build(config_of("folder", foils=2))
     config = config_of()
     config.exchange.colour = (("red", "blue"), ("rot",))
     with pytest.raises(UserError, match=r"config\.exchange\.colour.*equally long"):
