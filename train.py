@@ -54,7 +54,7 @@ def main(argv: list[str]) -> int:
 
         if config.cpu_devices > 1:  # 1 leaves XLA_FLAGS its say
             jax.config.update("jax_num_cpu_devices", config.cpu_devices)
-        from mmjax import loop
+        from mmjax.engine import loop
 
         if not _PROCESS.value:
             print(f"workdir: {workdir}", flush=True)

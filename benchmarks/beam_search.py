@@ -42,7 +42,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmjax import decode
-from mmjax.models.show_attend_tell import PRESETS, ShowAttendTell
+from mmjax.models.text.show_attend_tell import PRESETS, ShowAttendTell
 
 RESULT = pathlib.Path(__file__).parent / "results" / "beam_search.json"
 PLACES, CHANNELS, WORDS, START, END = 196, 2048, 10_000, 1, 2

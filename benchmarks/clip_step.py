@@ -39,8 +39,8 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from mmjax.losses import contrastive
-from mmjax.models import clip
-from mmjax.models.vision_transformer import MEAN, STD
+from mmjax.models.joint import clip
+from mmjax.models.vision.vision_transformer import MEAN, STD
 
 RESULT = pathlib.Path(__file__).parent / "results" / "clip_step.json"
 RATE, DECAY, BETAS, EPSILON = 5e-4, 0.2, (0.9, 0.98), 1e-6  # the paper's for vision transformers

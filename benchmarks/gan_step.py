@@ -5,8 +5,8 @@
 A step is the discriminator's update and then the generator's: pictures drawn from codes and texts, real pictures with
 their own and with wrong texts, drawn pictures with theirs (Reed et al. 2016, algorithm 1), cross-entropy, the backward
 passes, BatchNorm by each batch, and Adam (2e-4, beta1 0.5), in float32, on one device with all its cores. Ours is
-mmjax.step.train_step as every system runs it, gradient norms included, on the networks of mmjax.models.gan; no data is
-loaded and no sentence is read (the texts are vectors of 1024 numbers, as the paper's code had them). The default sizes
+mmjax.engine.step.train_step as every system runs it, gradient norms included, on the networks of
+mmjax.models.drawing.reed; no data is loaded and no sentence is read (the texts are vectors of 1024 numbers, as the paper's code had them). The default sizes
 suit two cores: 32 channels where the paper has 128 and 64. Both sides start from the same weights, see the same batch
 and codes, and must agree on both losses of the first two steps before the clock starts.
 
@@ -45,9 +45,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mmjax import step as steps
+from mmjax.engine import step as steps
 from mmjax.losses import adversarial
-from mmjax.models.gan import ReedDiscriminator, ReedGenerator
+from mmjax.models.drawing.reed import ReedDiscriminator, ReedGenerator
 from mmjax.task import Task, Update
 
 RESULT = pathlib.Path(__file__).parent / "results" / "gan_step.json"

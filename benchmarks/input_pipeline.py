@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from mmjax import data
-from mmjax.data import tux_stamps
+from mmjax.data.sets import tux_stamps
 
 HERE = pathlib.Path(__file__).parent
 STEP = HERE / "results" / "soundnet_step.json"  # {"examples_per_second": ...}

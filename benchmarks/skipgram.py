@@ -132,8 +132,10 @@ class Ours:
     def __init__(self, corpus: pathlib.Path, epochs: int, rate: float, seed: int, override: list[str]):
         import jax
 
-        from mmjax import data, loop, mesh, optim, step, tasks
-        from mmjax.data import pipeline, text
+        from mmjax import data, systems
+        from mmjax.data import pipeline
+        from mmjax.data.sets import text
+        from mmjax.engine import loop, mesh, optim, step
 
         config = _config("large")
         jax.config.update("jax_num_cpu_devices", config.cpu_devices)
@@ -144,7 +146,7 @@ class Ours:
         encoded = text.corpus(str(corpus), splitter="whitespace", min_count=5)
         self.scan = time.perf_counter() - began
         self.words, self.counts = encoded.words, encoded.counts
-        task = tasks.build(config)
+        task = systems.build(config)
         self.source = data.open("train", task.fields, **config.data)
         self.per_epoch = max(round(len(self.source) / config.batch_size), 1)
         config.steps = self.per_epoch * epochs

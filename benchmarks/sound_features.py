@@ -1,6 +1,6 @@
 """Mel spectrogram and MFCC of 16 clips of 5 s: mmjax against librosa and torch.stft, alternating in one run.
 
-Also times what `mmjax.ops.spectral` chooses between: the FFT, the product with the Fourier matrix and the strided
+Also times what `mmjax.ops.sound.spectral` chooses between: the FFT, the product with the Fourier matrix and the strided
 convolution with it, each over all frames at once and in chunks of time that fit a CPU's caches.
 
     python benchmarks/sound_features.py            # writes benchmarks/results/sound_features.json
@@ -28,11 +28,11 @@ import scipy.fft
 import torch
 from jax import lax
 
-from mmjax.ops import framing, windows
-from mmjax.ops.cepstral import cepstra
-from mmjax.ops.decibels import log_mel
-from mmjax.ops.mel import mel_spectrogram
-from mmjax.ops.spectral import spectrogram
+from mmjax.ops.sound import framing, windows
+from mmjax.ops.sound.cepstral import cepstra
+from mmjax.ops.sound.decibels import log_mel
+from mmjax.ops.sound.mel import mel_spectrogram
+from mmjax.ops.sound.spectral import spectrogram
 
 RATE, CLIPS, SECONDS, N_FFT, HOP, MELS, CEPSTRA = 22050, 16, 5, 1024, 256, 80, 20
 RESULTS = pathlib.Path(__file__).parent / "results" / "sound_features.json"

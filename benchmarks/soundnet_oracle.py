@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from mmjax import data
-from mmjax.pretrained import teachers
+from mmjax.known import teachers
 
 
 def main() -> None:

@@ -14,9 +14,9 @@ configs/captioning.py:sgrvinod        the sizes of the popular PyTorch port, Res
 
 from ml_collections import ConfigDict
 
-from mmjax import config as base
 from mmjax.data.scenes import names
-from mmjax.models.show_attend_tell import PRESETS
+from mmjax.engine import config as base
+from mmjax.models.text.show_attend_tell import PRESETS
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -33,7 +33,7 @@ def get_config(variant: str = "") -> ConfigDict:
 
     c.metrics = ()  # beside BLEU, ROUGE-L and CIDEr-D: "meteor", "spice", which need Java and the extra `coco`
 
-    c.encoder = ConfigDict()  # arguments of pretrained.encoders.make
+    c.encoder = ConfigDict()  # arguments of known.encoders.make
     c.encoder.name = "scene"
     c.encoder.layer = ""  # the map of 14 x 14 places
     c.encoder.weights = ""

@@ -15,7 +15,7 @@ The task is that of configs/joint_embedding.py: retrieval, tags, zero-shot class
 
 from ml_collections import ConfigDict
 
-from mmjax import config as base
+from mmjax.engine import config as base
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -37,7 +37,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.prompts = ("a {}",)
     c.weights = ""  # published weights of both towers, OpenAI's or open_clip's
 
-    c.image = ConfigDict()  # of a kind of models.clip
+    c.image = ConfigDict()  # of a kind of models.joint.clip
     c.image.name = "vit"
     c.image.width, c.image.layers, c.image.heads = 128, 6, 4
     c.image.patch, c.image.image_size = 14, 112
@@ -47,7 +47,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.image.remat = False
     c.image.trained = True
 
-    c.caption = ConfigDict()  # of models.text_transformer
+    c.caption = ConfigDict()  # of models.text.text_transformer
     c.caption.network = "transformer"
     c.caption.width, c.caption.layers, c.caption.heads = 128, 3, 4
     c.caption.context = 25  # the length of the captions and <start>

@@ -7,7 +7,7 @@ configs/conditional_gan.py:paper     DCGAN's rules on the networks of GAN-CLS, t
 
 from ml_collections import ConfigDict
 
-from mmjax import config as base
+from mmjax.engine import config as base
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -45,7 +45,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.discriminator.one_way = True
     c.discriminator.dtype = "float32"
 
-    c.loss = ConfigDict()  # the rules of the game: tasks._adversarial.Rules
+    c.loss = ConfigDict()  # the rules of the game: systems.drawing.adversarial.Rules
     c.loss.kind = "hinge"
     c.loss.match = True  # real pictures with wrong classes are refused as well
     c.loss.wrong_share = 0.5

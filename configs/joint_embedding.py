@@ -22,7 +22,7 @@ configs/joint_embedding.py:paper        VSE++'s sizes on COCO, VGG-19: --config.
 
 from ml_collections import ConfigDict
 
-from mmjax import config as base
+from mmjax.engine import config as base
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -44,8 +44,8 @@ def get_config(variant: str = "") -> ConfigDict:
     c.prompts = ("a {}",)
     c.weights = ""  # of CLIP's towers, see configs/clip.py
 
-    c.image = ConfigDict()  # arguments of pretrained.towers.image
-    c.image.name = "scene"  # and of pretrained.encoders.make
+    c.image = ConfigDict()  # arguments of known.towers.image
+    c.image.name = "scene"  # and of known.encoders.make
     c.image.layer = "features"
     c.image.weights = ""
     c.image.widths = (32, 64, 96)
@@ -54,7 +54,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.image.statistics = "batch"  # of BatchNorm in training; "running" leaves those of published weights alone
     c.image.dtype = "float32"
 
-    c.caption = ConfigDict()  # arguments of pretrained.towers.text
+    c.caption = ConfigDict()  # arguments of known.towers.text
     c.caption.network = "gru"
     c.caption.embed, c.caption.hidden = 128, 256  # a vocabulary of 60 words needs no more
     c.caption.words = ""  # a skip-gram workdir, or a file of word vectors, whose size is then `embed`
@@ -62,14 +62,14 @@ def get_config(variant: str = "") -> ConfigDict:
     c.caption.project = True  # a linear layer behind the GRU; in VSE++ its state is the point
     c.caption.dtype = "float32"
 
-    c.waveform = ConfigDict()  # arguments of pretrained.towers.sound
+    c.waveform = ConfigDict()  # arguments of known.towers.sound
     c.waveform.soundnet = ""  # the workdir of a run of configs/soundnet.py, or published weights; "" = from scratch
     c.waveform.layer = "pool5"
     c.waveform.trained = True
     c.waveform.depth, c.waveform.width = 8, 0.25
     c.waveform.dtype = "float32"
 
-    c.model = ConfigDict()  # arguments of models.joint_embedding.Head
+    c.model = ConfigDict()  # arguments of models.joint.joint_embedding.Head
     c.model.dimension = 256
     c.model.squash = "none"
     c.model.unit = True

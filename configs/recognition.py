@@ -3,13 +3,13 @@
 configs/recognition.py          sounding scenes: about two minutes on two cores
 configs/recognition.py:tiny     seconds, for a look and for the tests
 
-The weights that ship with mmjax are its result: `python -m mmjax.export_recogniser WORKDIR` exports them.
+The weights that ship with mmjax are its result: `python -m mmjax.tools.export_recogniser WORKDIR` exports them.
 """
 
 from ml_collections import ConfigDict
 
-from mmjax import config as base
 from mmjax.data.scenes import names
+from mmjax.engine import config as base
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -24,7 +24,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.names.object = names.OBJECTS
     c.names.scene = names.SCENES
 
-    c.model = ConfigDict()  # arguments of models.recognition.Recogniser
+    c.model = ConfigDict()  # arguments of models.vision.recogniser.Recogniser
     c.model.widths = (32, 64, 96)  # 10 ms for 32 pictures on two cores: it runs in every SoundNet step
     c.model.depths = (1, 2, 2)  # what an object is shows at stride 8, so most blocks are there
     c.model.dtype = "float32"  # "bfloat16" on accelerators

@@ -10,7 +10,7 @@ configs/skipgram.py:paper    300-d vectors of a large corpus, 1 million words: -
 
 from ml_collections import ConfigDict
 
-from mmjax import config as base
+from mmjax.engine import config as base
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -42,7 +42,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.sampling.power = 0.75  # of the counts in the noise distribution
     c.sampling.block = 32  # words scored in one matrix product: fewer waste less, more fill the core
     c.sampling.shared = 32  # noise words of a block: as many as centres, so that no noise row moves too far at once
-    c.sampling.overlap = True  # a block reads its neighbours' words: every pair once; False: see tasks/skipgram.py
+    c.sampling.overlap = True  # a block reads its neighbours' words: every pair once; False: see systems/skipgram.py
     c.sampling.replicas = 1  # copies of the tables that train apart during a step; 2 fill two cores
 
     c.evaluation = ConfigDict()

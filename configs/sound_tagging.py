@@ -16,7 +16,7 @@ no rows of trained features, and the fine-tuned network starts from random weigh
 
 from ml_collections import ConfigDict
 
-from mmjax import config as base
+from mmjax.engine import config as base
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -39,7 +39,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.model.width = 0.5  # likewise: configs/soundnet.py's default
     c.model.dtype = "float32"  # "bfloat16" on accelerators
 
-    c.features = ConfigDict()  # arguments of models.sound_tagger.Features
+    c.features = ConfigDict()  # arguments of models.sound.sound_tagger.Features
     c.features.layers = ("conv1", "conv2", "conv3", "conv4", "conv5", "pool5", "conv6", "conv7", "heads")
     c.features.window = 1.0  # seconds: eval_esc50.lua
     c.features.steps = 27  # pool5's in 10 s

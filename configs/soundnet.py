@@ -8,7 +8,7 @@ configs/soundnet.py:videos   a folder of your videos: --config.data.path=DIR
 
 from ml_collections import ConfigDict
 
-from mmjax import config as base
+from mmjax.engine import config as base
 
 
 def get_config(variant: str = "") -> ConfigDict:

@@ -15,8 +15,8 @@ configs/text_to_image.py:birds       the same on caltech_birds2011
 
 from ml_collections import ConfigDict
 
-from mmjax import config as base
 from mmjax.data.scenes import names
+from mmjax.engine import config as base
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -82,7 +82,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.discriminator.one_way = True
     c.discriminator.dtype = "float32"
 
-    c.loss = ConfigDict()  # the rules of the game: tasks._adversarial.Rules
+    c.loss = ConfigDict()  # the rules of the game: systems.drawing.adversarial.Rules
     c.loss.kind = "hinge"
     c.loss.match = True
     c.loss.wrong_share = 0.5

@@ -13,7 +13,7 @@ configs/vqa.py:clevr    CLEVR of the TensorFlow Datasets catalogue (18 GB), an a
 
 from ml_collections import ConfigDict
 
-from mmjax import config as base
+from mmjax.engine import config as base
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -34,7 +34,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.data.tokens.answers = 1000  # of the most frequent ones; the others can only be missed
     c.data.tokens.examples = 20_000  # sounding scenes repeat themselves; 0 reads the questions of all
 
-    c.encoder = ConfigDict()  # of the pictures: arguments of pretrained.encoders.make
+    c.encoder = ConfigDict()  # of the pictures: arguments of known.encoders.make
     c.encoder.name = "recogniser"
     # Mean and maximum of its last map. After 1,000 steps 0.67 of the test's answers were right, against 0.50 after 600
     # with the map itself: from a row of 49 places every colour has to be learned at each.
@@ -44,7 +44,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.encoder.dtype = "float32"
     c.train_encoder = True  # the recogniser was never told colours
 
-    c.model = ConfigDict()  # arguments of models.vqa.VQA, and:
+    c.model = ConfigDict()  # arguments of models.joint.vqa.VQA, and:
     c.model.words = ""  # path of a skip-gram's vectors to begin with; "" draws them
     c.model.embedding = 64
     c.model.hidden = 128  # a grammar of some fifty words
@@ -57,7 +57,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.model.bound = 0.3  # train.lua: .08, with which products, and their gradients, are near zero for long
     c.model.dtype = "float32"
 
-    c.evaluation = ConfigDict()  # arguments of tasks.vqa.score
+    c.evaluation = ConfigDict()  # arguments of systems.vqa.score
     c.evaluation.annotators = "one"  # or "ten": the challenge's accuracy, of `answers`
     c.evaluation.rules = "official"  # its spelling; or "official_2015", "none"
     c.evaluation.types = True  # the data set says what a question asks for

@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
 
-from mmjax.data import sounding_scenes
+from mmjax.data.sets import sounding_scenes
 
 HERE = pathlib.Path(__file__).parent
 RATE = 22_050

@@ -22,7 +22,8 @@ import numpy as np
 import tqdm
 from PIL import Image
 
-from mmjax.data import _media, _sound_file, tux_stamps
+from mmjax.data.files import media, sound_file
+from mmjax.data.sets import tux_stamps
 from mmjax.errors import UserError
 
 SPOKEN = ("symbols/alphabets", "symbols/math")  # a voice that says the letter or the digit is no sound of the thing
@@ -59,13 +60,13 @@ def make(out_dir: pathlib.Path, stamps: str, seconds: float, side: int, rate: in
         target = out_dir / "stamps" / f"{stamp.name.replace('/', '-')}.mp4"
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            effect, _ = _sound_file.read(folder / f"{stamp.name}.ogg")
+            effect, _ = sound_file.read(folder / f"{stamp.name}.ogg")
             # Seeded by the name: a stamp's video is the same whatever other stamps there are.
             rng = np.random.default_rng(list(stamp.name.encode()))
             frames = moving_picture(folder / f"{stamp.name}.png", side, round(seconds * rate), rng)
             write(target, frames, rate, looped(effect, seconds))
             made += 1
-        except _media.Unusable as error:
+        except media.Unusable as error:
             print(f"left out {stamp.name}: {error}", file=sys.stderr)
     return made
 
@@ -77,8 +78,8 @@ def has_effect(folder: pathlib.Path, name: str) -> bool:
 
 def looped(effect: np.ndarray, seconds: float) -> np.ndarray:
     """The effect repeated, with pauses, for exactly so many seconds; int16 at 22,050 Hz."""
-    period = np.concatenate([effect, np.zeros(round(PAUSE * _media.SAMPLE_RATE), np.int16)])
-    return np.resize(period, round(seconds * _media.SAMPLE_RATE))
+    period = np.concatenate([effect, np.zeros(round(PAUSE * media.SAMPLE_RATE), np.int16)])
+    return np.resize(period, round(seconds * media.SAMPLE_RATE))
 
 
 def moving_picture(path: pathlib.Path, side: int, count: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
@@ -106,13 +107,13 @@ def moving_picture(path: pathlib.Path, side: int, count: int, rng: np.random.Gen
 
 def write(path: pathlib.Path, frames: Iterator[np.ndarray], rate: int, sound: np.ndarray) -> None:
     """Writes an mp4: H.264 where the FFmpeg inside PyAV has an encoder for it, MPEG-4 otherwise, and AAC sound."""
-    av = _media.require_av()
+    av = media.require_av()
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
     # Under another name until it is whole: a killed run leaves no half a video behind.
     unfinished = path.with_suffix(".part")
     with av.open(str(unfinished), "w", format="mp4") as container:
         video = container.add_stream(codec, rate=rate)
-        voice = container.add_stream("aac", rate=_media.SAMPLE_RATE, layout="mono")
+        voice = container.add_stream("aac", rate=media.SAMPLE_RATE, layout="mono")
         voice.bit_rate = 96_000
         video.pix_fmt = "yuv420p"
         if codec == "libx264":
@@ -127,7 +128,7 @@ def write(path: pathlib.Path, frames: Iterator[np.ndarray], rate: int, sound: np
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
         frame = av.AudioFrame.from_ndarray(sound[None], format="s16", layout="mono")
-        frame.sample_rate, frame.pts, frame.time_base = _media.SAMPLE_RATE, 0, Fraction(1, _media.SAMPLE_RATE)
+        frame.sample_rate, frame.pts, frame.time_base = media.SAMPLE_RATE, 0, Fraction(1, media.SAMPLE_RATE)
         container.mux(voice.encode(frame))
         container.mux(voice.encode(None))
     unfinished.rename(path)

@@ -9,7 +9,7 @@ __all__ = ["Restored", "UserError", "restore"]
 def __getattr__(name: str):
     # Data workers import mmjax.data and must not pay for, or touch, jax.
     if name in ("restore", "Restored"):
-        from mmjax import restored
+        from mmjax.engine import restore
 
-        return getattr(restored, name)
+        return getattr(restore, name)
     raise AttributeError(f"module 'mmjax' has no attribute {name!r}")

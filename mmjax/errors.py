@@ -1,9 +1,41 @@
 """The exceptions that the front door prints as one line, without a traceback."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class UserError(Exception):
     """What the user got wrong: says, in one line, what was wrong and what would be right. Exit status 2."""
 
 
+class OptionError(UserError):
+    """A wrong option, named as the callable names it: "layer 'x' is unknown: ...".
+
+    Whoever bound a section of the config to the callable says where the option stands, see `section`: so nothing below
+    the systems knows what its options are called in a config.
+    """
+
+    def __init__(self, option: str, wrong: str):
+        super().__init__(f"{option}{wrong}" if wrong.startswith("=") else f"{option} {wrong}")
+        self.option, self.wrong = option, wrong
+
+
 class NonFinite(Exception):
     """A loss or gradient that is NaN or infinite: names step, losses and last good checkpoint. Exit status 1."""
+
+
+@contextmanager
+def section(path: str, **elsewhere: str) -> Iterator[None]:
+    """Puts the path of a config section before the option that an `OptionError` from inside names.
+
+    Args:
+      path: of the section that was bound, such as "config.encoder".
+      **elsewhere: {option: its whole path}, of options that stand elsewhere in the config.
+    """
+    try:
+        yield
+    except OptionError as error:
+        whole = elsewhere.get(error.option, f"{path}.{error.option}")
+        raise OptionError(whole, error.wrong) from None

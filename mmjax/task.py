@@ -9,10 +9,15 @@ over two kinds of values.
 * `variables`: {"params": {group: tree}, "state": tree, "frozen": tree}. `params` are trained, one optimiser
   per group; `state` is whatever changes without a gradient (BatchNorm statistics, running baselines);
   `frozen` (a teacher network) is read but never written, and is an argument of every function so that it is
-  never baked into the compiled program as a constant.
+  never baked into the compiled program as a constant. An evaluation may add two parts, and whoever wants one asks
+  `"judges" in variables`, which is known when the function is traced: "fitted", what a `Fit` solved, and "judges",
+  the weights of networks that only measure.
+
+The functions are bound with `bind`, which makes them equal by value: two builds of one config are the same task, and
+share a compiled program.
 
 The engine (`step.py`, `loop.py`, `evaluate.py`) knows this file and no system. A system knows this file and
-neither the mesh, nor the data, nor the checkpoint. Each lives in `tasks/<system>.py`, which offers
+neither the mesh, nor the data, nor the checkpoint. Each lives in `systems/<system>.py`, which offers
 `build(config) -> Task`.
 """
 
@@ -22,9 +27,41 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 Batch = Mapping[str, Any]
 Variables = Mapping[str, Any]
+Constants = Mapping[str, np.ndarray]  # of a data set as a whole: vocabularies, names of classes; no batch axis
 Figures = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Bound:
+    """A function whose first arguments are given; equal to another by value. Made by `bind`."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    options: tuple[tuple[str, Any], ...]
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return self.function(*self.arguments, *arguments, **dict(self.options), **options)
+
+    @property
+    def __name__(self) -> str:
+        return self.function.__name__
+
+
+def bind(function: Callable[..., Any], *arguments: Any, **options: Any) -> Bound:
+    """`functools.partial`, but equal by value: what is bound must be hashable (scalars, tuples, frozen dataclasses).
+
+    Raises TypeError, naming it, for an argument that is not.
+    """
+    for name, value in (*enumerate(arguments), *options.items()):
+        try:
+            hash(value)
+        except TypeError:
+            raise TypeError(f"{function.__name__}: argument {name} is not hashable: {value!r:.80}") from None
+    return Bound(function, arguments, tuple(sorted(options.items())))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +126,25 @@ class Fit:
     solve: Callable[[Variables, Mapping[str, Any]], dict[str, Any]]
 
 
+@dataclasses.dataclass(frozen=True)
+class Judge:
+    """A network that only measures: no part of the system, in no checkpoint and no training step.
+
+    Attributes:
+      name: the key of its weights in variables["judges"].
+      load: () -> its weights, a tree of NumPy arrays. Called once, before the first step, by a run that will evaluate;
+        a restored run does without.
+    """
+
+    name: str
+    load: Callable[[], Any]
+
+
+def _as_it_is(variables: Variables, constants: Constants) -> Variables:
+    del constants
+    return variables
+
+
 def _no_score(predictions: Mapping[str, Any], references: Mapping[str, Any]) -> Figures:
     return {}
 
@@ -107,21 +163,30 @@ class Task:
 
     Attributes:
       fields: names from data/spec.py that every batch must have.
-      init: (key, batch) -> variables. The batch also has the `constants` of the data set, where it has any: arrays
-        that belong to it as a whole (a vocabulary), without a batch axis; spelled words, uint8 [v letters], come as
-        host arrays and may be looked up in a file. What is needed later goes into `frozen`.
+      init: (key, batch) -> variables: shapes and fresh values, nothing that is read from a file or looked up in words.
+        It is always traced. The batch also has the `constants` of the data set, where it has any: arrays that belong to
+        it as a whole (a vocabulary, spelled as uint8 [v letters]), without a batch axis. What is needed later goes into
+        `frozen`.
+      fill: (variables, constants) -> variables: what `init` cannot make. Called once, on concrete arrays where they
+        will live, when a run begins; never when one is restored, whose checkpoint has it all. It returns the same tree
+        with other values in some places: NumPy arrays, which the engine lays out, or what jnp makes of the given ones.
+        Files are read here, words are looked up, and what the run cannot do without is asked for.
       updates: what one training step does, in order.
       metrics: (variables, batch) -> {name: (total, count)}; jitted; counts only `valid` examples. Totals are
         summed over a split and divided once, at the end.
-      predict: (variables, batch, key) -> {"kind/name": array [b ...]}; jitted. The kind (image, heatmap, audio,
-        text, embedding, scores, label; attention: maps [t i j] of the words text/<name> [t]; number: for `score` alone)
-        tells the report how to show it. Names that differ by the suffix
-        "_target" only are the prediction and its reference. A heatmap [b h w] lies over the picture; mel, mfcc,
-        spectrogram or deltas [b bands frames], lowest band first, are drawn over time. text/<head> [b k] beside
-        scores/<head> [b k] names the columns of each example: an n-best list.
+      predict: (variables, batch, key) -> {"kind/name": array [b ...]}; jitted. `predictions.KINDS` is the glossary of
+        kinds; a key that it does not cover ends the run before its first step. text/<head> [b k] beside scores/<head>
+        [b k] names the columns of each example: an n-best list.
       score: (predictions, references) -> {name: value}: on the host with NumPy, over the whole split, for what
         no sum can give (R@K, CIDEr-D, an SVM on features).
       references: the batch fields that `score` wants as its second argument.
+      modalities: {modality: its fields}, of those among `fields` (references among them) that go in and not of what is
+        asked for: {"picture": ("image",), "words": ("question_tokens",)}; a name of `data.spec.MODALITIES`. What a
+        modality is worth is measured without it: `engine.probes`.
+      judges: networks that only measure, chosen by config.eval.judges.
+      ask: (text, variables, constants) -> (batch of one example, lines for the user): what a user typed as the system
+        reads it, for the command line's tools; None for a system that reads no text. Raises UserError for a text that
+        the system has no word of.
       fit: what is solved after the last step and before the final evaluation: see `Fit`.
       names: for "scores/<head>" and "label/<head>", the names of the classes: {head: (name, ...)}. A field's name in
         their place stands for the data set's own: its constant "<field>_names", see `data.spec.spelt`.
@@ -139,10 +204,18 @@ class Task:
     metrics: Callable[[Variables, Batch], dict[str, tuple[Any, Any]]]
     predict: Callable[[Variables, Batch, Any], dict[str, Any]]
     score: Callable[[Mapping[str, Any], Mapping[str, Any]], Figures] = _no_score
+    modalities: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    fill: Callable[[Variables, Constants], Variables] = _as_it_is
     references: tuple[str, ...] = ()
     fit: Fit | None = None
+    judges: tuple[Judge, ...] = ()
+    ask: Callable[[str, Variables, Constants], tuple[Batch, tuple[str, ...]]] | None = None
     names: Mapping[str, tuple[str, ...] | str] = dataclasses.field(default_factory=dict)
     sample_rate: int = 22_050
     notes: tuple[str, ...] = ()
     warn: Callable[[Mapping[str, float]], tuple[str, ...]] = _no_warning
     predicts_from: tuple[str, ...] = ()
+
+    def __hash__(self) -> int:
+        # Mappings have no hash; what is left tells tasks apart well enough, and equality looks at everything.
+        return hash((self.fields, self.init, self.updates, self.metrics, self.predict))

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from mmjax import mesh
+from mmjax.engine import mesh
 from mmjax.ops import collective
 
 GROUP = np.array([3, 1, 3, 4, 5, 1, 7, 8, 3, 2, 11, 12, 0, 14, 15, 12], np.int32)  # 3 three times; 1 and 12 twice

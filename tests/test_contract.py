@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from mmjax import config as configs
-from mmjax import data, loop, mesh, tasks
+from mmjax import data, systems
 from mmjax.data import spec
+from mmjax.engine import config as configs
+from mmjax.engine import loop, mesh
 
 ROOT = Path(__file__).parent.parent
 KINDS = ("image", "heatmap", "attention", "audio", "text", "embedding", "scores", "label", "number")
@@ -38,9 +39,9 @@ def tiny(request, tmp_path_factory):
 
 
 def test_every_system_has_a_config_and_a_test():
-    systems = {get_config(path, "tiny")[0].system for path in CONFIGS}
-    assert systems == set(tasks.names())
-    assert all((ROOT / "tests" / "tasks" / f"test_{name}.py").exists() for name in tasks.names())
+    configured = {get_config(path, "tiny")[0].system for path in CONFIGS}
+    assert configured == set(systems.names())
+    assert all(list((ROOT / "tests" / "systems").rglob(f"test_{name}.py")) for name in systems.names())
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
@@ -120,7 +121,7 @@ def test_predictions_have_known_kinds_and_named_classes(tiny):
 
 def test_data_modules_share_one_interface():
     for name in data.names():
-        module = importlib.import_module(f"mmjax.data.{name}")
+        module = importlib.import_module(f"mmjax.data.sets.{name}")
         assert callable(module.source)
         assert hasattr(module, "FIELDS") or callable(module.fields)
 

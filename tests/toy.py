@@ -5,8 +5,8 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from mmjax import optim
-from mmjax.models.norm import BatchNorm
+from mmjax.engine import optim
+from mmjax.models.blocks.norm import BatchNorm
 from mmjax.task import Task, Update
 
 
@@ -111,7 +111,7 @@ class Numbers:
 
 def config(**changes):
     """A config for the toy regression."""
-    from mmjax import config as base
+    from mmjax.engine import config as base
 
     c = base.engine("toy")
     c.steps, c.batch_size, c.log_every, c.save_every = 12, 16, 2, 4

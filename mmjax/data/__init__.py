@@ -1,6 +1,6 @@
 """Data sets: `open` gives any of them as a random-access source of dicts of NumPy arrays.
 
-A data set of ours is a module of this package with `FIELDS` (or `fields(**options)`) and `source(split, fields,
+A data set of ours is a module of data/sets with `FIELDS` (or `fields(**options)`) and `source(split, fields,
 **options)`; any other name is looked up in the TensorFlow Datasets catalogue. Nothing here imports jax, so that
 worker processes stay small.
 """
@@ -14,10 +14,9 @@ import pkgutil
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from mmjax.data import _tokens, spec
+from mmjax.data import sets, spec
+from mmjax.data.tokens import token_fields
 from mmjax.errors import UserError
-
-NOT_SETS = ("spec", "pipeline", "catalogue")
 
 
 class Source(Protocol):
@@ -29,12 +28,8 @@ class Source(Protocol):
 
 
 def names() -> list[str]:
-    """The data sets of this package."""
-    return [
-        module.name
-        for module in pkgutil.iter_modules(__path__)
-        if module.name not in NOT_SETS and not module.ispkg and not module.name.startswith("_")
-    ]
+    """The data sets of this package, each a module of data/sets; the catalogue is all others."""
+    return [module.name for module in pkgutil.iter_modules(sets.__path__) if module.name != "catalogue"]
 
 
 def open(
@@ -50,7 +45,7 @@ def open(
     Args:
       split: "train", "validation" or "test" (a catalogue set may have others).
       fields: what every example must have (names from data/spec.py); nothing else is computed or read.
-      name: a module of this package, or a TensorFlow Datasets name.
+      name: a module of data/sets, or a TensorFlow Datasets name.
       tokens: how `caption_tokens`, `captions_tokens`, `question_tokens`, `answer_label` and `question_type_label` are
         made from the text of a data set that does not offer them: arguments of `_tokens.Options`. (Where a data set
         itself has an option `tokens`, it is that.)
@@ -66,29 +61,29 @@ def open(
     wanted = tuple(field for field in fields if not field.endswith("_length"))
     module, options = _find(name, tokens, options)
     ours = name in names()
-    made = tuple(field for field in wanted if field in _tokens.FROM)
+    made = tuple(field for field in wanted if field in token_fields.FROM)
     offered: tuple[str, ...] = ()
     if ours or made:  # the catalogue checks after its mapping
         offered = module.fields(**options) if hasattr(module, "fields") else module.FIELDS
         made = tuple(field for field in made if field not in offered)
-    texts = _tokens.texts(made, offered)
+    texts = token_fields.texts(made, offered)
     read = tuple(dict.fromkeys((*(field for field in wanted if field not in made), *texts)))
     if ours:
         spec.check(read, offered, name)
-    chosen = _tokens.options(tokens) if made else None
+    chosen = token_fields.options(tokens) if made else None
     opened = module.source(split, read, **options)
     if not len(opened):
         raise UserError(f"data set {name!r} has no example in split {split!r}")
     if chosen is None:
         return opened
     training = functools.partial(module.source, train_split, texts, **options)
-    return _tokens.wrap(opened, wanted, made, chosen, training, [name, train_split, options])
+    return token_fields.wrap(opened, wanted, made, chosen, training, [name, train_split, options])
 
 
 def _find(name: str, tokens: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """The module of a data set and the options for it. Raises UserError for one that it does not take."""
     ours = name in names()
-    module = importlib.import_module(f"mmjax.data.{name if ours else 'catalogue'}")
+    module = importlib.import_module(f"mmjax.data.sets.{name if ours else 'catalogue'}")
     known = inspect.signature(module.source).parameters
     options = options if ours else {**options, "name": name}
     if "tokens" in known and tokens is not None:

@@ -68,6 +68,17 @@ FIELDS: dict[str, Field] = {
 }
 
 
+# What a system is told by; a task says which of its fields belong to which (`Task.modalities`).
+MODALITIES: dict[str, str] = {
+    "picture": "what is seen: pictures, frames, and where in them things are",
+    "sound": "what is heard: the waveform of a clip",
+    "words": "what is read: captions, questions, running text",
+    "face": "the speaker's face",
+    "speech": "the speaker's voice",
+    "class": "the name of a class, told to a network that draws it",
+}
+
+
 def check(needed: Iterable[str], offered: Iterable[str], name: str) -> None:
     """Raises UserError with both lists unless data set `name` offers every needed field."""
     needed, offered = sorted(needed), sorted(offered)

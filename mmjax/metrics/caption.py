@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from mmjax import tokenise
 from mmjax.errors import UserError
 from mmjax.metrics import caption_java
+from mmjax.text import tokenise
 
 ORDERS = 4  # n-grams of 1 to 4 words
 SIGMA = 6.0  # of CIDEr-D's penalty on a length that differs, in bigrams

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from mmjax import vocabulary
+from mmjax.text import vocabulary
 
 
 def numbers_of(names: Sequence[str], spelled: vocabulary.Spelled) -> Int[Array, " n"]:

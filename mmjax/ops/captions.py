@@ -9,7 +9,7 @@ import numpy as np
 from jax import numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from mmjax import vocabulary
+from mmjax.text import vocabulary
 
 
 def drawn(

@@ -11,25 +11,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmjax.errors import UserError
-from mmjax.report import (
+from mmjax.report import css, html, run_files
+from mmjax.report.html import Markup, tag
+from mmjax.report.run_files import Run
+from mmjax.report.sections import (
     attention,
     confusion,
-    css,
     curves,
     embedding,
     gallery,
     generated,
-    heads,
-    html,
     joint_map,
     retrieval,
     table,
     tags,
     words,
-    workdir,
 )
-from mmjax.report.html import Markup, tag
-from mmjax.report.workdir import Run
+from mmjax.report.views import heads
 
 # What the page claims, the browser enforces: nothing is fetched and no script runs, whatever a class name holds.
 _POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
@@ -51,7 +49,7 @@ def write(path: str | Path) -> Path:
     Raises:
       UserError: where `path` is no folder or cannot be written to.
     """
-    page = render(workdir.read(path))
+    page = render(run_files.read(path))
     target = Path(path) / "report.html"
     partial = target.with_suffix(".html.partial")
     try:
@@ -107,7 +105,7 @@ def _title(run: Run) -> tuple[str, str]:
 def _top(run: Run, title: str, variant: str) -> Markup:
     heading = tag("h1", title, tag("small", variant) if variant else "")
     state = run.status.get("state")
-    numbers = workdir.numbers(run.status)
+    numbers = run_files.numbers(run.status)
     parts = [
         tag("span", state or "state unknown", class_=f"state {state}" if state in ("done", "stopped") else "state")
     ]

@@ -9,7 +9,7 @@ import pytest
 from jax import numpy as jnp
 from jax.test_util import check_grads
 
-from mmjax import mesh
+from mmjax.engine import mesh
 from mmjax.errors import UserError
 from mmjax.losses import contrastive, pairs
 

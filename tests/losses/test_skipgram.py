@@ -7,7 +7,7 @@ from jax import numpy as jnp
 from jax.test_util import check_grads
 
 from mmjax.losses import skipgram
-from mmjax.models.skipgram import draw, noise_table
+from mmjax.models.text.skipgram import draw, noise_table
 
 
 def sigmoid(x):

@@ -8,10 +8,10 @@ import shutil
 import numpy as np
 import pytest
 
-from mmjax import tokenise
-from mmjax.data import sounding_scenes
+from mmjax.data.sets import sounding_scenes
 from mmjax.errors import UserError
 from mmjax.metrics import caption, caption_java
+from mmjax.text import tokenise
 
 
 def words(*texts):

@@ -4,8 +4,8 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from mmjax import vocabulary
 from mmjax.metrics import localisation
+from mmjax.text import vocabulary
 
 WORDS = ("<pad>", "<start>", "<end>", "<unk>", "a", "bell", "bird", "car")
 

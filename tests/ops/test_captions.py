@@ -6,8 +6,8 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from mmjax import vocabulary
 from mmjax.ops import captions
+from mmjax.text import vocabulary
 
 B, C, T = 8, 3, 6
 

@@ -18,7 +18,7 @@ from report import fake_run
 
 from mmjax.errors import UserError
 from mmjax.report import page
-from mmjax.report import workdir as workdirs
+from mmjax.report import run_files as workdirs
 
 VOID = {"meta", "img", "br", "link", "hr", "col"}
 

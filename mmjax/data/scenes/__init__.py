@@ -1,1 +1,1 @@
-"""The parts of the embedded default data set; `mmjax.data.sounding_scenes` is its public face."""
+"""The parts of the embedded default data set; `mmjax.data.sets.sounding_scenes` is its public face."""

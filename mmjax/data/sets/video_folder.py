@@ -1,0 +1,151 @@
+"""Any folder of videos with sound, as clips of pictures and their waveform: a TensorFlow Datasets builder.
+
+    source("train", ("image", "waveform"), path="~/videos")
+
+The first call cuts the videos (mp4, mkv, webm, mov, avi, in any sub-folder) in parallel; later calls reuse the prepared
+copy while the files (names, sizes, times) and the options stay the same. Files that cannot be used are listed in
+`skipped.json` beside the prepared data.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import sys
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from mmjax.data.files import media, prepared, video_clips
+from mmjax.errors import UserError
+
+FIELDS: tuple[str, ...] = ("image", "frames", "waveform", "group", "index")
+
+
+def source(
+    split: str,
+    fields: tuple[str, ...] = FIELDS,
+    *,
+    path: str = "",
+    data_dir: str | None = None,
+    seconds: float = 6.0,
+    frames: int = 1,
+    size: int = 224,
+    min_seconds: float = 1.0,
+    validation: float = 0.1,
+    test: float = 0.1,
+    workers: int | None = None,
+    beam: str | None = None,
+) -> prepared.Source:
+    """Opens a split of the clips of a folder of videos, preparing them first where that was not done.
+
+    Args:
+      split: "train", "validation" or "test", by a hash of each video's relative path; all clips of a video together.
+      fields: of FIELDS. `image` is the middle one of `frames`; `group` is the video's path inside the folder.
+      path: the folder.
+      data_dir: where the prepared copy goes; $MMJAX_DATA or ~/.cache/mmjax where None.
+      seconds: length of a clip; a video's last one is shorter.
+      frames: pictures per clip, evenly spaced.
+      size: of the pictures in pixels: short side scaled, centre cropped.
+      min_seconds: shorter remainders are dropped, shorter videos are skipped.
+      validation: share of the videos held out for validation.
+      test: share of the videos held out for the test.
+      workers: processes that prepare; one per usable core where None.
+      beam: prepare with Apache Beam under these pipeline options, e.g. "--runner=DirectRunner" (extra `beam`).
+
+    Returns:
+      Random access to dicts; waveform is int16 at 22,050 Hz of the clip's true length.
+
+    Raises:
+      UserError: for a missing folder, no usable video, a wrong option, a missing extra or an empty split.
+    """
+    if not (seconds > 0 and frames >= 1 and size >= 1 and min_seconds > 0):
+        raise UserError(
+            f"config.data needs seconds > 0, frames >= 1, size >= 1, min_seconds > 0; it has seconds={seconds}, "
+            f"frames={frames}, size={size}, min_seconds={min_seconds}"
+        )
+    prepared.assign_splits((), validation, test)  # checks the shares before any work
+    folder = _folder(path)
+    workers = len(os.sched_getaffinity(0)) if workers is None else max(1, workers)
+    cut = media.Cut(float(seconds), int(frames), int(size), float(min_seconds))
+    config = video_clips.Config(name=_name(folder, cut, validation, test), path=str(folder), cut=cut, workers=workers)
+    config.validation, config.test = validation, test
+    directory = _prepared(config, prepared.cache_dir(data_dir), beam)
+    stored = {"frames": prepared.encoded(many=True), "waveform": prepared.sound(), "group": tfds.features.Text()}
+    wanted = {"frames" if field == "image" else field for field in fields} & set(stored)
+    # With nothing stored asked for (only `index`), the cheapest column still gives the length.
+    parsed = {name: stored[name] for name in wanted or {"group"}}
+    return prepared.Source(prepared.Records(directory, split, parsed), functools.partial(_decode, fields))
+
+
+def _decode(fields: tuple[str, ...], record: dict[str, Any], index: int) -> dict[str, Any]:
+    example: dict[str, Any] = {}
+    if "frames" in fields:
+        example["frames"] = np.stack([media.decode(data) for data in record["frames"]])
+    if "image" in fields:
+        middle = len(record["frames"]) // 2
+        example["image"] = example["frames"][middle] if "frames" in fields else media.decode(record["frames"][middle])
+    if "waveform" in fields:
+        example["waveform"] = record["waveform"]
+    if "group" in fields:
+        example["group"] = prepared.text(record["group"])
+    if "index" in fields:
+        example["index"] = np.int32(index)
+    return {field: example[field] for field in fields}
+
+
+def _folder(path: str) -> pathlib.Path:
+    folder = pathlib.Path(path).expanduser().resolve() if path else None
+    if folder is None or not folder.is_dir():
+        raise UserError(f"config.data.path={path!r} is not a folder: it must be a folder of videos with sound")
+    return folder
+
+
+def _name(folder: pathlib.Path, cut: media.Cut, validation: float, test: float) -> str:
+    paths = video_clips.videos(folder)
+    if not paths:
+        raise UserError(f"config.data.path={str(folder)!r} has no video: none of {', '.join(video_clips.SUFFIXES)}")
+    stats = [(video, *_size_and_time(folder / video)) for video in paths]
+    print_ = prepared.fingerprint(str(folder), stats, dataclasses.asdict(cut), validation, test)
+    stem = "".join(letter if letter.isalnum() else "_" for letter in folder.name)[:40]
+    return f"{stem}-{print_}"
+
+
+def _size_and_time(file: pathlib.Path) -> tuple[int, int]:
+    stat = file.stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _prepared(config: video_clips.Config, root: pathlib.Path, beam: str | None) -> pathlib.Path:
+    directory = root / "video_folder" / config.name / str(video_clips.VideoFolder.VERSION)
+    if not prepared.is_prepared(directory):
+        media.require_av()
+        if _prepare(config, root, beam):
+            _tell(directory)
+    return directory
+
+
+def _prepare(config: video_clips.Config, root: pathlib.Path, beam: str | None) -> bool:
+    if beam is None:
+        return prepared.prepare(prepared.build(video_clips.VideoFolder, config, root))
+    from mmjax.data.files import video_beam
+
+    return video_beam.prepare(config, root, beam)
+
+
+def _tell(directory: pathlib.Path) -> None:
+    """Prints what was prepared, and one line per kind of file that was left out."""
+    report = json.loads((directory / "skipped.json").read_text())
+    print(f"video_folder: {report['clips']} clips of {report['used']} of {report['videos']} videos", file=sys.stderr)
+    for kind, count in sorted(report["counts"].items()):
+        first = next(entry["path"] for entry in report["files"] if entry["kind"] == kind)
+        action = "used up to the damage" if kind == "truncated" else "skipped"
+        print(
+            f"video_folder: {count} {kind} ({first}{', ...' if count > 1 else ''}) {action}; see "
+            f"{directory / 'skipped.json'}",
+            file=sys.stderr,
+        )

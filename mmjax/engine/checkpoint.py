@@ -1,0 +1,159 @@
+"""Checkpoints: Orbax behind five functions.
+
+Saved asynchronously and atomically under workdir/checkpoints/<step>: the newest two and the best. `frozen` never
+changes, so it is written once, to workdir/frozen. A checkpoint names no device: it restores onto any number.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers
+
+from mmjax import workdir as files
+from mmjax.engine.step import TrainState
+from mmjax.errors import UserError
+
+
+class Checkpoints:
+    """The checkpoints of one workdir.
+
+    Args:
+      workdir: where they live.
+      best: the validation figure that ranks them; "" keeps only the newest.
+      best_mode: "max" or "min".
+      read_only: for a reader beside a run that goes on: nothing is made or cleaned up.
+    """
+
+    def __init__(self, workdir: Path, best: str = "", best_mode: str = "max", read_only: bool = False):
+        if best_mode not in ("max", "min"):
+            raise UserError(f"config.best_mode is {best_mode!r}: choose 'max' or 'min'")
+        self.workdir, self.best = workdir, best
+        keep = [checkpoint_managers.LatestN(2)]
+        if best:
+
+            def rank_of(figures):
+                value = figures.get(best, float("nan"))
+                sign = 1 if best_mode == "max" else -1
+                return sign * value if value == value else -float("inf")  # a NaN is never the best
+
+            rank = checkpoint_managers.BestN(
+                get_metric_fn=rank_of,
+                n=1,
+                keep_checkpoints_without_metrics=False,
+            )
+            keep.append(rank)
+        # best_fn with max_to_keep would delete the newest checkpoint when it is not among the best.
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=checkpoint_managers.AnyPreservationPolicy(keep),
+            # Orbax still wants best_fn to answer best_step().
+            best_fn=rank_of if best else None,
+            cleanup_tmp_directories=not read_only,
+            read_only=read_only,
+        )
+        try:
+            self.manager = ocp.CheckpointManager(workdir.absolute() / files.CHECKPOINTS, options=options)
+        except ValueError as error:
+            raise UserError(f"{workdir}/checkpoints is damaged: {error}; remove the newest folder in it") from None
+
+    def latest(self) -> int | None:
+        """The newest complete step, or None."""
+        return self.manager.latest_step()
+
+    def save(self, step: int, state: TrainState, figures: dict[str, float] | None = None) -> None:
+        """Starts writing `state`; a step that is there already is left alone."""
+        if step in self.manager.all_steps():
+            return
+        metrics = {name: float(value) for name, value in figures.items()} if figures else None
+        self.manager.save(step, args=ocp.args.StandardSave(_changing(state)), metrics=metrics, force=True)
+
+    def save_frozen(self, frozen: Any) -> None:
+        """Writes the weights that never change, when a run begins; over those of a run that saved nothing else."""
+        if jax.tree.leaves(frozen):
+            with ocp.StandardCheckpointer() as saver:
+                saver.save(self.workdir.absolute() / files.FROZEN, frozen, force=True)
+
+    def restore_frozen(self, state: TrainState) -> TrainState:
+        """`state` with the weights that never change as the run began with them, not as their files are today.
+
+        What else was saved is not read: runs used to keep the networks there that only measured.
+        """
+        path = self.workdir.absolute() / files.FROZEN
+        if not jax.tree.leaves(state.frozen) or not path.exists():
+            return state
+        target = jax.tree.map(ocp.utils.to_shape_dtype_struct, state.frozen)
+        laid = ocp.checkpoint_utils.construct_restore_args(target)
+        args = ocp.args.PyTreeRestore(item=target, restore_args=laid, partial_restore=True)
+        with ocp.PyTreeCheckpointer() as reader:
+            return dataclasses.replace(state, frozen=reader.restore(path, args=args))
+
+    def save_fitted(self, step: int, fitted: Any) -> None:
+        """Writes what the task solved after `step`, over what may be there."""
+        with ocp.StandardCheckpointer() as saver:
+            saver.save(self._fitted(step), jax.tree.map(np.asarray, fitted), force=True)
+
+    def restore_fitted(self, step: int) -> dict[str, Any]:
+        """{"fitted": what was solved after `step`} as NumPy arrays, {} where nothing was."""
+        if not self._fitted(step).exists():
+            return {}
+        with ocp.StandardCheckpointer() as reader:
+            return {"fitted": reader.restore(self._fitted(step))}
+
+    def _fitted(self, step: int) -> Path:
+        return self.workdir.absolute() / files.FITTED / str(step)
+
+    def restore(self, state: TrainState, step: int | str | None = None) -> TrainState:
+        """The saved values in the structure, dtypes and sharding of `state`.
+
+        Args:
+          state: a freshly made state of the same system, already placed on its devices.
+          step: a step, "best", or None for the newest.
+
+        Raises:
+          UserError: there is no such checkpoint, it is damaged, or it belongs to another network.
+        """
+        step = self.step_of(step)
+        target = jax.tree.map(ocp.utils.to_shape_dtype_struct, _changing(state))
+        try:
+            saved = self.manager.restore(step, args=ocp.args.StandardRestore(target))
+        except Exception as error:  # Orbax raises whatever the storage below it does
+            others = ", ".join(str(other) for other in self.manager.all_steps() if other != step) or "no other"
+            raise UserError(
+                f"{self.workdir}/checkpoints/{step} is damaged or of another network ({str(error).splitlines()[0]}); "
+                f"remove that folder to go on from the step before it (there is {others})"
+            ) from None
+        return dataclasses.replace(state, **saved)
+
+    def step_of(self, step: int | str | None) -> int:
+        """Resolves None (newest) and "best" to a step that exists."""
+        steps, newest = self.manager.all_steps(), self.latest()
+        if newest is None:
+            raise UserError(f"{self.workdir} has no checkpoint: the run saved nothing yet")
+        if step == "best":
+            step = self.manager.best_step() if self.best else None
+        step = newest if step is None else step
+        if step not in steps:
+            raise UserError(f"{self.workdir} has no checkpoint of step {step}: it has {', '.join(map(str, steps))}")
+        return int(step)
+
+    def preempted(self, step: int) -> bool:
+        """Whether any of several processes was told to stop; all of them agree on the step."""
+        return jax.process_count() > 1 and self.manager.reached_preemption(step)
+
+    def wait(self) -> None:
+        """Until everything is on disk."""
+        self.manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Waits, then lets go of the files."""
+        self.manager.wait_until_finished()
+        self.manager.close()
+
+
+def _changing(state: TrainState) -> dict[str, Any]:
+    return {"step": state.step, "params": state.params, "opt_state": state.opt_state, "state": state.state}

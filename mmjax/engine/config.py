@@ -1,0 +1,171 @@
+"""Configs: the engine's own fields with their defaults, the workdir's record of a config, and its comparison.
+
+A config is a locked `ml_collections.ConfigDict`. Each section is the keyword arguments of exactly one callable:
+`config.data` of `data.open`, `config.loader` of `data.pipeline`, `config.optim.<group>` of `optim.make`, and
+`config.model` of the system's network. What stands at the top level belongs to `loop.run`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from mmjax.errors import UserError
+
+# How a run is carried out, not what it computes: these may differ between the parts of one run.
+FREE = [
+    "parallel",
+    "model_axis",
+    "fsdp",
+    "steps_per_call",
+    "cpu_devices",
+    "debug_nans",
+    "log_every",
+    "save_every",
+    "best",
+    "best_mode",
+]
+FREE += ["loader.workers", "loader.threads", "loader.prefetch"]
+FREE += ["data.workers", "data.data_dir", "data.download", "data.beam"]
+
+
+def engine(system: str, variant: str = "") -> ConfigDict:
+    """The fields that every config has; a system's get_config changes them and adds its own sections."""
+    c = ConfigDict()
+    c.system = system  # a module of mmjax/systems
+    c.variant = variant
+    c.seed = 0  # of parameters, dropout and the order of the data
+    c.steps = 1000  # training steps in all
+    c.batch_size = 32  # of the whole machine park; must divide by the number of devices
+
+    c.data = ConfigDict({"name": "sounding_scenes"})  # arguments of data.open
+    c.train_split = "train"
+    c.validation_split = "validation"  # looked at every eval.every steps; chooses the best checkpoint
+    c.test_split = "test"  # looked at once, at the end
+
+    c.loader = ConfigDict()  # arguments of data.pipeline
+    c.loader.workers = 0  # processes that prepare examples; 0 = threads of this one
+    c.loader.threads = 2  # one per core of a laptop
+    c.loader.prefetch = 4  # batches held ready; more costs memory only
+
+    c.loader.clip_seconds = 0.0  # crop or pad `waveform` to this; 0 = as it is
+    c.loader.pixels = 0  # resize pictures to this square; 0 = as they are
+
+    c.eval = ConfigDict()  # when, and on how much, the held-out splits are looked at
+    c.eval.every = 500  # steps between looks at the validation split; 0 = only at the end
+    c.eval.batch_size = 32
+    c.eval.examples = 512  # at most, at each look in between; the end uses test_examples
+    c.eval.test_examples = 2000
+    c.eval.fit_examples = 10_000  # of the training split, at most, for a system that solves something on features
+    c.eval.folds = 0  # cross-validation: the run once for each config.data.fold of so many, and the mean; 0 = one run
+    c.eval.gallery = 24  # examples whose pictures and sounds are kept for the report
+    c.eval.probes = ()  # e.g. ("blank:picture", "shuffle:question_tokens"): the figures without a modality or field
+    c.eval.judges = ()  # networks that only measure, in a system that has them: names of mmjax/judges, or NAME:FILE
+
+    c.best = ""  # the validation figure that chooses the best checkpoint; "" = the last is the best
+    c.best_mode = "max"  # or "min"
+
+    c.parallel = "jit"  # or "pmap": the classic replicated form of the same step
+    c.model_axis = 1  # devices over which one copy of the large parameters is spread (jit only)
+    c.fsdp = False  # spread large parameters and optimiser state over the data axis as well (jit only)
+    c.cpu_devices = 1  # devices that a CPU counts as; several run side by side what XLA runs on one core
+    c.steps_per_call = 1  # steps in one dispatch; more hides the host's latency on fast accelerators
+    c.debug_nans = False  # stop at the operation that makes a NaN; slow
+
+    c.log_every = 20  # steps
+    c.save_every = 500  # steps; a killed run loses at most this many
+    c.optim = ConfigDict()
+    return c
+
+
+def choose(c: ConfigDict, variants: Mapping[str, Callable[[ConfigDict], None]]) -> ConfigDict:
+    """Turns the laptop default into the variant that c.variant names. Raises UserError if there is none."""
+    if c.variant not in variants:
+        known = ", ".join(map(repr, variants))
+        raise UserError(f"configs/{c.system}.py has no variant {c.variant!r}: choose {known}")
+    variants[c.variant](c)
+    return c
+
+
+def unchanged(c: ConfigDict) -> None:
+    """The variant that is the default itself."""
+
+
+def adam(learning_rate: float, **changes: Any) -> ConfigDict:
+    """The section of one optimiser, arguments of `optim.make`, starting from Adam's own defaults."""
+    section = ConfigDict(
+        {
+            "name": "adam",
+            "learning_rate": learning_rate,
+            "warmup": 0,  # steps of linear rise
+            "decay": "none",  # or "cosine", "linear": to zero over the run
+            "clip": 0.0,  # global gradient norm; 0 = off
+            "weight_decay": 0.0,
+            "b1": 0.9,
+            "b2": 0.999,
+            "eps": 1e-8,
+            "momentum": 0.0,  # of sgd
+        }
+    )
+    section.update(changes)
+    return section
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields ("model.depth", 8), ... over a nested config."""
+    for key in sorted(config):
+        value = config[key]
+        if isinstance(value, Mapping | ConfigDict):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """The fields in which two configs describe different runs, as "model.depth is 8 there, 5 here"."""
+    there, here = dict(flat(old)), dict(flat(new))
+    return [
+        f"{name} is {there.get(name, 'absent')!r} there, {here.get(name, 'absent')!r} here"
+        for name in sorted({*there, *here})
+        if name not in FREE and not name.startswith("eval.") and there.get(name) != here.get(name)
+    ]
+
+
+def load(workdir: Path) -> ConfigDict:
+    """Reads workdir/config.json. Raises UserError if it is not there or not readable."""
+    path = workdir / "config.json"
+    try:
+        raw = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{workdir} is not a workdir of mmjax: it has no config.json") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is damaged: {error}") from None
+    if not isinstance(raw, dict) or not {"system", "steps"} <= set(raw):
+        raise UserError(f"{path} is no config of mmjax")
+    config = ConfigDict(_tuples(raw))
+    config.lock()
+    return config
+
+
+def _tuples(value: Any) -> Any:
+    """JSON knows only lists, a ConfigDict takes only tuples from the command line."""
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def check_ranges(config: ConfigDict) -> None:
+    """Raises UserError for a number of the engine's that is below its least value."""
+    fields = dict(flat(config))
+    positive = ["steps", "batch_size", "log_every", "save_every", "steps_per_call", "model_axis"]
+    positive += ["cpu_devices", "eval.batch_size", "loader.threads", "loader.prefetch"]
+    natural = ["eval.every", "eval.examples", "eval.test_examples", "eval.fit_examples", "eval.folds", "eval.gallery"]
+    natural += ["loader.workers"]
+    for least, names in ((1, positive), (0, natural)):
+        for name in names:
+            if fields[name] < least:
+                raise UserError(f"config.{name} is {fields[name]}: it must be at least {least}")

@@ -1,0 +1,154 @@
+"""Before the first step: the task, its data, the devices, and the state on them, fresh or of the newest checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from mmjax import data, predictions, systems
+from mmjax import workdir as files
+from mmjax.data import pipeline, spec
+from mmjax.engine import checkpoint, evaluate, mesh, optim, probes
+from mmjax.engine import step as steps
+from mmjax.errors import UserError
+from mmjax.task import Batch, Task, bind
+
+PROCESS = tuple[int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Ready:
+    """Everything that a run holds while it trains."""
+
+    config: ConfigDict
+    workdir: Path
+    command: str
+    task: Task
+    placement: mesh.Jitted | mesh.Replicated
+    evaluator: evaluate.Evaluator
+    saver: checkpoint.Checkpoints
+    optimisers: steps.Optimisers
+    state: steps.TrainState  # fresh or restored, laid out for jit; training consumes it
+    sources: dict[str, data.Source]  # by the name of the split
+
+    @property
+    def process(self) -> PROCESS:
+        """(index, count) of this process."""
+        return jax.process_index(), jax.process_count()
+
+    def held_out(self, split: str, examples: int) -> Iterator[Batch]:
+        """One pass over a held-out split, in order, padded and masked."""
+        size = self.config.eval.batch_size
+        return pipeline.eval_batches(self.sources[split], size, examples, self.process, **self.config.loader)
+
+
+def prepare(config: ConfigDict, workdir: Path, command: str = "") -> Ready:
+    """Opens and checks everything that a run needs, before the first step."""
+    task = systems.build(config)
+    for note in task.notes:
+        say(note)
+    optimisers = optim.of(task, config.optim, config.steps)
+    judges = {judge.name: judge.load() for judge in task.judges}  # a missing file is said now, not after hours
+    sources = open_splits(task, config)
+    batch = example_batch(sources[config.train_split], config)
+    constants = dict(getattr(sources[config.train_split], "constants", {}))
+    task = evaluate.named(task, constants)
+    placement = mesh.make(config.parallel, config.model_axis, config.fsdp)
+    jitted = placement if isinstance(placement, mesh.Jitted) else mesh.Jitted()
+    create = bind(steps.create, task, optimisers)
+    key, seen = jax.random.key(config.seed), {**batch, **constants}
+    # Made where it will live: what is split over the devices need not fit on one.
+    state = jax.jit(create, out_shardings=jitted.shardings(jax.eval_shape(create, key, seen)))(key, seen)
+    _check_answers(task, config, state, judges, batch)
+    saver = checkpoint.Checkpoints(workdir, config.best, config.best_mode)
+    fresh = saver.latest() is None
+    if fresh:
+        state = fill(task, state, constants, jitted)
+    else:
+        state = saver.restore_frozen(saver.restore(state))
+        say(f"going on from step {int(state.step)} of {config.steps}")
+    record(config, workdir, seen, constants, task)
+    if fresh:
+        saver.save_frozen(state.frozen)
+    size = sum(x.size for x in jax.tree.leaves(state.params))
+    say(f"{size:,} parameters on {jax.device_count()} x {jax.devices()[0].device_kind}")
+    evaluator = evaluate.Evaluator(task, jitted, judges)
+    return Ready(config, workdir, command, task, placement, evaluator, saver, optimisers, state, sources)
+
+
+def fill(
+    task: Task, state: steps.TrainState, constants: Mapping[str, np.ndarray], placement: mesh.Jitted
+) -> steps.TrainState:
+    """A fresh state with what the task fills in. Fresh optimisers do not depend on the parameters' values."""
+    old = state.variables
+    new = placement.fill(old, dict(task.fill(old, constants)))
+    return dataclasses.replace(state, **new)
+
+
+def open_splits(task: Task, config: ConfigDict) -> dict[str, data.Source]:
+    """Opens every split before the first step: a typo must not wait for the first look at it."""
+    asked = (*task.fields, *(field for field in task.references if field not in task.fields))
+    text = [field for field in task.references if spec.FIELDS[field].dtype == "str"]
+    if text and jax.process_count() > 1:
+        raise UserError(f"{config.system} scores {', '.join(text)}, which is text: train it on one process")
+    opened = functools.partial(data.open, train_split=config.train_split, **config.data)  # its text: the vocabulary
+    sources = {config.train_split: opened(config.train_split, task.fields)}
+    for split in (config.validation_split, config.test_split):
+        sources[split] = opened(split, asked)
+    return sources
+
+
+def record(config: ConfigDict, workdir: Path, batch: Batch, constants: Mapping[str, np.ndarray], task: Task) -> None:
+    """Writes config.json, names, the shapes of a batch and the data's constants: from here on the workdir belongs to
+    this config."""
+    if not first():
+        return
+    before = files.read_json(workdir / files.CONFIG) or {}
+    decays = [group for group, section in config.optim.items() if section.get("decay", "none") != "none"]
+    if before.get("steps", config.steps) < config.steps and decays:
+        say(f"note: the learning rate of {', '.join(decays)} had fallen for {before['steps']} steps and rises again")
+    files.write_json(workdir / files.CONFIG, config.to_dict())
+    files.write_json(workdir / files.NAMES, dict(task.names))
+    if not (workdir / files.BATCH).exists():
+        files.write_json(workdir / files.BATCH, {k: [v.dtype.name, *v.shape] for k, v in batch.items()})
+    if constants and not (workdir / files.CONSTANTS).exists():
+        files.write_arrays(workdir / files.CONSTANTS, constants)
+
+
+def example_batch(source: data.Source, config: ConfigDict) -> dict[str, np.ndarray]:
+    """The first examples, for the shapes that `init` needs."""
+    options = {**config.loader, "workers": 0, "prefetch": 1, "threads": 1}
+    rows = jax.device_count()  # the fewest that any placement can split
+    return mesh.numeric(next(pipeline.eval_batches(source, rows, rows, **options)))
+
+
+def _check_answers(task: Task, config: ConfigDict, state: steps.TrainState, judges: Mapping, batch: Batch) -> None:
+    """Refuses, before hours of training, a `best` that is no figure, a probe of a field or modality that is not there,
+    and predictions that the glossary does not cover."""
+    variables = {**state.variables, "judges": judges} if judges else state.variables
+    figures = jax.eval_shape(task.metrics, variables, batch)
+    if config.best and config.best not in figures:
+        raise UserError(f"config.best {config.best!r} is no figure: choose one of {', '.join(figures)}")
+    known = (*task.fields, *task.modalities)
+    for name in config.eval.probes:
+        probes.make(name)
+        if name.partition(":")[2] not in known:
+            raise UserError(f"config.eval.probes: {name!r} names no field or modality; there are {', '.join(known)}")
+    predictions.check(jax.eval_shape(task.predict, variables, batch, jax.random.key(0)))
+
+
+def first() -> bool:
+    """Whether this is the first process, the only one that writes and speaks."""
+    return jax.process_index() == 0
+
+
+def say(line: str) -> None:
+    """Prints a line, once for all processes."""
+    if first():
+        print(line, flush=True)

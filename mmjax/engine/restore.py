@@ -1,0 +1,112 @@
+"""A trained system from its workdir, for a notebook or a service."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from mmjax import systems
+from mmjax import workdir as files
+from mmjax.data import spec
+from mmjax.engine import checkpoint, evaluate, mesh, optim
+from mmjax.engine import config as configs
+from mmjax.engine import step as steps
+from mmjax.errors import UserError
+from mmjax.task import Constants, Task, Variables, bind
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """A trained system.
+
+    Attributes:
+      config: of the run.
+      task: its functions.
+      variables: the trained values, on the default device.
+      step: the training step that they are from.
+      constants: of the data that it was trained on: vocabularies, names of classes.
+      shapes: {field: (dtype, batch, size, ...)} of the batches that it was trained on.
+    """
+
+    config: ConfigDict
+    task: Task
+    variables: Variables
+    step: int
+    constants: Constants = dataclasses.field(default_factory=dict)
+    shapes: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
+
+    @functools.cached_property
+    def _predict(self) -> Any:
+        return jax.jit(self.task.predict)
+
+    def predict(self, batch: Mapping[str, Any], seed: int = 0) -> dict[str, np.ndarray]:
+        """The task's predictions for a batch of any size.
+
+        Args:
+          batch: {field: array [b ...]} with the fields of `task.predicts_from`, or of `task.fields` where that names
+            none; `valid` may be left out, and so may `<field>_length` where every example is full.
+          seed: of whatever the system draws.
+
+        Returns:
+          {"kind/name": array [b ...]}; text as byte strings, a caption's tokens for `vocabulary.join`.
+
+        Raises:
+          UserError: a field is missing.
+        """
+        needed = self.task.predicts_from or self.task.fields
+        missing = [field for field in needed if field not in batch and not field.endswith("_length")]
+        if missing:
+            raise UserError(f"predict needs {', '.join(needed)}: {', '.join(missing)} is missing")
+        full = mesh.numeric(batch)
+        rows = len(next(iter(full.values())))
+        full.setdefault("valid", np.ones(rows, bool))
+        for field in self.task.fields:
+            whole = full.get(field.removesuffix("_length"))
+            if field.endswith("_length") and field not in full and whole is not None:
+                shape = spec.FIELDS[field.removesuffix("_length")].shape.split()
+                before = 1 + next((i for i, axis in enumerate(shape) if axis.endswith("*")), 0)
+                full[field] = np.full(np.shape(whole)[:before], np.shape(whole)[before], np.int32)
+        found = jax.tree.map(np.asarray, self._predict(self.variables, full, jax.random.key(seed)))
+        return {name: evaluate.readable(name, value) for name, value in found.items()}
+
+
+def restore(path: str | Path, step: int | str | None = None) -> Restored:
+    """Loads a trained system; its data need not be there, but the weight files that its config names must.
+
+    Args:
+      path: the workdir of a run.
+      step: a saved step, "best", or None for the newest.
+
+    Returns:
+      The system, ready to predict.
+
+    Raises:
+      UserError: not a workdir, or nothing was saved.
+    """
+    folder = Path(path)
+    config = configs.load(folder)
+    shapes = files.read_json(folder / files.BATCH)
+    if shapes is None:
+        raise UserError(f"{folder} has no batch.json: the run never started")
+    task = systems.build(config)
+    optimisers = optim.of(task, config.optim, config.steps)
+    constants = files.read_arrays(folder / files.CONSTANTS)  # {} of runs from before they were kept
+    batch = {name: np.zeros(shape, dtype) for name, (dtype, *shape) in shapes.items()} | constants
+    abstract = jax.eval_shape(bind(steps.create, task, optimisers), jax.random.key(0), batch)
+    one = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    state = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=one), abstract)
+    saver = checkpoint.Checkpoints(folder, config.best, config.best_mode, read_only=True)
+    state = saver.restore_frozen(saver.restore(state, step))
+    fitted = saver.restore_fitted(int(state.step))
+    saver.close()
+    named = {head: tuple(names) for head, names in (files.read_json(folder / files.NAMES) or {}).items()}
+    task = dataclasses.replace(task, names={**task.names, **named})
+    trained = {name: tuple(shape) for name, shape in shapes.items()}
+    return Restored(config, task, {**state.variables, **fitted}, int(state.step), constants, trained)

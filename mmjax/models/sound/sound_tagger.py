@@ -1,0 +1,152 @@
+"""What sound tagging puts on SoundNet: a layer of classes, and features of one-second windows."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+
+from mmjax.errors import UserError
+from mmjax.models.sound import soundnet
+from mmjax.models.sound.soundnet import SoundNet
+from mmjax.ops.sound.cepstral import cepstra
+from mmjax.ops.sound.decibels import log_mel
+from mmjax.ops.sound.mel import mel_spectrogram
+
+RATE = 22_050
+HEADS = "heads"  # what the last layer, the logits of both heads, is called in tables
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """The features of a clip, a vector for each of its one-second windows.
+
+    Attributes:
+      layers: of SoundNet, from the input upwards; "heads" is the last one.
+      window: seconds that a window sees.
+      steps: time steps of a clip that are kept at most. Layers with more are averaged down to so many: 27 is what
+        pool5 has in 10 s, so that from pool5 on the windows are the paper's.
+      n_fft, hop, n_mels, n_mfcc: of the mel spectrogram and the MFCC, whose mean and deviation in each window are the
+        features that need no training.
+    """
+
+    layers: tuple[str, ...]
+    window: float = 1.0
+    steps: int = 27
+    n_fft: int = 2048
+    hop: int = 512
+    n_mels: int = 128
+    n_mfcc: int = 20
+
+    def width(self, steps: int, samples: int) -> int:
+        """Steps in a window, of so many steps in so many samples: ceil(window / clip * steps), at least one."""
+        seconds = samples / RATE
+        return max(1, min(steps, -int(-steps * self.window // seconds)))
+
+    def check(self, depth: int) -> Features:
+        """Itself; raises UserError for a layer that SoundNet does not have."""
+        known = (*soundnet.layer_names(depth)[:-1], HEADS)
+        wrong = [layer for layer in self.layers if layer not in known]
+        if wrong:
+            raise UserError(f"config.features.layers: no layer {wrong[0]!r}; SoundNet-{depth} has {', '.join(known)}")
+        if self.steps < 1 or self.window <= 0:
+            raise UserError("config.features.steps must be at least 1, config.features.window above 0 s")
+        return self
+
+
+def of_network(
+    model: SoundNet, variables, features: Features, waveform: Int[Array, "b t"], length: Int[Array, " b"]
+) -> dict[str, Float[Array, "b s c"]]:
+    """{layer: activations [b s c]} of a network that is not trained; s is at most features.steps."""
+    last = soundnet.layer_names(model.depth)[-1]
+    layers = tuple(last if layer == HEADS else layer for layer in features.layers)
+    found: Any = model.apply(variables, soundnet.scale(waveform), length, layers=layers, method="activations")
+    return {
+        layer: averaged(found[at].astype(jnp.float32), features.steps) for layer, at in zip(features.layers, layers)
+    }
+
+
+def of_sound(features: Features, waveform: Int[Array, "b t"], length: Int[Array, " b"]) -> dict[str, Array]:
+    """{"log_mel", "mfcc"}: the mean, then the mean square, of each band or coefficient, [b s 2c]."""
+    tiled = soundnet.tile(waveform, length, waveform.shape[1])  # silence that was never recorded is no sound
+    shown = spectra(features, tiled)
+    found = {}
+    for name, values in (("log_mel", shown["mel"]), ("mfcc", shown["mfcc"])):
+        rows = jnp.swapaxes(values, 1, 2)  # [b frames c]
+        found[name] = averaged(jnp.concatenate([rows, jnp.square(rows)], -1), features.steps)
+    return found
+
+
+def spectra(features: Features, waveform: Int[Array, "b t"]) -> dict[str, Array]:
+    """{"energy" [b n_mels frames], "mel" (the same in decibels), "mfcc" [b n_mfcc frames]}, librosa's conventions."""
+    sound = waveform.astype(jnp.float32) / 32_768
+    energy = mel_spectrogram(sound, RATE, n_fft=features.n_fft, hop=features.hop, n_mels=features.n_mels)
+    mel = log_mel(energy)
+    return {"energy": energy, "mel": mel, "mfcc": cepstra(mel, features.n_mfcc)}
+
+
+def averaged(x: Float[Array, "b u c"], most: int) -> Float[Array, "b s c"]:
+    """The means of runs of ceil(u / most) steps, the last of which may be shorter: s = ceil(u / run) <= most."""
+    run = -(-x.shape[1] // most)
+    if run == 1:
+        return x
+    count = -(-x.shape[1] // run)
+    full = jnp.pad(x, ((0, 0), (0, count * run - x.shape[1]), (0, 0)))
+    size = np.minimum(run, x.shape[1] - run * np.arange(count)).astype(np.float32)
+    return jnp.sum(full.reshape(x.shape[0], count, run, x.shape[2]), 2) / size[None, :, None]
+
+
+def windows(x: Float[Array, "n s c"], width: int) -> Float[Array, "n w width*c"]:
+    """Every run of `width` steps, one vector each, w = s - width + 1."""
+    count = x.shape[1] - width + 1
+    return jnp.concatenate([x[:, i : i + count] for i in range(width)], -1)
+
+
+def moments(x: Float[Array, "n s 2c"], width: int) -> Float[Array, "n w 2c"]:
+    """Mean and standard deviation of every run of `width` steps, from means and mean squares."""
+    count, half = x.shape[1] - width + 1, x.shape[2] // 2
+    mean = sum((x[:, i : i + count] for i in range(1, width)), x[:, :count]) / width
+    spread = jnp.sqrt(jnp.maximum(mean[..., half:] - jnp.square(mean[..., :half]), 0.0))
+    return jnp.concatenate([mean[..., :half], spread], -1)
+
+
+# -- the layer of classes that fine-tuning puts on the trunk ---------------------------------------------------------
+
+
+def top(depth: int) -> str:
+    """The last layer of the trunk."""
+    return next(name for name in reversed(soundnet.layer_names(depth)[:-1]) if name.startswith("conv"))
+
+
+def fresh_head(key: Key[Array, ""], model: SoundNet, samples: int, classes: int) -> dict[str, Array]:
+    """A convolution from the trunk to the classes that sees 5 s, as main_finetune.lua's; Torch's initialisation.
+
+    Args:
+      key: draws it.
+      model: whose trunk it stands on.
+      samples: of a clip; what is shorter than 5 s is seen whole.
+      classes: how many.
+    """
+    layer = top(model.depth)
+    shape = jax.eval_shape(
+        lambda: model.init_with_output(key, jnp.zeros((1, samples)), layer=layer, method="features")[0]
+    ).shape
+    span = min(soundnet.output_steps(5 * RATE, model.depth, layer), shape[1])
+    bound = (span * shape[2]) ** -0.5
+    of_kernel, of_bias = jax.random.split(key)
+    return {
+        "kernel": jax.random.uniform(of_kernel, (span, shape[2], classes), jnp.float32, -bound, bound),
+        "bias": jax.random.uniform(of_bias, (classes,), jnp.float32, -bound, bound),
+    }
+
+
+def logits(head, x: Float[Array, "b s c"]) -> Float[Array, "b classes"]:
+    """The class layer on activations of the trunk, averaged over its output steps; float32."""
+    span, channels, classes = head["kernel"].shape
+    flat = windows(x, span).reshape(-1, span * channels)
+    steps = flat @ head["kernel"].reshape(span * channels, classes).astype(x.dtype)
+    return jnp.mean(steps.astype(jnp.float32).reshape(x.shape[0], -1, classes), 1) + head["bias"][None]

@@ -1,0 +1,103 @@
+"""Recognition: a small network learns what is in a picture and where it was taken, from labels.
+
+Its object head is trained towards the share of each class in the visible area of all objects, so that its softmax is
+a distribution worth learning from: that is what makes it the visual teacher of the other systems on the default data.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+from jax import numpy as jnp
+from ml_collections import ConfigDict
+
+from mmjax.losses import classification, divergence
+from mmjax.metrics import prior
+from mmjax.models.vision.recogniser import Recogniser
+from mmjax.ops import collective
+from mmjax.task import Task, Update
+
+
+def build(config: ConfigDict) -> Task:
+    """The task of a config with sections model, names and loss."""
+    names = {head: tuple(config.names[head]) for head in ("object", "scene")}
+    model = Recogniser(objects=len(names["object"]), scenes=len(names["scene"]), **config.model)
+    return Task(
+        fields=("image", "objects", "areas", "scene"),
+        init=functools.partial(init, model),
+        updates=(Update("net", functools.partial(loss, model, **config.loss)),),
+        metrics=functools.partial(metrics, model),
+        predict=functools.partial(predict, model),
+        names=names,
+    )
+
+
+def init(model, key, batch):
+    """Fresh network, and a uniform prior for the baselines."""
+    made = model.init(key, batch["image"])
+    priors = {"object": prior.fresh(model.objects), "scene": prior.fresh(model.scenes)}
+    return {"params": {"net": made["params"]}, "state": {"net": made["state"], "prior": priors}, "frozen": {}}
+
+
+def targets(model, batch):
+    """What the heads should say: {head: (distribution [b c], whether the example has one [b])}."""
+    shares = jax.nn.one_hot(batch["objects"], model.objects) * batch["areas"][..., None]  # b n c; -1 gives zeros
+    area = jnp.sum(shares, 1)
+    total = jnp.sum(area, -1, keepdims=True)
+    scene = jax.nn.one_hot(batch["scene"], model.scenes)
+    return {
+        "object": (area / jnp.maximum(total, 1e-9), total[:, 0] > 0),
+        "scene": (scene, batch["scene"] >= 0),
+    }
+
+
+def loss(model, variables, batch, key, *, flip):
+    """The sum over both heads of the cross-entropy, in nats; with `flip`, half the pictures are mirrored."""
+    mirrored = jax.random.bernoulli(collective.local_key(key), 0.5, (len(batch["image"]), 1, 1, 1))
+    image = jnp.where(mirrored & flip, jnp.flip(batch["image"], 2), batch["image"])
+    own = {"params": variables["params"]["net"], "state": variables["state"]["net"]}
+    logits, updated = model.apply(own, image, train=True, mutable=["state"])
+    truth = targets(model, batch)
+    terms = {
+        head: collective.mean_where(classification.soft_cross_entropy(logits[head], target, where), where)
+        for head, (target, where) in truth.items()
+    }
+    priors = {head: prior.follow(variables["state"]["prior"][head], *truth[head]) for head in truth}
+    state = {"net": updated["state"], "prior": priors}
+    return sum(terms.values()), (state, {f"cross_entropy/{head}": term for head, term in terms.items()})
+
+
+def _look(model, variables, image):
+    own = {"params": variables["params"]["net"], "state": variables["state"]["net"]}
+    return model.apply(own, image)
+
+
+def metrics(model, variables, batch):
+    """Top-1 of the largest object, of any object and of the scene beside the majority; KL beside the training mean."""
+    logits, figures = _look(model, variables, batch["image"]), {}
+    for head, name in (("object", "object_top1"), ("scene", "scene_accuracy")):
+        target, where = targets(model, batch)[head]
+        where = where & batch["valid"]
+        count = jnp.sum(where, dtype=jnp.float32)
+        known, best = variables["state"]["prior"][head], jnp.argmax(target, -1)
+        mean, majority = jnp.broadcast_to(jnp.log(known["mean"]), logits[head].shape), prior.majority(known)
+        values = {
+            name: jnp.argmax(logits[head], -1) == best,
+            f"{name}/majority": majority[None] == best,
+            f"{head}_kl": divergence.kl(jnp.log(target), logits[head], where),
+            f"{head}_kl/training_mean": divergence.kl(jnp.log(target), mean, where),
+        }
+        if head == "object":  # is the top class any of the objects? Two of equal area are told apart by neither eye
+            values["object_present"] = jnp.take_along_axis(target, jnp.argmax(logits[head], -1)[:, None], 1)[:, 0] > 0
+            values["object_present/majority"] = target[:, majority] > 0
+        figures |= {k: (jnp.sum(v, where=where, dtype=jnp.float32), count) for k, v in values.items()}
+    return figures
+
+
+def predict(model, variables, batch, key):
+    """The picture, the network's class probabilities, and what they should have been."""
+    del key
+    logits, truth = _look(model, variables, batch["image"]), targets(model, batch)
+    scores = {f"scores/{head}": jax.nn.softmax(logits[head]) for head in truth}
+    return {"image/picture": batch["image"]} | scores | {f"scores/{h}_target": t for h, (t, _) in truth.items()}

@@ -1,0 +1,72 @@
+"""The weights of a recognition run as a file: the command that makes the recogniser that ships with mmjax.
+
+python train.py --config=configs/recognition.py --workdir=runs/recognition
+python -m mmjax.tools.export_recogniser runs/recognition               over the shipped file
+python -m mmjax.tools.export_recogniser runs/recognition FILE          to another
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from mmjax.engine.restore import restore
+from mmjax.errors import UserError
+from mmjax.known import recogniser
+from mmjax.weights import safetensors_file
+
+
+def export(workdir: Path, path: Path = recogniser.SHIPPED) -> recogniser.Trained:
+    """Writes the weights of a finished run of configs/recognition.py, in half precision, with its figures.
+
+    Half the size for logits that differ in the third decimal; the figures are those of the run itself.
+
+    Raises:
+      UserError: not a finished run, or not of this system.
+    """
+    results = workdir / "results.json"
+    if not results.is_file():
+        raise UserError(f"{workdir} is no finished run of configs/recognition.py: it has no results.json")
+    done = json.loads(results.read_text())
+    trained = restore(workdir)
+    config, variables = trained.config, trained.variables
+    if config.system != "recognition":
+        raise UserError(f"{workdir} belongs to the system {config.system!r}; give a run of configs/recognition.py")
+    tree = {"params": variables["params"]["net"], "state": variables["state"]["net"]}
+    metadata = {
+        "names": json.dumps({head: config.names[head] for head in recogniser.HEADS}),
+        "model": json.dumps(config.model.to_dict()),
+        "figures": json.dumps(done["values"]),
+        "data": json.dumps({**config.data.to_dict(), "split": done["split"], "examples": done["examples"]}),
+        "trained": f"configs/recognition.py, {done['step']} steps of {config.batch_size}, seed {config.seed}",
+    }
+    safetensors_file.save(path, jax.tree.map(lambda x: np.asarray(x).astype(np.float16), tree), metadata)
+    return recogniser.load(path)
+
+
+def main(arguments: list[str]) -> int:
+    """The command; returns the exit status."""
+    if len(arguments) not in (1, 2):
+        print(
+            f"usage: python -m mmjax.tools.export_recogniser WORKDIR [FILE]\n\nFILE is {recogniser.SHIPPED} if not given"
+        )
+        return 2
+    path = Path(arguments[1]) if len(arguments) == 2 else recogniser.SHIPPED
+    try:
+        trained = export(Path(arguments[0]), path)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    count = sum(leaf.size for leaf in jax.tree.leaves(trained.variables["params"]))
+    print(f"{path}: {count:,} parameters, {path.stat().st_size:,} bytes")
+    for name, value in trained.figures.items():
+        print(f"{name:<32}{value:.4f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,62 @@
+"""The word vectors of a skip-gram run for other tools, and a look at their neighbours.
+
+python -m mmjax.tools.words runs/skipgram vectors.bin       .txt .vec .bin (word2vec), .safetensors, or a TensorBoard folder
+python -m mmjax.tools.words vectors.bin vectors.txt         from one format to another
+python -m mmjax.tools.words runs/skipgram --near red blue   the nearest words of each
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+
+from mmjax.errors import UserError
+from mmjax.weights import word_vectors
+
+
+def load(path: str) -> word_vectors.Vectors:
+    """(words, vectors) of a workdir or of a file that `word_vectors.read` knows."""
+    return word_vectors.read(path)
+
+
+def near(words: Sequence[str], vectors: np.ndarray, word: str, count: int = 8) -> list[tuple[str, float]]:
+    """The nearest words by cosine similarity. Raises UserError for an unknown word."""
+    if word not in words:
+        close = difflib.get_close_matches(word, words, 3)
+        raise UserError(f"{word!r} is not in the vocabulary" + (f"; did you mean {', '.join(close)}?" if close else ""))
+    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    at = words.index(word)
+    scores = unit @ unit[at]
+    scores[at] = -np.inf
+    return [(words[i], float(scores[i])) for i in np.argsort(-scores)[:count]]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m mmjax.tools.words", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("source", help="the workdir of a skip-gram run, or a file of vectors")
+    parser.add_argument("target", nargs="?", help="the file or folder to write")
+    parser.add_argument("--near", nargs="+", default=[], metavar="WORD", help="show the nearest words")
+    options = parser.parse_args(arguments)
+    try:
+        if not options.target and not options.near:
+            raise UserError("say what to do: give a file or folder to write, or --near WORD")
+        words, vectors = load(options.source)
+        if options.target:
+            print(f"{word_vectors.write(options.target, words, vectors)}: {vectors.shape[0]:,} x {vectors.shape[1]}")
+        for word in options.near:
+            print(f"{word}: " + ", ".join(f"{other} {score:.2f}" for other, score in near(words, vectors, word)))
+    except UserError as error:
+        print(f"mmjax.tools.words: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

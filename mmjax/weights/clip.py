@@ -1,0 +1,275 @@
+"""CLIP's published weights, in the layouts of OpenAI, open_clip and Hugging Face, for models.joint.clip.
+
+What a file cannot say is which GELU it was trained with: OpenAI's are for activation "quick_gelu", and so are those of
+open_clip whose name says it; its others are for "gelu".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+from jaxtyping import Array, Float, UInt8
+
+from mmjax.errors import UserError
+from mmjax.models.text.text_transformer import TextTransformer
+from mmjax.models.vision.modified_resnet import ModifiedResNet
+from mmjax.models.vision.vision_transformer import VisionTransformer
+from mmjax.text import byte_pairs, vocabulary
+from mmjax.weights import safetensors_file, torch_file, torch_layout
+
+Rule = tuple[str, str, str]  # ours with slashes, the collection first; OpenAI's name; what is done to its array
+SCALARS = {"log_scale": "logit_scale", "bias": "logit_bias"}
+CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "same": lambda x: x,
+    "transposed": lambda x: x.T,  # out in -> in out
+    "kernel": lambda x: x.transpose(2, 3, 1, 0),  # out in h w -> h w in out
+    "patches": lambda x: x.transpose(2, 3, 1, 0).reshape(-1, len(x)),  # out in h w -> (h w in) out
+}
+_NORM = {"params/{}/scale": "weight", "params/{}/bias": "bias"}
+_STATISTICS = {**_NORM, "state/{}/mean": "running_mean", "state/{}/var": "running_var"}
+
+
+def load(
+    path: str | Path, image: nn.Module, caption: TextTransformer, spelled: UInt8[np.ndarray, "v letters"] | Array
+) -> dict[str, Any]:
+    """Both towers of a published CLIP; to be called in a task's `init`.
+
+    Args:
+      path: .safetensors, or a state dict as .pt, .pth or .bin, which is read without PyTorch. OpenAI's own .pt files
+        are programs and are refused; any of their conversions will do.
+      image: a VisionTransformer or ModifiedResNet of the weights' sizes.
+      caption: the text tower, of the weights' sizes and as large as `spelled`.
+      spelled: `caption_vocabulary` as it stands in the batch of `init`, of config.data.tokens.kind "bpe". Its order is
+        ours, so the rows of the embedding move; a shorter one (config.data.tokens.max_words) takes its share. The rows
+        of <pad> and <unk>, which change nothing, are zeros.
+
+    Returns:
+      {"image": {"params": tree, and for a ResNet "state": tree}, "caption": {"params": tree}, "log_scale": []}, and
+      "bias" [] where the weights were trained with the sigmoid loss; float32 NumPy. Where `spelled` is traced, as when
+      only the shapes of a run are restored, no word can be looked up and the values are NaN.
+
+    Raises:
+      UserError: no such file, not CLIP's weights, networks of other sizes, or a vocabulary that is not CLIP's.
+    """
+    path = Path(path).expanduser()
+    shapes = _shapes(image, caption)
+    if isinstance(spelled, jax.core.Tracer):
+        blank = {key: jnp.full(shape, jnp.nan, jnp.float32) for key, shape in shapes.items()}
+        return {**traverse_util.unflatten_dict(blank), "log_scale": jnp.float32(jnp.nan)}
+    tensors = _openai(safetensors_file.read(path)[0] if path.suffix == ".safetensors" else torch_file.read(path), path)
+    _check_sizes(tensors, image, caption, path)
+    tensors["token_embedding.weight"] = _rows(tensors["token_embedding.weight"], spelled, path)
+    numbers = {ours: tensors.pop(name) for ours, name in SCALARS.items() if name in tensors}
+    if "log_scale" not in numbers:
+        raise UserError(f"{path}: these are not CLIP's weights: there is no {SCALARS['log_scale']}")
+    flat = _assembled(tensors, {"image": _of_image(image), "caption": _of_caption(caption)}, shapes, path)
+    return {**traverse_util.unflatten_dict(flat), **{ours: np.float32(x.reshape(())) for ours, x in numbers.items()}}
+
+
+def _assembled(
+    tensors: Mapping[str, np.ndarray],
+    rules: Mapping[str, Iterator[Rule]],
+    shapes: Mapping[tuple[str, ...], tuple[int, ...]],
+    path: Path,
+) -> dict[tuple[str, ...], np.ndarray]:
+    """Our arrays by side, collection and path, after all of them were found and found to fit."""
+    known = {theirs: ((side, *ours.split("/")), change) for side, own in rules.items() for ours, theirs, change in own}
+    made = {name: CHANGES[known[name][1]](x) if name in known else x for name, x in tensors.items()}
+    wanted = {name: shapes[key] for name, (key, _) in known.items()}
+    torch_layout.compare({name: x.shape for name, x in made.items()}, wanted, str(path))
+    return {key: np.ascontiguousarray(made[name], np.float32) for name, (key, _) in known.items()}
+
+
+def _shapes(image: nn.Module, caption: nn.Module) -> dict[tuple[str, ...], tuple[int, ...]]:
+    """Of every array of both towers, by side, collection and path."""
+    size = image.image_size  # type: ignore[attr-defined]
+    picture = jax.ShapeDtypeStruct((1, size, size, 3), jnp.uint8)
+    words = (jax.ShapeDtypeStruct((1, 1), jnp.int32), jax.ShapeDtypeStruct((1,), jnp.int32))
+    key = jax.random.key(0)
+    trees = {"image": jax.eval_shape(image.init, key, picture), "caption": jax.eval_shape(caption.init, key, *words)}
+    return {key: leaf.shape for key, leaf in traverse_util.flatten_dict(trees).items()}
+
+
+# -- one layout of all -------------------------------------------------------------------------------------------------
+
+# Hugging Face's names, and OpenAI's. Its pre_layrnorm is spelled so.
+_HUGGING_FACE = (
+    (r"^vision_model\.embeddings\.class_embedding$", "visual.class_embedding"),
+    (r"^vision_model\.embeddings\.patch_embedding\.", "visual.conv1."),
+    (r"^vision_model\.embeddings\.position_embedding\.weight$", "visual.positional_embedding"),
+    (r"^vision_model\.pre_layrnorm\.", "visual.ln_pre."),
+    (r"^vision_model\.post_layernorm\.", "visual.ln_post."),
+    (r"^vision_model\.encoder\.layers\.", "visual.transformer.resblocks."),
+    (r"^text_model\.embeddings\.token_embedding\.", "token_embedding."),
+    (r"^text_model\.embeddings\.position_embedding\.weight$", "positional_embedding"),
+    (r"^text_model\.final_layer_norm\.", "ln_final."),
+    (r"^text_model\.encoder\.layers\.", "transformer.resblocks."),
+    (r"\.self_attn\.out_proj\.", ".attn.out_proj."),
+    (r"\.layer_norm([12])\.", r".ln_\1."),
+    (r"\.mlp\.fc1\.", ".mlp.c_fc."),
+    (r"\.mlp\.fc2\.", ".mlp.c_proj."),
+)
+_LAST = {"visual_projection.weight": "visual.proj", "text_projection.weight": "text_projection"}  # layers: out in
+_NO_WEIGHTS = re.compile(
+    r"(^|\.)(num_batches_tracked|attn_mask|position_ids|input_resolution|context_length|vocab_size)$"
+)
+
+
+def _openai(tensors: Mapping[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
+    """The tensors under OpenAI's names, whatever the layout."""
+    named = {name: value for name, value in torch_layout.state_dict(tensors).items() if not _NO_WEIGHTS.search(name)}
+    named = {name.removeprefix("text."): value for name, value in named.items()}  # open_clip's CustomTextCLIP
+    for pattern, ours in _HUGGING_FACE:
+        named = {re.sub(pattern, ours, name): value for name, value in named.items()}
+    named = {_LAST.get(name, name): value.T if name in _LAST else value for name, value in named.items()}
+    for name in [name for name in named if ".self_attn.q_proj." in name]:
+        three = [named.pop(name.replace(".q_proj.", f".{part}_proj."), None) for part in "qkv"]
+        if all(part is not None for part in three):
+            joined = name.replace(".self_attn.q_proj.", ".attn.in_proj_")
+            named[joined] = np.concatenate([part for part in three if part is not None])
+    wanted = ("visual.conv1.weight", "token_embedding.weight", "positional_embedding", "text_projection")
+    missing = [name for name in wanted if name not in named]
+    if missing:
+        raise UserError(f"{path}: these are not CLIP's weights: there is no {', '.join(missing)}")
+    return named
+
+
+# -- sizes -------------------------------------------------------------------------------------------------------------
+
+
+def _check_sizes(tensors: Mapping[str, np.ndarray], image: nn.Module, caption: TextTransformer, path: Path) -> None:
+    """Raises UserError, naming fields of the config and both sizes, unless the towers are as large as the weights'."""
+    vit = "visual.proj" in tensors
+    if vit != isinstance(image, VisionTransformer):
+        of = ("vit", "resnet")
+        raise UserError(f"config.image.name is {of[vit]!r}: the pictures' tower in {path} is of kind {of[not vit]!r}")
+    theirs = {"image": _vit_sizes(tensors) if vit else _resnet_sizes(tensors), "caption": _text_sizes(tensors)}
+    wrong = [
+        f"config.{side}.{field} is {getattr(model, field)}, the weights' {size}"
+        for side, model in (("image", image), ("caption", caption))
+        for field, size in theirs[side].items()
+        if getattr(model, field) != size
+    ]
+    for side, model in (("image", image), ("caption", caption)):
+        # The file does not tell: all published towers have heads of 64. Other numbers would compute nonsense.
+        right = model.width // 64 if isinstance(model, VisionTransformer | TextTransformer) else 0
+        if right and model.width % 64 == 0 and model.heads != right:
+            wrong.append(f"config.{side}.heads is {model.heads}, the weights' {right}")
+    if wrong:
+        raise UserError(f"{path}: {'; '.join(wrong)}")
+
+
+def _vit_sizes(tensors: Mapping[str, np.ndarray]) -> dict[str, int]:
+    width, _, patch, _ = tensors["visual.conv1.weight"].shape
+    side = round((len(tensors["visual.positional_embedding"]) - 1) ** 0.5)
+    layers = _count(tensors, r"^visual\.transformer\.resblocks\.(\d+)\.")
+    embed = tensors["visual.proj"].shape[1]
+    return {"width": width, "layers": layers, "patch": patch, "image_size": side * patch, "embed": embed}
+
+
+def _resnet_sizes(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    stages = _count(tensors, r"^visual\.layer(\d+)\.")
+    layers = tuple(_count(tensors, rf"^visual\.layer{stage}\.(\d+)\.") for stage in range(1, stages + 1))
+    side = round((len(tensors["visual.attnpool.positional_embedding"]) - 1) ** 0.5)
+    width, embed = 2 * len(tensors["visual.conv1.weight"]), len(tensors["visual.attnpool.c_proj.weight"])
+    return {"layers": layers, "width": width, "image_size": side * 2 ** (stages + 1), "embed": embed}
+
+
+def _text_sizes(tensors: Mapping[str, np.ndarray]) -> dict[str, int]:
+    width, embed = tensors["text_projection"].shape
+    layers = _count(tensors, r"^transformer\.resblocks\.(\d+)\.")
+    return {"width": width, "layers": layers, "context": len(tensors["positional_embedding"]), "embed": embed}
+
+
+def _count(tensors: Mapping[str, np.ndarray], pattern: str) -> int:
+    """How many different numbers there are in names."""
+    return len({found.group(1) for name in tensors if (found := re.match(pattern, name))})
+
+
+# -- words -------------------------------------------------------------------------------------------------------------
+
+
+def _rows(table: Float[np.ndarray, "n d"], spelled: Any, path: Path) -> Float[np.ndarray, "v d"]:
+    """The published embedding in the order of our vocabulary."""
+    tokens, own = vocabulary.words_of(np.asarray(spelled))[len(vocabulary.SPECIAL) :], len(table) - 2
+    if tuple(tokens[: len(byte_pairs.SINGLE)]) != byte_pairs.SINGLE:
+        raise UserError(f"{path}: the words of published weights are byte pairs: set config.data.tokens.kind to 'bpe'")
+    if len(tokens) > own:
+        raise UserError(f"{path}: it knows {own:,} byte pairs and bytes, the vocabulary has {len(tokens):,}")
+    rows = np.zeros((len(vocabulary.SPECIAL) + len(tokens), table.shape[1]), np.float32)
+    rows[len(vocabulary.SPECIAL) :] = table[: len(tokens)]
+    rows[[vocabulary.START, vocabulary.END]] = table[[own, own + 1]]  # <|startoftext|> and <|endoftext|>, the last two
+    return rows
+
+
+# -- layers ------------------------------------------------------------------------------------------------------------
+
+
+def _of_image(model: nn.Module) -> Iterator[Rule]:
+    if isinstance(model, VisionTransformer):
+        yield "params/class_token", "visual.class_embedding", "same"
+        yield "params/positions", "visual.positional_embedding", "same"
+        yield "params/patches/kernel", "visual.conv1.weight", "patches"
+        yield "params/projection/kernel", "visual.proj", "same"
+        yield from _norm("norm_before", "visual.ln_pre")
+        yield from _norm("norm_after", "visual.ln_post")
+        yield from _blocks("visual.transformer", model.layers)
+    elif isinstance(model, ModifiedResNet):
+        yield "params/pool/positions", "visual.attnpool.positional_embedding", "same"
+        for ours, theirs in {"query": "q", "key": "k", "value": "v", "out": "c"}.items():
+            yield from _affine(f"pool/{ours}", f"visual.attnpool.{theirs}_proj")
+        for i in (1, 2, 3):
+            yield from _convolution(f"stem{i}", f"stem_norm{i}", f"visual.conv{i}", f"visual.bn{i}")
+        for stage, blocks in enumerate(model.layers, start=1):
+            for block in range(blocks):
+                ours, theirs = f"stage{stage}_block{block}", f"visual.layer{stage}.{block}"
+                for i in (1, 2, 3):
+                    yield from _convolution(
+                        f"{ours}/conv{i}", f"{ours}/norm{i}", f"{theirs}.conv{i}", f"{theirs}.bn{i}"
+                    )
+                if block == 0:
+                    names = f"{ours}/shortcut", f"{ours}/shortcut_norm"
+                    yield from _convolution(*names, f"{theirs}.downsample.0", f"{theirs}.downsample.1")
+
+
+def _of_caption(model: TextTransformer) -> Iterator[Rule]:
+    yield "params/words", "token_embedding.weight", "same"
+    yield "params/positions", "positional_embedding", "same"
+    yield "params/projection/kernel", "text_projection", "same"
+    yield from _norm("norm_after", "ln_final")
+    yield from _blocks("transformer", model.layers)
+
+
+def _blocks(name: str, layers: int) -> Iterator[Rule]:
+    for i in range(layers):
+        ours, theirs = f"blocks/block{i}", f"{name}.resblocks.{i}"
+        yield from _norm(f"{ours}/attention_norm", f"{theirs}.ln_1")
+        yield from _norm(f"{ours}/network_norm", f"{theirs}.ln_2")
+        yield f"params/{ours}/qkv/kernel", f"{theirs}.attn.in_proj_weight", "transposed"
+        yield f"params/{ours}/qkv/bias", f"{theirs}.attn.in_proj_bias", "same"
+        yield from _affine(f"{ours}/attention_out", f"{theirs}.attn.out_proj")
+        yield from _affine(f"{ours}/network_in", f"{theirs}.mlp.c_fc")
+        yield from _affine(f"{ours}/network_out", f"{theirs}.mlp.c_proj")
+
+
+def _affine(ours: str, theirs: str) -> Iterator[Rule]:
+    yield f"params/{ours}/kernel", f"{theirs}.weight", "transposed"
+    yield f"params/{ours}/bias", f"{theirs}.bias", "same"
+
+
+def _norm(ours: str, theirs: str, leaves: Mapping[str, str] = _NORM) -> Iterator[Rule]:
+    for at, leaf in leaves.items():
+        yield at.format(ours), f"{theirs}.{leaf}", "same"
+
+
+def _convolution(ours: str, norm: str, theirs: str, their_norm: str) -> Iterator[Rule]:
+    yield f"params/{ours}/kernel", f"{theirs}.weight", "kernel"
+    yield from _norm(norm, their_norm, _STATISTICS)

@@ -1,0 +1,56 @@
+"""VGG weights in torchvision's layout, from a file that the user gives (vgg16-397923af.pth, vgg19-dcbb9e9d.pth)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmjax.models.vision.vgg import GRID, STAGES, VGG
+from mmjax.weights import safetensors_file, torch_file, torch_layout
+from mmjax.weights.torch_layout import state_dict
+
+
+def load(path: str | Path, depth: int = 16, classes: int = 1000) -> dict[str, Any]:
+    """Loads the weights of VGG(depth, classes).
+
+    Args:
+      path: .pth/.pt/.pth.tar (read without PyTorch) or .safetensors; a state dict, or a training checkpoint with
+        one under "state_dict"; the prefix "module." of PyTorch's data parallelism is dropped.
+      depth: 16 or 19.
+      classes: outputs of its head.
+
+    Returns:
+      {"params": tree} of float32 NumPy arrays.
+
+    Raises:
+      UserError: no such file, another kind of file, or the weights of another network, with what does not fit.
+    """
+    path = Path(path).expanduser()
+    tensors = safetensors_file.read(path)[0] if path.suffix == ".safetensors" else torch_file.read(path)
+    return convert(state_dict(tensors), VGG(depth, classes), str(path))
+
+
+def convert(tensors: Mapping[str, np.ndarray], model: VGG, source: str) -> dict[str, Any]:
+    """A state dict as the variables of `model`; `source` is named where they do not fit."""
+    tensors, first = dict(tensors), "classifier.0.weight"
+    channels = model.channels[-1]
+    if first in tensors and tensors[first].shape[1:] == (channels * GRID * GRID,):
+        # PyTorch flattens a map channel by channel, we place by place.
+        maps = tensors[first].reshape(-1, channels, GRID, GRID).transpose(0, 2, 3, 1)
+        tensors[first] = maps.reshape(len(maps), -1)
+    return torch_layout.assemble(tensors, layers(model.depth), model, source)
+
+
+def layers(depth: int) -> Iterator[torch_layout.Layer]:
+    """Yields (ours, theirs, kind) for every layer."""
+    at = 0  # torchvision numbers convolutions, ReLUs and poolings through
+    for stage, count in enumerate(STAGES[depth], start=1):
+        for i in range(1, count + 1):
+            yield f"conv{stage}_{i}", f"features.{at}", "biased_conv"
+            at += 2
+        at += 1
+    yield from (("fc6", "classifier.0", "dense"), ("fc7", "classifier.3", "dense"))
+    yield "classifier", "classifier.6", "dense"

@@ -1,0 +1,242 @@
+"""Text to numbers: word2vec's vocabulary, subsampling and sentences, in pieces, and every kind of bad text."""
+
+import gzip
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from mmjax import data
+from mmjax.data.files import text_corpus
+from mmjax.data.sets import text
+from mmjax.data.tokens import counting
+from mmjax.errors import UserError
+from mmjax.text import vocabulary
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("MMJAX_CACHE", str(tmp_path / "cache"))
+    text.corpus.cache_clear()
+
+
+def write(tmp_path, content, name="a.txt"):
+    (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    return str(tmp_path / name)
+
+
+def sentences(encoded):
+    """Back to words, a list a sentence."""
+    out = []
+    for value in encoded.tokens:
+        if value & 1:
+            out.append([])
+        out[-1].append(encoded.words[value >> 1])
+    return out
+
+
+def test_vocabulary_and_encoding_by_hand(tmp_path):
+    path = write(tmp_path, "The cat, the dog.\nA cat!\n\nrare CAT the\n")
+    encoded = text.corpus(path, min_count=2)
+    assert encoded.words == ["the", "cat"]  # equal counts: the one met first, first
+    assert encoded.counts.tolist() == [3, 3]
+    assert sentences(encoded) == [["the", "cat", "the"], ["cat"], ["cat", "the"]]
+    assert text.corpus(path, min_count=1).words == ["the", "cat", "dog", "a", "rare"]
+    assert text.corpus(path, min_count=1, max_words=1).words == ["the"]
+    assert text.corpus(path, min_count=1, splitter="whitespace").words[0] == "the"
+    assert "cat," in text.corpus(path, min_count=1, splitter="whitespace").words
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 64])
+@pytest.mark.parametrize("splitter", text_corpus.SPLITTERS)
+def test_the_size_of_the_pieces_does_not_matter(tmp_path, rng, monkeypatch, size, splitter):
+    words = np.array(["grün", "red", "blue", "naïve", "x"])
+    lines = [" ".join(rng.choice(words, rng.integers(0, 9))) for _ in range(40)]
+    path = write(tmp_path, "\n".join(lines))
+    monkeypatch.setattr(counting, "PASS", size)
+    folder = tmp_path / "small"
+    counting.encode(folder, text_corpus.read(text_corpus.files(path), size), text_corpus.splitter(splitter), 1)
+    assert sentences(counting.load(folder)) == [line.split() for line in lines if line]
+
+
+def test_sentences_are_cut_at_a_thousand_words_of_the_vocabulary(tmp_path, monkeypatch):
+    monkeypatch.setattr(counting, "PASS", 300)
+    path = write(tmp_path, "a b " * 1250 + "\n" + "b " * 5)  # 2,500 words without a line end, then 5
+    assert [len(s) for s in sentences(text.corpus(path))] == [1000, 1000, 500, 5]
+
+
+def test_folders_and_packed_files(tmp_path):
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    write(tmp_path / "in", "one two", "b.txt")
+    write(tmp_path / "in" / "deep", gzip.compress(b"three one"), "a.gz")
+    write(tmp_path / "in", b"\xff\xfe", "picture.png")  # no text by its ending
+    encoded = text.corpus(str(tmp_path / "in"), min_count=1)
+    assert sentences(encoded) == [["one", "two"], ["three", "one"]]  # a file's last line ends with it
+
+
+def test_the_text_is_never_held_whole(tmp_path):
+    rng = np.random.default_rng(0)
+    line = " ".join(f"w{n}" for n in rng.integers(0, 300, 2000))
+    path = write(tmp_path, f"{line}\n" * 3000)  # 6 million words, 29 MB; as numbers 24 MB
+    tracemalloc.start()
+    texts = text_corpus.read(text_corpus.files(path), 2**16)
+    small = counting
+    old, small.PASS = small.PASS, 2**16
+    try:
+        counting.encode(tmp_path / "big", texts, text_corpus.splitter("whitespace"), 1)
+    finally:
+        small.PASS = old
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(counting.load(tmp_path / "big").tokens) == 6_000_000
+    assert peak < 5e6
+
+
+def test_subsampling_keeps_what_word2vec_keeps():
+    counts = np.array([900_000, 99_000, 900, 100])
+    keep = text.keep_probability(counts, 1e-3)
+    threshold = 1e-3 * 1_000_000
+    expected = [(np.sqrt(c / threshold) + 1) * threshold / c for c in counts]
+    np.testing.assert_allclose(keep, np.minimum(expected, 1), rtol=1e-6)
+    assert keep[0] == pytest.approx(0.0344444, rel=1e-4)
+    assert keep[2] == 1
+    assert (text.keep_probability(counts, 0) == 1).all()
+
+
+def corpus_file(tmp_path, many=4000):
+    rng = np.random.default_rng(1)
+    chances = 1 / np.arange(1, 201)
+    words = np.array([f"w{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(200)])
+    lines = [" ".join(rng.choice(words, 20, p=chances / chances.sum())) for _ in range(many)]
+    return write(tmp_path, "\n".join(lines))
+
+
+def test_chunks_cover_the_text_once_and_keep_about_as_many_words(tmp_path):
+    path = corpus_file(tmp_path)
+    whole = text.source("train", path=path, sample=0, tokens=500, held_out=False)
+    back = np.concatenate([whole[i]["tokens"][whole[i]["sentence"] >= 0] for i in range(len(whole))])
+    np.testing.assert_array_equal(back, whole.encoded.tokens >> 1)
+    thinned = text.source("train", path=path, sample=1e-3, tokens=500, held_out=False)
+    kept = [np.sum(thinned[i]["sentence"] >= 0) for i in range(len(thinned) - 1)]
+    assert 0.8 < np.mean(kept) / 500 <= 1
+    assert np.mean(np.array(kept) == 500) < 0.05  # few are cut off
+
+
+def test_sentences_keep_their_bounds_in_an_example(tmp_path):
+    path = corpus_file(tmp_path, 300)
+    example = text.source("train", path=path, min_count=1, sample=0, tokens=500, held_out=False)[0]
+    full = example["sentence"][example["sentence"] >= 0]
+    assert np.all(np.diff(np.flatnonzero(np.diff(full))) == 20)
+
+
+def test_splits_share_no_text_and_visits_differ_only_by_their_draw(tmp_path):
+    path = corpus_file(tmp_path)
+    opened = {split: text.source(split, path=path, tokens=256) for split in text.SPLITS}
+    mine = [set(source.mine.tolist()) for source in opened.values()]
+    assert not mine[0] & (mine[1] | mine[2])
+    assert not mine[1] & mine[2]
+    assert sum(map(len, mine)) == len(opened["train"].chunks) - 1
+    train = opened["train"]
+    one, same, other = (train.draw(3, np.random.default_rng(n)) for n in (0, 0, 1))
+    np.testing.assert_array_equal(one["tokens"], same["tokens"])
+    assert (one["tokens"] != other["tokens"]).any()
+    parts = [opened["test"][i]["tokens"] for i in range(2)]
+    assert {part.shape for part in parts} == {(32,)}
+    assert opened["test"][1]["index"] == 1
+
+
+def test_constants_hold_vocabulary_and_judgements(tmp_path):
+    path = write(tmp_path, "grün rot grün rot grün blau blau\n" * 3)
+    pairs = write(tmp_path, "# by people\nWord 1\tWord 2\tHuman\nGrün\trot\t7.5\nrot\tabsent\t1\n", "p.tsv")
+    asked = write(tmp_path, ": colours\ngrün rot blau rot\nrot rot rot none\n", "q.txt")
+    options = {"path": path, "shown": ("rot",), "pairs": (pairs, ""), "questions": (asked,)}
+    found = text.source("train", **options).constants
+    assert found["word_counts"].tolist() == [9, 6, 6]
+    assert bytes(found["word_spelling"][0]).rstrip(b"\0").decode() == "grün"
+    assert found["shown"].tolist() == [1, 0, 2]
+    assert found["pairs/p"].tolist() == [[0, 1], [1, -1]]
+    np.testing.assert_allclose(found["judged/p"], [7.5, 1])
+    assert found["questions/q"].tolist() == [[0, 1, 2, 1], [1, 1, 1, -1]]
+    assert len(found["pairs/kinds"]) == len(found["judged/kinds"]) > 500
+
+
+def test_long_words_of_any_script_keep_their_spelling(tmp_path):
+    long = ["достопримечательность", "достопримечательности"]  # 42 bytes each, the first 40 of them the same
+    found = text.source("train", path=write(tmp_path, f"{long[0]} {long[1]}\n" * 9)).constants
+    assert vocabulary.words_of(found["word_spelling"]) == long
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        ("", {}, "a.txt has no words"),
+        ("12 34 --\n", {}, "has no words"),
+        ("one two three\n", {}, "no word occurs 5 times .the most frequent occurs 1 times"),
+        (b"caf\xe9 au lait " * 9, {}, "not UTF-8 text: byte 3"),
+        (b"fine text " * 9 + b"\xc3", {}, "ends within a character"),
+        ("a b c " * 9, {"splitter": "spaces"}, "choose words or whitespace"),
+        ("a b c " * 9, {"shown": ("d",)}, "'d' is not in the vocabulary"),
+        ("a b c " * 9, {"pairs": ("absent.tsv",)}, "absent.tsv cannot be read"),
+        ("a b c " * 9, {"tokens": 4}, "at least 16"),
+        ("a b c " * 9, {"min_count": 0}, "at least 1"),
+        ("a b c " * 9, {"max_words": -1}, "config.data.max_words is -1"),
+        ("word\nlist\n" * 9, {}, "no line has two words of the vocabulary"),
+    ],
+)
+def test_bad_input_is_told_in_words(tmp_path, content, options, message):
+    with pytest.raises(UserError, match=message):
+        _ = data.open("train", text.FIELDS, name="text", path=write(tmp_path, content), **options).constants
+    assert not list((tmp_path / "cache").rglob("raw"))  # nothing half made
+
+
+def test_text_without_white_space_and_missing_or_broken_files(tmp_path):
+    path = write(tmp_path, "x" * 2000)
+    with pytest.raises(UserError, match="no white space"):
+        list(text_corpus.read(text_corpus.files(path), 100))
+    with pytest.raises(UserError, match="no such file or folder"):
+        text.source("train", path=str(tmp_path / "absent"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no text files"):
+        text.source("train", path=str(tmp_path / "empty"))
+    with pytest.raises(UserError, match="cannot be read"):
+        text.source("train", path=write(tmp_path, b"no gzip", "b.gz"))
+    bad = write(tmp_path, "a b 1\nc d\n", "p.tsv")
+    judged = text.source("train", path=write(tmp_path, "a b c " * 9), pairs=(bad,))
+    with pytest.raises(UserError, match="is not 'word, word, number'"):
+        _ = judged.constants
+
+
+def test_one_endless_line_is_read_like_any_other(tmp_path):
+    path = write(tmp_path, "tick tock " * 30_000)
+    encoded = text.corpus(path)
+    assert encoded.counts.tolist() == [30_000, 30_000]
+    assert np.sum(encoded.tokens & 1) == 60  # a thousand words each
+    assert len(text.source("train", path=path, tokens=1024, sample=0)) > 10
+
+
+def test_a_set_of_the_catalogue_is_text_like_any_other(tmp_path):
+    import tensorflow_datasets as tfds
+
+    from mmjax.data.files import prepared
+
+    with tfds.core.registered.skip_registration():
+
+        class SmallNews(tfds.core.GeneratorBasedBuilder):
+            VERSION = tfds.core.Version("1.0.0")
+
+            def _info(self):
+                features = {"title": tfds.features.Text(), "description": tfds.features.Text()}
+                return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+            def _split_generators(self, dl_manager):
+                return {"train": self._generate_examples()}
+
+            def _generate_examples(self):
+                for n in range(3):
+                    yield n, {"title": "no", "description": f"Rain in town {'again ' * n}"}
+
+    prepared.prepare(SmallNews(data_dir=str(tmp_path / "sets"), file_format="array_record"))
+    encoded = text.corpus(catalogue="small_news", column="description", data_dir=str(tmp_path / "sets"), min_count=3)
+    assert sorted(encoded.words) == ["again", "in", "rain", "town"]
+    assert encoded.counts.tolist() == [3, 3, 3, 3]
+    assert np.sum(encoded.tokens & 1) == 3  # an example is a sentence

@@ -1,0 +1,140 @@
+"""VQA's official files, written small: what is read, what is skipped and told, and every user mistake."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmjax import data
+from mmjax.data import pipeline
+from mmjax.data.sets import vqa_json
+from mmjax.errors import UserError
+
+NAMES = {"v1": ("", "OpenEnded_"), "v2": ("v2_", "v2_OpenEnded_")}
+
+
+def write(folder, version="v2", subset="train2014", pictures=20, layout="folders"):
+    """Two questions a picture; returns (questions, annotations), which a test may spoil and `save` again."""
+    place = folder / subset if layout == "folders" else folder
+    place.mkdir(exist_ok=True, parents=True)
+    questions, annotations = [], []
+    for i in range(1, pictures + 1):
+        Image.new("RGB", (40, 20), (i, 0, 0)).save(place / f"COCO_{subset}_{i:012d}.jpg")
+        for k in (1, 2):
+            answers = [{"answer": "red" if n < 7 else "dark red", "answer_id": n} for n in range(10)]
+            questions.append({"image_id": i, "question": f"What colour is {k}?", "question_id": 10 * i + k})
+            annotations.append(
+                {
+                    "question_id": 10 * i + k,
+                    "image_id": i,
+                    "multiple_choice_answer": "red",
+                    "answers": answers,
+                    "question_type": "what color is",
+                    "answer_type": "other",
+                }
+            )
+    save(folder, version, subset, questions, annotations)
+    return questions, annotations
+
+
+def save(folder, version, subset, questions, annotations):
+    plain, opened = NAMES[version]
+    (folder / f"{opened}mscoco_{subset}_questions.json").write_text(json.dumps({"questions": questions}))
+    (folder / f"{plain}mscoco_{subset}_annotations.json").write_text(json.dumps({"annotations": annotations}))
+    vqa_json._records.cache_clear()
+
+
+@pytest.mark.parametrize(("version", "layout"), [("v1", "flat"), ("v2", "folders")])
+def test_reads_both_versions_and_layouts(tmp_path, version, layout):
+    write(tmp_path, version, "train2014", layout=layout)
+    write(tmp_path, version, "val2014", pictures=3, layout=layout)
+    options = {"path": str(tmp_path), "version": version, "size": 16, "validation": 0.2}
+    train, held, test = (vqa_json.source(split, **options) for split in ("train", "validation", "test"))
+    assert (len(train) + len(held), len(test)) == (40, 6)
+    assert len(held) > 0
+    groups = [{source[i]["group"] for i in range(len(source))} for source in (train, held)]
+    assert not groups[0] & groups[1]  # a picture's questions are on one side
+    example = test[0]
+    assert example["image"].shape == (16, 16, 3)
+    assert example["answer"] == "red"
+    assert example["answers"] == ["red"] * 7 + ["dark red"] * 3
+    assert example["question"].startswith("What colour is ")
+    assert example["question_type"] == "other"
+    picture = np.mean([train[0]["image"][..., 0].mean() - int(train[0]["group"])])
+    assert abs(picture) < 3  # the question stands beside its own picture
+    assert vqa_json.source("test", types="question_type", **options)[0]["question_type"] == "what color is"
+
+
+def test_neighbours_are_of_different_pictures(tmp_path):
+    write(tmp_path)
+    source = vqa_json.source("train", ("group",), path=str(tmp_path))
+    groups = [source[i]["group"] for i in range(len(source))]
+    assert np.mean([a == b for a, b in itertools.pairwise(groups)]) < 0.2
+
+
+def test_bad_records_are_skipped_and_counted(tmp_path, capsys):
+    questions, annotations = write(tmp_path)
+    (tmp_path / "train2014" / "COCO_train2014_000000000001.jpg").unlink()
+    (tmp_path / "train2014" / "COCO_train2014_000000000002.jpg").write_bytes(b"")
+    del questions[6]["image_id"]
+    questions[7]["question"] = " "
+    questions[8] = "nonsense"
+    annotations[9]["answers"] = []
+    del annotations[10]["answer_type"]
+    annotations.pop(11)
+    save(tmp_path, "v2", "train2014", questions, annotations)
+    source = vqa_json.source("train", path=str(tmp_path), size=8, validation=0.0)
+    assert len(source) == 40 - 4 - 6
+    told = capsys.readouterr().err
+    for words in ("30 questions", "4 without a picture", "3 damaged", "without words", "answer", "annotation"):
+        assert words in told, told
+
+
+def test_a_damaged_picture_does_not_stop_a_run(tmp_path, capsys):
+    write(tmp_path)
+    whole = (tmp_path / "train2014" / "COCO_train2014_000000000005.jpg").read_bytes()
+    (tmp_path / "train2014" / "COCO_train2014_000000000005.jpg").write_bytes(whole[: len(whole) // 2])
+    source = vqa_json.source("train", path=str(tmp_path), size=8, validation=0.0)
+    groups = [source[i]["group"] for i in range(len(source))]
+    assert "5" not in groups
+    assert len(groups) == 40
+    assert capsys.readouterr().err.count("000000000005.jpg is skipped") == 1
+    batch = next(pipeline.train_batches(source, 4, 0, 0))
+    assert batch["image"].shape == (4, 8, 8, 3)
+    assert len(batch["answers"][0]) == 10
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"path": ""}, "train2014"),
+        ({"path": "/no/such"}, "/no/such"),
+        ({"version": "v3"}, "v1, v2"),
+        ({"types": "kind"}, "answer_type"),
+        ({"size": 0}, "at least 1 pixel"),
+        ({"version": "v1"}, "visualqa.org"),
+    ],
+)
+def test_mistakes(tmp_path, options, words):
+    write(tmp_path, "v2", pictures=2)
+    with pytest.raises(UserError, match=words):
+        vqa_json.source("train", **{"path": str(tmp_path), **options})
+
+
+def test_damaged_files(tmp_path):
+    questions, _ = write(tmp_path, pictures=2)
+    (tmp_path / "v2_mscoco_train2014_annotations.json").write_text('{"annotations": [')
+    vqa_json._records.cache_clear()
+    with pytest.raises(UserError, match=r"annotations\.json is damaged"):
+        vqa_json.source("train", path=str(tmp_path))
+    save(tmp_path, "v2", "train2014", questions, [])
+    with pytest.raises(UserError, match="no usable question"):
+        vqa_json.source("train", path=str(tmp_path))
+
+
+def test_through_the_front_door_of_data(tmp_path):
+    write(tmp_path)
+    source = data.open("train", ("question", "answers"), name="vqa_json", path=str(tmp_path))
+    assert set(source[0]) == {"question", "answers"}

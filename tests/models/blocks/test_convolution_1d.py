@@ -1,0 +1,72 @@
+"""Convolution and pooling: every form against NumPy, gradients against the plain form's."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from mmjax.models.blocks.convolution_1d import conv1d, conv_pool_moments, max_pool1d, steps_out
+
+
+def _numpy_conv(x, kernel, stride, pad):
+    x = np.pad(np.float64(x), ((0, 0), (pad, pad), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(x, len(kernel), axis=1)[:, ::stride]  # [b u c k]
+    return np.einsum("buck,kco->buo", windows, np.float64(kernel))
+
+
+CASES = {  # steps, channels, kernel, stride, pad, out
+    "soundnet conv2": (301, 4, 32, 2, 16, 3),
+    "few steps": (20, 6, 8, 2, 0, 5),
+    "stride beyond two": (411, 3, 16, 12, 4, 2),
+    "kernel no multiple of the stride": (200, 2, 7, 3, 1, 2),
+    "stride one": (90, 2, 5, 1, 2, 3),
+}
+
+
+@pytest.mark.parametrize("cpu", [False, True])
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_convolution_and_its_gradients(rng, case, cpu):
+    steps, channels, k, stride, pad, out = case
+    x = jnp.asarray(rng.normal(size=(2, steps, channels)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(k, channels, out)), jnp.float32)
+    y, back = jax.vjp(lambda x, kernel: conv1d(x, kernel, stride, pad, cpu=cpu), x, kernel)
+    np.testing.assert_allclose(y, _numpy_conv(x, kernel, stride, pad), atol=1e-4)
+    assert y.shape[1] == steps_out(steps, k, stride, pad)
+    plain, plain_back = jax.vjp(lambda x, kernel: conv1d(x, kernel, stride, pad), x, kernel)
+    cotangent = jnp.asarray(rng.normal(size=plain.shape), jnp.float32)
+    for ours, theirs in zip(back(cotangent), plain_back(cotangent)):
+        np.testing.assert_allclose(ours, theirs, atol=2e-3)
+
+
+def test_max_pool_and_its_gradient_with_ties(rng):
+    x = jnp.asarray(rng.integers(0, 3, (2, 14, 3)), jnp.float32)  # many ties; the last two steps are dropped
+    weight = jnp.asarray(rng.normal(size=(2, 3, 3)), jnp.float32)
+    blocks = np.asarray(x)[:, :12].reshape(2, 3, 4, 3)
+    np.testing.assert_array_equal(max_pool1d(x, 4), blocks.max(2))
+    ours = jax.grad(lambda x: jnp.sum(weight * max_pool1d(x, 4)))(x)
+    jaxs = jax.grad(lambda x: jnp.sum(weight * jnp.max(x[:, :12].reshape(2, 3, 4, 3), 2)))(x)
+    np.testing.assert_allclose(ours, jaxs, rtol=1e-6)
+    distinct = jnp.asarray(rng.permutation(84).reshape(2, 14, 3), jnp.float32)
+    check_grads(lambda x: max_pool1d(x, 4), (distinct,), order=1, modes=["rev"], eps=0.1)
+
+
+@pytest.mark.parametrize("steps", [128, 133, 147])  # u = 65, 67, 74: whole windows, and some left over
+def test_fused_pooling_and_moments(rng, steps):
+    x = jnp.asarray(rng.normal(size=(8, steps, 1)) + 2, jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(16, 1, 3)), jnp.float32)
+
+    def plain(x, kernel):
+        y = conv1d(x, kernel, 2, 8)
+        return max_pool1d(y, 8), jnp.mean(y, (0, 1)), jnp.var(y, (0, 1))
+
+    def fused(x, kernel):
+        pooled, (mean, var, _) = conv_pool_moments(x, kernel, 2, 8, 8)
+        return pooled, mean, var
+
+    expected, back = jax.vjp(plain, x, kernel)
+    found, fused_back = jax.vjp(jax.jit(fused), x, kernel)
+    assert conv_pool_moments(x, kernel, 2, 8, 8)[1][2] == 8 * steps_out(steps, 16, 2, 8)
+    cotangents = jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape), jnp.float32), expected)
+    for ours, theirs in zip((*found, *fused_back(cotangents)), (*expected, *back(cotangents))):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=2e-4)

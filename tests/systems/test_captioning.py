@@ -1,0 +1,234 @@
+"""The captioning task: its losses and figures worked out on a small batch, its baselines, its one-line errors."""
+
+import functools
+import importlib.util
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from mmjax.engine import optim, step
+from mmjax.errors import UserError
+from mmjax.metrics import caption_java
+from mmjax.systems import captioning
+from mmjax.text import vocabulary
+
+ROOT = Path(__file__).parents[2]
+WORDS = (*vocabulary.SPECIAL, "a", "bell", "bird", "red", "sings")
+B, T = 8, 6
+
+
+@functools.cache
+def configs():
+    loaded = importlib.util.spec_from_file_location("captioning_config", ROOT / "configs" / "captioning.py")
+    module = importlib.util.module_from_spec(loaded)
+    loaded.loader.exec_module(module)
+    return module
+
+
+def make(variant="tiny", **changes):
+    config = configs().get_config("tiny")
+    if variant != "tiny":
+        configs().VARIANTS[variant](config)
+        configs().VARIANTS["tiny"](config)
+    with config.unlocked():
+        config.objects = ("bell", "bird") if config.objects else ()
+        config.model.embed, config.model.hidden = 8, 16
+        config.data.tokens.length = T
+        config.update_from_flattened_dict(changes)
+    return config
+
+
+@pytest.fixture
+def batch(rng):
+    length = rng.integers(2, T + 1, B)
+    tokens = rng.integers(4, len(WORDS), (B, T))
+    tokens = np.where(np.arange(T) == length[:, None] - 1, vocabulary.END, tokens)
+    tokens = np.where(np.arange(T) < length[:, None], tokens, vocabulary.PAD)
+    return {
+        "image": rng.integers(0, 256, (B, 32, 32, 3), np.uint8),
+        "caption_tokens": tokens.astype(np.int32),
+        "caption_tokens_length": length.astype(np.int32),
+        "objects": rng.integers(-1, 2, (B, 3)).astype(np.int32),
+        "boxes": np.sort(rng.random((B, 3, 2, 2)), 2).reshape(B, 3, 4).astype(np.float32),
+        "valid": np.arange(B) < B - 1,
+    }
+
+
+def start(config, batch):
+    task = captioning.build(config)
+    constants = {"caption_vocabulary": vocabulary.spell(WORDS)}
+    optimisers = optim.of(task, config.optim, config.steps)
+    state = jax.jit(lambda key, b: step.create(task, optimisers, key, {**b, **constants}))(jax.random.key(0), batch)
+    return task, optimisers, state
+
+
+@pytest.mark.parametrize("variant", ["tiny", "hard", "show_and_tell"])
+def test_a_few_steps_learn_a_batch_and_padding_changes_nothing(variant, batch):
+    config = make(
+        variant, **{"optim.captioner.learning_rate": 0.01, "optim.captioner.warmup": 0, "optim.captioner.decay": "none"}
+    )
+    task, optimisers, state = start(config, batch)
+    train = jax.jit(functools.partial(step.train_step, task, optimisers))
+    spoilt = {**batch, "caption_tokens": np.where(batch["caption_tokens"] == 0, 7, batch["caption_tokens"])}
+    one, logs = train(state, batch, jax.random.key(1))
+    other, same = train(state, spoilt, jax.random.key(1))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), one.params, other.params)
+    np.testing.assert_allclose(logs["nll"], same["nll"], rtol=1e-5)
+    counts = np.bincount(batch["caption_tokens"][batch["caption_tokens"] > 0], minlength=len(WORDS)) + 1
+    np.testing.assert_array_equal(other.state["word_counts"], counts)
+    if variant == "hard":
+        np.testing.assert_allclose(one.state["baseline"], 0.1 * logs["reward"], rtol=1e-5)
+        assert logs["reward"] < -2
+    for n in range(30):
+        one, logs = train(one, batch, jax.random.key(n))
+    assert logs["nll"] < 0.8 * same["nll"]
+
+
+def test_figures_on_a_batch(batch):
+    task, _, state = start(make(), batch)
+    variables = state.variables
+    pairs = {k: (float(a), float(b)) for k, (a, b) in jax.jit(task.metrics)(variables, batch).items()}
+    valid, tokens = batch["valid"], batch["caption_tokens"]
+    assert pairs["nll"][1] == batch["caption_tokens_length"][valid].sum()
+    np.testing.assert_allclose(np.divide(*pairs["nll/unigram"]), np.log(len(WORDS)), rtol=1e-5)
+    named = [
+        (b, t, list(batch["objects"][b]).index(tokens[b, t] - 5))
+        for b in range(B - 1)
+        for t in range(T)
+        if tokens[b, t] in (5, 6) and tokens[b, t] - 5 in batch["objects"][b]
+    ]
+    assert pairs["attention_in_box"][1] == len(named) > 0
+    corners = np.array([batch["boxes"][b, n] for b, _, n in named])
+    areas = (corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1])
+    np.testing.assert_allclose(pairs["attention_in_box/area"][0], areas.sum(), rtol=1e-4)
+    # A fresh network looks everywhere alike.
+    np.testing.assert_allclose(pairs["attention_in_box"][0], areas.sum(), rtol=0.05)
+
+
+def test_predictions_and_scores(batch, rng):
+    task, _, state = start(make(), batch)
+    observed = jax.tree.map(np.array, jax.jit(task.fit.observe)(state.variables, batch))
+    np.testing.assert_allclose(np.linalg.norm(observed["features"], axis=1), 1, rtol=1e-5)
+    observed["tokens"][3] = observed["tokens"][0]
+    fitted = task.fit.solve(state.variables, observed)
+    np.testing.assert_array_equal(fitted["most_frequent"], observed["tokens"][0])
+    bare = jax.tree.map(np.asarray, jax.jit(task.predict)(state.variables, batch, jax.random.key(0)))
+    found = jax.tree.map(
+        np.asarray, jax.jit(task.predict)({**state.variables, "fitted": fitted}, batch, jax.random.key(0))
+    )
+    assert set(found) - set(bare) == {"text/most_frequent", "text/random", "text/nearest_picture"}
+    texts = {k: v.view(f"S{v.shape[-1]}")[..., 0] for k, v in found.items() if k.startswith("text/")}
+    said = {k: [vocabulary.join(row) for row in rows] for k, rows in texts.items()}
+    own = [vocabulary.decode(row, WORDS) for row in observed["tokens"]]
+    assert said["text/nearest_picture"] == own  # each picture is nearest to itself
+    assert said["text/caption_target"][1] == own[1]
+    assert set(said["text/most_frequent"]) == {own[0]}
+    assert set(said["text/random"]) <= set(own)
+    assert found["attention/caption"].shape == (B, T, 4, 4)
+    references = {"captions": np.array([[a, "a red bird"] for a in said["text/caption_target"]], object)}
+    figures = task.score({**found, **texts}, references)
+    assert figures["bleu4/nearest_picture"] > figures["bleu4"]
+    assert {f"cider_d/{name}" for name in captioning.BASELINES} < set(figures)
+    nats, _, words = found["number/nats"].sum(0)
+    np.testing.assert_allclose(figures["perplexity"], np.exp(nats / words), rtol=1e-6)
+    np.testing.assert_allclose(figures["perplexity/unigram"], len(WORDS), rtol=1e-4)
+    assert set(task.score({**bare, **{"text/caption": texts["text/caption"]}}, references)) == {
+        "perplexity",
+        "perplexity/unigram",
+    }
+
+
+def test_objects_are_found_among_words_and_pieces_or_the_run_does_not_start(batch):
+    task = captioning.build(make())
+    init = functools.partial(task.init, jax.random.key(0))
+    pieces = vocabulary.spell((*vocabulary.SPECIAL, "a", "▁bell", "b", "ird"))
+    found = init({**batch, "caption_vocabulary": pieces})["frozen"]["object_words"]
+    np.testing.assert_array_equal(found, [5, -1])
+    with pytest.raises(UserError, match=r"no name of config\.objects, such as 'bell', is a token"):
+        init({**batch, "caption_vocabulary": vocabulary.spell((*vocabulary.SPECIAL, "a", "▁be", "ll"))})
+
+
+def test_a_picture_alone_is_captioned(batch):
+    task, _, state = start(make(), batch)
+    assert task.predicts_from == ("image",)
+    bare = jax.jit(task.predict)(state.variables, {"image": batch["image"]}, jax.random.key(0))
+    assert set(bare) == {"image/picture", "text/caption", "attention/caption"}
+    whole = jax.jit(task.predict)(state.variables, batch, jax.random.key(0))
+    np.testing.assert_array_equal(bare["text/caption"], whole["text/caption"])
+
+
+def test_metrics_that_need_java_stand_beside_the_baselines(batch, monkeypatch):
+    task, _, _ = start(make(), batch)
+    said = {f"text/{name}": [[b"a", b"red", b"bird", b"<end>"]] for name in ("caption", *captioning.BASELINES)}
+    predictions, references = {**said, "number/nats": np.ones((1, 3))}, {"captions": [["a red bird"]]}
+    assert "meteor" not in task.score(predictions, references)
+    monkeypatch.setattr(caption_java, "available", lambda names: dict.fromkeys(names, Always))
+    config = make()
+    config.metrics = ("meteor",)
+    figures = start(config, batch)[0].score(predictions, references)
+    assert figures["meteor"] == figures["meteor/random"] == 0.25
+
+
+class Always:
+    def compute_score(self, wanted, said):
+        assert (wanted, said) == ({0: ["a red bird"]}, {0: ["a red bird"]})
+        return 0.25, [0.25]
+
+
+def test_without_java_no_run_starts_but_a_trained_one_is_restored(batch, monkeypatch):
+    monkeypatch.setattr(caption_java.shutil, "which", lambda name: None)
+    config = make()
+    config.metrics = ("spice",)
+    task = captioning.build(config)
+    constants = {"caption_vocabulary": vocabulary.spell(WORDS)}
+    with pytest.raises(UserError, match="SPICE needs Java"):
+        task.init(jax.random.key(0), {**batch, **constants})
+    jax.eval_shape(task.init, jax.random.key(0), {**batch, **constants})
+
+
+def test_an_encoder_may_be_fine_tuned_at_its_own_rate_with_its_own_statistics(batch):
+    changes = {"encoder.name": "recogniser", "encoder_statistics": "running"}
+    frozen = start(make(train_encoder=False, **changes), batch)[2]
+    assert set(frozen.params["captioner"]) == {"writer"}
+    assert {"params", "state"} <= set(frozen.frozen["encoder"])
+    config = make(train_encoder=True, **changes)
+    with config.unlocked():
+        config.optim.captioner.parts.encoder = 0.0
+        config.optim.captioner.warmup = 0
+    task, optimisers, state = start(config, batch)
+    assert "encoder" not in state.state
+    after, _ = jax.jit(functools.partial(step.train_step, task, optimisers))(state, batch, jax.random.key(0))
+    jax.tree.map(
+        np.testing.assert_array_equal, after.params["captioner"]["encoder"], state.params["captioner"]["encoder"]
+    )
+    assert np.any(after.params["captioner"]["writer"]["words"] != state.params["captioner"]["writer"]["words"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"network": "tell"}, r"config\.network is 'tell': choose 'show_and_tell' or 'show_attend_tell'"),
+        ({"encoder_statistics": "none"}, r"config\.encoder_statistics is 'none'"),
+        ({"train_encoder": False}, r"'scene' has no weights: set config\.train_encoder"),
+        ({"network": "show_and_tell"}, r"config\.model\.activation is no option of show_and_tell"),
+        ({"metrics": ("bertscore",)}, r"'bertscore' is no caption metric that Java computes: choose meteor, spice"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(changes, said):
+    with pytest.raises(UserError, match=said):
+        captioning.build(make(**changes))
+
+
+def test_show_and_tell_attends_to_no_objects():
+    config = make("show_and_tell")
+    config.objects = ("bell",)
+    with pytest.raises(UserError, match=r"config\.objects are looked for by attention"):
+        captioning.build(config)
+
+
+def test_a_vector_has_no_places(batch):
+    config = make(**{"encoder.name": "recogniser", "encoder.layer": "features", "train_encoder": False})
+    with pytest.raises(UserError, match=r"config\.encoder\.layer 'features' has no places to attend to"):
+        start(config, batch)

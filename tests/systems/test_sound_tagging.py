@@ -1,0 +1,224 @@
+"""Sound tagging: the rows against scikit-learn on the same windows, fine-tuning, statistics, folds by one command."""
+
+import functools
+import json
+
+import jax
+import numpy as np
+import pytest
+import soundfile
+from jax import numpy as jnp
+
+from mmjax.data import spec
+from mmjax.engine import loop
+from mmjax.errors import UserError
+from mmjax.known import soundnet_run
+from mmjax.models.sound import sound_tagger, soundnet
+from mmjax.models.sound.sound_tagger import Features
+from mmjax.models.sound.soundnet import SoundNet
+from mmjax.systems import sound_tagging
+from mmjax.task import Fit, Task, Update
+
+TIME = 57_330  # 2.6 s, the least that the 5-layer network takes
+MODEL = SoundNet(depth=5, objects=3, scenes=2, width=0.0625)
+FEATURES = Features(("pool3", "heads"), steps=6, n_fft=512, hop=256, n_mels=20, n_mfcc=8)
+
+
+@functools.cache
+def trained():
+    """A network whose statistics are not those of a fresh one."""
+    made = jax.jit(MODEL.init)(jax.random.key(7), jnp.zeros((1, 1)))
+    state = jax.tree.map(lambda x: x + 0.25, made["state"])
+    return soundnet_run.Trained(MODEL, {"params": made["params"], "state": state})
+
+
+def task(variables=True) -> Task:
+    rows = functools.partial(sound_tagging.observe, MODEL, FEATURES)
+    return Task(
+        fields=("waveform", "waveform_length", "label"),
+        init=functools.partial(sound_tagging.init, MODEL, trained().variables if variables else None),
+        updates=(Update("net", functools.partial(sound_tagging.loss, MODEL)),),
+        metrics=functools.partial(sound_tagging.metrics, MODEL, FEATURES, rows),
+        predict=functools.partial(sound_tagging.predict, MODEL, FEATURES, rows),
+        fit=Fit(rows, functools.partial(sound_tagging.solve, FEATURES, cost=0.01, standardise=False)),
+    )
+
+
+def batch(size=12):
+    """Tones, a class an octave, in noise; some clips are half as long."""
+    rng = np.random.default_rng(0)
+    label = (np.arange(size) % 3).astype(np.int32)
+    hertz = 300.0 * 2.0 ** (2 * label) * rng.uniform(0.9, 1.1, size)
+    time = np.arange(TIME) / 22_050
+    wave = 6000 * np.sin(2 * np.pi * hertz[:, None] * time) + rng.normal(0, 300, (size, TIME))
+    length = np.where(np.arange(size) % 4 == 0, TIME // 2, TIME).astype(np.int32)
+    wave[np.arange(TIME)[None] >= length[:, None]] = 0
+    valid = np.ones(size, bool)
+    return {"waveform": wave.astype(np.int16), "waveform_length": length, "label": label, "valid": valid}
+
+
+CONSTANTS = {"label_names": spec.spelt(["low", "middle", "high"])}
+
+
+@functools.cache
+def fitted(variables=True):
+    """(variables with what was solved, what was observed)."""
+    system, made = task(variables), batch()
+    fresh = jax.jit(lambda key: system.init(key, {**made, **CONSTANTS}))(jax.random.key(0))
+    observed = jax.tree.map(np.asarray, jax.jit(system.fit.observe)(fresh, made))
+    return {**fresh, "fitted": system.fit.solve(fresh, observed)}, observed
+
+
+def judgements(variables):
+    """{row: scores} as NumPy arrays."""
+    judge = functools.partial(sound_tagging.judge, FEATURES, task().fit.observe)
+    return jax.tree.map(np.asarray, jax.jit(judge)(variables, batch()))
+
+
+def test_fine_tuning_starts_from_the_trained_network_and_its_statistics():
+    start, _ = fitted()
+    own, frozen = start["params"]["net"]["trunk"], trained().variables
+    assert set(own) == set(frozen["params"]) - {"object", "scene"}
+    jax.tree.map(np.testing.assert_array_equal, own, {name: frozen["params"][name] for name in own})
+    jax.tree.map(np.testing.assert_array_equal, start["state"]["net"], frozen["state"])
+    scratch, _ = fitted(False)
+    assert "trained" not in scratch["frozen"]
+    different = [np.abs(scratch["frozen"]["random"][k]["kernel"] - own[k]["kernel"]).max() for k in ("conv1", "conv4")]
+    assert min(different) > 0
+
+
+def test_loss_is_the_cross_entropy_and_statistics_follow_the_batch():
+    start, _ = fitted()
+    system, made = task(), batch()
+    made["label"][2] = -1  # no label: it does not count
+    start = {k: v for k, v in start.items() if k != "fitted"}
+    value, (state, _) = jax.jit(system.updates[0].loss)(start, made, jax.random.key(0))
+    own = {"params": start["params"]["net"]["trunk"], "state": start["state"]["net"]}
+    wave = soundnet.scale(jnp.asarray(made["waveform"]))
+    call = functools.partial(MODEL.apply, layer="conv4", train=True, mutable=["state"], method="features")
+    x, moved = jax.jit(call)(own, wave, made["waveform_length"])
+    logits = np.float64(sound_tagger.logits(start["params"]["net"]["head"], x))
+    each = np.log(np.exp(logits).sum(-1)) - logits[np.arange(12), made["label"]]
+    assert float(value) == pytest.approx(np.mean(np.delete(each, 2)), rel=1e-4)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), state["net"], moved["state"])
+    np.testing.assert_allclose(state["prior"]["top"], (np.full(3, 1 / 3) + np.array([4, 4, 3]) / 11) / 2, rtol=1e-5)
+    random = start["state"]["random"]["norm1"]["mean"]
+    assert np.abs(state["random"]["norm1"]["mean"] - random).max() > 0
+
+
+@pytest.mark.parametrize("row", ["pool3", "random_heads", "mfcc"])
+def test_rows_are_scikit_learns_on_the_same_windows(row):
+    """eval_esc50.lua with LinearSVC: windows of a second, the scores of a clip's windows averaged."""
+    svm = pytest.importorskip("sklearn.svm")
+    variables, observed = fitted()
+    x, label = np.float64(observed[row]), observed["label"]
+    steps = x.shape[1]
+    width = int(np.ceil(steps / (TIME / 22_050)))
+    if row == "mfcc":
+        mean = np.stack([x[:, i : i + width].mean(1) for i in range(steps - width + 1)], 1)
+        x = np.concatenate([mean[..., :8], np.sqrt(np.maximum(mean[..., 8:] - mean[..., :8] ** 2, 0))], -1)
+        x = (x - x.mean((0, 1))) / x.std((0, 1))
+    else:
+        x = np.stack([x[:, i : i + width].reshape(len(x), -1) for i in range(steps - width + 1)], 1)
+    flat = x.reshape(-1, x.shape[-1])
+    theirs = svm.LinearSVC(C=0.01, tol=1e-8, max_iter=100_000, random_state=0, dual=True)
+    theirs.fit(flat, np.repeat(label, x.shape[1]))
+    wanted = theirs.decision_function(flat).reshape(len(x), -1, 3).mean(1)
+    np.testing.assert_allclose(judgements(variables)[row], wanted, atol=2e-3 * np.abs(wanted).max())
+
+
+def test_the_table_has_every_row_beside_the_majority_and_the_random_layer():
+    variables, _ = fitted()
+    made = batch()
+    made["valid"][6:] = False
+    figures = jax.tree.map(float, jax.jit(task().metrics)(variables, made))
+    names = {name for name in figures if "/" not in name}
+    assert names == {f"{row}_accuracy" for row in ("finetuned", "pool3", "heads", "mfcc", "log_mel")}
+    assert {f"{name}/majority" for name in names} <= set(figures)
+    assert {name for name in figures if "random" in name} == {
+        f"{x}_accuracy/random_weights" for x in ("pool3", "heads")
+    }
+    assert all(count == 6 for _, count in figures.values())
+    judged = judgements(variables)
+    for row in ("pool3", "mfcc"):
+        right = np.sum(np.argmax(judged[row][:6], -1) == made["label"][:6])
+        assert figures[f"{row}_accuracy"][0] == right
+    random = np.sum(np.argmax(judged["random_pool3"][:6], -1) == made["label"][:6])
+    assert figures["pool3_accuracy/random_weights"][0] == random
+    assert figures["mfcc_accuracy"][0] == 6  # octaves apart
+    without, _ = fitted(False)
+    bare = jax.eval_shape(task(False).metrics, without, made)
+    assert {name for name in bare if "/" not in name} == {
+        f"{row}_accuracy" for row in ("finetuned", "random_pool3", "random_heads", "mfcc", "log_mel")
+    }
+    look = {k: v for k, v in variables.items() if k != "fitted"}
+    assert set(jax.eval_shape(task().metrics, look, made)) == {"finetuned_accuracy", "finetuned_accuracy/majority"}
+
+
+def test_predictions_show_sound_features_and_guesses():
+    variables, _ = fitted()
+    made = batch()
+    found = jax.tree.map(np.asarray, jax.jit(task().predict)(variables, made, jax.random.key(0)))
+    assert found["heatmap/mel"].shape[:2] == (12, 20)
+    assert found["heatmap/mfcc"].shape[:2] == (12, 8)
+    np.testing.assert_allclose(found["scores/finetuned"].sum(-1), 1, rtol=1e-5)
+    for row in ("finetuned", "mfcc", "log_mel"):
+        np.testing.assert_array_equal(found[f"label/{row}_target"], made["label"])
+    # What Griffin-Lim makes of 20 bands of tones has nearly these bands; silence would be at 1.
+    rebuilt = np.asarray(sound_tagger.spectra(FEATURES, jnp.asarray(found["audio/griffin_lim_of_mel"]))["energy"])
+    energy = np.asarray(sound_tagger.spectra(FEATURES, jnp.asarray(made["waveform"]))["energy"])
+    assert found["audio/griffin_lim_of_mel"].shape == made["waveform"].shape
+    assert np.linalg.norm(np.sqrt(rebuilt) - np.sqrt(energy)) < 0.45 * np.linalg.norm(np.sqrt(energy))
+
+
+def test_a_missing_network_is_named(tmp_path):
+    with pytest.raises(UserError, match="is no workdir and no file of weights"):
+        sound_tagging.network(soundnet=str(tmp_path / "none"), depth=8, width=0.5, dtype="float32")
+    assert sound_tagging.network(soundnet="", depth=5, width=0.5, dtype="bfloat16") == (
+        SoundNet(depth=5, width=0.5, dtype="bfloat16"),
+        None,
+    )
+
+
+def test_a_cost_that_is_no_cost_is_refused_before_training():
+    from test_contract import CONFIGS, get_config
+
+    path = next(path for path in CONFIGS if path.stem == "sound_tagging")
+    tiny, _ = get_config(path, "tiny")
+    for cost in (0.0, -1.0, float("nan")):
+        tiny.svm.cost = cost
+        with pytest.raises(UserError, match=r"config\.svm\.cost=.*above 0"):
+            sound_tagging.build(tiny)
+
+
+def test_a_folder_in_folds_by_one_command(tmp_path):
+    from test_contract import CONFIGS, get_config
+
+    made = batch(24)
+    for i, (wave, label) in enumerate(zip(made["waveform"], made["label"])):
+        path = tmp_path / "sounds" / f"tone{label}" / f"{i}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, wave[: 22_050 * 2], 22_050)
+    path = next(path for path in CONFIGS if path.stem == "sound_tagging")
+    tiny, folder = (get_config(path, variant)[0] for variant in ("tiny", "folder"))
+    with tiny.unlocked():
+        tiny.data = folder.data
+        tiny.data.update(path=str(tmp_path / "sounds"), data_dir=str(tmp_path / "cache"), folds=2)
+        tiny.validation_split, tiny.eval.folds, tiny.eval.test_examples = "test", 2, 0
+        tiny.features.layers, tiny.steps, tiny.eval.every = ("heads",), 2, 0
+    figures = loop.run(tiny, tmp_path / "run")
+    assert figures["mfcc_accuracy"] > 0.8 > 0.5 > figures["mfcc_accuracy/majority"]
+    results = json.loads((tmp_path / "run/results.json").read_text())
+    assert (results["examples"], len(results["folds"])) == (24, 2)
+    assert "tone2" in (tmp_path / "run/report.html").read_text()
+
+
+def test_folds_of_the_data_are_the_folds_that_are_run():
+    from test_contract import CONFIGS, get_config
+
+    path = next(path for path in CONFIGS if path.stem == "sound_tagging")
+    folder, _ = get_config(path, "folder")
+    folder.data.folds = 3
+    assert folder.eval.folds == 3
+    folder.eval.folds = 0  # one run, of config.data.fold
+    assert folder.data.folds == 3
