@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
-import flax.linen as nn
-from jaxtyping import Array, Float, UInt8
-
-from mmjax.errors import UserError
+from mmjax.errors import OptionError
 from mmjax.known import recogniser
+from mmjax.known.network import Network
 from mmjax.models.vision.efficientnet import SIZES, EfficientNetLite
 from mmjax.models.vision.resnet import STAGES, ResNet
 from mmjax.models.vision.scene_encoder import SceneEncoder
 from mmjax.models.vision.vgg import STAGES as VGG_STAGES
 from mmjax.models.vision.vgg import VGG
-from mmjax.ops.pictures import resize
 from mmjax.weights import efficientnet_lite, resnet, vgg
 
 NAMES = (
@@ -28,47 +23,16 @@ NAMES = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Encoder:
-    """A picture network as a function of pictures.
-
-    Attributes:
-      model: takes pictures [b h w 3] of 0..255 and returns a dict of layers.
-      layer: the one that is read.
-      size: the side of the square that it was trained on; 0 takes pictures as they are.
-      variables: its weights, {"params": tree} and perhaps {"state": tree}, NumPy arrays; None for a network that has
-        to be trained from scratch.
-    """
-
-    model: nn.Module
-    layer: str
-    size: int
-    variables: Mapping[str, Any] | None
-
-    def __call__(self, variables: Mapping[str, Any], image: UInt8[Array, "b h w 3"]) -> Float[Array, "b ..."]:
-        """The layer [b d] or [b i j d], with the statistics of BatchNorm as they are."""
-        return self._read(self.model.apply(variables, self._sized(image)))
-
-    def train(
-        self, variables: Mapping[str, Any], image: UInt8[Array, "b h w 3"]
-    ) -> tuple[Float[Array, "b ..."], dict[str, Any]]:
-        """The layer with the statistics of the batch, and {"state": the running ones after it}."""
-        layers, updated = self.model.apply(variables, self._sized(image), train=True, mutable=["state"])
-        return self._read(layers), dict(updated)
-
-    def _sized(self, image):
-        return resize(image, self.size) if self.size else image
-
-    def _read(self, layers):
-        if self.layer not in layers:
-            raise UserError(f"config.encoder.layer {self.layer!r} is unknown: choose one of {', '.join(layers)}")
-        return layers[self.layer]
-
-
 def make(
-    name: str, layer: str = "", weights: str = "", widths: tuple[int, ...] = (32, 64, 96), dtype: str = "float32"
-) -> Encoder:
-    """An encoder with its weights.
+    name: str,
+    layer: str = "",
+    weights: str = "",
+    widths: tuple[int, ...] = (32, 64, 96),
+    dtype: str = "float32",
+    trained: bool = False,
+    statistics: str = "batch",
+) -> Network:
+    """An encoder of pictures [b h w 3] of 0..255, whose layer is a map [b i j d] or a vector [b d].
 
     Args:
       name: "scene", a small network without weights; "recogniser", our network of the default data;
@@ -79,25 +43,33 @@ def make(
       weights: path of a weight file, for a ResNet or a VGG.
       widths: of "scene".
       dtype: compute dtype.
+      trained, statistics: see `Network`.
 
     Raises:
-      UserError: an unknown name, missing weights, or weights that do not fit.
+      OptionError: an unknown name, missing weights; see `Network`. UserError, where they are filled in: weights that
+        are not there or do not fit.
     """
     if name not in NAMES:
-        raise UserError(f"config.encoder.name {name!r} is unknown: choose one of {', '.join(NAMES)}")
+        raise OptionError("name", f"{name!r} is unknown: choose one of {', '.join(NAMES)}")
+    how: dict[str, Any] = {"trained": trained, "statistics": statistics}
     if name == "scene":
-        return Encoder(SceneEncoder(tuple(widths), dtype=dtype), layer or "map", 0, None)
+        if not trained:
+            raise OptionError("name", f"{name!r} has no weights: it has to be trained")
+        return Network(SceneEncoder(tuple(widths), dtype=dtype), layer or "map", **how)
     if name == "recogniser":
-        trained = recogniser.load()
-        return Encoder(trained.model, layer or "map", 112, trained.variables)
+        return Network(recogniser.load().model, layer or "map", 112, _recogniser, **how)
     if name.startswith("efficientnet_"):
         size = name.removeprefix("efficientnet_")
         model = EfficientNetLite(size, dtype=dtype)
-        return Encoder(model, layer or "pooled", SIZES[size][2], efficientnet_lite.load(size))
+        return Network(model, layer or "pooled", SIZES[size][2], efficientnet_lite.load, (size,), **how)
     if not weights:
-        raise UserError(f"config.encoder.weights is empty: give the path of torchvision's weights of {name}")
+        raise OptionError("weights", f"is empty: give the path of torchvision's weights of {name}")
     if name.startswith("vgg"):
         depth = int(name.removeprefix("vgg"))
-        return Encoder(VGG(depth, dtype=dtype), layer or "fc7", 224, vgg.load(weights, depth))
+        return Network(VGG(depth, dtype=dtype), layer or "fc7", 224, vgg.load, (weights, depth), **how)
     depth = int(name.removeprefix("resnet"))
-    return Encoder(ResNet(depth, dtype=dtype), layer or "pooled", 224, resnet.load(weights, depth))
+    return Network(ResNet(depth, dtype=dtype), layer or "pooled", 224, resnet.load, (weights, depth), **how)
+
+
+def _recogniser() -> dict[str, Any]:
+    return recogniser.load().variables
