@@ -1,18 +1,15 @@
 """Several processes on one machine, joined by jax.distributed, are one run."""
 
+import contextlib
 import json
-import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
-from pathlib import Path
 
+import children
 import numpy as np
 import pytest
-
-ROOT = Path(__file__).parents[2]
 
 
 def losses(workdir):
@@ -28,14 +25,15 @@ def free_port():
 
 def start(*flags, devices=1):
     base = [sys.executable, "train.py", "--config=configs/soundnet.py:tiny", "--config.log_every=1"]
-    env = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
-    return subprocess.Popen([*base, *flags], cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return children.Child(*base, *flags, XLA_FLAGS=f"--xla_force_host_platform_device_count={devices}")
 
 
-def finished(process):
-    output = process.communicate(timeout=280)[0].decode()
-    assert process.returncode == 0, output
-    return output
+def finished(*processes):
+    """What each printed; all must end well."""
+    with contextlib.ExitStack() as stack:
+        done = [stack.enter_context(process).finish() for process in processes]
+    assert not any(one.returncode for one in done), "\n".join(one.stdout + one.stderr for one in done)
+    return [one.stdout for one in done]
 
 
 def split(checkpoint):
@@ -48,12 +46,13 @@ def test_a_run_of_eight_devices_goes_on_with_two_and_with_one(tmp_path):
     sizes = ("--config.model.width=0.5", "--config.fsdp=True")  # conv4 has mesh.LARGE elements, which fsdp splits
     sizes += ("--config.eval.examples=8", "--config.eval.test_examples=8")
     first = f"--workdir={tmp_path / 'run8'}"
-    assert "on 8 x" in finished(start(*sizes, "--config.steps=2", first, devices=8))
+    assert "on 8 x" in finished(start(*sizes, "--config.steps=2", first, devices=8))[0]
     assert split(tmp_path / "run8" / "checkpoints" / "2") >= 3  # conv4 and both of Adam's moments
     for devices in (2, 1):
         shutil.copytree(tmp_path / "run8", tmp_path / f"run{devices}")
     for devices in (8, 2, 1):  # the same four steps, wherever the last two ran
-        output = finished(start(*sizes, "--config.steps=4", f"--workdir={tmp_path / f'run{devices}'}", devices=devices))
+        again = start(*sizes, "--config.steps=4", f"--workdir={tmp_path / f'run{devices}'}", devices=devices)
+        (output,) = finished(again)
         assert "going on from step 2 of 4" in output
         assert f"on {devices} x" in output
     assert split(tmp_path / "run2" / "checkpoints" / "4") >= 3
@@ -69,10 +68,8 @@ def test_two_processes_train_to_the_losses_of_one(tmp_path, parallel):
     flags = [f"--config.parallel={parallel}", "--config.steps=6", "--config.eval.every=3"]
     together = [f"--workdir={tmp_path / 'two'}", f"--coordinator=127.0.0.1:{port}", "--processes=2"]
     pair = [start(*flags, *together, f"--process={i}") for i in range(2)]
-    outputs = [process.communicate(timeout=280)[0].decode() for process in pair]
-    assert [process.returncode for process in pair] == [0, 0], "\n".join(outputs)
-    alone = start(*flags, f"--workdir={tmp_path / 'one'}")
-    finished(alone)
+    outputs = finished(*pair)
+    finished(start(*flags, f"--workdir={tmp_path / 'one'}"))
     np.testing.assert_allclose(losses(tmp_path / "two"), losses(tmp_path / "one"), rtol=2e-4)
     two, one = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("two", "one"))
     assert two["examples"] == one["examples"] == 20
@@ -85,11 +82,9 @@ def test_a_signal_to_one_of_two_processes_stops_both_at_one_step(tmp_path):
     port = free_port()
     flags = [f"--workdir={tmp_path / 'run'}", f"--coordinator=127.0.0.1:{port}", "--processes=2", "--config.steps=5000"]
     pair = [start(*flags, f"--process={i}") for i in range(2)]
-    for line in pair[0].stdout:
-        if line.startswith(b"step 3/"):
-            break
-    pair[1].send_signal(signal.SIGTERM)  # not the one that writes
-    outputs = [process.communicate(timeout=120)[0].decode() for process in pair]
-    assert [process.returncode for process in pair] == [0, 0], "\n".join(outputs)
+    with pair[0], pair[1]:
+        pair[0].until("step 3/")
+        pair[1].send(signal.SIGTERM)  # not the one that writes
+        outputs = finished(*pair)
     assert "stopped by a signal at step" in outputs[0]
     assert json.loads((tmp_path / "run" / "status.json").read_text())["state"] == "stopped"

@@ -4,8 +4,8 @@ import html
 import json
 import re
 import shutil
-import subprocess
 
+import children
 import pytest
 from report import fake_run
 
@@ -37,7 +37,7 @@ def chromium(path, folder, width=1280):
     flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     flags += " --disable-component-update --disable-sync --enable-logging=stderr --v=0 --virtual-time-budget=5000"
     flags += f" --window-size={width},1200 --user-data-dir={folder} --dump-dom"
-    done = subprocess.run([CHROMIUM, *flags.split(), path.as_uri()], capture_output=True, text=True, timeout=120)
+    done = children.run(CHROMIUM, *flags.split(), path.as_uri())
     return done.stdout, done.stderr
 
 

@@ -6,11 +6,10 @@ import io
 import json
 import re
 import shutil
-import subprocess
-import sys
 import wave
 import zipfile
 
+import children
 import numpy as np
 import pytest
 from PIL import Image
@@ -283,7 +282,7 @@ def test_user_errors_are_one_line(tmp_path, capsys):
 
 def test_command_line_without_jax(workdir):
     code = "import sys; from mmjax.report import page; page.main(sys.argv[1:]); sys.exit('jax' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code, str(workdir)], capture_output=True, text=True)
+    done = children.python("-c", code, workdir)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(workdir / "report.html")
 

@@ -2,10 +2,9 @@
 
 import functools
 import importlib.util
-import subprocess
-import sys
 from pathlib import Path
 
+import children
 import jax
 import numpy as np
 import pytest
@@ -290,10 +289,8 @@ def test_mistakes_are_told_in_words(corpus, tmp_path, changes, message):
 @pytest.mark.parametrize("content", [b"", b"one two", b"caf\xe9 " * 50])
 def test_bad_text_gives_one_line_and_no_traceback(tmp_path, content):
     (tmp_path / "a.txt").write_bytes(content)
-    command = [sys.executable, "train.py", "--config=configs/skipgram.py:text", f"--config.data.path={tmp_path}/a.txt"]
-    done = subprocess.run(
-        [*command, f"--workdir={tmp_path}/run"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    flags = ["--config=configs/skipgram.py:text", f"--config.data.path={tmp_path}/a.txt", f"--workdir={tmp_path}/run"]
+    done = children.python("train.py", *flags)
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert "a.txt" in done.stderr

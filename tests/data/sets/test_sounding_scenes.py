@@ -4,10 +4,9 @@ import dataclasses
 import hashlib
 import pickle
 import re
-import subprocess
-import sys
 from collections import Counter
 
+import children
 import numpy as np
 import pytest
 
@@ -84,23 +83,22 @@ def test_an_example_is_a_function_of_seed_split_and_index():
     wanted = [digest(source[i]) for i in (3, 0, 5)]
     assert [digest(pickle.loads(pickle.dumps(source))[i]) for i in (3, 0, 5)] == wanted
     code = (
-        "import sys; sys.path[:0] = ['.', 'tests/data']\n"
+        "import sys; sys.path[:0] = ['.', 'tests', 'tests/data/sets']\n"
         "from test_sounding_scenes import digest, small\n"
         "print(*[digest(small()[i]) for i in (5, 0, 3)][::-1])"
     )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    first, second, third = out.split()
-    assert [first, second, third] == wanted
+    done = children.python("-c", code)
+    assert done.stdout.split() == wanted, done.stderr
     others = [small(seed=1)[3], small("validation")[3], small("test")[3], small()[4]]
     assert len({digest({k: v for k, v in e.items() if k not in ("index", "group")}) for e in others} | {wanted[0]}) == 5
     assert len({e["image"].tobytes() for e in others}) == len({e["group"] for e in others}) == 4
 
 
 def test_the_data_never_imports_jax():
-    code = (
-        "import sys; from mmjax.data import sounding_scenes as s; s.source('test')[0]; sys.exit('jax' in sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    code = "import sys; from mmjax.data.sets import sounding_scenes as s; s.source('test')[0]"
+    code += "; sys.exit('jax' in sys.modules)"
+    done = children.python("-c", code)
+    assert done.returncode == 0, done.stderr
 
 
 def test_asking_for_other_fields_changes_no_field():

@@ -2,13 +2,12 @@
 
 import json
 import os
-import pathlib
 import pickle
 import signal
-import subprocess
 import sys
 from fractions import Fraction
 
+import children
 import numpy as np
 import pytest
 
@@ -19,7 +18,6 @@ from mmjax.errors import UserError
 av = pytest.importorskip("av")
 
 RATE, SIDE = 10, 64
-ROOT = pathlib.Path(__file__).parents[3]
 
 
 def numbered(number):
@@ -290,8 +288,7 @@ video_folder.source("train", path=sys.argv[1], data_dir=sys.argv[2], seconds=1.0
 
 
 def test_a_killed_preparation_is_not_taken_for_a_whole_one(folder, cache, tmp_path):
-    command = [sys.executable, "-c", KILLED, str(folder), str(tmp_path)]
-    run = subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True)
+    run = children.python("-c", KILLED, folder, tmp_path, PYTHONPATH=str(children.ROOT))
     assert run.returncode == -signal.SIGKILL
     assert list(tmp_path.rglob("incomplete.*"))
     assert not list(tmp_path.rglob("skipped.json"))
