@@ -24,6 +24,7 @@ neither the mesh, nor the data, nor the checkpoint. Each lives in `systems/<syst
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -42,6 +43,7 @@ class Bound:
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
     options: tuple[tuple[str, Any], ...]
+    types: tuple[Any, ...]  # 1, 1.0 and True are equal, and what is compiled with them is not
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         return self.function(*self.arguments, *arguments, **dict(self.options), **options)
@@ -56,12 +58,23 @@ def bind(function: Callable[..., Any], *arguments: Any, **options: Any) -> Bound
 
     Raises TypeError, naming it, for an argument that is not.
     """
-    for name, value in (*enumerate(arguments), *options.items()):
+    named = tuple(sorted(options.items()))
+    for name, value in (*enumerate(arguments), *named):
         try:
             hash(value)
         except TypeError:
             raise TypeError(f"{function.__name__}: argument {name} is not hashable: {value!r:.80}") from None
-    return Bound(function, arguments, tuple(sorted(options.items())))
+    return _interned(function, arguments, named, _types((arguments, named)))
+
+
+# jax forgets what it compiled for a function as soon as nobody holds that function any more.
+@functools.lru_cache(maxsize=512)
+def _interned(*parts: Any) -> Bound:
+    return Bound(*parts)
+
+
+def _types(value: Any) -> Any:
+    return tuple(map(_types, value)) if isinstance(value, tuple) else type(value)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,59 +22,75 @@ class Net(nn.Module):
 
 def regression() -> Task:
     """Learns areas[:, 0] from boxes[:, 0]: field names of the glossary, no meaning."""
-    net = Net()
+    return Task(
+        ("boxes", "areas"),
+        _init,
+        (Update("net", _loss),),
+        _metrics,
+        _predict,
+        _score,
+        references=("areas",),
+        modalities={"picture": ("boxes",)},
+    )
 
-    def init(key, batch):
-        made = net.init(key, batch["boxes"][:, 0], train=False)
-        return {"params": {"net": made["params"]}, "state": made["state"], "frozen": {"offset": jnp.float32(0.5)}}
 
-    def loss(variables, batch, key):
-        own = {"params": variables["params"]["net"], "state": variables["state"]}
-        out, updated = net.apply(own, batch["boxes"][:, 0], train=True, mutable=["state"])
-        error = out - batch["areas"][:, 0] - variables["frozen"]["offset"]
-        return jnp.mean(error**2), (updated["state"], {"noise": jax.random.normal(key)})
+def _init(key, batch):
+    made = Net().init(key, batch["boxes"][:, 0], train=False)
+    return {"params": {"net": made["params"]}, "state": made["state"], "frozen": {"offset": jnp.float32(0.5)}}
 
-    def metrics(variables, batch):
-        own = {"params": variables["params"]["net"], "state": variables["state"]}
-        error = (net.apply(own, batch["boxes"][:, 0], train=False) - batch["areas"][:, 0]) ** 2
-        flat = batch["areas"][:, 0] ** 2
-        count = jnp.sum(batch["valid"])
-        return {
-            "error": (jnp.sum(error, where=batch["valid"]), count),
-            "error/zero": (jnp.sum(flat, where=batch["valid"]), count),
-        }
 
-    def predict(variables, batch, key):
-        del key
-        own = {"params": variables["params"]["net"], "state": variables["state"]}
-        return {"embedding/out": net.apply(own, batch["boxes"][:, 0], train=False)[:, None]}
+def _loss(variables, batch, key):
+    own = {"params": variables["params"]["net"], "state": variables["state"]}
+    out, updated = Net().apply(own, batch["boxes"][:, 0], train=True, mutable=["state"])
+    error = out - batch["areas"][:, 0] - variables["frozen"]["offset"]
+    return jnp.mean(error**2), (updated["state"], {"noise": jax.random.normal(key)})
 
-    def score(predictions, references):
-        hit = np.mean(np.sign(predictions["embedding/out"][:, 0]) == np.sign(references["areas"][:, 0]))
-        return {"sign": float(hit), "sign/chance": 0.5}
 
-    return Task(("boxes", "areas"), init, (Update("net", loss),), metrics, predict, score, references=("areas",))
+def _guess(variables, batch):
+    own = {"params": variables["params"]["net"], "state": variables["state"]}
+    return Net().apply(own, batch["boxes"][:, 0], train=False)
+
+
+def _metrics(variables, batch):
+    error, flat = (_guess(variables, batch) - batch["areas"][:, 0]) ** 2, batch["areas"][:, 0] ** 2
+    count = jnp.sum(batch["valid"])
+    return {
+        "error": (jnp.sum(error, where=batch["valid"]), count),
+        "error/zero": (jnp.sum(flat, where=batch["valid"]), count),
+    }
+
+
+def _predict(variables, batch, key):
+    del key
+    return {"embedding/out": _guess(variables, batch)[:, None]}
+
+
+def _score(predictions, references):
+    hit = np.mean(np.sign(predictions["embedding/out"][:, 0]) == np.sign(references["areas"][:, 0]))
+    return {"sign": float(hit), "sign/chance": 0.5}
 
 
 def two_groups() -> Task:
     """A game whose steps can be worked by hand: a follows b, then b sees the new a."""
+    updates = (Update("a", _a_loss), Update("a", _a_loss), Update("b", _b_loss))
+    return Task(("areas",), _two_init, updates, lambda v, b: {}, lambda v, b, k: {})
 
-    def init(key, batch):
-        del key, batch
-        return {"params": {"a": jnp.float32(1), "b": jnp.float32(3)}, "state": jnp.int32(0), "frozen": {}}
 
-    def a_loss(variables, batch, key):
-        del batch, key
-        p = variables["params"]
-        return (p["a"] - p["b"]) ** 2, (variables["state"] + 1, {})
+def _two_init(key, batch):
+    del key, batch
+    return {"params": {"a": jnp.float32(1), "b": jnp.float32(3)}, "state": jnp.int32(0), "frozen": {}}
 
-    def b_loss(variables, batch, key):
-        del batch, key
-        p = variables["params"]
-        return p["a"] * p["b"], (variables["state"] + 10, {"seen_a": p["a"]})
 
-    updates = (Update("a", a_loss), Update("a", a_loss), Update("b", b_loss))
-    return Task(("areas",), init, updates, lambda v, b: {}, lambda v, b, k: {})
+def _a_loss(variables, batch, key):
+    del batch, key
+    p = variables["params"]
+    return (p["a"] - p["b"]) ** 2, (variables["state"] + 1, {})
+
+
+def _b_loss(variables, batch, key):
+    del batch, key
+    p = variables["params"]
+    return p["a"] * p["b"], (variables["state"] + 10, {"seen_a": p["a"]})
 
 
 def optimisers(*groups, rate=0.1):

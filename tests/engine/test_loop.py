@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -19,11 +20,26 @@ from mmjax.engine import config as configs
 from mmjax.errors import NonFinite, UserError
 
 
-@pytest.fixture(autouse=True)
-def toy_system(monkeypatch):
+@pytest.fixture(autouse=True, scope="module")
+def toy_system():
     """config.system and config.data lead to the toy."""
-    monkeypatch.setattr(systems, "build", lambda config: toy.regression())
-    monkeypatch.setattr(data, "open", lambda split, fields, name, train_split, **options: toy.Numbers(**options))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(systems, "build", lambda config: toy.regression())
+        patch.setattr(data, "open", lambda split, fields, name, train_split, **options: toy.Numbers(**options))
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(toy_system, tmp_path_factory):
+    """A run of the toy's config that was never disturbed, and its figures; to be read and not written to."""
+    workdir = tmp_path_factory.mktemp("finished") / "run"
+    return workdir, loop.run(toy.config(), workdir, command="python train.py")
+
+
+@pytest.fixture
+def again(finished, tmp_path):
+    """A copy of it in tmp_path/run, to be changed."""
+    return Path(shutil.copytree(finished[0], tmp_path / "run"))
 
 
 def lines(workdir):
@@ -102,14 +118,13 @@ def test_a_resumed_run_equals_the_straight_one_bit_for_bit(tmp_path, parallel, m
     assert straight == resumed
 
 
-def test_several_steps_a_call_are_the_same_run(tmp_path):
-    one = loop.run(toy.config(), tmp_path / "one")
+def test_several_steps_a_call_are_the_same_run(tmp_path, finished):
+    _, one = finished
     five = loop.run(toy.config(steps_per_call=5), tmp_path / "five")  # 12 = 5 + 5 + 1 + 1
     assert one == pytest.approx(five, rel=1e-5)
 
 
-def test_a_signal_saves_and_the_same_call_goes_on(tmp_path, monkeypatch):
-    loop.run(toy.config(), tmp_path / "straight")
+def test_a_signal_saves_and_the_same_call_goes_on(tmp_path, finished, monkeypatch):
     put, calls = loop.mesh.Jitted.put, iter(range(100))
 
     def put_then_signal(*args, **kwargs):
@@ -125,19 +140,17 @@ def test_a_signal_saves_and_the_same_call_goes_on(tmp_path, monkeypatch):
     assert status["step"] == 5
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     loop.run(toy.config(), tmp_path / "run")
-    same(saved(tmp_path / "straight", 12), saved(tmp_path / "run", 12))
+    same(saved(finished[0], 12), saved(tmp_path / "run", 12))
 
 
-def test_a_finished_run_says_so_and_more_steps_go_on(tmp_path, capsys):
-    first = loop.run(toy.config(), tmp_path / "run")
-    assert loop.run(toy.config(), tmp_path / "run") == first
+def test_a_finished_run_says_so_and_more_steps_go_on(tmp_path, again, finished, capsys):
+    assert loop.run(toy.config(), tmp_path / "run") == finished[1]
     assert "is done: 12 steps" in capsys.readouterr().out
     loop.run(toy.config(steps=14), tmp_path / "run")
     assert json.loads((tmp_path / "run/results.json").read_text())["step"] == 14
 
 
-def test_a_workdir_of_another_config_is_refused_with_the_fields(tmp_path):
-    loop.run(toy.config(), tmp_path / "run")
+def test_a_workdir_of_another_config_is_refused_with_the_fields(tmp_path, again):
     other = toy.config(seed=1, log_every=3)  # log_every may change
     with pytest.raises(UserError, match=r"seed is 0 there, 1 here\. Choose") as error:
         loop.run(other, tmp_path / "run")
@@ -189,8 +202,7 @@ def test_debug_nans_names_the_operation(tmp_path, parallel):
         loop.run(config, tmp_path / "run")
 
 
-def test_restore_gives_a_system_that_predicts(tmp_path):
-    loop.run(toy.config(), tmp_path / "run")
+def test_restore_gives_a_system_that_predicts(tmp_path, again):
     trained = mmjax.restore(tmp_path / "run")
     boxes = np.stack([toy.Numbers()[i]["boxes"] for i in range(20)])
     out = trained.predict({"boxes": boxes, "areas": boxes[:, 0, :1]})["embedding/out"]
@@ -220,8 +232,7 @@ def test_a_field_that_cannot_be_is_named(tmp_path, change, words):
         loop.run(toy.config(**change), tmp_path / "run")
 
 
-def test_a_damaged_checkpoint_is_named_and_the_one_before_goes_on(tmp_path):
-    loop.run(toy.config(), tmp_path / "run")
+def test_a_damaged_checkpoint_is_named_and_the_one_before_goes_on(tmp_path, again):
     newest = tmp_path / "run/checkpoints/12"
     for path in (newest / "default").rglob("*"):
         if path.is_file() and path.stat().st_size > 10:
@@ -235,23 +246,20 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_goes_on(tmp_path):
     assert loop.run(toy.config(steps=14), tmp_path / "run")
 
 
-def test_a_reader_leaves_a_write_under_way_alone(tmp_path):
-    loop.run(toy.config(), tmp_path / "run")
+def test_a_reader_leaves_a_write_under_way_alone(tmp_path, again):
     under_way = tmp_path / "run/checkpoints/20.orbax-checkpoint-tmp"
     under_way.mkdir()
     mmjax.restore(tmp_path / "run")
     assert under_way.exists()
 
 
-def test_a_run_killed_on_its_last_metre_gets_its_report(tmp_path):
-    loop.run(toy.config(), tmp_path / "run")
+def test_a_run_killed_on_its_last_metre_gets_its_report(tmp_path, again):
     (tmp_path / "run/report.html").unlink()
     loop.run(toy.config(), tmp_path / "run")
     assert (tmp_path / "run/report.html").exists()
 
 
-def test_a_finished_run_evaluates_again_when_asked_for_more(tmp_path):
-    loop.run(toy.config(), tmp_path / "run")
+def test_a_finished_run_evaluates_again_when_asked_for_more(tmp_path, again):
     loop.run(toy.config(eval={**toy.config().eval, "probes": ("blank:boxes",)}), tmp_path / "run")
     assert "blank:boxes" in json.loads((tmp_path / "run/results.json").read_text())["probes"]
 
@@ -286,8 +294,7 @@ def test_a_task_warns_once_for_as_long_as_it_has_reason_to(tmp_path, monkeypatch
     assert said == ["warning: step 4: it collapses", "warning: step 10: it collapses"]
 
 
-def test_a_torn_line_swallows_nothing(tmp_path):
-    loop.run(toy.config(), tmp_path / "run")
+def test_a_torn_line_swallows_nothing(tmp_path, again):
     with (tmp_path / "run/metrics.jsonl").open("a") as file:
         file.write('{"step": 12, "ki')
     loop.run(toy.config(steps=14), tmp_path / "run")
