@@ -2,16 +2,14 @@
 
 import functools
 import importlib.util
-import os
 import pkgutil
 import re
 import shutil
-import subprocess
-import sys
 import textwrap
 import tomllib
 from pathlib import Path
 
+import children
 import pytest
 
 from mmjax import data
@@ -69,9 +67,7 @@ def test_the_worked_example_runs_with_no_edit_elsewhere(tmp_path):
         (tmp_path / path).write_text(code)
 
     def run(*command):
-        environment = {**os.environ, "PYTHONPATH": ""}
-        command = [sys.executable, "-m", *command]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=3600)
+        done = children.python("-m", *command, cwd=tmp_path, PYTHONPATH="")
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
