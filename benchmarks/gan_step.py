@@ -6,9 +6,10 @@ A step is the discriminator's update and then the generator's: pictures drawn fr
 their own and with wrong texts, drawn pictures with theirs (Reed et al. 2016, algorithm 1), cross-entropy, the backward
 passes, BatchNorm by each batch, and Adam (2e-4, beta1 0.5), in float32, on one device with all its cores. Ours is
 mmjax.engine.step.train_step as every system runs it, gradient norms included, on the networks of
-mmjax.models.drawing.reed; no data is loaded and no sentence is read (the texts are vectors of 1024 numbers, as the paper's code had them). The default sizes
-suit two cores: 32 channels where the paper has 128 and 64. Both sides start from the same weights, see the same batch
-and codes, and must agree on both losses of the first two steps before the clock starts.
+mmjax.models.drawing.reed; no data is loaded and no sentence is read (the texts are vectors of 1024 numbers, as the
+paper's code had them). The default sizes suit two cores: 32 channels where the paper has 128 and 64. Both sides start
+from the same weights, see the same batch and codes, and must agree on both losses of the first two steps before the
+clock starts.
 
 The PyTorch peer has the same networks written as its users write them (nn.ConvTranspose2d, nn.Conv2d, nn.BatchNorm2d,
 eager, fused Adam), in the faster of two memory formats, which is printed. As in the original, a picture is drawn once a

@@ -1,4 +1,4 @@
-"""What the sound allows: how often a listener who is told which objects sound agrees with the visual teacher.
+"""What the sound allows: how often a listener who knows which objects sound agrees with the visual teacher.
 
 SoundNet's teacher sees the picture, where objects may be silent, and names the one that looks largest. Loudness
 follows size, give or take 2 dB. The oracle hears perfectly: it is told which objects sound and the exact level at which

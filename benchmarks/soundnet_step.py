@@ -3,9 +3,10 @@
     python benchmarks/soundnet_step.py [--quick] [--device cpu|gpu] [--depth 8] [--batch 32] [--seconds 10] ...
 
 A step is the network's: the forward pass, two KL heads against given teacher distributions, the backward pass and
-Adam, in float32, on one device with all its cores. It is not mmjax.engine.step.train_step: no teacher runs, no gradient norm
-and no prior are computed, and no data is loaded. Both networks are the paper's, convolution biases included, start
-from the same weights, see the same batch, and must agree on the loss of the first two steps before the clock starts.
+Adam, in float32, on one device with all its cores. It is not mmjax.engine.step.train_step: no teacher runs, no
+gradient norm and no prior are computed, and no data is loaded. Both networks are the paper's, convolution biases
+included, start from the same weights, see the same batch, and must agree on the loss of the first two steps before the
+clock starts.
 The PyTorch peer is written as its users write it (nn.Conv, nn.BatchNorm, nn.ReLU, nn.MaxPool, eager), in the faster of
 its two common forms, Conv1d or Conv2d with kernels (k, 1), with PyTorch's own fused Adam; which one was faster is
 printed.

@@ -47,8 +47,8 @@ def open(
       fields: what every example must have (names from data/spec.py); nothing else is computed or read.
       name: a module of data/sets, or a TensorFlow Datasets name.
       tokens: how `caption_tokens`, `captions_tokens`, `question_tokens`, `answer_label` and `question_type_label` are
-        made from the text of a data set that does not offer them: arguments of `_tokens.Options`. (Where a data set
-        itself has an option `tokens`, it is that.)
+        made from the text of a data set that does not offer them: arguments of `token_fields.Options`. (Where a data
+        set itself has an option `tokens`, it is that.)
       train_split: whose text makes the vocabulary, whichever split is opened.
       **options: of that data set (path, seed, mapping, ...).
 

@@ -230,7 +230,7 @@ def select(vocabulary: Sequence[str], path: str, dim: int) -> tuple[np.ndarray, 
 def initialise(
     table: Float[np.ndarray, "v d"], vocabulary: Sequence[str], path: str
 ) -> tuple[Float[np.ndarray, "v d"], float]:
-    """The rows of a fresh embedding replaced by trained vectors where there are any; `word_table.fill` is for tasks.
+    """The rows of a fresh embedding replaced by trained vectors where there are any; `known.word_table` is for tasks.
 
     Args:
       table: fresh values [v d] of any system's word embedding.

@@ -2,11 +2,11 @@
 
     source("train", ("image", "captions"), path="~/flickr8k")
 
-The captions are looked for in the folder (`_caption_files` says under which names) or named by config.data.captions:
-COCO's captions_*.json, Karpathy's dataset_*.json, Flickr8k's token file with its split lists, CSV or JSON lines with
-file, caption and perhaps split. The pictures may lie in folders below. The first call reads and resizes every picture,
-later calls reuse the prepared copy while the files stay the same. What cannot be used is listed by name in
-`skipped.json` beside it.
+The captions are looked for in the folder (`files.caption_files` says under which names) or named by
+config.data.captions: COCO's captions_*.json, Karpathy's dataset_*.json, Flickr8k's token file with its split lists, CSV
+or JSON lines with file, caption and perhaps split. The pictures may lie in folders below. The first call reads and
+resizes every picture, later calls reuse the prepared copy while the files stay the same. What cannot be used is listed
+by name in `skipped.json` beside it.
 """
 
 from __future__ import annotations

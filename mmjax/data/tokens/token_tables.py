@@ -1,4 +1,4 @@
-"""The vocabularies behind `_tokens`: counted over the training split once, kept on disk, told in one line each."""
+"""The vocabularies behind `token_fields`: counted over the training split once, kept on disk, reported in a line."""
 
 from __future__ import annotations
 
