@@ -1,16 +1,17 @@
 """The glossary of what comes out, the twin of data/spec.py: what a task's predictions are called and what they hold.
 
 A task predicts {"kind/name": array [b ...]}. The kind says how many examples are kept and how the report shows them;
-the name is the task's. Names that differ by the suffix "_target" only are a prediction and its reference. A key of kind
-"number" is shown by no rule of its own: whoever reads it, a figure over the whole split or a section of the report,
-finds it by its whole name, so that these names stand in NUMBERS.
+the name is the task's. Names that differ by the suffix "_target" only are a prediction and its reference. A name that
+a section of the report looks for stands in NAMES, so that both sides spell it alike; any other is as good, and the
+report's gallery shows it. A key of kind "number" is shown by no rule of its own: whoever reads it, a figure over the
+whole split or a section of the report, finds it by its whole name, so that all of these stand in NUMBERS.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 TARGET = "_target"  # suffix of the reference of what has the name without it
@@ -25,12 +26,14 @@ class Kind:
       axes: of one example, one string for each form that there is; "" is a number.
       meaning: what it is, with its range.
       few: whether only the examples that a page shows are kept (and computed), and not the whole split.
+      alone: whether one example of it says something by itself, and the gallery can show it.
     """
 
     dtypes: tuple[str, ...]
     axes: tuple[str, ...]
     meaning: str
     few: bool = False
+    alone: bool = True
 
 
 KINDS: dict[str, Kind] = {
@@ -38,26 +41,52 @@ KINDS: dict[str, Kind] = {
     "heatmap": Kind(
         ("float32",),
         ("h w", "bands frames"),
-        "a map over the picture of the example; of the names in OVER_TIME, over time, lowest band first",
+        "a map over image/picture of the example; of the names in OVER_TIME, over time, lowest band first",
         few=True,
     ),
-    "attention": Kind(("float32",), ("t i j",), "a map over the picture for each word of text/<name>", few=True),
+    "attention": Kind(
+        ("float32",), ("t i j",), "a map over image/picture for each word of text/<name>", few=True, alone=False
+    ),
     "audio": Kind(("int16", "float32"), ("time",), "mono sound at the task's sample_rate", few=True),
     "text": Kind(
         ("uint8",),
         ("letters", "n letters"),
         "UTF-8 with zeros behind: a text, the words of one, or the n best; kept as byte strings",
     ),
-    "embedding": Kind(("float32",), ("d", "n d"), "a point of a space, or several"),
+    "embedding": Kind(("float32",), ("d", "n d"), "a point of a space, or several", alone=False),
     "scores": Kind(
         ("float32",), ("c", "k"), "a probability for each class of the head, or for each text of text/<head> [k]"
     ),
     "label": Kind(("int32",), ("",), "the class of the head; -1 where there is none"),
-    "number": Kind(("float32", "int32", "bool"), ("", "n", "n d"), "what NUMBERS says of the whole key"),
+    "number": Kind(("float32", "int32", "bool"), ("", "n", "n d"), "what NUMBERS says of the whole key", alone=False),
 }
 
-# heatmap/<name> that lies over time instead of over a picture: mel bands, coefficients or spectrogram bins by frames.
-OVER_TIME = ("mel", "mfcc", "spectrogram", "deltas")
+# heatmap/<name> that lies over time instead of over a picture -> what a row of it is. A suffix changes nothing.
+OVER_TIME: dict[str, str] = {
+    "mel": "mel band",
+    "mfcc": "coefficient",
+    "deltas": "coefficient",
+    "spectrogram": "frequency bin",
+}
+
+# Keys that sections of the report look for -> what they hold; <x> stands for any word.
+NAMES: dict[str, str] = {
+    "image/picture": "the example's picture: heatmaps and attention lie over it, a joint space shows its points as it",
+    "image/generated": "a picture drawn for the example's caption or class",
+    "image/codes": "several in its place, each of a code of its own: k h w 3, or a strip h k*w 3",
+    "image/real": "the real picture that the caption or class belongs to",
+    "image/between_<ends>": "pictures drawn on the way from one thing to another: k h w 3, or a strip h k*w 3",
+    "audio/sound": "the example's sound, as which a joint space shows the points of sounds",
+    "text/between_<ends>": "the text at the far end of image/between_<ends>; at the near end is the example's own",
+    "text/caption": "the caption that was written, as words or as one text",
+    "text/caption_target": "the caption that belongs to the example, as words or as one text",
+    "text/captions_target": "all captions that belong to the example, one a line",
+    "text/question": "what was asked: it comes before the answers",
+    "text/neighbours": "n: the names nearest to each embedding that has a name, text/<name>, nearest first",
+    "embedding/image": "pictures in a joint space",
+    "embedding/caption": "c d: captions in a joint space, in the order of text/captions_target",
+    "embedding/waveform": "sounds in a joint space",
+}
 
 # Pattern of the name (<x> stands for any word) -> axes and meaning.
 NUMBERS: dict[str, str] = {
@@ -69,13 +98,23 @@ NUMBERS: dict[str, str] = {
     "tag_frequency": "c: its share of the training examples, the same in each row",
     "tokens": "t: the words that were to be drawn",
     "text": "d: the point of the text that was to be drawn, beside joint_drawn and joint_real",
-    "joint_<which>": "d: the point of the drawn and of the real picture in the space of `text`",
-    "<judge>_<which>": "d: a judging network's features of pictures that are drawn, second, real, train or mean",
+    "joint_drawn": "d: the point of the drawn picture in the space of `text`",
+    "joint_real": "d: the point of the real picture in the space of `text`",
+    "<judge>_drawn": "d: a judging network's features of the drawn picture",
+    "<judge>_second": "d: of a second picture of the same caption or class, from another code",
+    "<judge>_real": "d: of the real picture",
+    "<judge>_train": "d: of a training picture, drawn by lot",
+    "<judge>_mean": "d: of the mean training picture, the same in each row",
 }
 
 
+def _expression(pattern: str) -> str:
+    """The pattern as a regular expression, each <x> a group x."""
+    return re.sub(r"<(\w+)>", r"(?P<\1>.+)", re.escape(pattern))
+
+
 def _matches(pattern: str, name: str) -> bool:
-    return re.fullmatch(re.sub(r"<\w+>", r"\\w+", pattern), name) is not None
+    return re.fullmatch(_expression(pattern), name) is not None
 
 
 def split(key: str) -> tuple[Kind, str]:
@@ -88,9 +127,57 @@ def split(key: str) -> tuple[Kind, str]:
     return KINDS[kind], name
 
 
+def meaning(key: str) -> str:
+    """What the glossary says of a key that somebody looks for: that of its name, of its number, or of its kind.
+
+    Args:
+      key: one that a task may predict, such as "text/neighbours", or a pattern: "scores/<head>_target" is any head's.
+
+    Raises:
+      KeyError: with one line, for a name that neither NAMES nor NUMBERS has: nobody would know how to spell it.
+    """
+    kind, name = split(key)
+    if key.startswith("number/"):
+        return next(holds for pattern, holds in NUMBERS.items() if _matches(pattern, name))
+    named = [holds for pattern, holds in NAMES.items() if _matches(pattern, key)]
+    if not named and not re.fullmatch(rf"<\w+>({TARGET})?", name):
+        raise KeyError(f"prediction {key!r} is looked for, but mmjax/predictions.py does not name it; NAMES needs it")
+    return named[0] if named else kind.meaning
+
+
+def satisfied(patterns: Sequence[str], keys: Collection[str]) -> bool:
+    """Whether there is a key for each pattern, the same <x> being the same word in all: with ("scores/<head>",
+    "label/<head>_target"), some head has scores and a reference."""
+    if not patterns:
+        return True
+    first, *others = patterns
+    return any(
+        satisfied([_filled(pattern, found.groupdict()) for pattern in others], keys)
+        for key in keys
+        if (found := re.fullmatch(_expression(first), key))
+    )
+
+
+def _filled(pattern: str, words: Mapping[str, str]) -> str:
+    return re.sub(r"<(\w+)>", lambda place: words.get(place[1], place[0]), pattern)
+
+
 def few(key: str) -> bool:
     """Whether only the examples that a page shows are kept of this prediction."""
     return split(key)[0].few
+
+
+def alone(key: str) -> bool:
+    """Whether an example of this prediction can be shown by itself; False also for a key of no kind."""
+    try:
+        return split(key)[0].alone
+    except KeyError:  # stored by an older or a newer commit
+        return False
+
+
+def over_time(name: str) -> str | None:
+    """What a row of heatmap/<name> is, where that lies over time ("mel", "mfcc_target", ...); else None."""
+    return OVER_TIME.get(name.split("_")[0])
 
 
 def check(predicted: Mapping[str, Any]) -> None:

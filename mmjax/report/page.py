@@ -5,40 +5,23 @@ from __future__ import annotations
 import argparse
 import datetime
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmjax import workdir
 from mmjax.errors import UserError
-from mmjax.report import css, html, run_files
+from mmjax.report import css, gallery, html, run_files, sections
 from mmjax.report.html import Markup, tag
 from mmjax.report.run_files import Run
-from mmjax.report.sections import (
-    attention,
-    confusion,
-    curves,
-    embedding,
-    gallery,
-    generated,
-    joint_map,
-    retrieval,
-    table,
-    tags,
-    words,
-)
-from mmjax.report.views import heads
+from mmjax.report.sections import CHAPTERS
 
 # What the page claims, the browser enforces: nothing is fetched and no script runs, whatever a class name holds.
 _POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
-_SECTIONS = (
-    ("results", "Results"), ("curves", "Curves"), ("examples", "Examples"), ("classes", "Classes and embeddings"),
-    ("probes", "Probes"), ("config", "Config"), ("commands", "Go on from here"),
-)  # fmt: skip
 
 
 def write(path: str | Path) -> Path:
-    """Writes `report.html` into a workdir, whatever of the run is there.
+    """Writes report.html into a workdir, whatever of the run is there.
 
     Args:
       path: the workdir, as the commands on the page shall name it.
@@ -50,8 +33,8 @@ def write(path: str | Path) -> Path:
       UserError: where `path` is no folder or cannot be written to.
     """
     page = render(run_files.read(path))
-    target = Path(path) / "report.html"
-    partial = target.with_suffix(".html.partial")
+    target = Path(path) / workdir.REPORT
+    partial = target.with_name(f"{target.name}.partial")
     try:
         partial.write_text(page, encoding="utf-8")
         os.replace(partial, target)  # a reader never sees half a page
@@ -61,24 +44,19 @@ def write(path: str | Path) -> Path:
 
 
 def render(run: Run) -> str:
-    """The page of a run as HTML text."""
-    found = heads.find(run.predictions)
-    matrices = [matrix for head in found if (matrix := confusion.render(head))]
-    matrices += embedding.render(run.predictions, found)
-    matrices += words.render(run.predictions) + joint_map.render(run.predictions)
-    drawn = [generated.render(run.predictions)]
-    if not drawn[0]:
-        drawn = [section.render(run.predictions) for section in (retrieval, tags, attention, gallery)]
-    contents = {
-        "results": html.join([table.tiles(run.results), table.results_table(run.results)]),
-        "curves": curves.render(run.metrics),
-        "examples": html.join(drawn),
-        "classes": tag("div", *matrices, class_="plots wide") if matrices else html.empty("No head with a reference."),
-        "probes": table.probes_table(run.results),
-        "config": table.config_listing(run.config),
-        "commands": _commands(run),
-    }
-    sections = [html.section(identity, title, contents[identity]) for identity, title in _SECTIONS]
+    """The page of a run as HTML text: every section whose wants are there, and the gallery of what none covers."""
+    shown: dict[str, list[Markup]] = {chapter: [] for chapter in CHAPTERS}
+    covered: set[str] = set()
+    for section in sections.discover():
+        drawn = section.render(run) if section.finds(run.predictions.arrays) else Markup()
+        if drawn:
+            shown[section.chapter].append(drawn)
+            covered |= section.covers(run.predictions)
+    if rest := gallery.render(run.predictions, covered):
+        shown["examples"].append(rest)
+    chapters = [
+        html.section(identity, CHAPTERS[identity].title, _chapter(identity, parts)) for identity, parts in shown.items()
+    ]
     title, variant = _title(run)
     head = tag(
         "head",
@@ -89,8 +67,15 @@ def render(run: Run) -> str:
         tag("link", rel="icon", href="data:,"),
         tag("style", Markup(css.CSS)),
     )
-    body = tag("body", _top(run, title, variant), tag("main", _notes(run), *sections), _footer())
+    body = tag("body", _top(run, title, variant), tag("main", _notes(run), *chapters), _footer())
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
+
+
+def _chapter(identity: str, parts: list[Markup]) -> Markup:
+    chapter = CHAPTERS[identity]
+    if not parts:
+        return html.empty(chapter.nothing)
+    return tag("div", *parts, class_=chapter.layout) if chapter.layout else html.join(parts)
 
 
 def _title(run: Run) -> tuple[str, str]:
@@ -115,7 +100,7 @@ def _top(run: Run, title: str, variant: str) -> Markup:
     if run.metrics.first is not None and run.metrics.last is not None:
         parts.append(tag("span", f"last log line {_moment(run.metrics.last)}"))
         parts.append(tag("span", f"{_span(run.metrics.last - run.metrics.first)} from first to last log line"))
-    links = [tag("a", name, href=f"#{identity}") for identity, name in _SECTIONS]
+    links = [tag("a", chapter.title, href=f"#{identity}") for identity, chapter in CHAPTERS.items()]
     return tag(
         "header", heading, tag("div", *parts, class_="meta"), tag("nav", *links, aria_label="Sections"), class_="top"
     )
@@ -148,31 +133,13 @@ def _notes(run: Run) -> Markup:
     return tag("section", *lines, aria_label="Notes") if lines else Markup()
 
 
-def _commands(run: Run) -> Markup:
-    path = shlex.quote(str(run.path))
-    command = run.status.get("command")
-    parts = []
-    if isinstance(command, str) and command:
-        words = "Go on where the run stopped (the same command; a finished run says that it is done):"
-        parts += [tag("p", words), tag("pre", tag("code", command))]
-    trained = run.path / "fold1" if run.results.get("folds") else run.path  # of folds, each has its own
-    restore = f"import mmjax\n\nrun = mmjax.restore({str(trained)!r})\npredictions = run.predict(batch)"
-    parts += [
-        tag("p", "The trained system in a notebook:"),
-        tag("pre", tag("code", restore)),
-        tag("p", "The same scalars, figures and sounds in TensorBoard, and this page anew:"),
-        tag("pre", tag("code", f"tensorboard --logdir {path}\npython -m mmjax.report.page {path}")),
-    ]
-    return html.join(parts)
-
-
 def _footer() -> Markup:
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
     return tag("footer", tag("p", f"Written by mmjax on {now}. One file: nothing is loaded from elsewhere."))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line: `python -m mmjax.report.page WORKDIR`."""
+    """The command line `mmjax-report WORKDIR`, which `mmjax report WORKDIR` succeeds."""
     parser = argparse.ArgumentParser(
         prog="mmjax-report", description="Writes WORKDIR/report.html from what a run left there."
     )

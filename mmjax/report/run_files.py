@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from mmjax import predictions as glossary
+from mmjax import workdir
 from mmjax.errors import UserError
 
 _NON_FINITE = ("nan", "inf", "-inf")
@@ -51,11 +53,16 @@ class Predictions:
     sample_rate: int = 22_050
     others: tuple[str, ...] = ()
 
+    def get(self, key: str) -> np.ndarray | None:
+        """The array of a key that somebody looks for, or None. Raises KeyError for a key that the glossary lacks."""
+        glossary.meaning(key)
+        return self.arrays.get(key)
+
     def of(self, kind: str) -> dict[str, np.ndarray]:
         """The arrays of one kind, by name without the kind, each reference right after what it is the reference of."""
         names = [key.removeprefix(f"{kind}/") for key in self.arrays if key.startswith(f"{kind}/")]
-        stems = [name.removesuffix("_target") for name in names]
-        names.sort(key=lambda name: (stems.index(name.removesuffix("_target")), name.endswith("_target")))
+        stems = [name.removesuffix(glossary.TARGET) for name in names]
+        names.sort(key=lambda name: (stems.index(name.removesuffix(glossary.TARGET)), name.endswith(glossary.TARGET)))
         return {name: self.arrays[f"{kind}/{name}"] for name in names}
 
 
@@ -63,29 +70,29 @@ class Predictions:
 class Run:
     """Everything that the page is made of; `problems` are lines for the reader about files that could not be read."""
 
-    path: Path
-    config: Mapping[str, Any]
-    metrics: Metrics
-    results: Mapping[str, Any]
-    status: Mapping[str, Any]
-    predictions: Predictions
-    problems: tuple[str, ...]
+    path: Path = Path()
+    config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    metrics: Metrics = dataclasses.field(default_factory=lambda: Metrics({}))
+    results: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    status: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    predictions: Predictions = dataclasses.field(default_factory=Predictions)
+    problems: tuple[str, ...] = ()
 
 
-def read(workdir: str | Path) -> Run:
-    """Reads `workdir`; raises UserError where it is not a folder, and for nothing else."""
-    path = Path(workdir)
+def read(folder: str | Path) -> Run:
+    """Reads the workdir `folder`; raises UserError where it is not a folder, and for nothing else."""
+    path = Path(folder)
     if not path.is_dir():
-        raise UserError(f"{workdir} is not a folder: give the workdir of a run, such as runs/soundnet")
+        raise UserError(f"{folder} is not a folder: give the workdir of a run, such as runs/soundnet")
     problems: list[str] = []
-    results = _mapping(path / "results.json", problems)
+    results = _mapping(path / workdir.RESULTS, problems)
     return Run(
         path=path,
-        config=_mapping(path / "config.json", problems),
-        metrics=_metrics(path / "metrics.jsonl", problems),
+        config=_mapping(path / workdir.CONFIG, problems),
+        metrics=_metrics(path / workdir.METRICS, problems),
         results=results,
-        status=_mapping(path / "status.json", problems),
-        predictions=_predictions(path / "predictions", str(results.get("split", "")), problems),
+        status=_mapping(path / workdir.STATUS, problems),
+        predictions=_predictions(path / workdir.PREDICTIONS, str(results.get("split", "")), problems),
         problems=tuple(problems),
     )
 
@@ -181,7 +188,7 @@ def _arrays(path: Path, problems: list[str]) -> dict[str, np.ndarray]:
             for key in stored.files:
                 _load(stored, key, arrays, problems)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        problems.append(f"predictions/{path.name} could not be read: {error}")
+        problems.append(f"{workdir.PREDICTIONS}/{path.name} could not be read: {error}")
     return arrays
 
 
@@ -189,7 +196,7 @@ def _load(stored: Any, key: str, arrays: dict[str, np.ndarray], problems: list[s
     try:
         array = stored[key]
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        problems.append(f"predictions: {key} could not be read: {error}")
+        problems.append(f"{workdir.PREDICTIONS}: {key} could not be read: {error}")
         return
     if array.ndim and len(array):
         arrays[key] = array

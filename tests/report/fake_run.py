@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 
+from mmjax.report.run_files import Predictions, Run
+
 RATE = 8_000
 NAMES = {"object": ["bell", "dog <b>bark</b>", "drum & bass", "rain"], "scene": ["street", "wood", "kitchen"]}
 VALUES = {
@@ -43,6 +45,11 @@ def predictions(examples=16, kept=10):
         "text/caption": np.array([f"caption {i}" for i in range(kept)]),
         "text/caption_target": np.array([[f"first {i}", "<script>alert(1)</script>"] for i in range(kept)]),
     }
+
+
+def read(arrays, names=None, rate=RATE):
+    """A run of which nothing but these predictions is there, as the page's sections take it."""
+    return Run(predictions=Predictions("test", arrays, names or {}, rate))
 
 
 def lines(steps=100, every=5):
@@ -136,3 +143,11 @@ def game(steps=100, every=5):
         values |= {"grad_norm/gen": 2.0, "diversity": 0.75, "steps_per_second": 4.0}
         values |= {f"disc_right/{name}": share for name, share in (("real", 0.9), ("drawn", 0.8), ("mismatched", 0.7))}
         yield {"step": step, "kind": "train", "time": 1.7e9 + step, "values": values}
+
+
+def ranked():
+    """Two likeliest of many answers a question, with their names; the third question's answer is no class."""
+    said = np.array([[b"red", b"blue"], [b"no", b"yes"], [b"blue", b"two"]])
+    truth = np.array([b"blue", b"no", b""])
+    scores = np.array([[0.6, 0.3], [0.2, 0.7], [0.5, 0.1]], np.float32)  # the second list is not in order
+    return {"scores/answer": scores, "text/answer": said, "text/answer_target": truth}

@@ -171,6 +171,7 @@ def test_header_config_and_commands(parsed):
     assert ["widths", "16, 32"] in parsed.rows
     assert "python train.py --config=configs/soundnet.py:tiny --workdir='a run'" in parsed.text
     assert "mmjax.restore('" in parsed.text
+    assert re.search(r"mmjax report '\S*/a run'", parsed.text)
     assert all(attrs.get("aria-label") for attrs in parsed.all("svg"))
 
 

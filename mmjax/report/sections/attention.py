@@ -1,7 +1,7 @@
 """Where a network looked at each word that it wrote: its attention over the picture, map by map, the word below.
 
-Drawn for `attention/<name>` [n t i j] that has `text/<name>` [n t], its words, and a picture beside it. Words that
-stand in none of the example's references (`text/<name>s_target`, else `text/<name>_target`) are marked.
+Drawn for `attention/<name>` [n t i j] that has `text/<name>` [n t], its words, and `image/picture` beside it. Words
+that stand in none of the example's references (`text/<name>s_target`, else `text/<name>_target`) are marked.
 """
 
 from __future__ import annotations
@@ -10,28 +10,44 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
+from mmjax.predictions import TARGET
 from mmjax.report.html import Markup, join, tag
-from mmjax.report.run_files import Predictions
-from mmjax.report.sections import gallery
-from mmjax.report.views import picture
+from mmjax.report.run_files import Predictions, Run
+from mmjax.report.views import choice, picture, texts
 from mmjax.text import tokenise, vocabulary
+
+PLACE = ("examples", 40)
+WANTS = (("attention/<name>", "text/<name>", "image/picture"),)
 
 _EXAMPLES = 8
 _SIDE = 112  # pixels of a map: a caption of 20 words fits on a page
 _SPECIAL = frozenset(vocabulary.SPECIAL)
 
 
-def render(predictions: Predictions) -> Markup:
+def covers(predictions: Predictions) -> set[str]:
+    """The maps; their words stand in the gallery, too, beside the references and what others wrote."""
+    return {f"attention/{name}" for name in _drawable(predictions)}
+
+
+def _drawable(predictions: Predictions) -> dict[str, np.ndarray]:
+    """The maps that have words and a picture, by name."""
+    words = predictions.of("text")
+    return {
+        name: maps
+        for name, maps in predictions.of("attention").items()
+        if predictions.get("image/picture") is not None and name in words and (maps.ndim, words[name].ndim) == (4, 2)
+    }
+
+
+def render(run: Run) -> Markup:
     """A row of maps for each of a few examples, captions of known words and others in turn; empty without attention."""
-    pictures = next(iter(predictions.of("image").values()), None)
-    texts, shown = predictions.of("text"), []
-    for name, maps in predictions.of("attention").items():
-        if pictures is None or name not in texts or maps.ndim != 4 or texts[name].ndim != 2:
-            continue
-        references = texts.get(f"{name}s_target", texts.get(f"{name}_target"))
-        count = min(len(maps), len(pictures), len(texts[name]), *(() if references is None else (len(references),)))
-        rows = [_Row(texts[name][n], None if references is None else references[n]) for n in range(count)]
-        chosen = gallery.choose(np.array([not row.strange for row in rows], bool), _EXAMPLES)
+    pictures, spelled, shown = run.predictions.get("image/picture"), run.predictions.of("text"), []
+    for name, maps in _drawable(run.predictions).items():
+        assert pictures is not None
+        references = spelled.get(f"{name}s{TARGET}", spelled.get(f"{name}{TARGET}"))
+        count = min(map(len, (maps, pictures, spelled[name], *(() if references is None else (references,)))))
+        rows = [_Row(spelled[name][n], None if references is None else references[n]) for n in range(count)]
+        chosen = choice.choose(np.array([not row.strange for row in rows], bool), _EXAMPLES)
         cards = [_card(int(n), pictures[n], maps[n], rows[n]) for n in chosen]
         shown += [tag("h3", f"Word by word: {name}"), tag("p", _how(rows, references)), *cards]
     return join(shown)
@@ -49,7 +65,7 @@ class _Row:
 
 def words_of(entries: np.ndarray) -> list[str]:
     """The words of a row of spelled tokens, up to the first <end>."""
-    words = [e.decode("utf-8", "replace") if isinstance(e, bytes) else str(e) for e in entries.tolist()]
+    words = [texts.plain(entry) for entry in entries.tolist()]
     stop = words.index(vocabulary.SPECIAL[vocabulary.END]) if vocabulary.SPECIAL[vocabulary.END] in words else None
     return [word for word in words[:stop] if word and word not in _SPECIAL]
 

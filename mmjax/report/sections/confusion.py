@@ -1,4 +1,7 @@
-"""Confusion matrices of the classification heads, and the pairs that are confused most."""
+"""Confusion matrices of the classification heads, and the pairs that are confused most.
+
+They show a whole split; the bars of single examples are left to the gallery, so that nothing is covered here.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,12 @@ from matplotlib.figure import Figure
 
 from mmjax.report import html, style
 from mmjax.report.html import Markup, tag
+from mmjax.report.run_files import Run
+from mmjax.report.views import heads
 from mmjax.report.views.heads import Head
+
+PLACE = ("classes", 10)
+WANTS = heads.JUDGED
 
 _LARGEST = 160  # classes; the labels of more could not be read at the page's full width
 _WIDE = 40  # classes from which a matrix takes the page's full width
@@ -72,7 +80,12 @@ def _short(name: str, most: int) -> str:
     return name if len(name) <= most else name[: most - 1] + "…"
 
 
-def render(head: Head) -> Markup:
+def render(run: Run) -> Markup:
+    """Every head with a reference, as `of_head`."""
+    return html.join(map(of_head, heads.find(run.predictions)))
+
+
+def of_head(head: Head) -> Markup:
     """The matrix of a head as a figure, where its classes are not too many, and its most frequent confusions."""
     judged = int(head.judged.sum())
     if not judged:

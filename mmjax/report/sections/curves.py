@@ -1,4 +1,4 @@
-"""Curves of metrics.jsonl: losses, held-out figures with their baselines dashed, speed, and the other training logs."""
+"""Curves of the run: losses, held-out figures with their baselines dashed, speed, and the other training logs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from mmjax import workdir
 from mmjax.report import html, style
 from mmjax.report.html import Markup, tag
-from mmjax.report.run_files import Metrics, baseline_of
+from mmjax.report.run_files import Run, baseline_of
+
+PLACE = ("curves", 10)
 
 Curve = Mapping[int, float]
 
@@ -173,11 +176,11 @@ def _eval_plot(name: str, evals: Mapping[str, Curve], training: Curve | None) ->
     return html.plot(drawing, f"Held-out curve of {name} over training steps: {caption}", caption)
 
 
-def render(metrics: Metrics) -> Markup:
+def render(run: Run) -> Markup:
     """All curves: losses, held-out figures, speed; the remaining training logs below, folded where they are many."""
-    train, evals = metrics.curves.get("train", {}), metrics.curves.get("eval", {})
+    train, evals = run.metrics.curves.get("train", {}), run.metrics.curves.get("eval", {})
     if not train and not evals:
-        return html.empty("No curves yet: metrics.jsonl is missing or empty.")
+        return html.empty(f"No curves yet: {workdir.METRICS} is missing or empty.")
     losses = [name for name in train if name == "loss" or name.startswith("loss/")]
     figures = [name for name in evals if not baseline_of(name, evals)]
     speeds = [name for name in train if name.endswith("per_second")]

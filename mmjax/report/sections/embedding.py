@@ -8,30 +8,15 @@ from matplotlib.figure import Figure
 
 from mmjax.report import html, style
 from mmjax.report.html import Markup
-from mmjax.report.run_files import Predictions
+from mmjax.report.run_files import Predictions, Run
+from mmjax.report.views import components, heads
 from mmjax.report.views.heads import Head
+
+PLACE = ("classes", 20)
+WANTS = tuple(("embedding/<name>", *head) for head in heads.JUDGED)
 
 _POINTS = 1000
 _COLOURS = len(style.SERIES)
-
-
-def project(embedding: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, " 2"]]:
-    """Principal components.
-
-    Args:
-      embedding: [n d], n and d at least 1.
-
-    Returns:
-      coordinates on the first two components, [n 2], and the share of the variance that each holds, [2]. Signs are
-      such that the largest coordinate of each component is positive.
-    """
-    centred = np.asarray(embedding, np.float64) - np.mean(embedding, axis=0, dtype=np.float64)
-    left, scale, _ = np.linalg.svd(centred, full_matrices=False)
-    pad = max(0, 2 - len(scale))
-    left, scale = np.pad(left, ((0, 0), (0, pad)))[:, :2], np.pad(scale, (0, pad))
-    points = left * scale[:2]
-    points *= np.where(points[np.abs(points).argmax(axis=0), [0, 1]] < 0, -1, 1)
-    return points, scale[:2] ** 2 / max(float(np.sum(scale**2)), 1e-30)
 
 
 def map_figure(
@@ -56,28 +41,36 @@ def map_figure(
             axes.scatter(*points[other].T, s=9, color=style.RULE, linewidths=0, label="other")
         for colour, (index, name) in zip(style.SERIES, names.items()):
             axes.scatter(*points[classes == index].T, s=11, color=colour, alpha=0.75, linewidths=0, label=name)
-        for axis, letter, share in ((axes.xaxis, "first", shares[0]), (axes.yaxis, "second", shares[1])):
-            axis.set_label_text(f"{letter} component ({share:.0%} of variance)")
+        components.label(axes, shares)
         axes.set_title(title)
         figure.legend(loc="outside right upper", handletextpad=0.2, markerscale=1.6)
     return figure
 
 
-def render(predictions: Predictions, heads: list[Head]) -> list[Markup]:
-    """A map for each embedding that has a label beside it."""
-    labelled = [head for head in heads if head.judged.any()]
+def covers(predictions: Predictions) -> set[str]:
+    """The embeddings on the maps."""
+    return {f"embedding/{name}" for name in _drawable(predictions)}
+
+
+def _drawable(predictions: Predictions) -> dict[str, np.ndarray]:
+    return {name: array for name, array in predictions.of("embedding").items() if array.ndim > 1}
+
+
+def render(run: Run) -> Markup:
+    """A map for each embedding, where a label colours it."""
+    labelled = [head for head in heads.find(run.predictions) if head.judged.any()]
     if not labelled:
-        return []
+        return Markup()
     # The head with fewest classes: its colours can be told apart.
     head = min(labelled, key=lambda h: len(np.unique(h.target)))
-    return [_map(name, array, head) for name, array in predictions.of("embedding").items() if array.ndim > 1]
+    return html.join(_map(name, array, head) for name, array in _drawable(run.predictions).items())
 
 
 def _map(name: str, array: np.ndarray, head: Head) -> Markup:
     vectors = np.nan_to_num(np.asarray(array, np.float32).reshape(len(array), -1))
     length = min(len(vectors), len(head.target))
     chosen = np.unique(np.linspace(0, length - 1, min(length, _POINTS)).round().astype(int))
-    points, shares = project(vectors[chosen])
+    points, shares = components.project(vectors[chosen])
     classes = head.target[chosen]
     found, counts = np.unique(classes[classes >= 0], return_counts=True)
     common = sorted(found[np.argsort(-counts, kind="stable")][:_COLOURS].tolist())

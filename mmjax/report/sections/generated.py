@@ -1,13 +1,15 @@
 """What a network drew: each caption with pictures from several codes beside the real one, and what lies between two.
 
 Drawn for `image/generated` [n h w 3], a picture for each example's text, or in its place `image/codes`, several: a
-strip [n h k*w 3], or [n k h w 3]. `image/real` stands beside it; every further strip (`image/between_captions`) follows
-under its own name. What was to be drawn is `text/caption` or `text/caption_target`, else the first reference, else the
-name of the class; the text at the far end of a strip, where it is known, is `text/<name of the strip>`.
+strip [n h k*w 3], or [n k h w 3]. `image/real` stands beside it; every strip on the way from one thing to another
+(`image/between_captions`) follows under its own name. What was to be drawn is `text/caption` or `text/caption_target`,
+else the first reference, else the name of the class; the text at the far end of a strip, where it is known, is
+`text/<name of the strip>`.
 """
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Callable
 
@@ -15,30 +17,50 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from mmjax.predictions import TARGET
 from mmjax.report import html
 from mmjax.report.html import Markup, join, tag
-from mmjax.report.run_files import Predictions
-from mmjax.report.sections import gallery
-from mmjax.report.views import heads, picture
+from mmjax.report.run_files import Predictions, Run
+from mmjax.report.views import choice, heads, picture
+from mmjax.report.views.texts import plain
 from mmjax.text import vocabulary
 
-_EXAMPLES, _BETWEEN = 12, 8  # rows of the grid, and of each of the other strips
+PLACE = ("examples", 10)
+WANTS = (("image/generated",),)
+
+_EXAMPLES, _WAYS = 12, 8  # rows of the grid, and of each of the other strips
 _SIDE = 128  # pixels of a picture at most: shown at half, sharp on dense screens
 _WIDEST = 12  # pictures of a strip
 _KNOWN = ("generated", "codes", "real")
+_BETWEEN = "between_"  # begins the names of all strips on the way from one thing to another
 
 
-def render(predictions: Predictions) -> Markup:
+def covers(predictions: Predictions) -> set[str]:
+    """All pictures of it, what was to be drawn, and what stands at the far ends."""
+    names = _strips(predictions)
+    keys = {f"image/{name}" for name in names} | {f"text/{name}" for name in names if name.startswith(_BETWEEN)}
+    return (keys | _words(predictions)[0]) & set(predictions.arrays)
+
+
+def _strips(predictions: Predictions) -> dict[str, UInt8[np.ndarray, "n k h w 3"]]:
+    """Everything that was drawn, and the real pictures, by name."""
+    wired = {name: predictions.get(f"image/{name}") for name in _KNOWN}
+    ways = {name: array for name, array in predictions.of("image").items() if name.startswith(_BETWEEN)}
+    arrays = {name: array for name, array in {**wired, **ways}.items() if array is not None}
+    return {name: strip for name, array in arrays.items() if (strip := tiles(array)) is not None}
+
+
+def render(run: Run) -> Markup:
     """The grid of captions and codes, real beside drawn, and the strips; empty where nothing was drawn."""
-    images = {name: strip for name, array in predictions.of("image").items() if (strip := tiles(array)) is not None}
+    predictions, images = run.predictions, _strips(run.predictions)
     drawn = images.get("codes", images.get("generated"))
     if drawn is None or "generated" not in images:
         return Markup()
     real = images.get("real")
-    others = {name: strip for name, strip in images.items() if name not in _KNOWN and strip.shape[1] > 1}
-    words = _words(predictions)
+    ways = {name: strip for name, strip in images.items() if name.startswith(_BETWEEN)}
+    _, words = _words(predictions)
     count = len(drawn) if real is None else min(len(drawn), len(real))
-    chosen = gallery.choose(np.ones(count, bool), _EXAMPLES).tolist()
+    chosen = choice.choose(np.ones(count, bool), _EXAMPLES).tolist()
     rows = [_row(words(n), drawn[n], None if real is None else real[n]) for n in chosen]
     codes = drawn.shape[1]
     pictures = f"{codes} pictures, each from a code of its own" if codes > 1 else "a picture"
@@ -48,7 +70,7 @@ def render(predictions: Predictions) -> Markup:
         f"“{predictions.split}”, evenly spaced and not chosen by eye."
     )
     shown = [tag("h3", "Drawn"), tag("p", how), tag("div", *rows, class_="cards")]
-    return join([*shown, *(_between(predictions, name, strip, words) for name, strip in others.items())])
+    return join([*shown, *(_between(predictions, name, strip, words) for name, strip in ways.items())])
 
 
 def tiles(array: np.ndarray) -> UInt8[np.ndarray, "n k h w 3"] | None:
@@ -63,22 +85,28 @@ def tiles(array: np.ndarray) -> UInt8[np.ndarray, "n k h w 3"] | None:
     return np.stack([[picture.pixels(tile) for tile in row] for row in array])
 
 
-def _words(predictions: Predictions) -> Callable[[int], str]:
-    """What was to be drawn, by example."""
-    texts = predictions.of("text")
-    for name in ("caption", "caption_target", "captions_target"):
-        if name in texts:
-            return lambda n, rows=texts[name]: _text(rows, n)
+def _words(predictions: Predictions) -> tuple[set[str], Callable[[int], str]]:
+    """What was to be drawn: the keys that tell it whole, and the words of an example."""
+    for key in ("text/caption", "text/caption_target", "text/captions_target"):
+        rows = predictions.get(key)
+        if rows is not None:
+            return {key}, functools.partial(_text, rows)
     for head in heads.find(predictions):
-        return lambda n, head=head: head.class_name(int(head.target[n] if head.judged[n] else head.predicted[n]))
-    return lambda n: f"example {n}"
+        keys = {f"label/{head.name}", f"label/{head.name}{TARGET}"} if head.scores is None else set()
+        return keys, functools.partial(_class, head)
+    return set(), lambda n: f"example {n}"
+
+
+def _class(head: heads.Head, example: int) -> str:
+    """The class that was to be drawn."""
+    return head.class_name(int(head.target[example] if head.judged[example] else head.predicted[example]))
 
 
 def _text(rows: np.ndarray, example: int) -> str:
     """The first line of a row: spelled tokens, a text, or several with line breaks between."""
     if example >= len(rows):
         return f"example {example}"
-    entries = [e.decode("utf-8", "replace") if isinstance(e, bytes) else str(e) for e in np.ravel(rows[example])]
+    entries = [plain(entry) for entry in np.ravel(rows[example])]
     text = vocabulary.join(entries) if len(entries) > 1 else entries[0]
     return text.split("\n")[0] or f"example {example}"
 
@@ -93,9 +121,9 @@ def _row(words: str, drawn: UInt8[np.ndarray, "k h w 3"], real: UInt8[np.ndarray
 
 def _between(predictions: Predictions, name: str, strips: np.ndarray, words: Callable[[int], str]) -> Markup:
     """What is drawn on the way from one thing to another."""
-    ends = predictions.of("text").get(name)
+    ends = predictions.get(f"text/{name}")
     rows = []
-    for n in gallery.choose(np.ones(len(strips), bool), _BETWEEN).tolist():
+    for n in choice.choose(np.ones(len(strips), bool), _WAYS).tolist():
         start, end = words(n), None if ends is None else _text(ends, n)
         label = f"{len(strips[n])} pictures on the way from “{start}” to “{end}”" if end else f"Pictures of “{start}”"
         title = [tag("q", start), " to ", tag("q", end)] if end else [tag("q", start)]

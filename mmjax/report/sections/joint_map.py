@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
 from mmjax.report import html, style
 from mmjax.report.html import Markup
-from mmjax.report.run_files import Predictions
-from mmjax.report.sections import embedding
-from mmjax.report.views import joint
+from mmjax.report.run_files import Run
+from mmjax.report.views import components, joint
 from mmjax.report.views.joint import Side
+
+PLACE = ("classes", 40)
+WANTS = joint.WANTS
+covers = joint.covers
+
+Points = Float[np.ndarray, "m 2"]
 
 _SIZE = (11.2, 6.6)  # inches
 _POINTS = 400  # of a side
@@ -24,11 +30,11 @@ _LABELS = 14
 _LETTERS = 34  # of a label
 
 
-def render(predictions: Predictions) -> list[Markup]:
-    """The map, or nothing where there are no two sides to show."""
-    sides = joint.sides(predictions)
+def render(run: Run) -> Markup:
+    """The map, with and without the gap between the sides; empty where there are no two sides to show."""
+    sides = joint.sides(run.predictions)
     if not sides:
-        return []
+        return Markup()
     sides = [_few(side) for side in sides]
     clouds = [side.vectors for side in sides]
     counts = ", ".join(f"{len(side.vectors):,} {side.plural}" for side in sides)
@@ -38,11 +44,12 @@ def render(predictions: Predictions) -> list[Markup]:
     )
     whole = f"The joint space: {how} Sides that lie apart are the gap between the two clouds."
     centred = f"The same without the gap, each side's mean removed: {how}"
-    return [_plot(sides, clouds, whole), _plot(sides, [cloud - cloud.mean(axis=0) for cloud in clouds], centred)]
+    moved = [cloud - cloud.mean(axis=0) for cloud in clouds]
+    return html.join([_plot(sides, clouds, whole), _plot(sides, moved, centred)])
 
 
 def _plot(sides: list[Side], clouds: list[np.ndarray], caption: str) -> Markup:
-    points, shares = embedding.project(np.concatenate(clouds))
+    points, shares = components.project(np.concatenate(clouds))
     parts = np.split(points, np.cumsum([len(cloud) for cloud in clouds])[:-1])
     return html.plot(map_figure(sides, parts, shares), f"Map. {caption}", caption, large=True)
 
@@ -54,7 +61,7 @@ def _few(side: Side) -> Side:
     return Side(side.name, side.kind, side.vectors[kept], side.example[kept], side.ids[kept], things)
 
 
-def map_figure(sides: list[Side], points: list[Float[np.ndarray, "m 2"]], shares: Float[np.ndarray, " 2"]) -> Figure:
+def map_figure(sides: list[Side], points: list[Points], shares: Float[np.ndarray, " 2"]) -> Figure:
     """Draws the map.
 
     Args:
@@ -75,21 +82,20 @@ def map_figure(sides: list[Side], points: list[Float[np.ndarray, "m 2"]], shares
                 _pictures(axes, side, places, inches, colours[side.name])
             if side.kind == "text":
                 _labels(axes, side, places, inches)
-        for axis, letter, share in ((axes.xaxis, "first", shares[0]), (axes.yaxis, "second", shares[1])):
-            axis.set_label_text(f"{letter} component ({share:.0%} of variance)")
+        components.label(axes, shares)
         axes.margins(0.06)
         figure.legend(loc="outside upper right", ncols=len(sides), handletextpad=0.2, markerscale=1.8)
     return figure
 
 
-def _lines(axes, a: Side, b: Side, here, there) -> None:
+def _lines(axes: Axes, a: Side, b: Side, here: Points, there: Points) -> None:
     """From each point of a to the points of b of the same example."""
     ours, theirs = np.nonzero(a.example[:, None] == b.example[None])
     ends = np.stack([here[ours], there[theirs]])
     axes.plot(ends[..., 0], ends[..., 1], color=style.RULE, linewidth=0.5, zorder=0)
 
 
-def spaced(places: Float[np.ndarray, "m 2"], most: int, size: tuple[float, float]) -> list[int]:
+def spaced(places: Points, most: int, size: tuple[float, float]) -> list[int]:
     """At most `most` of the points, in order, such that boxes of `size` (width, height) at them do not overlap."""
     chosen: list[int] = []
     for index, place in enumerate(places):
@@ -98,7 +104,7 @@ def spaced(places: Float[np.ndarray, "m 2"], most: int, size: tuple[float, float
     return chosen
 
 
-def _pictures(axes, side: Side, places, inches, colour: str) -> None:
+def _pictures(axes: Axes, side: Side, places: Points, inches: np.ndarray, colour: str) -> None:
     for index in spaced(places * inches, _PICTURES, _PICTURE):
         image = np.asarray(joint.small(side.things[side.example[index]], _SIDE))
         box = OffsetImage(image, zoom=0.5 * 72 / style.DPI * 1.4)
@@ -106,7 +112,7 @@ def _pictures(axes, side: Side, places, inches, colour: str) -> None:
         axes.add_artist(AnnotationBbox(box, places[index], pad=0.05, bboxprops=frame))
 
 
-def _labels(axes, side: Side, places, inches) -> None:
+def _labels(axes: Axes, side: Side, places: Points, inches: np.ndarray) -> None:
     for index in spaced(places * inches, _LABELS, _LABEL):
         words = side.words(index)
         words = words if len(words) <= _LETTERS else f"{words[: _LETTERS - 1].rstrip()}…"

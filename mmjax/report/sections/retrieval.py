@@ -8,12 +8,16 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from mmjax.report.html import Markup, join, tag
-from mmjax.report.run_files import Predictions
-from mmjax.report.sections import gallery
-from mmjax.report.views import joint
+from mmjax.report.run_files import Run
+from mmjax.report.views import choice, joint
 from mmjax.report.views.joint import Side
+
+PLACE = ("examples", 20)
+WANTS = joint.WANTS
+covers = joint.covers
 
 _QUERIES = 8  # of a direction; fewer where three sides make six directions, and half of them where sounds are found
 _NEAREST = {"picture": 5, "text": 5, "sound": 2}
@@ -21,9 +25,9 @@ _MISTAKES = {"picture": 6, "text": 6, "sound": 4}  # by what is looked for
 _CERTAIN = 6
 
 
-def render(predictions: Predictions) -> Markup:
+def render(run: Run) -> Markup:
     """The nearest things both ways, mistakes and certainty; empty where there are no two sides to show."""
-    sides = joint.sides(predictions)
+    sides = joint.sides(run.predictions)
     if not sides:
         return Markup()
     pairs = list(itertools.combinations(sides, 2))
@@ -49,7 +53,7 @@ def _direction(queries: Side, items: Side, most: int) -> Markup:
     match = joint.relevant(queries, items)
     ranks = joint.ranks(order, match)
     right = ranks == 1
-    chosen = gallery.choose(right, most // 2 if items.kind == "sound" else most)
+    chosen = choice.choose(right, most // 2 if items.kind == "sound" else most)
     cards = [_card(queries, items, int(q), order[q], cosine[q], match[q], int(ranks[q])) for q in chosen]
     how = (
         f" Of {len(right):,} {queries.plural}, {int(right.sum()):,} find a right one first. Both kinds in turn, chosen "
@@ -59,7 +63,15 @@ def _direction(queries: Side, items: Side, most: int) -> Markup:
     return join([tag("p", title, how), tag("div", *cards, class_="cards")])
 
 
-def _card(queries, items, query, order, cosine, match, rank) -> Markup:
+def _card(
+    queries: Side,
+    items: Side,
+    query: int,
+    order: Float[np.ndarray, " k"],
+    cosine: Float[np.ndarray, " k"],
+    match: Bool[np.ndarray, " k"],
+    rank: int,
+) -> Markup:
     nearest = np.argsort(-order, kind="stable")[: _NEAREST[items.kind]].tolist()
     shown = [_item(items, n, cosine[n], bool(match[n])) for n in nearest]
     if not match[nearest].any():

@@ -6,21 +6,32 @@ Drawn where the predictions hold `number/tag_scores` [n c], `number/tag_truth` [
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
 from mmjax.report.html import Markup, join, tag
-from mmjax.report.run_files import Predictions
-from mmjax.report.sections import gallery
-from mmjax.report.views import joint
+from mmjax.report.run_files import Predictions, Run
+from mmjax.report.views import choice, joint
+
+PLACE = ("examples", 30)
+WANTS = (("number/tag_scores", "number/tag_truth", "image/picture"),)
+
+Scores = Float[np.ndarray, "n c"]
+Truth = Bool[np.ndarray, "n c"]
 
 _PICTURES = 9
 _TAGS = 6
 _LISTED, _NEAREST = 5, 6
 
 
-def render(predictions: Predictions) -> Markup:
+def covers(predictions: Predictions) -> set[str]:
+    """What the tags are read from; the pictures are the gallery's, too."""
+    return {"number/tag_scores", "number/tag_truth"}
+
+
+def render(run: Run) -> Markup:
     """Tag lists and rows of pictures; empty where there are no tags."""
-    numbers, pictures = predictions.of("number"), predictions.of("image").get("picture")
-    scores, truth = numbers.get("tag_scores"), numbers.get("tag_truth")
+    predictions = run.predictions
+    pictures, scores, truth = map(predictions.get, ("image/picture", "number/tag_scores", "number/tag_truth"))
     if scores is None or truth is None or pictures is None or scores.ndim != 2 or scores.shape != truth.shape:
         return Markup()
     count = min(len(pictures), len(scores))
@@ -33,16 +44,16 @@ def render(predictions: Predictions) -> Markup:
     return join([_tags_of_pictures(pictures, scores, truth, names), _pictures_of_tags(pictures, scores, truth, names)])
 
 
-def _order(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
+def _order(scores: Scores, truth: Truth) -> Int[np.ndarray, "n c"]:
     """Highest first; of equal scores what is wrong, as the figures count."""
     return np.lexsort((truth, -scores), axis=-1)
 
 
-def _tags_of_pictures(pictures, scores, truth, names) -> Markup:
+def _tags_of_pictures(pictures: np.ndarray, scores: Scores, truth: Truth, names: list[str]) -> Markup:
     tagged = np.flatnonzero(truth.any(1))
     order = _order(scores, truth)
     first = truth[tagged, order[tagged, 0]]
-    chosen = tagged[gallery.choose(first, _PICTURES)]
+    chosen = tagged[choice.choose(first, _PICTURES)]
     cards = [_tag_list(int(n), pictures[n], order[n], scores[n], truth[n], names) for n in chosen]
     how = (
         f"Of the {len(tagged):,} pictures with tags kept on this page, {int(first.sum()):,} have a right tag first. "
@@ -51,7 +62,14 @@ def _tags_of_pictures(pictures, scores, truth, names) -> Markup:
     return join([tag("h3", "Tags of pictures"), tag("p", how), tag("div", *cards, class_="cards small")])
 
 
-def _tag_list(example, image, order, scores, truth, names) -> Markup:
+def _tag_list(
+    example: int,
+    image: np.ndarray,
+    order: Int[np.ndarray, " c"],
+    scores: Float[np.ndarray, " c"],
+    truth: Bool[np.ndarray, " c"],
+    names: list[str],
+) -> Markup:
     lines = [_line(names[n], scores[n], bool(truth[n])) for n in order[:_LISTED].tolist()]
     missed = [(rank, n) for rank, n in enumerate(order.tolist(), 1) if rank > _LISTED and truth[n]]
     lines += [_line(names[n], scores[n], True, f"rank {rank}: ") for rank, n in missed[:_LISTED]]
@@ -65,7 +83,7 @@ def _line(name: str, score: float, right: bool, before: str = "") -> Markup:
     return tag("li", tag("span", name), tag("span", mark), class_=f"{kind} apart" if before else kind)
 
 
-def _pictures_of_tags(pictures, scores, truth, names) -> Markup:
+def _pictures_of_tags(pictures: np.ndarray, scores: Scores, truth: Truth, names: list[str]) -> Markup:
     held = np.flatnonzero(truth.any(0))
     order = _order(scores.T, truth.T)
     hits = np.take_along_axis(truth.T, order, axis=1)
@@ -84,7 +102,7 @@ def _pictures_of_tags(pictures, scores, truth, names) -> Markup:
     return join([tag("h3", "Pictures of tags"), tag("p", how), tag("div", *cards, class_="cards")])
 
 
-def _picture(image, example: int, score: float, right: bool) -> Markup:
+def _picture(image: np.ndarray, example: int, score: float, right: bool) -> Markup:
     mark = f"{'✓' if right else '✗'} {score:.2f}".replace("-", "−")
     shown = joint.thumbnail(image, f"Picture of example {example}")
     return tag("li", shown, tag("span", mark), class_="hit" if right else "miss")

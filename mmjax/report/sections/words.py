@@ -11,34 +11,54 @@ from matplotlib.figure import Figure
 
 from mmjax.report import html, style
 from mmjax.report.html import Markup, tag
-from mmjax.report.run_files import Predictions
-from mmjax.report.sections import embedding
+from mmjax.report.run_files import Predictions, Run
+from mmjax.report.views import components
+from mmjax.report.views.texts import plain
+
+PLACE = ("classes", 30)
+WANTS = (("embedding/<name>", "text/<name>"),)
 
 _ON_MAP = 80  # more names cover each other
 _IN_TABLE = 24
 
 
-def render(predictions: Predictions) -> list[Markup]:
-    """A map and a table for each embedding with names."""
-    texts, found = predictions.of("text"), []
-    for name, array in predictions.of("embedding").items():
-        if name in texts and array.ndim == 2:
-            names = [_plain(entry) for entry in texts[name].reshape(len(texts[name]), -1)[:, 0]]
-            found.append(_map(name, array, names))
-            if "neighbours" in texts and len(texts["neighbours"]) == len(names):
-                found.append(_table(names, texts["neighbours"]))
+def covers(predictions: Predictions) -> set[str]:
+    """Embeddings, their names and these names' neighbours."""
+    found = set()
+    for name in _named(predictions):
+        found |= {f"embedding/{name}", f"text/{name}"}
+        found |= {"text/neighbours"} if _neighbours(predictions, name) is not None else set()
     return found
 
 
-def _plain(entry: object) -> str:
-    return entry.decode("utf-8", "replace") if isinstance(entry, bytes) else str(entry)
+def _named(predictions: Predictions) -> dict[str, np.ndarray]:
+    """The embeddings [n d] that have names."""
+    texts = predictions.of("text")
+    return {name: array for name, array in predictions.of("embedding").items() if name in texts and array.ndim == 2}
+
+
+def _neighbours(predictions: Predictions, name: str) -> np.ndarray | None:
+    """Those of the names of an embedding, where there are as many rows."""
+    near = predictions.get("text/neighbours")
+    return near if near is not None and len(near) == len(predictions.of("text")[name]) else None
+
+
+def render(run: Run) -> Markup:
+    """A map and a table for each embedding with names."""
+    texts, found = run.predictions.of("text"), []
+    for name, array in _named(run.predictions).items():
+        names = [plain(entry) for entry in texts[name].reshape(len(texts[name]), -1)[:, 0]]
+        found.append(_map(name, array, names))
+        near = _neighbours(run.predictions, name)
+        found += [] if near is None else [_table(names, near)]
+    return html.join(found)
 
 
 def _map(name: str, array: np.ndarray, names: list[str]) -> Markup:
     count = min(len(array), len(names), _ON_MAP)
     vectors = np.nan_to_num(np.asarray(array[:count], np.float32))
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    points, shares = embedding.project(
+    points, shares = components.project(
         vectors / np.maximum(length, 1e-12)
     )  # directions: what cosine similarity compares
     caption = f"{count:,} of the embeddings “{name}”, each at length 1, on their first two principal components."
@@ -61,15 +81,14 @@ def map_figure(
         for (x, y), name in zip(points, names):
             # A dollar sign would begin a formula.
             axes.annotate(name.replace("$", r"\$"), (x, y), (2, 2), textcoords="offset points", fontsize=7)
-        for axis, letter, share in ((axes.xaxis, "first", shares[0]), (axes.yaxis, "second", shares[1])):
-            axis.set_label_text(f"{letter} component ({share:.0%} of variance)")
+        components.label(axes, shares)
         axes.set_title(title)
     return figure
 
 
 def _table(names: list[str], neighbours: np.ndarray) -> Markup:
     rows = [
-        tag("tr", tag("th", name, scope="row"), tag("td", ", ".join(_plain(entry) for entry in near.flat)))
+        tag("tr", tag("th", name, scope="row"), tag("td", ", ".join(plain(entry) for entry in near.flat)))
         for name, near in zip(names[:_IN_TABLE], neighbours)
     ]
     heading = tag("tr", tag("th", "word", scope="col"), tag("th", "nearest by cosine similarity", scope="col"))

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from mmjax.predictions import TARGET
 from mmjax.report.html import Markup, tag
 from mmjax.report.run_files import Predictions
+from mmjax.report.views.texts import plain
 
-_TARGET = "_target"
+Arrays = Mapping[str, np.ndarray]  # of one kind, by name
+
+# What a head with a reference is made of, each line one way: for WANTS of sections.
+JUDGED = (
+    ("scores/<head>", "scores/<head>_target"),
+    ("scores/<head>", "label/<head>_target"),
+    ("label/<head>", "label/<head>_target"),
+    ("label/<head>", "scores/<head>_target"),
+    ("scores/<head>", "text/<head>", "text/<head>_target"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +81,7 @@ def find(predictions: Predictions) -> list[Head]:
     """
     scores, labels, texts = predictions.of("scores"), predictions.of("label"), predictions.of("text")
     scores = {name: array for name, array in scores.items() if array.size}
-    names = [name for name in {**scores, **labels} if not name.endswith(_TARGET)]
+    names = [name for name in {**scores, **labels} if not name.endswith(TARGET)]
     return [
         _ranked(name, scores[name], texts)
         if spelt(name, scores, texts)
@@ -78,25 +90,25 @@ def find(predictions: Predictions) -> list[Head]:
     ]
 
 
-def spelt(name: str, scores: dict, texts: dict) -> bool:
+def spelt(name: str, scores: Arrays, texts: Arrays) -> bool:
     """Whether text/<name> names each of the scores/<name>."""
     return name in scores and name in texts and scores[name].ndim == 2 and texts[name].shape == scores[name].shape
 
 
-def _ranked(name: str, scores: np.ndarray, texts: dict) -> Head:
+def _ranked(name: str, scores: np.ndarray, texts: Arrays) -> Head:
     said = texts[name]
-    truth = texts.get(f"{name}{_TARGET}", np.zeros(len(said), said.dtype)).reshape(len(said), -1)[:, :1]
+    truth = texts.get(f"{name}{TARGET}", np.zeros(len(said), said.dtype)).reshape(len(said), -1)[:, :1]
     known, ids = np.unique(np.concatenate([said, truth], axis=1), return_inverse=True)
     ids = ids.reshape(len(said), -1)  # NumPy 2.0 and 2.1 differ in its shape
-    names = tuple(word.decode("utf-8", "replace") if isinstance(word, bytes) else str(word) for word in known)
+    names = tuple(plain(word) for word in known)
     target = np.where(truth[:, 0] == truth.dtype.type(), -1, ids[:, -1])  # an empty reference is none
     columns, own = ids[:, :-1], probabilities(scores)
     predicted = np.take_along_axis(columns, own.argmax(axis=-1)[:, None], axis=1)[:, 0]
     return Head(name, names, predicted, target, own, columns=columns)
 
 
-def _head(name: str, scores: dict, labels: dict, names: tuple[str, ...]) -> Head:
-    reference = f"{name}{_TARGET}"
+def _head(name: str, scores: Arrays, labels: Arrays, names: tuple[str, ...]) -> Head:
+    reference = f"{name}{TARGET}"
     own = probabilities(scores[name]) if name in scores else None
     theirs = probabilities(scores[reference]) if reference in scores else None
     predicted = own.argmax(axis=-1) if own is not None else _labels(labels[name])

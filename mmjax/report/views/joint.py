@@ -2,13 +2,14 @@
 
 Read from `embedding/<side>` [n d] or [n c d] with `image/picture` for the side "image", the lines of
 `text/captions_target` for "caption" (`number/caption_ids` [n c] tells which captions there are, negative for none, and
-which are the same text) and `audio/sound` for any other. Only the examples that are kept with all of these are shown.
+which are the same text) and `audio/sound` for "waveform". Only the examples that are kept with all of these are shown.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import io
+import itertools
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -18,8 +19,23 @@ from mmjax.report import html
 from mmjax.report.html import Markup, tag
 from mmjax.report.run_files import Predictions
 from mmjax.report.views import picture, sound
+from mmjax.report.views.texts import plain
+
+Things = np.ndarray | list[list[str]]  # pictures, sounds, or of each example its captions
 
 THUMB = 112  # pixels: shown at 84, sharp on dense screens
+_SIDES = {"image": "picture", "caption": "text", "waveform": "sound"}  # embedding/<side> -> what a point stands for
+_SHOWN = {
+    "image": ("image/picture",),
+    "caption": ("text/captions_target", "text/caption_target"),
+    "waveform": ("audio/sound",),
+}  # what it is shown as; the first that is there
+# Any two sides with what they are shown as: for WANTS of sections.
+WANTS = tuple(
+    (f"embedding/{a}", ours, f"embedding/{b}", theirs)
+    for a, b in itertools.combinations(_SHOWN, 2)
+    for ours, theirs in itertools.product(_SHOWN[a], _SHOWN[b])
+)
 _PLURALS = {"picture": "pictures", "text": "captions", "sound": "sounds"}
 SECONDS = 1.5  # of a player: a page has many of them
 
@@ -69,39 +85,40 @@ class Side:
         return tag("audio", controls=True, preload="metadata", src=source, aria_label=label)
 
 
+def covers(predictions: Predictions) -> set[str]:
+    """The points that stand for something on the page; the things themselves are the gallery's, too."""
+    return {f"embedding/{side.name}" for side in sides(predictions)}
+
+
 def sides(predictions: Predictions) -> list[Side]:
     """The sides that can be shown, pictures first, all of the same examples; empty where there are not two."""
-    lines = _lines(predictions.of("text"))
-    pictures, audio = predictions.of("image").get("picture"), predictions.of("audio").get("sound")
-    things = {}
-    for name, points in predictions.of("embedding").items():
-        kind = {"image": "picture", "caption": "text"}.get(name, "sound")
-        thing = {"picture": pictures, "text": lines, "sound": audio}[kind]
-        if thing is not None and points.ndim == 2 + (kind == "text") and points.size:
-            things[name] = kind, thing
-    if len(things) < 2:
+    found: dict[str, tuple[np.ndarray, Things]] = {}
+    for name, kind in _SIDES.items():
+        points = predictions.get(f"embedding/{name}")
+        thing = next((array for key in _SHOWN[name] if (array := predictions.get(key)) is not None), None)
+        things = _lines(thing) if kind == "text" and thing is not None else thing
+        if points is not None and things is not None and points.ndim == 2 + (kind == "text") and points.size:
+            found[name] = points, things
+    if len(found) < 2:
         return []
-    count = min(min(len(thing), len(predictions.of("embedding")[name])) for name, (_, thing) in things.items())
-    made = [_side(predictions, name, kind, thing, count) for name, (kind, thing) in things.items()]
+    count = min(min(len(points), len(things)) for points, things in found.values())
+    made = [_side(predictions, name, points[:count], things) for name, (points, things) in found.items()]
     made = [side for side in made if len(side.vectors)]
     dimensions = {side.vectors.shape[1] for side in made}
-    return sorted(made, key=lambda side: list(_PLURALS).index(side.kind)) if len(dimensions) == 1 < len(made) else []
+    return made if len(dimensions) == 1 < len(made) else []
 
 
-def _lines(texts: dict[str, np.ndarray]) -> list[list[str]] | None:
+def _lines(rows: np.ndarray) -> list[list[str]] | None:
     """Each example's captions."""
-    rows = texts.get("captions_target", texts.get("caption_target"))
-    if rows is None or rows.ndim != 1:
-        return None
-    plain = (row.decode("utf-8", "replace") if isinstance(row, bytes) else str(row) for row in rows)
-    return [row.split("\n") for row in plain]
+    return None if rows.ndim != 1 else [plain(row).split("\n") for row in rows]
 
 
-def _side(predictions: Predictions, name: str, kind: str, things, count: int) -> Side:
-    numbers, of = predictions.of("number"), predictions.of("embedding")[name][:count]
-    points = of if of.ndim == 3 else of[:, None]
-    ids = numbers.get("caption_ids")
-    unsure = numbers.get(f"uncertainty_{name}")
+def _side(predictions: Predictions, name: str, given: np.ndarray, things: Things) -> Side:
+    """A side of the points `given`, [n d] or of captions [n c d], and the things that they stand for."""
+    kind, count = _SIDES[name], len(given)
+    points = given if given.ndim == 3 else given[:, None]
+    ids = predictions.get("number/caption_ids")
+    unsure = predictions.get(f"number/uncertainty_{name}")
     own = np.full((count, 1), -1) if ids is None or ids.ndim != 2 else ids[:count].astype(np.int64)
     there = np.ones(points.shape[:2], bool)
     if kind == "text":
@@ -116,7 +133,9 @@ def _side(predictions: Predictions, name: str, kind: str, things, count: int) ->
     if kind == "text":
         same = own.shape == there.shape
         own = own[there][:, None] if same else np.full((len(example), 1), -1)
-        things = np.array([things[n][c] for n, c in zip(example, column)], object)
+        shown = np.array([things[n][c] for n, c in zip(example, column)], object)
+    else:
+        shown = np.asarray(things[:count])
     if unsure is not None:
         unsure = np.asarray(unsure, np.float64)[:count].reshape(count, -1)
         unsure = unsure[there] if unsure.shape == there.shape and np.isfinite(unsure).all() else None
@@ -126,7 +145,7 @@ def _side(predictions: Predictions, name: str, kind: str, things, count: int) ->
         vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12),
         example,
         own,
-        things if kind == "text" else things[:count],
+        shown,
         unsure,
         predictions.sample_rate,
     )

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int16, Shaped
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from mmjax.predictions import over_time
 from mmjax.report import html, style
 from mmjax.report.html import Markup, tag
 
@@ -17,8 +18,6 @@ _BANDS = 96
 _RANGE = 70.0  # decibels from the brightest to the darkest colour
 _FLOOR = -120.0
 _COLUMNS = 240  # of a drawn waveform: about one for each pixel of a card, and few bytes
-# Names of the heatmaps that are features of a sound, [n bands frames] with the lowest first: what a row is.
-FEATURES = {"mel": "mel band", "mfcc": "coefficient", "deltas": "coefficient", "spectrogram": "frequency bin"}
 
 
 def samples(waveform: Shaped[np.ndarray, " t"]) -> Int16[np.ndarray, " t"]:
@@ -131,11 +130,6 @@ def spectrogram_figure(waveform: Shaped[np.ndarray, " t"], rate: int, title: str
     return figure
 
 
-def feature(name: str) -> str | None:
-    """What a row of heatmap `name` is, where it holds features of a sound ("mel", "mfcc_target", ...); else None."""
-    return FEATURES.get(name.split("_")[0])
-
-
 def features_figure(values: Float[np.ndarray, "band frame"], rows: str, seconds: float | None) -> Figure:
     """Features over time, the first row at the bottom.
 
@@ -171,12 +165,12 @@ def features(values: Float[np.ndarray, "band frame"], name: str, title: str, exa
 
     Args:
       values: [band frame].
-      name: of the heatmap, one that `feature` knows.
+      name: of the heatmap, one that `predictions.over_time` knows.
       title: for the caption.
       example: its number, for screen readers.
       seconds: how long the sound is; 0 where that is unknown.
     """
-    rows = feature(name) or "row"
+    rows = over_time(name) or "row"
     label = f"“{title}” of example {example}: {len(values)} rows ({rows}) over {values.shape[1]} frames"
     drawing = html.svg(features_figure(values, rows, seconds or None), label)
     return tag("figure", drawing, tag("figcaption", title), class_="spectrogram")

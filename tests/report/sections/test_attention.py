@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from report import fake_run
 
-from mmjax.report.run_files import Predictions
 from mmjax.report.sections import attention
 
 SAID = [["a", "red", "bell", "<end>", "<end>"], ["a", "blue", "zebra", "by", "night"]]
@@ -20,7 +20,7 @@ def arrays(rng):
 
 
 def test_each_word_stands_below_its_map_and_unknown_ones_are_marked(arrays):
-    page = attention.render(Predictions("test", arrays))
+    page = attention.render(fake_run.read(arrays))
     assert page.count("<img") == 2 + 3 + 5  # a picture each, a map for each word before <end>
     first, second = page.split("<article")[1:]
     assert "every word in a reference" in first
@@ -43,19 +43,26 @@ def test_pieces_of_words_are_judged_as_they_are_spelt():
 def test_a_single_reference_of_tokens_serves_as_well(arrays):
     arrays = {**arrays, "text/caption_target": np.array([["a", "bell", "<end>", "<pad>", "<pad>"]] * 2, "S8")}
     del arrays["text/captions_target"]
-    page = attention.render(Predictions("test", arrays))
+    page = attention.render(fake_run.read(arrays))
     assert '<figcaption class="bad">red</figcaption>' in page
     assert page.count(">a bell<") == 2
 
 
 @pytest.mark.parametrize("gone", ["image/picture", "text/caption", "attention/caption"])
 def test_without_its_parts_nothing_is_drawn(arrays, gone):
-    assert not attention.render(Predictions("test", {k: v for k, v in arrays.items() if k != gone}))
+    assert not attention.render(fake_run.read({k: v for k, v in arrays.items() if k != gone}))
 
 
 def test_without_references_nothing_is_marked(arrays):
     del arrays["text/captions_target"]
-    page = attention.render(Predictions("test", arrays))
+    page = attention.render(fake_run.read(arrays))
     assert page.count("<article") == 2
     assert '="bad"' not in page
     assert '"chip' not in page
+
+
+def test_what_has_no_words_or_no_picture_is_not_covered(arrays):
+    arrays |= {"attention/other": arrays["attention/caption"], "text/other": np.array(["one", "two"])}
+    assert attention.covers(fake_run.read(arrays).predictions) == {"attention/caption"}
+    del arrays["image/picture"]
+    assert attention.covers(fake_run.read(arrays).predictions) == set()

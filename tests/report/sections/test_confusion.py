@@ -5,6 +5,7 @@ import itertools
 
 import numpy as np
 import pytest
+from report import fake_run
 
 from mmjax.report.sections import confusion
 from mmjax.report.views import heads
@@ -50,21 +51,21 @@ def test_labels_do_not_overlap(classes):
 def test_a_matrix_of_many_classes_takes_the_pages_width():
     predicted = np.arange(130)
     predicted[:3] = 5
-    shown = confusion.render(head(predicted, np.arange(130), ()))
+    shown = confusion.of_head(head(predicted, np.arange(130), ()))
     assert "h: 127 of 130 right (97.7%)" in shown
     assert '<figure class="plot large">' in shown
     assert ">class 129</text>" in shown
     assert shown.count("<td>class 5</td>") == 3
-    assert '<figure class="plot">' in confusion.render(head([0, 1], [0, 0]))
+    assert '<figure class="plot">' in confusion.of_head(head([0, 1], [0, 0]))
 
 
 def test_too_many_classes_are_listed_instead_of_drawn():
     predicted = [170, 170, 1, 2, 3]
-    shown = confusion.render(head(predicted, [1, 1, 1, 2, -1], ()))
+    shown = confusion.of_head(head(predicted, [1, 1, 1, 2, -1], ()))
     assert "h: 2 of 4 right (50.0%)" in shown
     assert '<td>class 1</td><td>class 170</td><td class="num">2<span class="quiet"> of 3</span></td>' in shown
     assert "<svg" not in shown
-    assert confusion.render(head([0], [-1])) == ""
+    assert confusion.of_head(head([0], [-1])) == ""
 
 
 def test_the_pairs_most_confused():
@@ -72,4 +73,11 @@ def test_the_pairs_most_confused():
     assert confusion.most_confused(head(predicted, target)) == [(0, 1, 2, 3), (1, 0, 1, 3), (1, 2, 1, 3), (2, 1, 1, 1)]
     assert confusion.most_confused(head(predicted, target), 1) == [(0, 1, 2, 3)]
     assert confusion.most_confused(head([0, 1], [0, 1])) == []
-    assert "confusions" not in confusion.render(head([0, 1], [0, 1]))
+    assert "confusions" not in confusion.of_head(head([0, 1], [0, 1]))
+
+
+def test_every_head_with_a_reference_has_a_matrix():
+    shown = confusion.render(fake_run.read(fake_run.predictions(), fake_run.NAMES))
+    assert shown.count("<svg") == 2
+    assert shown.index("object: 12 of 16 right") < shown.index("scene: 16 of 16 right")
+    assert confusion.render(fake_run.read({"scores/x": np.eye(3)})) == ""

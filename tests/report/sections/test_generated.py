@@ -11,12 +11,12 @@ from PIL import Image
 from report import fake_run
 
 from mmjax.report import page
-from mmjax.report.run_files import Metrics, Predictions
+from mmjax.report.run_files import Metrics, Run
 from mmjax.report.sections import curves, generated
 
 
 def of(arrays, names=None):
-    return Predictions("test", arrays, names or {})
+    return fake_run.read(arrays, names)
 
 
 def rows(drawn, title):
@@ -102,7 +102,7 @@ def test_both_losses_share_a_drawing():
     for line in fake_run.game():
         for name, value in line["values"].items():
             train.setdefault(name, {})[line["step"]] = value
-    drawn = curves.render(Metrics({"train": train}))
+    drawn = curves.render(Run(metrics=Metrics({"train": train})))
     labels = re.findall('aria-label="(Curves? of [^"]*)"', drawn)
     assert [label.split(" over")[0] for label in labels] == [
         "Curves of loss", "Curve of steps_per_second", "Curves of grad_norm", "Curve of diversity",
@@ -136,3 +136,15 @@ def test_the_whole_page(workdir):
     assert "12 of the 24 examples kept" in source
     assert "Example 0" not in source  # the gallery would show the same once more
     assert path.stat().st_size < 1e6
+
+
+def test_strips_of_other_names_are_left_to_the_gallery():
+    """A picture that is twice as wide as high is no strip: only what lies between two things is."""
+    arrays = fake_run.drawn() | {"image/wide": np.zeros((5, 8, 16, 3), np.uint8)}
+    shown = set(arrays) - {"image/wide", "number/features_drawn"}
+    assert generated.covers(of(arrays).predictions) == shown
+    assert "Wide" not in generated.render(of(arrays))
+    arrays = {"image/generated": np.zeros((2, 8, 8, 3), np.uint8), "label/object": np.array([1, 0])}
+    assert generated.covers(of(arrays).predictions) == set(arrays)  # the class is the text
+    arrays["scores/object"] = np.eye(2)
+    assert generated.covers(of(arrays).predictions) == {"image/generated"}  # its bars are not shown

@@ -8,7 +8,6 @@ import pytest
 from report import fake_run
 
 from mmjax.report import page
-from mmjax.report.run_files import Predictions
 from mmjax.report.sections import joint_map, retrieval, tags
 from mmjax.report.views import joint
 
@@ -18,7 +17,7 @@ TAGS = {"tags": ("sky", "dog & cat", "car")}
 def of(arrays, *sides):
     """Predictions with only these sides of the space."""
     gone = {f"embedding/{side}" for side in ("image", "caption", "waveform")} - {f"embedding/{side}" for side in sides}
-    return Predictions("test", {k: v for k, v in arrays.items() if k not in gone}, TAGS, fake_run.RATE)
+    return fake_run.read({k: v for k, v in arrays.items() if k not in gone}, TAGS)
 
 
 @pytest.fixture
@@ -27,7 +26,7 @@ def arrays():
 
 
 def test_sides_hold_the_kept_examples_and_the_captions_that_are_there(arrays):
-    image, caption = joint.sides(of(arrays, "caption", "image"))
+    image, caption = joint.sides(of(arrays, "caption", "image").predictions)
     assert (image.kind, caption.kind) == ("picture", "text")
     assert (len(image.vectors), len(caption.vectors)) == (5, 9)
     np.testing.assert_array_equal(caption.example, [0, 0, 1, 1, 2, 2, 3, 3, 4])
@@ -42,7 +41,7 @@ def test_sides_hold_the_kept_examples_and_the_captions_that_are_there(arrays):
 
 def test_a_shared_text_is_right_for_both(arrays):
     arrays["number/caption_ids"][3, 0] = arrays["number/caption_ids"][2, 1]
-    image, caption = joint.sides(of(arrays, "caption", "image"))
+    image, caption = joint.sides(of(arrays, "caption", "image").predictions)
     match = joint.relevant(image, caption)
     assert match[3, 5]
     assert match[2, 6]
@@ -54,7 +53,7 @@ def test_a_shared_text_is_right_for_both(arrays):
 def test_gaussians_are_ordered_by_expected_distance(arrays):
     arrays["number/uncertainty_image"] = np.linspace(0, 0.7, 8)
     arrays["number/uncertainty_caption"] = np.linspace(0, 3, 16).reshape(8, 2)
-    image, caption = joint.sides(of(arrays, "caption", "image"))
+    image, caption = joint.sides(of(arrays, "caption", "image").predictions)
     order, cosine = joint.scores(image, caption)
     assert order[1, 2] == pytest.approx(cosine[1, 2] - (0.1 + 2 * 0.2) / 2)
     drawn = retrieval.render(of(arrays, "caption", "image"))
@@ -132,7 +131,7 @@ def test_pictures_on_the_map_do_not_cover_each_other():
 
 
 def test_the_map_draws_pictures_dots_and_labels(arrays):
-    drawn, centred = joint_map.render(of(arrays, "image", "caption"))
+    _, drawn, centred = joint_map.render(of(arrays, "image", "caption")).split("<figure")
     assert "each side's mean removed" in html.unescape(centred)
     assert drawn.count("<image") == 4  # examples 0 and 1 are alike and lie at one place
     assert "caption 0 first" in drawn

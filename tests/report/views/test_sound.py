@@ -103,12 +103,6 @@ def test_cepstra_are_shown_around_zero():
         sound.features_figure(empty, "coefficient", 1.0).savefig(io.BytesIO(), format="svg")
 
 
-def test_features_are_known_by_name():
-    assert [sound.feature(name) for name in ("mel", "mel_target", "mfcc", "attention")] == [
-        *("mel band", "mel band", "coefficient", None),
-    ]
-
-
 def test_samples_scale_what_exceeds_full_scale_only():
     np.testing.assert_array_equal(sound.samples(np.array([0.5, -1.0])), [16384, -32767])
     np.testing.assert_array_equal(sound.samples(np.array([2.0, -1.0, np.nan])), [32767, -16384, 0])

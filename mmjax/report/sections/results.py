@@ -1,4 +1,4 @@
-"""The tables of the page: results beside their trivial baselines, probes, the config."""
+"""The results: each figure beside its trivial baselines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import Any
 
 from mmjax.report import html
 from mmjax.report.html import Markup, tag
-from mmjax.report.run_files import baseline_of, numbers
+from mmjax.report.run_files import Run, baseline_of, numbers
+from mmjax.report.views import tables
+
+PLACE = ("results", 10)
 
 # For figures whose direction results.json does not give. The first match wins; no match means that no side is taken.
 _LOWER = re.compile(
@@ -64,6 +67,11 @@ def direction(name: str, better: object) -> str:
     return "lower" if _LOWER.search(words) else "higher" if _HIGHER.search(words) else ""
 
 
+def render(run: Run) -> Markup:
+    """The first figures large, and the table of all."""
+    return html.join([tiles(run.results), table(run.results)])
+
+
 def rows(results: Mapping[str, Any]) -> list[Row]:
     """One row a figure and baseline, in the file's order; a figure without a baseline has one row."""
     values = numbers(results.get("values"))
@@ -78,17 +86,13 @@ def rows(results: Mapping[str, Any]) -> list[Row]:
     return found
 
 
-def _signed(value: float) -> str:
-    return ("+" if value > 0 else "") + html.number(value)
-
-
 def _verdict(row: Row) -> Markup:
     if row.difference is None:
         return tag("td", "", class_="num", data_label="difference")
     sign = {"better": "▲ ", "worse": "▼ ", "equal": "= "}.get(row.verdict, "")
     colour = {"better": " good", "worse": " bad"}.get(row.verdict, "")
     words = f" {row.verdict}" if row.verdict else ""
-    return tag("td", f"{sign}{_signed(row.difference)}{words}", class_=f"num{colour}", data_label="difference")
+    return tag("td", f"{sign}{tables.signed(row.difference)}{words}", class_=f"num{colour}", data_label="difference")
 
 
 def grids(found: list[Row]) -> list[list[Row]]:
@@ -124,12 +128,12 @@ def _grid(group: list[Row], measured: str) -> Markup:
             shown = tag("b", number) if own[name] is best else number
             cells.append(tag("td", shown, class_="num quiet", data_label=name))
         body.append(tag("tr", tag("th", tag("code", figure), scope="row", data_label="figure"), *cells, _verdict(best)))
-    head = _head("figure", ".value", *(f".{name.replace('_', ' ')}" for name in names), ".over the best of these")
+    head = tables.head("figure", ".value", *(f".{name.replace('_', ' ')}" for name in names), ".over the best of these")
     caption = tag("caption", f"{measured}. Beside each figure what is reached with less; the hardest to beat is bold.")
     return tag("div", tag("table", caption, head, tag("tbody", *body), class_="stack grid"), class_="panel")
 
 
-def results_table(results: Mapping[str, Any]) -> Markup:
+def table(results: Mapping[str, Any]) -> Markup:
     """The table of results, or a line saying that there are none yet."""
     found = rows(results)
     if not found:
@@ -138,8 +142,8 @@ def results_table(results: Mapping[str, Any]) -> Markup:
     gridded = {row.figure for group in groups for row in group}
     found = [row for row in found if row.figure not in gridded]
     measured = describe(results)
-    tables = [_grid(group, measured) for group in groups]
-    return html.join([*tables, _list(found, measured)] if found else tables)
+    drawn = [_grid(group, measured) for group in groups]
+    return html.join([*drawn, _list(found, measured)] if found else drawn)
 
 
 def _list(found: list[Row], caption: str) -> Markup:
@@ -159,15 +163,8 @@ def _list(found: list[Row], caption: str) -> Markup:
             _verdict(row),
         )
         body.append(tag("tr", figure, *cells, class_=None if first else "more"))
-    head = _head("figure", ".value", "direction", "baseline", ".its value", ".difference")
-    table = tag("table", tag("caption", caption), head, tag("tbody", *body), class_="stack")
-    return tag("div", table, class_="panel")
-
-
-def _head(*titles: str) -> Markup:
-    """Column titles; a leading dot marks a column of numbers."""
-    cells = (tag("th", title.lstrip("."), scope="col", class_="num" if title[:1] == "." else None) for title in titles)
-    return tag("thead", tag("tr", *cells))
+    head = tables.head("figure", ".value", "direction", "baseline", ".its value", ".difference")
+    return tag("div", tag("table", tag("caption", caption), head, tag("tbody", *body), class_="stack"), class_="panel")
 
 
 def describe(results: Mapping[str, Any]) -> str:
@@ -194,65 +191,3 @@ def tiles(results: Mapping[str, Any], most: int = 4) -> Markup:
             tag("div", tag("span", title), tag("b", html.number(row.value)), tag("span", beside), class_="tile")
         )
     return tag("div", *boxes, class_="tiles") if boxes else Markup()
-
-
-def probes_table(results: Mapping[str, Any]) -> Markup:
-    """Figures under each probe (one modality blanked or shuffled) beside the figures without; empty without probes."""
-    probes = results.get("probes")
-    probes = {str(k): numbers(v) for k, v in probes.items() if numbers(v)} if isinstance(probes, Mapping) else {}
-    if not probes:
-        return html.empty("No probes were run.")
-    plain = numbers(results.get("values"))
-    names = list(dict.fromkeys([*plain, *(name for values in probes.values() for name in values)]))
-    names = [n for n in names if not baseline_of(n, names) and any(n in values for values in probes.values())]
-    body = []
-    for name in names:
-        cells = [tag("td", html.number(plain[name]) if name in plain else "—", class_="num", data_label="unchanged")]
-        cells += [_probed(probe, values.get(name), plain.get(name)) for probe, values in probes.items()]
-        body.append(tag("tr", tag("th", tag("code", name), scope="row", data_label="figure"), *cells))
-    head = _head("figure", ".unchanged", *(f".{probe}" for probe in probes))
-    caption = tag(
-        "caption",
-        "The same figures with one input taken away, and the change in brackets: a figure that stays did not need it.",
-    )
-    return tag("div", tag("table", caption, head, tag("tbody", *body), class_="stack"), class_="panel")
-
-
-def _probed(probe: str, value: float | None, plain: float | None) -> Markup:
-    if value is None:
-        return tag("td", "—", class_="num", data_label=probe)
-    change = f" ({_signed(value - plain)})" if plain is not None else ""
-    return tag("td", html.number(value), tag("span", change, class_="quiet"), class_="num", data_label=probe)
-
-
-def config_listing(config: Mapping[str, Any]) -> Markup:
-    """The resolved config, a block a section, folded."""
-    if not config:
-        return html.empty("No config.json in this workdir.")
-    loose = {key: value for key, value in config.items() if not _nested(value)}
-    blocks = [_block("general", loose)] if loose else []
-    blocks += [_block(str(key), value) for key, value in config.items() if _nested(value)]
-    return tag("details", tag("summary", "All settings of this run"), tag("div", *blocks, class_="config"))
-
-
-def _nested(value: object) -> bool:
-    return isinstance(value, Mapping) and bool(value)
-
-
-def _block(title: str, values: Mapping[str, Any]) -> Markup:
-    lines = [
-        tag("tr", tag("th", key, scope="row"), tag("td", tag("code", value))) for key, value in flatten(values).items()
-    ]
-    return tag("div", tag("h3", title), tag("table", tag("tbody", *lines)))
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """A nested dict as {dotted name: value as text}."""
-    flat: dict[str, str] = {}
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        if _nested(value):
-            flat |= flatten(value, f"{name}.")
-        else:
-            flat[name] = ", ".join(map(str, value)) if isinstance(value, list) and value else str(value)
-    return flat
