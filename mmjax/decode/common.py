@@ -192,8 +192,10 @@ def _shapes(step, carry, token):
 
 def _same(before, after):
     """Raises UserError where the step changes the structure, a shape or a dtype of its carry."""
-    if jax.tree.structure(before) != jax.tree.structure(after):
-        said = f"{jax.tree.structure(before)} became {jax.tree.structure(after)}"
+    was: Any = jax.tree.structure(before)
+    became: Any = jax.tree.structure(after)
+    if was != became:
+        said = f"{was} became {became}"
         raise UserError(f"step must return a carry of the structure that it is given: {said}")
     for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(after)):
         if (old.shape, old.dtype) != (new.shape, new.dtype):

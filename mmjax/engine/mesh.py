@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax import numpy as jnp
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, NamedSharding, PartitionSpec, Sharding
 
 from mmjax.engine.step import TrainState
 from mmjax.errors import UserError
@@ -88,8 +88,10 @@ class Jitted:
 
         Raises TypeError, naming the place, where it is another tree.
         """
-        if jax.tree.structure(old) != jax.tree.structure(new):
-            raise TypeError(f"filled variables are another tree: {jax.tree.structure(new)}")
+        made: Any = jax.tree.structure(old)
+        filled: Any = jax.tree.structure(new)
+        if made != filled:
+            raise TypeError(f"filled variables are another tree: {filled}")
         return jax.tree.map_with_path(self._filled, old, new)
 
     def _filled(self, path: Any, old: jax.Array, new: Any) -> jax.Array:
@@ -104,7 +106,7 @@ class Jitted:
         """The same state, laid out over the devices."""
         return jax.tree.map(self._globalise, state, self.shardings(state))
 
-    def _globalise(self, x: Any, sharding: NamedSharding) -> jax.Array:
+    def _globalise(self, x: Any, sharding: Sharding) -> jax.Array:
         if isinstance(x, jax.Array) and x.sharding.is_equivalent_to(sharding, x.ndim):
             return x
         if isinstance(x, jax.Array) and not x.is_fully_addressable:

@@ -14,22 +14,25 @@ from typing import Any, NamedTuple
 
 import jax
 from jax import numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
 
 from mmjax.errors import UserError
 from mmjax.losses import classification, contrastive, cosine, metric, probabilistic
 from mmjax.ops import collective
+
+Loss = tuple[Float[Array, ""], dict[str, Any]]  # and its logs
 
 
 class Pair(NamedTuple):
     """Two sides of a batch as a loss sees them: `a` and `b` [b d], their log-variances or None, which captions are
     equal [b] (None: no captions), whether an example counts [b], its class [b] or None, and the classes' vectors."""
 
-    a: Any
-    b: Any
+    a: Float[Array, "b d"]
+    b: Float[Array, "b d"]
     a_spread: Any
     b_spread: Any
-    group: Any
-    where: Any
+    group: Int[Array, " b"] | None
+    where: Bool[Array, " b"]
     label: Any
     classes: Any
 
@@ -42,26 +45,28 @@ class Method(NamedTuple):
     """
 
     params: Callable[..., dict[str, Any]]
-    loss: Callable[..., tuple[Any, dict[str, Any]]]
+    loss: Callable[..., Loss]
 
 
-def _nothing(width, classes, key):
+def _nothing(width: int, classes: int, key: Array) -> dict[str, Any]:
     del width, classes, key
     return {}
 
 
-def _scalars(**values):
+def _scalars(**values: float) -> Callable[..., dict[str, Any]]:
     return lambda width, classes, key: {name: jnp.float32(value) for name, value in values.items()}
 
 
-def triplet(params, steps, pair, key, *, margin, negatives, warmup, block):
+def triplet(
+    params: Any, steps: Any, pair: Pair, key: Array, *, margin: float, negatives: str, warmup: int, block: int
+) -> Loss:
     """`losses.metric.triplet`; with the hardest negatives, the first `warmup` steps have all of them.
 
     Early the hardest negative of a batch pulls all points together (VSE++ is started from VSE's weights, or with a
     pretrained encoder); all negatives lead out of that.
     """
     del params, key
-    common = {"group": pair.group, "where": pair.where, "block": block or None}
+    common: dict[str, Any] = {"group": pair.group, "where": pair.where, "block": block or None}
     value = collective.mean_where(metric.triplet(pair.a, pair.b, margin, negatives, **common), pair.where)
     if negatives == "hardest" and warmup:
         every = metric.triplet(pair.a, pair.b, margin, "sum", **common)
@@ -69,7 +74,7 @@ def triplet(params, steps, pair, key, *, margin, negatives, warmup, block):
     return value, {}
 
 
-def push_and_pull(params, steps, pair, key, *, margin, share):
+def push_and_pull(params: Any, steps: Any, pair: Pair, key: Array, *, margin: float, share: float) -> Loss:
     """`losses.metric.push_pull` of each a with its own b, and in `share` of the pairs with another's."""
     del params, steps
     partner, matched = cosine.mismatch(key, _group(pair), share, pair.where)
@@ -77,18 +82,28 @@ def push_and_pull(params, steps, pair, key, *, margin, share):
     return collective.mean_where(metric.push_pull(pair.a, other, matched, margin, pair.where), pair.where), {}
 
 
-def _group(pair):
+def _group(pair: Pair) -> Int[Array, " b"]:
     return collective.numbers(len(pair.where)) if pair.group is None else pair.group
 
 
-def devise(params, steps, pair, key, *, margin, drawn):
+def devise(params: Any, steps: Any, pair: Pair, key: Array, *, margin: float, drawn: bool) -> Loss:
     """`losses.metric.devise` among the labels' frozen vectors: one violating label `drawn`, or all of them."""
     del params, steps
     values = metric.devise(pair.a, pair.classes, pair.label, margin, collective.local_key(key) if drawn else None)
     return collective.mean_where(values, pair.label >= 0), {}
 
 
-def recipe(params, steps, pair, key, *, margin, share, cosine_weight, class_weight):
+def recipe(
+    params: Any,
+    steps: Any,
+    pair: Pair,
+    key: Array,
+    *,
+    margin: float,
+    share: float,
+    cosine_weight: float,
+    class_weight: float,
+) -> Loss:
     """im2recipe: 0.98 x the cosine loss with 80 % mismatches + 0.01 x cross-entropy of each side by one classifier."""
     del steps
     apart = cosine.in_batch(key, pair.a, pair.b, pair.group, margin, share, pair.where)
@@ -101,17 +116,17 @@ def recipe(params, steps, pair, key, *, margin, share, cosine_weight, class_weig
     return cosine_weight * apart + class_weight * (sorted_[0] + sorted_[1]), logs
 
 
-def classify(params, z):
+def classify(params: Any, z: Float[Array, "b d"]) -> Float[Array, "b c"]:
     """Logits [b c] of the classifier that both sides share."""
     return z @ params["classifier"]["kernel"] + params["classifier"]["bias"][None]
 
 
-def _classifier(width, classes, key):
+def _classifier(width: int, classes: int, key: Array) -> dict[str, Any]:
     kernel = jax.random.uniform(key, (width, classes), jnp.float32, -1, 1) * width**-0.5
     return {"classifier": {"kernel": kernel, "bias": jnp.zeros(classes)}}
 
 
-def gaussian(params, steps, pair, key, *, pseudo, information, block):
+def gaussian(params: Any, steps: Any, pair: Pair, key: Array, *, pseudo: float, information: float, block: int) -> Loss:
     """PCME++: matching both ways, + `pseudo` x the same with pseudo-positives, + `information` x the bottleneck."""
     del steps, key
     one, two = probabilistic.Gaussian(pair.a, pair.a_spread), probabilistic.Gaussian(pair.b, pair.b_spread)
@@ -128,7 +143,7 @@ def gaussian(params, steps, pair, key, *, pseudo, information, block):
     return value, {"uncertainty_first": spread[0], "uncertainty_second": spread[1], "slope": params["slope"]}
 
 
-def clip(params, steps, pair, key, *, block):
+def clip(params: Any, steps: Any, pair: Pair, key: Array, *, block: int) -> Loss:
     """`losses.contrastive.clip` with the temperature that it learns."""
     del steps, key
     scale = contrastive.scale(params["log_scale"])
@@ -136,7 +151,7 @@ def clip(params, steps, pair, key, *, block):
     return collective.mean_where(values, pair.where), {"scale": scale}
 
 
-def siglip(params, steps, pair, key, *, block):
+def siglip(params: Any, steps: Any, pair: Pair, key: Array, *, block: int) -> Loss:
     """`losses.contrastive.siglip` with its temperature and its bias."""
     del steps, key
     scale = jnp.exp(params["log_scale"])
@@ -155,7 +170,7 @@ METHODS = {
 }
 
 
-def make(name: str, options: Mapping[str, Any]) -> tuple[Method, Callable[..., tuple[Any, dict[str, Any]]]]:
+def make(name: str, options: Mapping[str, Any]) -> tuple[Method, Callable[..., Loss]]:
     """The method of a config, and its loss with config.loss filled in.
 
     Raises:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+Relevant = Bool[np.ndarray, "q g"] | Int[np.ndarray, " q"] | None  # see `ranks`
 
-def ranks(
-    similarity: Float[np.ndarray, "q g"], relevant: Bool[np.ndarray, "q g"] | Int[np.ndarray, " q"] | None = None
-) -> Int[np.ndarray, " q"]:
+
+def ranks(similarity: Float[np.ndarray, "q g"], relevant: Relevant = None) -> Int[np.ndarray, " q"]:
     """Rank of each query's best relevant gallery item, 1 being the first; ties count against us.
 
     An item that is not relevant and is as similar as the best relevant one stands before it, and so does one whose
@@ -28,17 +28,17 @@ def ranks(
     return 1 + np.sum(~relevant & ~(similarity < best), axis=1)
 
 
-def recall_at_k(similarity, k: int, relevant=None) -> float:
+def recall_at_k(similarity: Float[np.ndarray, "q g"], k: int, relevant: Relevant = None) -> float:
     """R@k: the share of queries with a relevant item among their k nearest, in [0, 1]. Arguments as for `ranks`."""
     return float(np.mean(ranks(similarity, relevant) <= k))
 
 
-def median_rank(similarity, relevant=None) -> float:
+def median_rank(similarity: Float[np.ndarray, "q g"], relevant: Relevant = None) -> float:
     """The median over queries of the rank of the best relevant item. Arguments as for `ranks`."""
     return float(np.median(ranks(similarity, relevant)))
 
 
-def chance_recall_at_k(shape: tuple[int, int], k: int, relevant=None) -> float:
+def chance_recall_at_k(shape: tuple[int, int], k: int, relevant: Relevant = None) -> float:
     """What `recall_at_k` expects of random scores: the mean over queries of 1 - C(g - r, k) / C(g, k).
 
     Args:
@@ -49,7 +49,7 @@ def chance_recall_at_k(shape: tuple[int, int], k: int, relevant=None) -> float:
     return float(chance_reached(shape[1], np.sum(_as_mask(shape, relevant), axis=1))[min(k, shape[1]) - 1])
 
 
-def chance_median_rank(shape: tuple[int, int], relevant=None) -> float:
+def chance_median_rank(shape: tuple[int, int], relevant: Relevant = None) -> float:
     """The median of the rank under random scores: (g + 1) / 2 where each query has one relevant item."""
     return median_of(chance_reached(shape[1], np.sum(_as_mask(shape, relevant), axis=1)))
 
@@ -76,7 +76,7 @@ def median_of(reached: Float[np.ndarray, " g"]) -> float:
     return float(low + high) / 2 + 1
 
 
-def _as_mask(shape, relevant):
+def _as_mask(shape: tuple[int, ...], relevant: Relevant) -> Bool[np.ndarray, "q g"]:
     queries, gallery = shape
     if relevant is None:
         relevant = np.arange(queries)

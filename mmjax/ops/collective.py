@@ -14,6 +14,7 @@ import jax
 from jax import lax
 from jax import numpy as jnp
 from jax.sharding import PartitionSpec
+from jaxtyping import Array, Bool, Float, Int
 
 from mmjax.errors import UserError
 from mmjax.ops import adasum
@@ -36,17 +37,17 @@ def alone() -> bool:
     return not mapped() and (mesh.empty or mesh.size == 1)
 
 
-def mean(tree):
+def mean(tree: Any) -> Any:
     """The mean over devices of every leaf; the identity under jit."""
     return lax.pmean(tree, AXIS) if mapped() else tree
 
 
-def total(tree):
+def total(tree: Any) -> Any:
     """The sum over devices of every leaf; the identity under jit."""
     return lax.psum(tree, AXIS) if mapped() else tree
 
 
-def mean_where(values, where):
+def mean_where(values: Float[Array, " b"], where: Bool[Array, " b"]) -> Float[Array, ""]:
     """The mean [] of the values [b] that count, wherever they lie; 0 if there are none.
 
     Each device divides by the mean count of all devices, so that the mean over devices is the mean over examples.
@@ -55,14 +56,14 @@ def mean_where(values, where):
     return jnp.sum(values, where=where) / jnp.maximum(count, 1e-9)
 
 
-def gather(tree):
+def gather(tree: Any) -> Any:
     """The batch axis of all devices, [b/d ...] -> [b ...]; the identity under jit. Gradients flow back."""
     if not mapped():
         return tree
     return jax.tree.map(lambda x: lax.all_gather(x, AXIS, axis=0, tiled=True), tree)
 
 
-def everywhere(tree):
+def everywhere(tree: Any) -> Any:
     """All rows on every device: gathered under pmap, replicated under jit with a mesh. Gradients flow back."""
     if mapped():
         return gather(tree)
@@ -71,13 +72,13 @@ def everywhere(tree):
     return lax.with_sharding_constraint(tree, PartitionSpec())
 
 
-def numbers(count: int):
+def numbers(count: int) -> Int[Array, " b"]:
     """The places, int32 [b], of this device's `count` rows among those of all devices; 0..b-1 under jit."""
     own = jnp.arange(count, dtype=jnp.int32)
     return own + count * lax.axis_index(AXIS) if mapped() else own
 
 
-def local_key(key):
+def local_key(key: Array) -> Array:
     """A key that differs between devices under pmap, so that dropout masks do; the key itself under jit."""
     return jax.random.fold_in(key, lax.axis_index(AXIS)) if mapped() else key
 

@@ -11,7 +11,7 @@ a word.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -126,7 +126,7 @@ def kind_of(words: Sequence[str], model: Any = None) -> str:
     return "bytes" if BYTES[0] in known else "characters" if SPACE in known else "words"
 
 
-def splitter(kind: str, field: str, model: Any = None):
+def splitter(kind: str, field: str, model: Any = None) -> Callable[[str], list[str]]:
     """text -> its tokens, spelled as the vocabulary spells them; picklable."""
     if kind == "words":
         return tokenise.SPLITTERS[field]

@@ -12,7 +12,7 @@ import pathlib
 import re
 import sysconfig
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from mmjax.errors import UserError
 
@@ -22,7 +22,7 @@ _SUFFIXES = ("", ".txt", ".text", ".md", ".gz")
 SPLITTERS = ("words", "whitespace")
 
 
-def splitter(name: str):
+def splitter(name: str) -> Callable[[str], list[str]]:
     """text -> words and "\\n"s: "words" are runs of letters in lower case, "whitespace" takes the text as it is."""
     if name == "words":
         return lambda text: _WORD.findall(text.lower())

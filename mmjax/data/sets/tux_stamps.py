@@ -165,7 +165,7 @@ _STORED_AS = {"captions": "caption", "tags": "folder"}
 
 
 def _decode(
-    fields: tuple[str, ...], tags: dict[str, int], depth: int, record: dict[str, Any], index: int
+    fields: tuple[str, ...], numbers: dict[str, int], depth: int, record: dict[str, Any], index: int
 ) -> dict[str, Any]:
     caption = prepared.text(record.get("caption", ""))
     made = {
@@ -174,7 +174,7 @@ def _decode(
         "captions": lambda: (caption,),
         "group": lambda: prepared.text(record["group"]),
         "label": lambda: np.int32(record["label"]),
-        "tags": lambda: tags.numbers(prepared.text(record["folder"]).split("/"), tags, depth),
+        "tags": lambda: tags.numbers(prepared.text(record["folder"]).split("/"), numbers, depth),
         "waveform": lambda: record["waveform"],
         "index": lambda: np.int32(index),
     }

@@ -7,6 +7,7 @@ convolutions, and at its worst in writing large arrays, so there the same number
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +17,8 @@ from jaxtyping import Array, Float
 _FEW = 32  # output steps up to which gathering every window is cheaper than a convolution
 
 
-def steps_out(steps, kernel: int, stride: int, pad: int):
-    """Output steps of a convolution, as PyTorch counts: (t + 2 pad - k) // stride + 1."""
+def steps_out(steps: Any, kernel: int, stride: int, pad: int) -> Any:
+    """Output steps of a convolution, as PyTorch counts: (t + 2 pad - k) // stride + 1. An int, or an array of them."""
     return (steps + 2 * pad - kernel) // stride + 1
 
 

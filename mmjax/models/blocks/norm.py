@@ -44,7 +44,9 @@ def _mean(x, axes, mask):
     return jnp.sum(x, axes, where=mask) / jnp.maximum(jnp.sum(mask, axes, dtype=jnp.float32), 1.0)
 
 
-def merge(mean, var, count):
+def merge(
+    mean: Float[Array, " c"], var: Float[Array, " c"], count: Float[Array, ""]
+) -> tuple[Float[Array, " c"], Float[Array, " c"], Float[Array, ""]]:
     """The moments of all devices' entries together, from each device's own [c], [c], []; the identity under jit."""
     total = collective.total(count)
     weight = count / jnp.maximum(total, 1.0)
@@ -87,7 +89,9 @@ class BatchNorm(nn.Module):
         return y.astype(self.dtype or x.dtype)
 
     @nn.compact
-    def affine(self, channels: int, batch=None) -> tuple[Float[Array, " c"], Float[Array, " c"]]:
+    def affine(
+        self, channels: int, batch: tuple[Array, Array, Array] | None = None
+    ) -> tuple[Float[Array, " c"], Float[Array, " c"]]:
         """The gain and offset [c] by which this layer maps x to x * gain + offset, float32.
 
         Args:

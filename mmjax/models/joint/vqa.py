@@ -161,7 +161,7 @@ class VQA(nn.Module):
             raise UserError(f"config.model.fusion {self.fusion!r} is unknown: choose one of {', '.join(FUSIONS)}")
         super().__post_init__()
 
-    def setup(self):
+    def setup(self) -> None:
         if self.fusion != "image":
             self.question = QuestionLSTM(
                 self.vocabulary, self.embedding, self.hidden, self.layers, self.dropout, self.bound, self.dtype

@@ -56,7 +56,7 @@ class ShowAndTell(nn.Module):
     scale: float = 0.08
     dtype: Any = jnp.float32
 
-    def setup(self):
+    def setup(self) -> None:
         draw, zeros, n = uniform(self.scale), nn.initializers.zeros, self.hidden
         self.weights = declare(
             self,

@@ -106,7 +106,7 @@ class ShowAttendTell(nn.Module):
     initialiser: str = "official"
     dtype: Any = jnp.float32
 
-    def setup(self):
+    def setup(self) -> None:
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 said = " or ".join(map(repr, known))
@@ -171,7 +171,8 @@ class ShowAttendTell(nn.Module):
         noise, drawn = self._chance(tokens.shape, features.shape[1]) if train and self.kind == "hard" else (None, None)
 
         def body(carry, inputs):
-            carry, context, looked = self._recur(w, memory, carry, *inputs, drawn)
+            gates, chance = inputs
+            carry, context, looked = self._recur(w, memory, carry, gates, chance, drawn)
             return carry, (carry[0], context, looked)
 
         inputs = (affine(words, w["lstm_word"], w["lstm_bias"]).swapaxes(0, 1), noise)

@@ -20,7 +20,7 @@ class SkipGram(nn.Module):
     vocabulary: int
     dim: int = 100
 
-    def setup(self):
+    def setup(self) -> None:
         bound = 0.5 / self.dim
         uniform = nn.initializers.uniform(2 * bound)
         shape = (self.vocabulary, self.dim)

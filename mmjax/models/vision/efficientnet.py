@@ -57,7 +57,9 @@ def shifted_sum(x: Float[Array, "b h w c"], kernel: Float[Array, "k k 1 c"], str
     return sum(terms, start=jnp.zeros((), x.dtype).reshape(1, 1, 1, 1))
 
 
-def grouped_convolution(x, kernel, stride):
+def grouped_convolution(
+    x: Float[Array, "b h w c"], kernel: Float[Array, "k k 1 c"], stride: int
+) -> Float[Array, "b i j c"]:
     """The same by the accelerators' own grouped convolution."""
     dimensions = ("NHWC", "HWIO", "NHWC")
     return lax.conv_general_dilated(x, kernel, (stride, stride), "SAME", None, None, dimensions, x.shape[-1])

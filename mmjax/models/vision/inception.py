@@ -185,7 +185,7 @@ class Block(nn.Module):
             out.append(Convolution(self.recipe.channels, (1, 1), name="branch_pool")(pooled))
         return jnp.concatenate(out, -1)
 
-    def chain(self, x, branch, steps):
+    def chain(self, x: Float[Array, "b h w c"], branch: str, steps: tuple[Step, ...]) -> Float[Array, "b i j o"]:
         """One convolution after the other; the outputs of a fork side by side."""
         for i, (channels, kernels) in enumerate(steps):
             shrinks = self.recipe.pool == "reduce" and i == len(steps) - 1

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+import numpy.typing as npt
 from jaxtyping import Array, Float
 
 from mmjax.errors import UserError
@@ -17,7 +18,7 @@ from mmjax.ops.sound.conventions import Convention, resolve, sizes
 _LINEAR, _CORNER, _STEP = 200 / 3, 1000.0, np.log(6.4) / 27
 
 
-def hz_to_mel(hertz, scale: str = "slaney") -> np.ndarray:
+def hz_to_mel(hertz: npt.ArrayLike, scale: str = "slaney") -> Float[np.ndarray, ...]:
     """Frequency in Hz -> mel, on the "slaney" or the "htk" scale; float64."""
     hertz = np.asarray(hertz, np.float64)
     if scale == "htk":
@@ -26,7 +27,7 @@ def hz_to_mel(hertz, scale: str = "slaney") -> np.ndarray:
     return np.where(hertz < _CORNER, hertz / _LINEAR, above)
 
 
-def mel_to_hz(mel, scale: str = "slaney") -> np.ndarray:
+def mel_to_hz(mel: npt.ArrayLike, scale: str = "slaney") -> Float[np.ndarray, ...]:
     """Mel -> frequency in Hz; the inverse of `hz_to_mel`."""
     mel = np.asarray(mel, np.float64)
     if scale == "htk":
