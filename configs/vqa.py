@@ -57,7 +57,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.model.bound = 0.3  # train.lua: .08, with which products, and their gradients, are near zero for long
     c.model.dtype = "float32"
 
-    c.evaluation = ConfigDict()  # arguments of systems.vqa.score
+    c.evaluation = ConfigDict()  # arguments of metrics.vqa.score
     c.evaluation.annotators = "one"  # or "ten": the challenge's accuracy, of `answers`
     c.evaluation.rules = "official"  # its spelling; or "official_2015", "none"
     c.evaluation.types = True  # the data set says what a question asks for

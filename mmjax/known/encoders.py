@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from mmjax.errors import OptionError
 from mmjax.known import recogniser
-from mmjax.known.network import Network
+from mmjax.known.network import Network, Parts
 from mmjax.models.vision.efficientnet import SIZES, EfficientNetLite
 from mmjax.models.vision.resnet import STAGES, ResNet
 from mmjax.models.vision.scene_encoder import SceneEncoder
@@ -73,3 +74,27 @@ def make(
 
 def _recogniser() -> dict[str, Any]:
     return recogniser.load().variables
+
+
+def parts(variables: Mapping[str, Any], group: str) -> dict[str, Any]:
+    """The parts of an encoder that stands in a system's variables beside what reads it, as `placed` puts them there."""
+    return {
+        "params": variables["params"][group].get("encoder", {}),
+        "state": variables["state"].get("encoder", {}).get("state", {}),
+        "frozen": variables["frozen"]["encoder"],
+    }
+
+
+def placed(variables: Mapping[str, Any], group: str, parts: Parts) -> dict[str, Any]:
+    """The variables with an encoder: its parameters in a group, where they are trained, and the rest beside it."""
+    own = {"encoder": parts["params"]} if parts["params"] else {}
+    return {
+        "params": {**variables["params"], group: {**variables["params"][group], **own}},
+        "state": {**variables["state"], **beside(parts["state"])},
+        "frozen": {**variables["frozen"], "encoder": parts["frozen"]},
+    }
+
+
+def beside(state: Any) -> dict[str, Any]:
+    """An encoder's state as a part of a system's, {} where there is none."""
+    return {"encoder": {"state": state}} if state else {}

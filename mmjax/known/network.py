@@ -56,7 +56,7 @@ class Network:
             raise OptionError("trained", f"is False, but {type(self.model).__name__} has no weights: train it")
 
     def init(self, key: Array, *inputs: Any) -> dict[str, Any]:
-        """Fresh parts; NaN where published weights are to be filled in, so that a run without them is not overlooked."""
+        """Fresh parts, traceable; NaN where published weights belong: were these forgotten, a run would show it."""
 
         def create(key: Array, *inputs: Any) -> dict[str, Any]:
             return dict(self.model.init(key, *self._sized(inputs), **self._named()))

@@ -125,7 +125,7 @@ class TextTower:
     def init(self, key: Array, spelled: Any, tokens: Int[Array, "n t"], length: Int[Array, " n"]) -> dict[str, Any]:
         made = dict(self.model(len(spelled)).init(key, tokens, length))
         if self.words:
-            table = word_table.fill(made["params"]["words"], spelled, self.words, "config.caption.words")
+            table = word_table.fill(made["params"]["words"], spelled, self.words)
             made["params"] = {**made["params"], "words": table}
         return parted(made, self.trained)
 

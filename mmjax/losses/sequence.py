@@ -11,7 +11,7 @@ import optax
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from mmjax.errors import UserError
+from mmjax.errors import OptionError
 from mmjax.ops import collective
 
 REDUCTIONS = ("sum", "mean")
@@ -54,10 +54,10 @@ def doubly_stochastic(
       [b], float32, >= 0.
 
     Raises:
-      UserError: another reduction.
+      OptionError: another reduction.
     """
     if reduction not in REDUCTIONS:
-        raise UserError(f"config.loss.reduction is {reduction!r}: choose {' or '.join(map(repr, REDUCTIONS))}")
+        raise OptionError("reduction", f"is {reduction!r}: choose {' or '.join(map(repr, REDUCTIONS))}")
     looked = jnp.sum(jnp.where(where[..., None], attention.astype(jnp.float32), 0.0), 1)
     lack = jnp.square(1.0 - looked)
     return jnp.sum(lack, 1) if reduction == "sum" else jnp.mean(lack, 1)
@@ -85,10 +85,10 @@ def rewards(
       [b t], of this device's captions, and [], of those of all devices; without gradient.
 
     Raises:
-      UserError: another kind.
+      OptionError: another kind.
     """
     if kind not in REWARDS:
-        raise UserError(f"config.loss.reward is {kind!r}: choose {' or '.join(map(repr, REWARDS))}")
+        raise OptionError("reward", f"is {kind!r}: choose {' or '.join(map(repr, REWARDS))}")
     known = lax.stop_gradient(jnp.where(where, log_probs.astype(jnp.float32), 0.0))
     whole = jnp.sum(known, 1)
     if kind == "mean":

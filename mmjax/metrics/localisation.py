@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -20,6 +21,12 @@ def numbers_of(names: Sequence[str], spelled: vocabulary.Spelled) -> Int[Array, 
         row[:] = np.frombuffer(name.encode()[:width].ljust(width, b"\0"), np.uint8)
     same = jnp.all(jnp.asarray(spelled)[None] == rows[:, None], -1) & fits[:, None]  # n v
     return jnp.where(jnp.any(same, 1), jnp.argmax(same, 1), -1).astype(jnp.int32)
+
+
+def object_words(names: Sequence[str], spelled: vocabulary.Spelled) -> Int[Array, " n"]:
+    """The number of each object's word, or of the one SentencePiece piece that is that word; -1 for the others."""
+    pieces = [vocabulary.SPACE + name for name in names]
+    return jnp.maximum(numbers_of(names, spelled), numbers_of(pieces, spelled))
 
 
 def named_boxes(
@@ -67,3 +74,26 @@ def centre_prior(shape: tuple[int, int], spread: float = 0.25) -> Float[Array, "
     rows, columns = (((jnp.arange(n, dtype=jnp.float32) + 0.5) / n - 0.5) / spread for n in shape)
     weights = jnp.exp(-0.5 * (jnp.square(rows)[:, None] + jnp.square(columns)[None]))
     return weights / jnp.sum(weights)
+
+
+def attention_in_box(
+    maps: Float[Array, "b t i j"],
+    boxes: Float[Array, "b t 4"],
+    where: Bool[Array, "b t"],
+) -> dict[str, tuple[Array, Array]]:
+    """The share of each word's attention inside the box of what it names, beside two that look nowhere.
+
+    Args:
+      maps: where a network looks at each word, adding up to 1 over places.
+      boxes: see `named_boxes`.
+      where: words that count.
+
+    Returns:
+      (total, count) of "attention_in_box"; "/area", of a look that is everywhere alike; "/centre", of `centre_prior`.
+    """
+    shape = (maps.shape[-2], maps.shape[-1])
+    inside, count = overlap(boxes, shape), jnp.sum(where, dtype=jnp.float32)
+    centre = centre_prior(shape)[None, None]
+    shares = {"": maps, "/area": jnp.full_like(maps, 1 / math.prod(shape)), "/centre": centre}
+    masses = {name: jnp.sum(share * inside, (-2, -1)) for name, share in shares.items()}
+    return {f"attention_in_box{name}": (jnp.sum(mass, where=where), count) for name, mass in masses.items()}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import jax
 from jax import numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from mmjax.ops import collective
 
@@ -43,3 +43,15 @@ def follow(prior: Prior, target: Float[Array, "b c"], where: Bool[Array, " b"] |
 def majority(prior: Prior) -> Array:
     """The class that was most often the target's most likely, int32 []."""
     return jnp.argmax(prior["top"])
+
+
+def counted(counts: Float[Array, "k c"], kind: Int[Array, " b"], target: Float[Array, "b c"]) -> Float[Array, "k c"]:
+    """How often each class was the target of each kind of example, after one more batch; kind -1 is of none."""
+    return counts + collective.total(jax.nn.one_hot(kind, len(counts)).T @ target)
+
+
+def majority_of(counts: Float[Array, "k c"], kind: Int[Array, " b"], otherwise: Int[Array, " b"]) -> Int[Array, " b"]:
+    """The most frequent class of each example's kind, see `counted`; `otherwise` where none was counted."""
+    own = counts[jnp.maximum(kind, 0)]
+    known = (jnp.sum(own, -1) > 0) & (kind >= 0)
+    return jnp.where(known, jnp.argmax(own, -1), otherwise)

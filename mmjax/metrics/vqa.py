@@ -10,12 +10,26 @@ that any figure has to share which shall stand beside published ones.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from mmjax.errors import OptionError
+from mmjax.text import tokenise
+
 RULES = ("official", "official_2015", "none")
+ANNOTATORS = ("one", "ten")
+# What says the same with less, where it is predicted: the suffixes of the figures that stand beside the network's.
+BESIDE = (
+    "question_only",
+    "image_only",
+    "most_frequent",
+    "most_frequent_of_type",
+    "another_picture",
+    "another_question",
+)
 
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _DIGITS = {"none": "0", **{word: str(number) for number, word in enumerate(_NUMBERS)}}
@@ -126,3 +140,65 @@ def accuracies(
             known[key] = accuracy(answer, others, rules)
         values[i] = known[key]
     return values
+
+
+def check(annotators: str, rules: str, types: bool) -> None:
+    """Raises OptionError for a wrong option of `score`."""
+    del types
+    for option, value, choices in (("annotators", annotators, ANNOTATORS), ("rules", rules, RULES)):
+        if value not in choices:
+            raise OptionError(option, f"{value!r} is unknown: choose {', '.join(choices)}")
+
+
+def score(
+    predictions: Mapping[str, Any], references: Mapping[str, Any], *, annotators: str, rules: str, types: bool
+) -> dict[str, float]:
+    """Accuracy against what people answered, overall and by type of question, and the perceptual scores.
+
+    With ten annotators the figure is the challenge's, under its rules of spelling; with one it is the share of right
+    answers. Where the data set names no types, they are the challenge's kinds of answers. A perceptual score (Gat et
+    al. 2021) is the share of the accuracy that is lost when another example's picture, or question, is given.
+
+    Args:
+      predictions: "text/answer" [n k], likeliest first; "text/another_picture", "text/another_question" and others of
+        BESIDE [n].
+      references: "answers" of ten annotators or "answer" of one; "question_type", with `types`.
+      annotators: "one" or "ten".
+      rules: of spelling, see `normalise`.
+      types: whether the data set says what a question asks for.
+    """
+    spelled = {name: _texts(predictions[f"text/{name}"]) for name in BESIDE if f"text/{name}" in predictions}
+    first = _texts(predictions["text/answer"][:, 0])
+    if annotators == "ten":
+        people, name = [list(map(str, several)) for several in references["answers"]], "vqa_accuracy"
+    else:
+        people, name, rules = [[tokenise.answer(str(one))] for one in references["answer"]], "accuracy", "none"
+    kinds = references["question_type"] if types else [answer_kind(several) for several in people]
+    worth = {"": accuracies(first, people, rules)}
+    worth |= {f"/{beside}": accuracies(texts, people, rules) for beside, texts in spelled.items()}
+    figures = {f"{name}{k}": float(np.mean(values)) for k, values in worth.items()}
+    for what in ("image", "question"):
+        lost = figures[name] - figures[f"{name}/another_{'picture' if what == 'image' else what}"]
+        figures[f"perceptual_{what}"] = lost / figures[name] if figures[name] else 0.0
+        figures[f"perceptual_{what}/blind"] = 0.0  # what a network scores that is not given it
+    named = np.array([str(kind) for kind in kinds])
+    for kind in sorted(set(named)):
+        at, safe = named == kind, "".join(c if c.isalnum() else "_" for c in kind)
+        figures |= {f"{name}_{safe}{k}": float(np.mean(values[at])) for k, values in worth.items()}
+    return figures
+
+
+def _texts(values: Any) -> list[str]:
+    """Strings from UTF-8 letters [n letters], or from what the evaluation made of them [n]."""
+    values = np.asarray(values)
+    if values.dtype == np.uint8:
+        values = np.ascontiguousarray(values).view(f"S{values.shape[-1]}")[..., 0]
+    return [value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in values]
+
+
+def answer_kind(answers: Sequence[str]) -> str:
+    """The kind of an answer as the challenge tells them apart, "yes/no", "number" or "other": of the most frequent."""
+    most = max(answers, key=list(answers).count)
+    if most in ("yes", "no"):
+        return "yes/no"
+    return "number" if most.replace(".", "").replace(",", "").isdigit() else "other"

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 from safetensors.numpy import load_file, save_file
 
-from mmjax.errors import UserError
+from mmjax.errors import OptionError, UserError
 from mmjax.text import vocabulary as spelling
 
 FORMATS = {".txt": "word2vec text", ".vec": "word2vec text", ".bin": "word2vec binary", ".safetensors": "safetensors"}
@@ -213,16 +213,16 @@ def select(vocabulary: Sequence[str], path: str, dim: int) -> tuple[np.ndarray, 
       vectors of the file.
 
     Raises:
-      UserError: the vectors are of another width, or not one word is found.
+      OptionError: the vectors are of another width, or not one word is found.
     """
     words, vectors = read(path)
     if vectors.shape[1] != dim:
-        raise UserError(f"config.model.words: {path} has {vectors.shape[1]} dimensions, the embedding {dim}")
+        raise OptionError("words", f"={path} has {vectors.shape[1]} dimensions, the embedding {dim}")
     index = {word: number for number, word in enumerate(words)}
     at = np.array([index.get(word, -1) for word in vocabulary])
     found = at >= 0
     if not found.any():
-        raise UserError(f"config.model.words: {path} has not one of the {len(vocabulary)} words")
+        raise OptionError("words", f"={path} has not one of the {len(vocabulary)} words")
     rows = np.where(found[:, None], vectors[at], np.float32(0))
     return found, rows, float(np.sqrt(np.mean(np.square(vectors, dtype=np.float64))))
 
@@ -242,7 +242,7 @@ def initialise(
       they have the fresh ones' root mean square: the network after them meets values of the size that it was made for.
 
     Raises:
-      UserError: the vectors are of another width, or not one word is found.
+      OptionError: the vectors are of another width, or not one word is found.
     """
     if not path:
         return table, 0.0

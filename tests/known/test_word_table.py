@@ -1,6 +1,5 @@
 """Word vectors of a skip-gram run, or of a file, as the first values of another system's embedding."""
 
-import functools
 import json
 
 import jax
@@ -8,9 +7,9 @@ import numpy as np
 import pytest
 from jax import numpy as jnp
 
-from mmjax.engine import checkpoint, loop, optim, step
+from mmjax.engine import checkpoint, prepare, step
 from mmjax.engine import config as configs
-from mmjax.errors import UserError
+from mmjax.errors import UserError, section
 from mmjax.known import word_table
 from mmjax.task import Task, Update
 from mmjax.text import vocabulary
@@ -23,7 +22,6 @@ DIM = 8
 @pytest.fixture(autouse=True)
 def _fresh(tmp_path, monkeypatch):
     monkeypatch.setenv("MMJAX_CACHE", str(tmp_path / "cache"))
-    word_table._rows.cache_clear()
 
 
 def reader(path: str) -> Task:
@@ -32,8 +30,14 @@ def reader(path: str) -> Task:
     def init(key, batch):
         spelled = batch["caption_vocabulary"]
         table = 0.1 * jax.random.normal(key, (spelled.shape[0], DIM))
-        params = {"net": {"words": word_table.fill(table, spelled, path)}}
-        return {"params": params, "state": {}, "frozen": {"spelled": jnp.asarray(spelled)}}
+        return {"params": {"net": {"words": table}}, "state": {}, "frozen": {"spelled": jnp.asarray(spelled)}}
+
+    def fill(variables, constants):
+        if not path:
+            return variables
+        with section("config.model"):
+            tables = word_table.fill(variables["params"]["net"], constants["caption_vocabulary"], path)
+        return {**variables, "params": {"net": tables}}
 
     def loss(variables, batch, key):
         return jnp.mean(variables["params"]["net"]["words"] ** 2), ({}, {})
@@ -42,16 +46,16 @@ def reader(path: str) -> Task:
         return {"x": (jnp.float32(0), jnp.float32(1)), "x/y": (jnp.float32(0), jnp.float32(1))}
 
     fields = ("caption_tokens", "caption_tokens_length")
-    return Task(fields, init, (Update("net", loss),), metrics, lambda v, b, k: {})
+    return Task(fields, init, (Update("net", loss),), metrics, lambda v, b, k: {}, fill=fill)
 
 
-def prepare(monkeypatch, workdir, path):
+def prepared(monkeypatch, workdir, path):
     config = configs.engine("toy")
     config.optim.net = configs.adam(1e-2)
     with config.data.unlocked():
         config.data.examples, config.data.tokens = 32, {"length": 25}
-    monkeypatch.setattr(loop.systems, "build", lambda config: reader(path))
-    ready = loop.prepare(config, workdir)
+    monkeypatch.setattr(prepare.systems, "build", lambda config: reader(path))
+    ready = prepare.prepare(config, workdir)
     ready.saver.close()
     return ready
 
@@ -59,11 +63,11 @@ def prepare(monkeypatch, workdir, path):
 def test_the_engine_fills_the_table_and_says_how_much(tmp_path, monkeypatch, rng, capsys):
     vectors = rng.normal(size=(3, DIM)).astype(np.float32)
     path = word_vectors.write(tmp_path / "v.txt", ["red", "blue", "zebra"], vectors)
-    ready = prepare(monkeypatch, tmp_path / "run", str(path))
+    ready = prepared(monkeypatch, tmp_path / "run", str(path))
     spelled = np.asarray(ready.state.frozen["spelled"])
     known = vocabulary.words_of(spelled)
     table = np.asarray(ready.state.params["net"]["words"])
-    plain = np.asarray(prepare(monkeypatch, tmp_path / "plain", "").state.params["net"]["words"])
+    plain = np.asarray(prepared(monkeypatch, tmp_path / "plain", "").state.params["net"]["words"])
     expected, share = word_vectors.initialise(plain, known, str(path))
     np.testing.assert_allclose(table, expected, rtol=1e-5)
     at = known.index("red")
@@ -79,22 +83,24 @@ def test_mistakes_are_told_before_the_first_step(tmp_path, monkeypatch, rng):
     narrow = word_vectors.write(tmp_path / "n.txt", ["red"], np.ones((1, 3), np.float32))
     other = word_vectors.write(tmp_path / "o.txt", ["zebra"], np.ones((1, DIM), np.float32))
     for path, message in (
-        (narrow, r"config\.model\.words: .*n\.txt has 3 dimensions, the embedding 8"),
-        (other, r"config\.model\.words: .*o\.txt has not one of the \d+ words"),
+        (narrow, r"config\.model\.words=.*n\.txt has 3 dimensions, the embedding 8"),
+        (other, r"config\.model\.words=.*o\.txt has not one of the \d+ words"),
         (tmp_path / "absent.txt", r"config\.model\.words=.*absent\.txt cannot be read: No such file"),
     ):
         with pytest.raises(UserError, match=message):
-            prepare(monkeypatch, tmp_path / f"run-{path.stem}", str(path))
+            prepared(monkeypatch, tmp_path / f"run-{path.stem}", str(path))
 
 
-def test_a_traced_vocabulary_cannot_pass_for_a_filled_table(tmp_path):
-    task, optimisers = reader(str(tmp_path / "absent.txt")), {"net": optim.make("sgd", 0.1, steps=1)}
-    create = functools.partial(step.create, task, optimisers)
-    batch = {"caption_vocabulary": vocabulary.spell(["red", "blue"])}
-    abstract = jax.eval_shape(create, jax.random.key(0), batch)  # as `restore` does: the file need not be there
-    assert abstract.params["net"]["words"].shape == (2, DIM)
-    made = jax.jit(create)(jax.random.key(0), batch)
-    assert np.isnan(made.params["net"]["words"]).all()
+def test_several_tables_are_filled_at_once_and_stay_where_they_are(tmp_path, capsys):
+    path = word_vectors.write(tmp_path / "v.txt", ["red"], np.ones((1, DIM), np.float32))
+    mesh = jax.make_mesh((8,), ("d",))
+    split = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(None, "d"))
+    fresh = {"one": jax.device_put(jnp.full((2, DIM), 3.0), split), "zeros": jnp.zeros((2, DIM))}
+    filled = word_table.fill(fresh, vocabulary.spell(["blue", "red"]), str(path))
+    np.testing.assert_allclose(filled["one"], np.full((2, DIM), 3.0), rtol=1e-6)
+    np.testing.assert_array_equal(filled["zeros"], [[0.0] * DIM, [1.0] * DIM])
+    assert filled["one"].sharding.is_equivalent_to(split, 2)
+    assert capsys.readouterr().err.count("50.0% of the 2 words") == 1
 
 
 def save(workdir, step_, table, known, system="skipgram"):
@@ -118,7 +124,7 @@ def test_a_skip_gram_workdir_is_read_from_its_newest_checkpoint(tmp_path, monkey
     assert found == known
     np.testing.assert_array_equal(vectors, tables[1])
     assert words.load(str(tmp_path / "skipgram"))[0] == known
-    ready = prepare(monkeypatch, tmp_path / "run", str(tmp_path / "skipgram"))
+    ready = prepared(monkeypatch, tmp_path / "run", str(tmp_path / "skipgram"))
     index = vocabulary.words_of(np.asarray(ready.state.frozen["spelled"])).index("blue")
     row = np.asarray(ready.state.params["net"]["words"])[index]
     assert np.corrcoef(row, tables[1][0])[0, 1] == pytest.approx(1)
@@ -134,7 +140,7 @@ def test_a_skip_gram_workdir_is_read_from_its_newest_checkpoint(tmp_path, monkey
 def test_restoring_needs_no_file_of_words(tmp_path, monkeypatch):
     """What was trained comes from the checkpoint."""
     path = word_vectors.write(tmp_path / "v.txt", ["red"], np.ones((1, DIM), np.float32))
-    ready = prepare(monkeypatch, tmp_path / "run", str(path))
+    ready = prepared(monkeypatch, tmp_path / "run", str(path))
     saver = checkpoint.Checkpoints(tmp_path / "run")
     saver.save(3, ready.state)
     saver.close()

@@ -125,3 +125,46 @@ def test_equal_to_an_independent_statement(rng):
     theirs = [restated(answer, others) for answer, others in zip(answers, people)]
     np.testing.assert_allclose(ours, theirs, atol=1e-12)
     assert len(set(np.round(ours, 3))) >= 5
+
+
+def spelled(*words):
+    return np.array([word.encode() for word in words])
+
+
+def test_score_by_hand():
+    predictions = {
+        "text/answer": np.stack([spelled("yes", "red", "red", "2"), spelled("no", "blue", "x", "3")], 1),
+        "text/question_only": spelled("yes", "blue", "blue", "3"),
+        "text/another_picture": spelled("yes", "blue", "red", "3"),
+        "text/another_question": spelled("red", "yes", "yes", "yes"),
+    }
+    references = {
+        "answer": np.array(["Yes", "red", "blue", "2"], object),
+        "question_type": np.array(["yes/no", "colour", "colour", "count"], object),
+    }
+    figures = vqa.score(predictions, references, annotators="one", rules="official", types=True)
+    assert figures["accuracy"] == 0.75
+    assert figures["accuracy/question_only"] == 0.5
+    assert figures["accuracy_colour"] == 0.5
+    assert figures["accuracy_colour/question_only"] == 0.5
+    assert figures["accuracy_yes_no"] == 1.0
+    assert figures["perceptual_image"] == pytest.approx((0.75 - 0.25) / 0.75)
+    assert figures["perceptual_question"] == 1.0
+    kinds = vqa.score(predictions, references, annotators="one", rules="none", types=False)
+    assert kinds["accuracy_number"] == 1.0
+    assert kinds["accuracy_other"] == 0.5
+
+
+def test_score_with_ten_annotators():
+    predictions = {
+        "text/answer": spelled("two", "red")[:, None],
+        "text/another_picture": spelled("two", "blue"),
+        "text/another_question": spelled("one", "blue"),
+    }
+    people = np.empty(2, object)
+    people[:] = [["2"] * 2 + ["three"] * 8, ["red"] * 10]
+    references = {"answers": people, "question_type": np.array(["number", "other"], object)}
+    figures = vqa.score(predictions, references, annotators="ten", rules="official", types=True)
+    assert figures["vqa_accuracy"] == pytest.approx((0.6 + 1.0) / 2)
+    assert figures["vqa_accuracy_number"] == pytest.approx(0.6)
+    assert figures["perceptual_image"] == pytest.approx((0.8 - 0.3) / 0.8)

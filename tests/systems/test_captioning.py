@@ -1,5 +1,6 @@
 """The captioning task: its losses and figures worked out on a small batch, its baselines, its one-line errors."""
 
+import dataclasses
 import functools
 import importlib.util
 from pathlib import Path
@@ -8,10 +9,13 @@ import jax
 import numpy as np
 import pytest
 
+from mmjax import systems
 from mmjax.engine import optim, step
 from mmjax.errors import UserError
 from mmjax.metrics import caption_java
+from mmjax.metrics.caption_baselines import BASELINES
 from mmjax.systems import captioning
+from mmjax.task import bind
 from mmjax.text import vocabulary
 
 ROOT = Path(__file__).parents[2]
@@ -40,8 +44,9 @@ def make(variant="tiny", **changes):
     return config
 
 
-@pytest.fixture
-def batch(rng):
+@pytest.fixture(scope="module")
+def batch():
+    rng = np.random.default_rng(0)
     length = rng.integers(2, T + 1, B)
     tokens = rng.integers(4, len(WORDS), (B, T))
     tokens = np.where(np.arange(T) == length[:, None] - 1, vocabulary.END, tokens)
@@ -56,12 +61,20 @@ def batch(rng):
     }
 
 
+CONSTANTS = {"caption_vocabulary": vocabulary.spell(WORDS)}
+
+
 def start(config, batch):
+    """(task, optimisers, state) as an engine begins a run with them."""
     task = captioning.build(config)
-    constants = {"caption_vocabulary": vocabulary.spell(WORDS)}
     optimisers = optim.of(task, config.optim, config.steps)
-    state = jax.jit(lambda key, b: step.create(task, optimisers, key, {**b, **constants}))(jax.random.key(0), batch)
-    return task, optimisers, state
+    state = jax.jit(bind(step.create, task, optimisers))(jax.random.key(0), {**batch, **CONSTANTS})
+    return task, optimisers, dataclasses.replace(state, **task.fill(state.variables, CONSTANTS))
+
+
+@pytest.fixture(scope="module")
+def fresh(batch):
+    return start(make(), batch)
 
 
 @pytest.mark.parametrize("variant", ["tiny", "hard", "show_and_tell"])
@@ -70,7 +83,7 @@ def test_a_few_steps_learn_a_batch_and_padding_changes_nothing(variant, batch):
         variant, **{"optim.captioner.learning_rate": 0.01, "optim.captioner.warmup": 0, "optim.captioner.decay": "none"}
     )
     task, optimisers, state = start(config, batch)
-    train = jax.jit(functools.partial(step.train_step, task, optimisers))
+    train = jax.jit(bind(step.train_step, task, optimisers))
     spoilt = {**batch, "caption_tokens": np.where(batch["caption_tokens"] == 0, 7, batch["caption_tokens"])}
     one, logs = train(state, batch, jax.random.key(1))
     other, same = train(state, spoilt, jax.random.key(1))
@@ -86,8 +99,8 @@ def test_a_few_steps_learn_a_batch_and_padding_changes_nothing(variant, batch):
     assert logs["nll"] < 0.8 * same["nll"]
 
 
-def test_figures_on_a_batch(batch):
-    task, _, state = start(make(), batch)
+def test_figures_on_a_batch(fresh, batch):
+    task, _, state = fresh
     variables = state.variables
     pairs = {k: (float(a), float(b)) for k, (a, b) in jax.jit(task.metrics)(variables, batch).items()}
     valid, tokens = batch["valid"], batch["caption_tokens"]
@@ -107,8 +120,8 @@ def test_figures_on_a_batch(batch):
     np.testing.assert_allclose(pairs["attention_in_box"][0], areas.sum(), rtol=0.05)
 
 
-def test_predictions_and_scores(batch, rng):
-    task, _, state = start(make(), batch)
+def test_predictions_and_scores(fresh, batch):
+    task, _, state = fresh
     observed = jax.tree.map(np.array, jax.jit(task.fit.observe)(state.variables, batch))
     np.testing.assert_allclose(np.linalg.norm(observed["features"], axis=1), 1, rtol=1e-5)
     observed["tokens"][3] = observed["tokens"][0]
@@ -130,7 +143,7 @@ def test_predictions_and_scores(batch, rng):
     references = {"captions": np.array([[a, "a red bird"] for a in said["text/caption_target"]], object)}
     figures = task.score({**found, **texts}, references)
     assert figures["bleu4/nearest_picture"] > figures["bleu4"]
-    assert {f"cider_d/{name}" for name in captioning.BASELINES} < set(figures)
+    assert {f"cider_d/{name}" for name in BASELINES} < set(figures)
     nats, _, words = found["number/nats"].sum(0)
     np.testing.assert_allclose(figures["perplexity"], np.exp(nats / words), rtol=1e-6)
     np.testing.assert_allclose(figures["perplexity/unigram"], len(WORDS), rtol=1e-4)
@@ -140,18 +153,18 @@ def test_predictions_and_scores(batch, rng):
     }
 
 
-def test_objects_are_found_among_words_and_pieces_or_the_run_does_not_start(batch):
-    task = captioning.build(make())
-    init = functools.partial(task.init, jax.random.key(0))
+def test_objects_are_found_among_words_and_pieces_or_the_run_does_not_start(fresh):
+    task, _, state = fresh
+    np.testing.assert_array_equal(state.frozen["object_words"], [5, 6])
     pieces = vocabulary.spell((*vocabulary.SPECIAL, "a", "▁bell", "b", "ird"))
-    found = init({**batch, "caption_vocabulary": pieces})["frozen"]["object_words"]
+    found = task.fill(state.variables, {"caption_vocabulary": pieces})["frozen"]["object_words"]
     np.testing.assert_array_equal(found, [5, -1])
     with pytest.raises(UserError, match=r"no name of config\.objects, such as 'bell', is a token"):
-        init({**batch, "caption_vocabulary": vocabulary.spell((*vocabulary.SPECIAL, "a", "▁be", "ll"))})
+        task.fill(state.variables, {"caption_vocabulary": vocabulary.spell((*vocabulary.SPECIAL, "a", "▁be", "ll"))})
 
 
-def test_a_picture_alone_is_captioned(batch):
-    task, _, state = start(make(), batch)
+def test_a_picture_alone_is_captioned(fresh, batch):
+    task, _, state = fresh
     assert task.predicts_from == ("image",)
     bare = jax.jit(task.predict)(state.variables, {"image": batch["image"]}, jax.random.key(0))
     assert set(bare) == {"image/picture", "text/caption", "attention/caption"}
@@ -159,15 +172,15 @@ def test_a_picture_alone_is_captioned(batch):
     np.testing.assert_array_equal(bare["text/caption"], whole["text/caption"])
 
 
-def test_metrics_that_need_java_stand_beside_the_baselines(batch, monkeypatch):
-    task, _, _ = start(make(), batch)
-    said = {f"text/{name}": [[b"a", b"red", b"bird", b"<end>"]] for name in ("caption", *captioning.BASELINES)}
+def test_metrics_that_need_java_stand_beside_the_baselines(monkeypatch):
+    task = captioning.build(make())
+    said = {f"text/{name}": [[b"a", b"red", b"bird", b"<end>"]] for name in ("caption", *BASELINES)}
     predictions, references = {**said, "number/nats": np.ones((1, 3))}, {"captions": [["a red bird"]]}
     assert "meteor" not in task.score(predictions, references)
     monkeypatch.setattr(caption_java, "available", lambda names: dict.fromkeys(names, Always))
     config = make()
     config.metrics = ("meteor",)
-    figures = start(config, batch)[0].score(predictions, references)
+    figures = captioning.build(config).score(predictions, references)
     assert figures["meteor"] == figures["meteor/random"] == 0.25
 
 
@@ -182,10 +195,9 @@ def test_without_java_no_run_starts_but_a_trained_one_is_restored(batch, monkeyp
     config = make()
     config.metrics = ("spice",)
     task = captioning.build(config)
-    constants = {"caption_vocabulary": vocabulary.spell(WORDS)}
+    variables = jax.eval_shape(task.init, jax.random.key(0), {**batch, **CONSTANTS})  # what a restored run calls
     with pytest.raises(UserError, match="SPICE needs Java"):
-        task.init(jax.random.key(0), {**batch, **constants})
-    jax.eval_shape(task.init, jax.random.key(0), {**batch, **constants})
+        task.fill(variables, CONSTANTS)
 
 
 def test_an_encoder_may_be_fine_tuned_at_its_own_rate_with_its_own_statistics(batch):
@@ -199,7 +211,7 @@ def test_an_encoder_may_be_fine_tuned_at_its_own_rate_with_its_own_statistics(ba
         config.optim.captioner.warmup = 0
     task, optimisers, state = start(config, batch)
     assert "encoder" not in state.state
-    after, _ = jax.jit(functools.partial(step.train_step, task, optimisers))(state, batch, jax.random.key(0))
+    after, _ = jax.jit(bind(step.train_step, task, optimisers))(state, batch, jax.random.key(0))
     jax.tree.map(
         np.testing.assert_array_equal, after.params["captioner"]["encoder"], state.params["captioner"]["encoder"]
     )
@@ -211,14 +223,22 @@ def test_an_encoder_may_be_fine_tuned_at_its_own_rate_with_its_own_statistics(ba
     [
         ({"network": "tell"}, r"config\.network is 'tell': choose 'show_and_tell' or 'show_attend_tell'"),
         ({"encoder_statistics": "none"}, r"config\.encoder_statistics is 'none'"),
-        ({"train_encoder": False}, r"'scene' has no weights: set config\.train_encoder"),
+        ({"train_encoder": False}, r"config\.encoder\.name 'scene' has no weights: it has to be trained"),
         ({"network": "show_and_tell"}, r"config\.model\.activation is no option of show_and_tell"),
+        ({"model.gate": "matrix"}, r"config\.model\.gate is 'matrix': choose 'scalar' or 'vector' or 'none'"),
         ({"metrics": ("bertscore",)}, r"'bertscore' is no caption metric that Java computes: choose meteor, spice"),
     ],
 )
 def test_mistakes_are_told_in_one_line(changes, said):
     with pytest.raises(UserError, match=said):
         captioning.build(make(**changes))
+
+
+@pytest.mark.parametrize("variant", ["tiny", "hard", "show_and_tell", "stamps"])
+def test_two_builds_of_a_config_are_one_task(variant):
+    one, other = (systems.build(configs().get_config(variant)) for _ in range(2))
+    assert (one, hash(one)) == (other, hash(other))
+    assert one != systems.build(make(**{"encoder.widths": (8, 8, 4)}))
 
 
 def test_show_and_tell_attends_to_no_objects():

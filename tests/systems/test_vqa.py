@@ -10,7 +10,7 @@ from mmjax import systems
 from mmjax.engine import optim
 from mmjax.engine.step import create, train_step
 from mmjax.errors import UserError
-from mmjax.systems import vqa
+from mmjax.models.joint.vqa import VQA
 from mmjax.text import vocabulary
 
 WORDS = [*vocabulary.SPECIAL, "what", "colour", "is", "it", "?", "there", "red"]
@@ -107,7 +107,7 @@ def test_loss_by_hand(made):
     own["answer_label"][:] = [0, 1, -1, 2, -1, 4]
     value, (_, logs) = task.updates[1].loss(variables, own, jax.random.key(0))  # question only: no dropout, no encoder
     options = {k: v for k, v in config().model.items() if k != "words"}
-    network = vqa.VQA(len(WORDS), len(ANSWERS), **{**options, "fusion": "question"})
+    network = VQA(len(WORDS), len(ANSWERS), **{**options, "fusion": "question"})
     logits = network.apply({"params": variables["params"]["question_only"]}, jnp.zeros((6, 1)), own["question_tokens"])
     log_p = np.asarray(jax.nn.log_softmax(logits))
     kept = [0, 1, 3, 5]
@@ -161,77 +161,20 @@ def test_predictions_are_spelt(made):
     assert question == " ".join(WORDS[t] for t in own["question_tokens"][0] if t)
 
 
-def test_partners_are_other_valid_examples():
-    valid = jnp.array([True, False, True, True, False, True, True])
-    for seed in range(20):
-        other = np.asarray(vqa.partners(valid, jax.random.key(seed)))
-        kept = np.flatnonzero(valid)
-        assert sorted(other[kept]) == kept.tolist()
-        assert (other[kept] != kept).all()
-    drawn = {np.asarray(vqa.partners(valid, jax.random.key(seed))).tobytes() for seed in range(20)}
-    assert len(drawn) > 10
-    assert np.asarray(vqa.partners(jnp.array([True, False]), jax.random.key(0)))[0] == 0  # alone
-
-
-def spelled(*words):
-    return np.array([word.encode() for word in words])
-
-
-def test_score_by_hand():
-    predictions = {
-        "text/answer": np.stack([spelled("yes", "red", "red", "2"), spelled("no", "blue", "x", "3")], 1),
-        "text/question_only": spelled("yes", "blue", "blue", "3"),
-        "text/another_picture": spelled("yes", "blue", "red", "3"),
-        "text/another_question": spelled("red", "yes", "yes", "yes"),
-    }
-    references = {
-        "answer": np.array(["Yes", "red", "blue", "2"], object),
-        "question_type": np.array(["yes/no", "colour", "colour", "count"], object),
-    }
-    figures = vqa.score(predictions, references, annotators="one", rules="official", types=True)
-    assert figures["accuracy"] == 0.75
-    assert figures["accuracy/question_only"] == 0.5
-    assert figures["accuracy_colour"] == 0.5
-    assert figures["accuracy_colour/question_only"] == 0.5
-    assert figures["accuracy_yes_no"] == 1.0
-    assert figures["perceptual_image"] == pytest.approx((0.75 - 0.25) / 0.75)
-    assert figures["perceptual_question"] == 1.0
-    kinds = vqa.score(predictions, references, annotators="one", rules="none", types=False)
-    assert kinds["accuracy_number"] == 1.0
-    assert kinds["accuracy_other"] == 0.5
-
-
-def test_score_with_ten_annotators():
-    predictions = {
-        "text/answer": spelled("two", "red")[:, None],
-        "text/another_picture": spelled("two", "blue"),
-        "text/another_question": spelled("one", "blue"),
-    }
-    people = np.empty(2, object)
-    people[:] = [["2"] * 2 + ["three"] * 8, ["red"] * 10]
-    references = {"answers": people, "question_type": np.array(["number", "other"], object)}
-    figures = vqa.score(predictions, references, annotators="ten", rules="official", types=True)
-    assert figures["vqa_accuracy"] == pytest.approx((0.6 + 1.0) / 2)
-    assert figures["vqa_accuracy_number"] == pytest.approx(0.6)
-    assert figures["perceptual_image"] == pytest.approx((0.8 - 0.3) / 0.8)
-
-
-def test_words_may_begin_with_trained_vectors(tmp_path):
+def test_words_may_begin_with_trained_vectors(tmp_path, made):
     """Known words of network and question-only control get the file's vectors, scaled; the others stay as drawn."""
     path = tmp_path / "vectors.txt"
     path.write_text("2 8\nred 1 2 3 4 5 6 7 8\ncolour -1 1 -1 1 -1 1 -1 1\n")
     c = config(model__words=str(path))
 
-    def tables(task, key):
-        params = task.init(key, {**batch(), **CONSTANTS})["params"]
-        groups = params["net"]["answerer"], params["question_only"]
+    def tables(variables):
+        groups = variables["params"]["net"]["answerer"], variables["params"]["question_only"]
         return [group["question"]["embedding"]["embedding"] for group in groups]
 
-    key = jax.random.key(0)
-    filled, fresh = (jax.jit(functools.partial(tables, systems.build(x)))(key) for x in (c, config()))
+    filled, fresh = tables(systems.build(c).fill(made[1], CONSTANTS)), tables(made[1])
     for new, old in zip(filled, fresh, strict=True):
         assert set(np.flatnonzero((new != old).any(1))) == {WORDS.index("red"), WORDS.index("colour")}
-        row = np.asarray(new[WORDS.index("red")])
+        row = np.asarray(new)[WORDS.index("red")]
         np.testing.assert_allclose(row / row[0], np.arange(1, 9), rtol=1e-5)
 
 
@@ -246,13 +189,22 @@ def test_a_frozen_encoder_is_no_parameter():
     assert features == 7 * 7 * 96  # its map at 112 pixels
 
 
+@pytest.mark.parametrize("variant", ["tiny", "easy", "paper"])
+def test_two_builds_of_a_config_are_one_task(variant):
+    (c, _), (again, _) = (get_config(ROOT / "configs" / "vqa.py", variant) for _ in range(2))
+    one, other = systems.build(c), systems.build(again)
+    assert (one, hash(one)) == (other, hash(other))
+    c.model.common = 17
+    assert systems.build(c) != one
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"model__fusion": "mix"}, "concatenation"),
+        ({"model__fusion": "mix"}, "config.model.fusion 'mix' is unknown: .*concatenation"),
         ({"evaluation__rules": "strict"}, "official_2015"),
-        ({"evaluation__annotators": "two"}, "one, ten"),
-        ({"encoder__name": "vgg"}, "vgg19"),
+        ({"evaluation__annotators": "two"}, "config.evaluation.annotators 'two' is unknown: choose one, ten"),
+        ({"encoder__name": "vgg"}, "config.encoder.name 'vgg' is unknown: .*vgg19"),
         ({"encoder__name": "vgg19"}, "config.encoder.weights"),
     ],
 )
@@ -264,7 +216,7 @@ def test_mistakes(changes, words):
 def test_weights_or_training():
     c = config()
     c.train_encoder = False
-    with pytest.raises(UserError, match="train_encoder"):
+    with pytest.raises(UserError, match=r"config\.encoder\.name 'scene' has no weights: it has to be trained"):
         systems.build(c)
 
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from mmjax.errors import UserError
+from mmjax.errors import OptionError
 from mmjax.models.blocks.recurrent import lstm, uniform
 from mmjax.ops.vectors import unit
 
@@ -158,7 +158,7 @@ class VQA(nn.Module):
 
     def __post_init__(self):
         if self.fusion not in FUSIONS:
-            raise UserError(f"config.model.fusion {self.fusion!r} is unknown: choose one of {', '.join(FUSIONS)}")
+            raise OptionError("fusion", f"{self.fusion!r} is unknown: choose one of {', '.join(FUSIONS)}")
         super().__post_init__()
 
     def setup(self) -> None:

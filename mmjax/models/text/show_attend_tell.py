@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from mmjax.errors import UserError
+from mmjax.errors import OptionError
 from mmjax.models.blocks.recurrent import Table, affine, declare, drop, lstm, uniform
 from mmjax.models.text.show_and_tell import START, previous
 
@@ -106,11 +106,13 @@ class ShowAttendTell(nn.Module):
     initialiser: str = "official"
     dtype: Any = jnp.float32
 
-    def setup(self) -> None:
+    def __post_init__(self) -> None:
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
-                said = " or ".join(map(repr, known))
-                raise UserError(f"config.model.{name} is {getattr(self, name)!r}: choose {said}")
+                raise OptionError(name, f"is {getattr(self, name)!r}: choose {' or '.join(map(repr, known))}")
+        super().__post_init__()
+
+    def setup(self) -> None:
         self.weights = declare(self, self._table())
 
     def _table(self) -> Table:

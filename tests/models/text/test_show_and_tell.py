@@ -203,5 +203,5 @@ def test_initial_weights_are_those_of_the_codes():
 
 
 def test_an_option_that_does_not_exist_says_what_does():
-    with pytest.raises(UserError, match=r"config\.model\.gate is 'matrix': choose 'scalar' or 'vector' or 'none'"):
+    with pytest.raises(UserError, match=r"gate is 'matrix': choose 'scalar' or 'vector' or 'none'"):
         count(ShowAttendTell(5, 3, gate="matrix"), (2, 3))
