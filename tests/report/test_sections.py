@@ -144,6 +144,8 @@ def test_wants_that_no_run_meets_are_told(dropped):
 
 
 def test_a_page_of_nothing_but_wholes_says_so(workdir):
-    source = written(workdir, {"embedding/w": np.eye(3, dtype=np.float32), "text/w": np.array(["x", "y", "z"])})
+    names = np.array(["x", "y", "z"])
+    arrays = {"embedding/w": np.eye(3, dtype=np.float32), "text/w": names, "text/neighbours": names[:, None]}
+    source = written(workdir, arrays)
     assert "None by itself: what this run predicted is shown as a whole below." in source
     assert "Map of w" in source

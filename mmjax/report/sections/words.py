@@ -23,11 +23,12 @@ _IN_TABLE = 24
 
 
 def covers(predictions: Predictions) -> set[str]:
-    """Embeddings, their names and these names' neighbours."""
+    """Embeddings; their names and these names' neighbours where the table has all of them."""
     found = set()
-    for name in _named(predictions):
-        found |= {f"embedding/{name}", f"text/{name}"}
-        found |= {"text/neighbours"} if _neighbours(predictions, name) is not None else set()
+    for name, array in _named(predictions).items():
+        found.add(f"embedding/{name}")
+        if len(array) <= _IN_TABLE and _neighbours(predictions, name) is not None:
+            found |= {f"text/{name}", "text/neighbours"}
     return found
 
 

@@ -31,8 +31,14 @@ def test_an_embedding_without_names_is_left_to_the_other_map():
 
 def test_neighbours_of_other_rows_are_left_alone():
     run = predictions([b"a", b"b"], **{"text/neighbours": np.array([[b"b"]])})
-    assert words.covers(run.predictions) == {"embedding/words", "text/words"}
+    assert words.covers(run.predictions) == {"embedding/words"}
     assert "<table" not in words.render(run)
+
+
+def test_words_that_the_table_has_no_place_for_are_left_to_the_gallery():
+    for count, covered in ((24, {"embedding/words", "text/words", "text/neighbours"}), (25, {"embedding/words"})):
+        run = predictions([b"word"] * count, **{"text/neighbours": np.array([[b"near"]] * count)})
+        assert words.covers(run.predictions) == covered
 
 
 def test_directions_are_drawn_not_lengths():
