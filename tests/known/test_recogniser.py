@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from mmjax import systems
+from mmjax import systems, tools
 from mmjax.data.scenes import names
 from mmjax.data.sets import sounding_scenes
 from mmjax.errors import UserError
@@ -66,13 +66,13 @@ def finished(monkeypatch, workdir, config, variables):
 
 
 def test_export_refuses_what_is_no_finished_run(tmp_path, capsys, monkeypatch):
-    assert export_recogniser.main([str(tmp_path)]) == 2
+    assert tools.run("export-recogniser", [str(tmp_path)]) == 2
     assert "is no finished run of configs/recognition.py" in capsys.readouterr().err
     finished(monkeypatch, tmp_path, ConfigDict({"system": "clip"}), {})
     with pytest.raises(UserError, match="belongs to the system 'clip'"):
         export_recogniser.export(tmp_path)
-    assert export_recogniser.main([]) == 2
-    assert "usage: python -m mmjax.tools.export_recogniser WORKDIR" in capsys.readouterr().out
+    assert tools.run("export-recogniser", []) == 2
+    assert "required: workdir" in capsys.readouterr().err
 
 
 def empty(rows):
@@ -88,7 +88,7 @@ def test_export_of_a_run(tmp_path, capsys, monkeypatch, rng):
     variables = jax.jit(task.init)(jax.random.key(0), {"image": image})
     results = finished(monkeypatch, tmp_path, config, variables)
     path = tmp_path / "w.safetensors"
-    assert export_recogniser.main([str(tmp_path), str(path)]) == 0
+    assert tools.run("export-recogniser", [str(tmp_path), str(path)]) == 0
     assert "2,996 parameters" in capsys.readouterr().out
     trained = recogniser.load(path)
     assert trained.figures == results["values"]

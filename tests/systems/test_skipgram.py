@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from jax import numpy as jnp
 
-from mmjax import data, systems
+from mmjax import data, systems, tools
 from mmjax.data import pipeline
 from mmjax.data.sets import text
 from mmjax.engine import loop, mesh, optim, step
@@ -231,7 +231,7 @@ def test_figures_of_pairs_and_analogies_beside_chance_with_coverage(corpus, tmp_
 
 def test_the_vectors_of_a_run_reach_other_tools(corpus, tmp_path, capsys):
     loop.run(make(corpus, steps=3), tmp_path / "run")
-    assert words.main([str(tmp_path / "run"), str(tmp_path / "v.bin"), "--near", "seaa"]) == 0
+    assert tools.run("words", [str(tmp_path / "run"), str(tmp_path / "v.bin"), "--near", "seaa"]) == 0
     keyed = pytest.importorskip("gensim.models").KeyedVectors.load_word2vec_format(tmp_path / "v.bin", binary=True)
     spelt, vectors = words.load(str(tmp_path / "run"))
     assert keyed.index_to_key == spelt
@@ -239,9 +239,9 @@ def test_the_vectors_of_a_run_reach_other_tools(corpus, tmp_path, capsys):
     shown = capsys.readouterr().out.splitlines()[-1]
     nearest = keyed.most_similar("seaa", topn=1)[0]
     assert shown.startswith(f"seaa: {nearest[0]} {nearest[1]:.2f}")
-    assert words.main([str(tmp_path / "run"), "--near", "seazz"]) == 2
+    assert tools.run("words", [str(tmp_path / "run"), "--near", "seazz"]) == 2
     assert "did you mean" in capsys.readouterr().err
-    assert words.main([str(tmp_path / "run")]) == 2
+    assert tools.run("words", [str(tmp_path / "run")]) == 2
     assert "say what to do" in capsys.readouterr().err
 
 

@@ -1,4 +1,4 @@
-"""One's own sentence as pictures: what reaches the network, what is written, and what is refused, in one line."""
+"""One's own text as pictures: what reaches the network, what is written, and what is refused, in one line."""
 
 import json
 
@@ -9,65 +9,54 @@ from jax import numpy as jnp
 from ml_collections import ConfigDict
 from PIL import Image
 
+from mmjax import tools
 from mmjax.engine import restore
 from mmjax.errors import UserError
 from mmjax.task import Task
-from mmjax.text import vocabulary
 from mmjax.tools import sample
 
-WORDS = [*vocabulary.SPECIAL, "a", "red", "blue", "bell", "drum", "above"]
 SIDE = 4
 
 
 def predict(variables, batch, key):
-    """Grey pictures: a code each, and in the first row of pixels the tokens of the first caption."""
-    tokens = batch["captions_tokens"][:, 0]
-    code = jax.random.randint(key, (len(tokens), 1, 1, 1), 20, 255)
-    picture = jnp.broadcast_to(code, (len(tokens), SIDE, SIDE, 3))
-    picture = picture.at[:, 0].set(tokens[:, :SIDE, None]).at[:, 1, 0].set(batch["captions_tokens_length"][:, :1])
-    return {"image/generated": picture.astype(jnp.uint8)}
+    """Grey pictures: a code each, and in the first row of pixels the letters of the text."""
+    code = jax.random.randint(key, (len(batch["question"]), 1, 1, 1), 20, 255).astype(jnp.uint8)
+    picture = jnp.broadcast_to(code, (len(batch["question"]), SIDE, SIDE, 3))
+    return {"image/generated": picture.at[:, 0].set(batch["question"][:, :SIDE, None])}
 
 
-def classes(variables, batch, key):
-    shown = jnp.broadcast_to(batch["label"][:, None, None, None], (len(batch["label"]), SIDE, SIDE, 3))
-    return {"image/generated": shown.astype(jnp.uint8)}
+def ask(text, variables, constants):
+    """The first letters of a text; a system that reads no x."""
+    if set(text) == {"x"}:
+        raise UserError(f"{text!r}: no letter but x")
+    letters = np.frombuffer(text.encode().ljust(SIDE)[:SIDE], np.uint8)[None]
+    return {"question": letters + variables["frozen"] + constants["shift"]}, ("has an x",) if "x" in text else ()
 
 
-def fake(fields, predictor, step=7, names=None, align="left"):
-    """A trained system whose predict is `predictor`."""
-    task = Task(fields, lambda *_: {}, (), lambda *_: {}, predictor, names=names or {}, predicts_from=fields)
-    system = "conditional_gan" if names else "text_to_image"
-    config = ConfigDict({"system": system, "steps": 9, "classes": 3, "data": {"tokens": {"align": align}}})
-    frozen = {} if names else {"caption_vocabulary": jnp.asarray(vocabulary.spell(WORDS))}
-    return restore.Restored(config, task, {"params": {}, "state": {}, "frozen": frozen}, step)
+def fake(step=7, predictor=predict, reads=ask):
+    """A trained system that draws."""
+    task = Task(("question",), lambda *_: {}, (), lambda *_: {}, predictor, ask=reads, predicts_from=("question",))
+    constants = {"shift": np.uint8(2)}
+    return restore.Restored(ConfigDict({"system": "letters"}), task, {"frozen": np.uint8(1)}, step, constants)
 
 
-def drawer(length=6, **options):
-    fields = ("captions_tokens", "captions_tokens_length")
-    shapes = {"captions_tokens": ["int32", 32, 3, length], "captions_tokens_length": ["int32", 32, 3]}
-    return sample.Drawer(fake(fields, predict, **options), shapes)
-
-
-def painter(names=("Bell", "dog", "drum kit")):
-    names = {"object": names}
-    return sample.Drawer(fake(("label",), classes, names=names), {"label": ["int32", 32]})
-
-
-def test_a_sentence_reaches_the_network_as_the_data_spells_it():
-    pictures, notes = drawer().draw("A red bell.", count=3, seed=5)
+def test_what_the_system_makes_of_a_text_reaches_its_network():
+    pictures, notes = sample.draw(fake(), "abcde", count=3, seed=5)
     assert pictures.shape == (3, SIDE, SIDE, 3)
     assert pictures.dtype == np.uint8
-    assert notes == []
+    assert notes == ()
     for picture in pictures:
-        np.testing.assert_array_equal(picture[0, :, 0], [4, 5, 7, vocabulary.END])
-        assert picture[1, 0, 0] == 4
+        np.testing.assert_array_equal(picture[0, :, 0], [ord(letter) + 3 for letter in "abcd"])
+    assert sample.draw(fake(), "ax", 1)[1] == ("has an x",)
+    with pytest.raises(UserError, match="'xx': no letter but x"):
+        sample.draw(fake(), "xx")
 
 
 def test_pictures_have_codes_of_their_own_which_the_seed_alone_decides():
-    one, _ = drawer().draw("a red bell", 8, seed=1)
-    again, _ = drawer().draw("a red bell", 8, seed=1)
-    other, _ = drawer().draw("a red bell", 8, seed=2)
-    blue, _ = drawer().draw("a blue drum", 8, seed=1)
+    one, _ = sample.draw(fake(), "red", 8, seed=1)
+    again, _ = sample.draw(fake(), "red", 8, seed=1)
+    other, _ = sample.draw(fake(), "red", 8, seed=2)
+    blue, _ = sample.draw(fake(), "blue", 8, seed=1)
     np.testing.assert_array_equal(one, again)
     assert len(set(one[:, 3, 3, 0].tolist())) > 4
     assert (one != other).any()
@@ -75,42 +64,11 @@ def test_pictures_have_codes_of_their_own_which_the_seed_alone_decides():
     assert (one[:, 0] != blue[:, 0]).any()
 
 
-def test_unknown_words_are_named_and_take_their_place():
-    pictures, notes = drawer().draw("a purple belle", 1)
-    assert notes == ["not in the vocabulary: 'purple', 'belle' (did you mean bell?)"]
-    np.testing.assert_array_equal(pictures[0, 0, :, 0], [4, vocabulary.UNK, vocabulary.UNK, vocabulary.END])
-
-
-@pytest.mark.parametrize("text", ["purple belle", "..."])
-def test_a_sentence_of_unknown_words_is_refused(text):
-    with pytest.raises(UserError, match="no word of it is in the vocabulary"):
-        drawer().draw(text)
-
-
-def test_a_long_sentence_is_cut_as_the_data_cuts_it_and_said_so():
-    pictures, notes = drawer(length=4).draw("a red bell above a blue drum", 1)
-    assert notes == ["the network reads 3 tokens: the last 4 of 7 are cut off"]
-    np.testing.assert_array_equal(pictures[0, 0, :, 0], [4, 5, 7, vocabulary.END])
-
-
-def test_padding_goes_where_the_run_had_it():
-    pictures, _ = drawer(length=4, align="right").draw("red", 1)
-    np.testing.assert_array_equal(pictures[0, 0, :, 0], [0, 0, 5, vocabulary.END])
-    assert pictures[0, 1, 0, 0] == 2
-
-
-def test_classes_by_name():
-    pictures, notes = painter().draw("DRUM kit", 2)
-    assert (pictures == 2).all()
-    assert notes == []
-    assert (painter().draw("1", 2)[0] == 1).all()
-    assert (painter(()).draw("2", 1)[0] == 2).all()
-    with pytest.raises(UserError, match=r"it has numbers, 0 to 2$"):
-        painter(()).draw("bell")
-    with pytest.raises(UserError, match=r"'dgo' is no class of this run; it has dog$"):
-        painter().draw("dgo")
-    with pytest.raises(UserError, match=r"it has Bell, dog, drum kit$"):
-        painter().draw("zzz")
+def test_a_system_that_does_not_draw_is_told_what_would():
+    said = "this is a run of letters, which does not draw what a text says: give the workdir of a system that "
+    for run in (fake(reads=None), fake(predictor=lambda *_: {"scores/letter": jnp.ones((8, 3))})):
+        with pytest.raises(UserError, match=f"^{said}reads a text and predicts image/generated$"):
+            sample.draw(run, "a")
 
 
 @pytest.mark.parametrize(
@@ -125,7 +83,7 @@ def test_classes_by_name():
 )
 def test_what_cannot_be_drawn(arguments, said):
     with pytest.raises(UserError, match=said):
-        drawer().draw(**{"text": "a bell", **arguments})
+        sample.draw(fake(), **{"text": "a bell", **arguments})
 
 
 def test_a_sheet_puts_each_sentence_on_a_new_line():
@@ -146,41 +104,51 @@ def test_a_sheet_puts_each_sentence_on_a_new_line():
 @pytest.fixture
 def workdir(tmp_path, monkeypatch):
     """A trained run, as far as `restore` goes."""
-    made = drawer()
-    (tmp_path / "config.json").write_text(json.dumps({"system": "text_to_image", "steps": 9}))
-    (tmp_path / "batch.json").write_text(json.dumps(made.shapes))
-    monkeypatch.setattr(restore, "restore", lambda path, step=None: made.run)
+    (tmp_path / "config.json").write_text(json.dumps({"system": "letters", "steps": 9}))
+    monkeypatch.setattr(restore, "restore", lambda path, step=None: fake())
     return tmp_path
 
 
 def test_the_command_writes_one_picture_and_says_what_it_is(workdir, capsys):
     target = workdir / "out.png"
-    words = [str(workdir), "--text", "a red bell", "a mauve drum", "--seed", "3", "-n", "2", "-o", str(target)]
-    assert sample.main(words) == 0
+    words = [
+        "sample",
+        str(workdir),
+        "--text",
+        "a red bell",
+        "an xylophone",
+        "--seed",
+        "3",
+        "-n",
+        "2",
+        "-o",
+        str(target),
+    ]
+    assert tools.command(words) == 0
     said = capsys.readouterr()
-    assert said.err == "'a mauve drum': not in the vocabulary: 'mauve'\n"
-    about = "'a red bell' / 'a mauve drum', seed 3, step 7"
+    assert said.err == "'an xylophone': has an x\n"
+    about = "'a red bell' / 'an xylophone', seed 3, step 7"
     assert said.out == f"{target}: 4 pictures of 4 x 4 pixels of {about}\n"
     first = target.read_bytes()
     with Image.open(target) as picture:
         assert picture.size == (2 * SIDE + sample.GAP,) * 2
         assert picture.text["Description"] == about
         pixels = np.asarray(picture)
-    np.testing.assert_array_equal(pixels[:SIDE, :SIDE], drawer().draw("a red bell", 2, 3)[0][0])
-    assert sample.main(words) == 0
+    np.testing.assert_array_equal(pixels[:SIDE, :SIDE], sample.draw(fake(), "a red bell", 2, 3)[0][0])
+    assert tools.command(words) == 0
     assert target.read_bytes() == first
 
 
 def test_many_pictures_of_one_sentence_make_a_square(workdir):
     target = workdir / "out.png"
-    assert sample.main([str(workdir), "--text", "a bell", "-n", "16", "-o", str(target)]) == 0
+    assert tools.command(["sample", str(workdir), "--text", "a bell", "-n", "16", "-o", str(target)]) == 0
     with Image.open(target) as picture:
         assert picture.size == (4 * SIDE + 3 * sample.GAP,) * 2
 
 
 def refused(capsys, *arguments):
     """The one line of a refusal."""
-    assert sample.main([str(argument) for argument in arguments]) == 2
+    assert tools.command(["sample", *map(str, arguments)]) == 2
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.count("\n") == 1
@@ -195,10 +163,10 @@ def test_refusals_are_one_line(workdir, capsys, monkeypatch):
     assert "the name must end in .png" in refused(capsys, workdir, *text, "-o", workdir / "out.jpg")
     assert "cannot be written" in refused(capsys, workdir, *text, "-o", workdir / "nowhere" / "out.png")
     assert "has no config.json" in refused(capsys, workdir / "nowhere", *text, *target)
-    monkeypatch.setattr(restore, "restore", lambda path, step=None: drawer(step=0).run)
+    monkeypatch.setattr(restore, "restore", lambda path, step=None: fake(step=0))
     assert "no trained weights" in refused(capsys, workdir, *text, *target)
-    (workdir / "config.json").write_text(json.dumps({"system": "soundnet", "steps": 9}))
-    assert "is a run of soundnet, which does not draw" in refused(capsys, workdir, *text, *target)
+    monkeypatch.setattr(restore, "restore", lambda path, step=None: fake(reads=None))
+    assert "is a run of letters, which does not draw" in refused(capsys, workdir, *text, *target)
     assert not (workdir / "out.png").exists()
 
 

@@ -1,0 +1,22 @@
+"""`mmjax`, and `python -m mmjax`: one command, see `mmjax --help`."""
+
+from __future__ import annotations
+
+import sys
+
+from mmjax import tools
+
+
+def main() -> int:
+    """The command line; returns the exit status."""
+    return tools.command(sys.argv[1:])
+
+
+def report() -> int:
+    """`mmjax-report`, as `mmjax report` was called before there was one command; goes with the next release."""
+    print("mmjax-report is now `mmjax report`", file=sys.stderr)
+    return tools.run("report", sys.argv[1:], "mmjax-report")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

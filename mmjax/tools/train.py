@@ -1,0 +1,156 @@
+"""Trains, resumes, evaluates and reports any system of mmjax.
+
+  mmjax train --config=configs/soundnet.py                 the laptop default: two cores, ten minutes
+  mmjax train --config=configs/soundnet.py:tiny            seconds; see the file for its variants
+  mmjax train --config=configs/soundnet.py --config.model.depth=5 --workdir=runs/five
+
+The same command on the same workdir goes on where it stopped.
+
+flags:
+  --config=FILE[:VARIANT]      a file with get_config(variant); configs/ has one for every system
+  --config.FIELD=VALUE         overrides a field of it; nested ones as --config.optim.sound.learning_rate=1e-4
+  --config.data.OPTION=VALUE   any option of the data set, whether the file names it or not
+  --workdir=DIR                where everything is written; default runs/<file>[-<variant>]
+  --distributed                several hosts: start the same command on each (TPU pods and SLURM are recognised)
+  --coordinator=HOST:PORT --processes=N --process=I    several hosts that JAX does not recognise by itself
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags, logging
+from ml_collections import ConfigDict, config_flags
+
+from mmjax.errors import UserError
+
+CONFIGS = Path(__file__).parents[2] / "configs"  # where this is a checkout
+
+
+@dataclasses.dataclass(frozen=True)
+class Hosts:
+    """The processes that are to be one run.
+
+    Attributes:
+      recognised: JAX finds them by itself.
+      coordinator, processes, process: HOST:PORT of process 0, how many there are, and which this is; or None each.
+    """
+
+    recognised: bool = False
+    coordinator: str | None = None
+    processes: int | None = None
+    process: int | None = None
+
+    def join(self) -> None:
+        """Joins the others, if there are any. Raises UserError if that cannot be."""
+        by_hand = (self.coordinator, self.processes, self.process)
+        if any(value is not None for value in by_hand) and None in by_hand:
+            raise UserError("--coordinator, --processes and --process go together: all three, or --distributed alone")
+        if not self.recognised and self.coordinator is None:
+            return
+        import jax
+
+        try:
+            jax.distributed.initialize(*by_hand)
+        except (RuntimeError, ValueError) as error:
+            raise UserError(f"the hosts could not be joined: {' '.join(str(error).split())}") from None
+
+
+def main(arguments: Sequence[str], typed: str) -> None:
+    """Trains. Raises UserError for a mistake, NonFinite for a failed run."""
+    if not arguments or {"-h", "--help", "-help", "--helpfull"} & set(arguments):
+        print(__doc__.strip().replace("mmjax train", typed))
+        return
+    config, workdir, hosts = parse(arguments)
+    try:
+        hosts.join()
+        import jax  # only now, so that a typo is answered at once
+
+        if config.cpu_devices > 1:  # 1 leaves XLA_FLAGS its say
+            jax.config.update("jax_num_cpu_devices", config.cpu_devices)
+        from mmjax.engine import loop
+
+        if not hosts.process:
+            print(f"workdir: {workdir}", flush=True)
+        loop.run(config, workdir, command=f"{typed} {shlex.join(arguments)}")
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("interrupted; the same command goes on from the last checkpoint") from None
+
+
+def parse(arguments: Sequence[str]) -> tuple[ConfigDict, Path, Hosts]:
+    """The config, the workdir and the hosts of a command line. Raises UserError with one line for every mistake."""
+    logging.set_verbosity(logging.ERROR)  # Orbax reports every file it touches
+    plain, options = _data_options(arguments)
+    plain = ["", *plain]
+    values = flags.FlagValues()  # of this command line and no other: a process may parse several
+    chosen = config_flags.DEFINE_config_file("config", lock_config=True, flag_values=values, sys_argv=plain)
+    folder = flags.DEFINE_string("workdir", None, "where everything is written", flag_values=values)
+    recognised = flags.DEFINE_bool("distributed", False, "several hosts that JAX recognises", flag_values=values)
+    coordinator = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0", flag_values=values)
+    processes = flags.DEFINE_integer("processes", None, "how many processes there are", flag_values=values)
+    process = flags.DEFINE_integer("process", None, "which of them this is", flag_values=values)
+    try:
+        rest, config = values(plain), chosen.value
+        variant = "" if config is None else config.variant  # here: a file that could not be loaded raises when asked
+        if config is not None:
+            _set_data(config, options)
+    except UserError:
+        raise
+    except OSError as error:
+        lines = str(error).strip().splitlines()
+        have = ", ".join(sorted(path.stem for path in CONFIGS.glob("*.py")))
+        offered = f"; configs/ has {have}" if have else ""
+        raise UserError(f"--config cannot be read: {lines[-1].strip()}{offered}") from None
+    except Exception as error:  # config_flags raises whatever it or the config file meets
+        raise UserError(_explain(error)) from None
+    if rest[1:]:
+        raise UserError(f"{rest[1]!r} is not a flag: write --config=FILE, --config.FIELD=VALUE or --workdir=DIR")
+    if config is None:
+        raise UserError("--config is missing: for example --config=configs/soundnet.py")
+    stem = Path(config_flags.get_config_filename(values["config"]).partition(":")[0]).stem
+    default = Path("runs") / (f"{stem}-{variant}" if variant else stem)
+    hosts = Hosts(bool(recognised.value), coordinator.value, processes.value, process.value)
+    return config, Path(folder.value or default), hosts
+
+
+def _data_options(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Takes --config.data.OPTION=VALUE out of argv: which there are is the data set's to say, not the file's."""
+    start = "--config.data."
+    options = dict(flag.removeprefix(start).split("=", 1) for flag in argv if flag.startswith(start) and "=" in flag)
+    return [flag for flag in argv if not (flag.startswith(start) and "=" in flag)], options
+
+
+def _set_data(config: ConfigDict, options: dict[str, str]) -> None:
+    for path, text in options.items():
+        *sections, name = path.split(".")
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            value = text
+        section = config.data
+        with config.data.unlocked():
+            for part in sections:
+                if part not in section:
+                    section[part] = ConfigDict()
+                section = section[part]
+                if not isinstance(section, ConfigDict):
+                    raise UserError(f"--config.data.{path}={text}: {part} is a value here, without fields of its own")
+            old = section.get(name)
+            try:
+                section[name] = text if isinstance(old, str) else value
+            except TypeError:
+                how = f"; write \"--config.data.{path}=('{text}',)\"" if isinstance(old, tuple) else ""
+                kind = type(old).__name__
+                raise UserError(f"--config.data.{path}={text}: it must be of type {kind}{how}") from None
+
+
+def _explain(error: Exception) -> str:
+    """One line for what config_flags raises, which is a KeyError with a repr inside for an unknown field."""
+    text = " ".join(str(error).replace("\\n", " ").replace("\\'", "'").replace("\\", "").split()).strip("'\"")
+    if isinstance(error, KeyError | AttributeError):
+        return "the config has no field " + text.replace("' Did you mean", ": did you mean")
+    return text or type(error).__name__
