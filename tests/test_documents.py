@@ -12,7 +12,7 @@ from pathlib import Path
 import children
 import pytest
 
-from mmjax import data
+from mmjax import data, tools
 from mmjax.engine import config as configs
 
 ROOT = Path(__file__).parent.parent
@@ -119,6 +119,12 @@ def test_every_command_of_a_document_is_accepted(document):
                 assert all(name in known or name.startswith("data.") for name in options), line
     for variant in re.findall(r"`:(\w+)`", text):
         assert any(variant in each.VARIANTS for each in all_modules()), variant
+
+
+@every_document
+def test_every_subcommand_of_mmjax_that_a_document_names_is_there(document):
+    have = {each.name.replace("_", "-") for each in pkgutil.iter_modules(tools.__path__)}
+    assert set(re.findall(r"(?:^    |`)(?:python -m )?mmjax ([a-z-]+)", prose(document), re.M)) <= have
 
 
 @every_document
