@@ -1,55 +1,47 @@
-"""Prompts: sentences with the name of a class in them, as tokens, inside a task's `init`."""
+"""Prompts: sentences with the name of a class in them, as tokens."""
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Mapping
-from typing import Any
 
-import jax
+import jax.numpy as jnp
 import numpy as np
-from jax import numpy as jnp
 from jaxtyping import Array, Int
 
 from mmjax.text import vocabulary
 
 
-def tokens(
-    prompts: tuple[str, ...], batch: Mapping[str, Any], field: str, length: int
-) -> tuple[Int[Array, "c p t"], Int[Array, "c p"]]:
-    """Tokens and lengths of every name of a field's classes in every prompt.
+def blank(names: int, prompts: int, length: int) -> tuple[Int[Array, "c p t"], Int[Array, "c p"]]:
+    """Zeros in the shapes of `tokens`, for a task's `init`."""
+    return jnp.zeros((names, prompts, length), jnp.int32), jnp.zeros((names, prompts), jnp.int32)
 
-    Names of which the vocabulary has no word are told once, on standard error.
+
+def tokens(
+    prompts: tuple[str, ...], constants: Mapping[str, np.ndarray], field: str, length: int
+) -> tuple[Int[np.ndarray, "c p t"], Int[np.ndarray, "c p"]]:
+    """Tokens and lengths of every name of a field's classes in every prompt, for a task's `fill`.
+
+    Names of which the vocabulary has no word are told on standard error.
 
     Args:
       prompts: sentences with {} in the place of the name.
-      batch: of `init`: the constants "caption_vocabulary", perhaps "caption_model", and "<field>_names" as host arrays.
+      constants: "caption_vocabulary", perhaps "caption_model", and "<field>_names".
       field: of the classes.
       length: tokens of a sentence, <end> among them; what is longer is cut.
-
-    Returns:
-      int32 arrays; zeros where the vocabulary is traced, as when only the shapes of a run are restored.
     """
-    spelled, names = batch["caption_vocabulary"], batch[f"{field}_names"]
-    shape = (len(names), len(prompts), length)
-    if isinstance(spelled, jax.core.Tracer):
-        return jnp.zeros(shape, jnp.int32), jnp.zeros(shape[:2], jnp.int32)
-    found, lengths, lost = np.zeros(shape, np.int32), np.zeros(shape[:2], np.int32), []
-    encode = functools.partial(
-        vocabulary.encode, vocabulary=np.asarray(spelled), field="caption", model=batch.get("caption_model")
-    )
-    for i, name in enumerate(vocabulary.words_of(np.asarray(names))):
-        if (encode(name)[0] == vocabulary.UNK).all():
+    names = vocabulary.words_of(constants[f"{field}_names"])
+    known, model, lost = constants["caption_vocabulary"], constants.get("caption_model"), []
+    found = np.zeros((len(names), len(prompts), length), np.int32)
+    lengths = np.zeros(found.shape[:2], np.int32)
+    for i, name in enumerate(names):
+        if (vocabulary.encode(name, known, "caption", model)[0] == vocabulary.UNK).all():
             lost.append(name)
         for j, prompt in enumerate(prompts):
-            ids = [*encode(prompt.replace("{}", name))[0][: length - 1], vocabulary.END]
+            ids, _ = vocabulary.encode(prompt.replace("{}", name), known, "caption", model)
+            ids = np.append(ids[: length - 1], vocabulary.END)
             found[i, j, : len(ids)], lengths[i, j] = ids, len(ids)
     if lost:
-        _tell(f"{field}: no word of {len(lost)} of {len(names)} names is in the vocabulary: {', '.join(lost[:8])}")
-    return jnp.asarray(found), jnp.asarray(lengths)
-
-
-@functools.cache  # init is traced twice
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr)
+        told = f"{field}: no word of {len(lost)} of {len(names)} names is in the vocabulary: {', '.join(lost[:8])}"
+        print(told, file=sys.stderr)
+    return found, lengths

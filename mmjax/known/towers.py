@@ -1,249 +1,246 @@
-"""The sides of a joint embedding: a network for pictures, sentences or sounds, with its weights where it has some.
+"""The sides of a joint embedding: a network for pictures, sentences or sounds, and the head that ends in the space.
 
-A tower takes the fields of its side and returns one vector an example. All three kinds have the same two methods:
+A tower takes the fields of its side and returns one vector an example. Both kinds have the same three methods:
 
-* init(key, *fields) -> {"params": trained, "state": changing without a gradient, "frozen": never changing}
-* __call__(parts, *fields, train) -> (vectors [n f], state): `parts` is that dict.
+* init(key, *fields) -> parts, see `known.network`: fresh values, traceable
+* fill(parts, spelled) -> parts: what stands in files, read once
+* __call__(parts, *fields, train) -> (vectors [n f], the state after it)
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, UInt8
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
 
-from mmjax.errors import UserError
+from mmjax.errors import OptionError, section
 from mmjax.known import encoders, soundnet_run, word_table
+from mmjax.known.network import Network, Parts
 from mmjax.models.joint import clip
 from mmjax.models.joint.joint_embedding import GRUText, Head, MeanText
 from mmjax.models.sound import soundnet
-from mmjax.models.sound.soundnet import SoundNet
 from mmjax.models.text.text_transformer import TextTransformer
 from mmjax.ops.vectors import unit
+from mmjax.text.vocabulary import Spelled
+from mmjax.weights import clip as published
 
-Parts = Mapping[str, Any]
 TEXTS: dict[str, type[nn.Module]] = {"gru": GRUText, "mean": MeanText, "transformer": TextTransformer}
 
 
-def parted(made: Mapping[str, Any], trained: bool) -> dict[str, Any]:
-    """A network's variables, {"params": ..., "state": ...}, as a tower's parts."""
-    made = {**made, "state": made.get("state", {})}
-    if trained:
-        return {"params": made["params"], "state": made["state"], "frozen": {}}
-    return {"params": {}, "state": {}, "frozen": made}
-
-
-def _whole(parts: Parts) -> dict[str, Any]:
-    if parts["frozen"]:
-        return parts["frozen"]
-    return {"params": parts["params"], "state": parts["state"]}
+def _same(x: Array) -> Array:
+    return x
 
 
 @dataclasses.dataclass(frozen=True)
-class ImageTower:
-    """A picture encoder, the mean of its map where the layer is one.
+class Tower:
+    """A known network for pictures or sounds, the mean of its layer over places or time.
 
     Attributes:
-      encoder: of `encoders.make`.
-      trained: whether its parameters are.
-      statistics: of its BatchNorm while it is trained: "batch", or "running", as they came with the weights.
-      normalise: divide the features by their length (VSE++).
+      network: its layer is a map [b i j f], a sequence [b u f] or a vector [b f].
+      prepare: what the network is given of the first field.
+      normalise: divide the vectors by their length (VSE++).
     """
 
-    encoder: encoders.Encoder
-    trained: bool
-    statistics: str = "batch"
+    network: Network
+    prepare: Callable[[Array], Array] = _same
     normalise: bool = False
 
-    def init(self, key: Array, image: UInt8[Array, "b h w 3"]) -> dict[str, Any]:
-        made = self.encoder.variables or self.encoder.model.init(key, image)
-        return parted(jax.tree.map(jnp.asarray, dict(made)), self.trained)
+    def init(self, key: Key[Array, ""], first: Array, *more: Array) -> dict[str, Any]:
+        return self._kept(self.network.init(key, self.prepare(first), *more))
+
+    def fill(self, parts: Parts, spelled: Spelled | None) -> dict[str, Any]:
+        del spelled
+        return self._kept(self.network.fill(parts))
 
     def __call__(
-        self, parts: Parts, image: UInt8[Array, "b h w 3"], train: bool = False
-    ) -> tuple[Float[Array, "b f"], Any]:
-        follows = train and self.trained and self.statistics == "batch" and parts["state"]
-        if follows:
-            layer, updated = self.encoder.train(_whole(parts), image)
-            return self._read(layer), updated["state"]
-        return self._read(self.encoder(_whole(parts), image)), parts["state"]
+        self, parts: Parts, first: Array, *more: Array, train: bool = False
+    ) -> tuple[Float[Array, "b f"], dict[str, Any]]:
+        layer, state = self.network(parts, self.prepare(first), *more, train=train)
+        flat = jnp.mean(layer, tuple(range(1, layer.ndim - 1))) if layer.ndim > 2 else layer
+        return (unit(flat.astype(jnp.float32)) if self.normalise else flat), state
 
-    def _read(self, layer: Array) -> Array:
-        flat = jnp.mean(layer, (1, 2)) if layer.ndim == 4 else layer
-        return unit(flat.astype(jnp.float32)) if self.normalise else flat
-
-
-@dataclasses.dataclass(frozen=True)
-class CLIPImageTower:
-    """One of CLIP's networks for pictures, trained from scratch or from published weights.
-
-    Attributes:
-      model: a network of `clip.KINDS`.
-      trained: whether its parameters are.
-    """
-
-    model: nn.Module
-    trained: bool = True
-
-    def init(self, key: Array, image: UInt8[Array, "b h w 3"]) -> dict[str, Any]:
-        return parted(dict(self.model.init(key, image)), self.trained)
-
-    def __call__(
-        self, parts: Parts, image: UInt8[Array, "b h w 3"], train: bool = False
-    ) -> tuple[Float[Array, "b f"], Any]:
-        if not (train and parts["state"] and self.trained):
-            found: Any = self.model.apply(_whole(parts), image)
-            return found, parts["state"]
-        found, updated = self.model.apply(_whole(parts), image, train=True, mutable=["state"])
-        return found, updated["state"]
+    def _kept(self, parts: Parts) -> dict[str, Any]:
+        """The parts in the places where runs of this system keep them: of a trained network nothing is frozen, and
+        of a frozen one the state stands there, even an empty one."""
+        frozen = dict(parts["frozen"])
+        if self.network.trained:
+            return {"params": parts["params"], "state": parts["state"] or frozen.pop("state", {}), "frozen": frozen}
+        return {**parts, "frozen": {"state": {}, **frozen}}
 
 
 @dataclasses.dataclass(frozen=True)
 class TextTower:
-    """A reader of sentences, sized by the vocabulary.
+    """A reader of sentences, which the vocabulary sizes.
 
     Attributes:
-      network: a key of TEXTS.
-      options: of that network, without the vocabulary.
-      words: a skip-gram workdir or a file of word vectors to start from; "" for none.
+      model: of TEXTS.
       trained: whether its parameters are.
+      words: a skip-gram workdir or a file of word vectors to start from; "" for none.
+      weights: path of CLIP's published weights; "" for none.
       project: whether a linear layer leads from the network into the space (im2recipe), or its output is the point
         (VSE++).
     """
 
-    network: str
-    options: Mapping[str, Any]
-    words: str
+    model: nn.Module
     trained: bool
+    words: str = ""
+    weights: str = ""
     project: bool = True
 
-    def init(self, key: Array, spelled: Any, tokens: Int[Array, "n t"], length: Int[Array, " n"]) -> dict[str, Any]:
-        made = dict(self.model(len(spelled)).init(key, tokens, length))
-        if self.words:
-            table = word_table.fill(made["params"]["words"], spelled, self.words)
-            made["params"] = {**made["params"], "words": table}
-        return parted(made, self.trained)
+    def sized(self, vocabulary: int) -> TextTower:
+        """The tower for so many words."""
+        return dataclasses.replace(self, model=self.model.clone(vocabulary=vocabulary))
 
-    def model(self, vocabulary: int) -> nn.Module:
-        """The network for so many words."""
-        return TEXTS[self.network](vocabulary, **self.options)
+    def init(self, key: Key[Array, ""], tokens: Int[Array, "n t"], length: Int[Array, " n"]) -> dict[str, Any]:
+        return self._parted(self.model.init(key, tokens, length)["params"])
+
+    def fill(self, parts: Parts, spelled: Spelled | None) -> dict[str, Any]:
+        params = _params(parts)
+        if self.weights and spelled is not None:
+            return self._parted(published.caption(self.weights, self.sized(len(spelled)).model, spelled)["params"])
+        if self.words and spelled is not None:
+            params = {**params, "words": word_table.fill(params["words"], spelled, self.words)}
+        return self._parted(params)
 
     def __call__(
         self, parts: Parts, tokens: Int[Array, "n t"], length: Int[Array, " n"], train: bool = False
-    ) -> tuple[Float[Array, "n f"], Any]:
+    ) -> tuple[Float[Array, "n f"], dict[str, Any]]:
         del train
-        whole = _whole(parts)
-        size = len(jax.tree.leaves(whole["params"]["words"])[0])
-        found: Any = self.model(size).apply({"params": whole["params"]}, tokens, length)
+        params = _params(parts)
+        found: Any = self.sized(len(params["words"])).model.apply({"params": params}, tokens, length)
         return found, parts["state"]
+
+    def _parted(self, params: Any) -> dict[str, Any]:
+        if self.trained:
+            return {"params": params, "state": {}, "frozen": {}}
+        return {"params": {}, "state": {}, "frozen": {"params": params, "state": {}}}
+
+
+def _params(parts: Parts) -> Any:
+    return parts["params"] or parts["frozen"]["params"]
 
 
 @dataclasses.dataclass(frozen=True)
-class SoundTower:
-    """SoundNet's trunk up to a layer, averaged over time.
+class Side:
+    """A tower and the head that leads it into the space: a function of {"tower": parts, "head": variables}."""
 
-    Attributes:
-      model: the network; what lies above the layer is not used and has no parameters here.
-      layer: pool5 of 8 layers.
-      variables: its weights, or None to train it from scratch.
-      trained: whether its parameters are.
-    """
+    tower: Tower | TextTower
+    head: Head
 
-    model: SoundNet
-    layer: str
-    variables: Mapping[str, Any] | None
-    trained: bool
+    def sized(self, vocabulary: int) -> Side:
+        """A side of sentences for so many words."""
+        assert isinstance(self.tower, TextTower)
+        return dataclasses.replace(self, tower=self.tower.sized(vocabulary))
 
-    def init(self, key: Array, waveform: Int[Array, "b t"], length: Int[Array, " b"]) -> dict[str, Any]:
-        scaled = soundnet.scale(jnp.asarray(waveform))
-        own = self.model.init(key, scaled, length, layer=self.layer, method="features")
-        if self.variables is None:
-            return parted(own, self.trained)
-        # What lies above the layer is not carried along.
-        below = jax.tree.map_with_path(lambda path, _: jnp.asarray(_at(self.variables, path)), dict(own))
-        return parted(below, self.trained)
+    def init(self, key: Key[Array, ""], *fields: Array) -> dict[str, Any]:
+        of_tower, of_head = jax.random.split(key)
+        parts = self.tower.init(of_tower, *fields)
+        features, _ = jax.eval_shape(self.tower, parts, *fields)
+        head = self.head.init(of_head, jnp.zeros((1, features.shape[-1])))
+        return {"tower": parts, "head": {"params": head.get("params", {})}}
 
     def __call__(
-        self, parts: Parts, waveform: Int[Array, "b t"], length: Int[Array, " b"], train: bool = False
-    ) -> tuple[Float[Array, "b f"], Any]:
-        scaled, own = soundnet.scale(waveform), _whole(parts)
-        if train and self.trained:
-            heard, updated = self.model.apply(
-                own, scaled, length, layer=self.layer, train=True, method="features", mutable=["state"]
-            )
-            return jnp.mean(heard, 1), updated["state"]
-        found: Any = self.model.apply(own, scaled, length, layer=self.layer, method="features")
-        return jnp.mean(found, 1), parts["state"]
+        self, own: Mapping[str, Any], *fields: Array, train: bool = False
+    ) -> tuple[Float[Array, "n d"], Float[Array, "n d"] | None, dict[str, Any]]:
+        """(points, log-variances or None, the tower's state)."""
+        tower: Any = self.tower  # each kind takes its own fields
+        features, state = tower(own["tower"], *fields, train=train)
+        found: Any = self.head.apply(own["head"], features)
+        return *found, state
 
 
-def image(name: str, trained: bool, **options: Any) -> ImageTower | CLIPImageTower:
-    """The tower of config.image: a kind of CLIP's with its options, or an encoder with `statistics`, `normalise` and
-    the other arguments of `encoders.make`."""
-    if name in clip.KINDS:
-        _check("image", clip.KINDS[name], name, options)
-        return CLIPImageTower(clip.KINDS[name](**options), trained)
-    return _encoder(trained, name=name, **options)
+# -- of a config -------------------------------------------------------------------------------------------------------
 
 
-def _encoder(trained: bool, statistics: str, normalise: bool, **encoder: Any) -> ImageTower:
-    if statistics not in ("batch", "running"):
-        raise UserError(f"config.image.statistics is {statistics!r}: choose 'batch' or 'running'")
-    try:
-        made = encoders.make(**encoder)
-    except UserError as error:
-        raise UserError(str(error).replace("config.encoder.", "config.image.")) from None
-    if made.variables is None and not trained:
-        raise UserError(f"config.image.name {encoder['name']!r} has no weights: set config.image.trained")
-    return ImageTower(made, trained, statistics, normalise)
+def make(config: Mapping[str, Any], side: str) -> Side:
+    """A side of a run of configs/joint_embedding.py or configs/clip.py: its own section, `model`, `method`, `weights`.
+
+    Raises:
+      OptionError: an option that is unknown, or that does not go with another.
+    """
+    options = {name: tuple(x) if isinstance(x, list) else x for name, x in dict(config[side]).items()}
+    with section(f"config.{side}"):
+        tower = MAKE[side](config["weights"], **options)
+    with section("config.model"):
+        return Side(tower, head(config["method"], side, tower, **config["model"]))
 
 
-def text(network: str, trained: bool, words: str, project: bool = True, **options: Any) -> TextTower:
+def image(clip_weights: str, *, name: str, trained: bool, normalise: bool = False, **options: Any) -> Tower:
+    """The tower of config.image: a kind of CLIP's with its options and published weights, or "", or an encoder with
+    `normalise` and the other arguments of `encoders.make`."""
+    if name not in clip.KINDS:
+        return Tower(encoders.make(name, trained=trained, **options), normalise=normalise)
+    model = _model(clip.KINDS[name], name, options)
+    if not clip_weights:
+        return Tower(Network(model, trained=trained))
+    return Tower(Network(model, load=published.image, source=(clip_weights, model), trained=trained))
+
+
+def text(
+    clip_weights: str, *, network: str, trained: bool, words: str, project: bool = True, **options: Any
+) -> TextTower:
     """The tower of config.caption: `network`, `trained`, `words`, `project` and the network's own options."""
     if network not in TEXTS:
-        raise UserError(f"config.caption.network {network!r} is unknown: choose one of {', '.join(TEXTS)}")
-    if not trained and not words and network != "transformer":
-        raise UserError("config.caption.words is empty and config.caption.trained False: nothing would be learned")
-    _check("caption", TEXTS[network], network, options)
-    return TextTower(network, options, words, trained, project)
+        raise OptionError("network", f"{network!r} is unknown: choose one of {', '.join(TEXTS)}")
+    if not (trained or words or clip_weights):
+        raise OptionError("words", "is empty and nothing trained: there would be nothing to read sentences with")
+    model = _model(TEXTS[network], network, {**options, "vocabulary": 0})
+    return TextTower(model, trained, words, clip_weights, project)
 
 
-def sound(soundnet: str, layer: str, trained: bool, depth: int, width: float, dtype: str) -> SoundTower:
+def sound(clip_weights: str, *, soundnet: str, layer: str, trained: bool, **sizes: Any) -> Tower:
     """The tower of config.waveform: a SoundNet workdir or weight file, or "" and the sizes of a fresh one."""
-    if soundnet:
-        known = soundnet_run.load(soundnet, dtype)
-        return SoundTower(known.model, layer, known.variables, trained)
-    if not trained:
-        raise UserError("config.waveform.soundnet is empty: give the workdir of a SoundNet or set trained")
-    return SoundTower(SoundNet(depth, 1, 0, width, dtype=dtype), layer, None, trained)
+    del clip_weights
+    if not (soundnet or trained):
+        raise OptionError("soundnet", "is empty: give the workdir of a SoundNet or set trained")
+    model, found = _soundnet(soundnet, **sizes)
+    source: dict[str, Any] = {"load": _heard, "source": (soundnet,)} if found else {}
+    return Tower(Network(model, layer, trained=trained, method="features", **source), _scaled)
 
 
-def _check(section: str, kind: type[nn.Module], name: str, options: Mapping[str, Any]) -> None:
+def _soundnet(path: str, *, depth: int, width: float, dtype: str) -> tuple[soundnet.SoundNet, bool]:
+    """The network, and whether it has weights."""
+    if path:
+        return soundnet_run.load(path, dtype).model, True
+    return soundnet.SoundNet(depth, 1, 0, width, dtype=dtype), False
+
+
+def _heard(path: str) -> dict[str, Any]:
+    return soundnet_run.load(path).variables
+
+
+def _scaled(waveform: Int[Array, "b t"]) -> Float[Array, "b t"]:
+    return soundnet.scale(jnp.asarray(waveform))
+
+
+def _model(kind: type[nn.Module], name: str, options: Mapping[str, Any]) -> nn.Module:
     strange = next((option for option in options if option not in kind.__dataclass_fields__), None)
     if strange is not None:
-        raise UserError(f"config.{section}.{strange} is no option of {name!r}: start from a variant that has it")
+        raise OptionError(strange, f"is no option of {name!r}: start from a variant that has it")
+    return kind(**options)
 
 
-def head(method: str, side: str, tower: Any, **options: Any) -> Head:
+def head(method: str, side: str, tower: Tower | TextTower, **options: Any) -> Head:
     """What leads a side into the space: config.model's `Head`, with a spread where the method is of Gaussians.
 
     DeViSE leaves the words where skip-gram put them, and pictures come among them as long as they are.
     """
-    if side == "caption" and not tower.project:
+    if isinstance(tower, TextTower) and not tower.project:
         options = {**options, "dimension": 0}
     if method == "devise":
         return Head(**{**options, "unit": False}) if side == "image" else Head(0)
     return Head(**options, gaussian=method == "gaussian")
 
 
-def _at(tree: Any, path: Any) -> Any:
-    for key in path:
-        tree = tree[key.key]
-    return tree
+def scalars(weights: str) -> dict[str, np.float32]:
+    """What CLIP's published weights hold beside the towers: "log_scale" and, of the sigmoid loss, "bias"."""
+    return published.scalars(weights)
 
 
-MAKE: dict[str, Any] = {"image": image, "caption": text, "waveform": sound}
+MAKE: dict[str, Callable[..., Tower | TextTower]] = {"image": image, "caption": text, "waveform": sound}

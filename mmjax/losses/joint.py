@@ -16,7 +16,7 @@ import jax
 from jax import numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from mmjax.errors import UserError
+from mmjax.errors import OptionError
 from mmjax.losses import classification, contrastive, cosine, metric, probabilistic
 from mmjax.ops import collective
 
@@ -41,7 +41,7 @@ class Method(NamedTuple):
     """A loss over pairs.
 
     `params(width, classes, key)` gives the parameters that it shares between the sides, of a space of this width and so
-    many classes; `loss(params, steps, pair, key, **config.loss)` a scalar and its logs; `steps` are those already made.
+    many classes; `loss(params, steps, pair, key, **options)` a scalar and its logs; `steps` are those already made.
     """
 
     params: Callable[..., dict[str, Any]]
@@ -170,18 +170,18 @@ METHODS = {
 }
 
 
-def make(name: str, options: Mapping[str, Any]) -> tuple[Method, Callable[..., Loss]]:
-    """The method of a config, and its loss with config.loss filled in.
+def make(method: str, options: Mapping[str, Any]) -> Method:
+    """The method of this name.
 
     Raises:
-      UserError: an unknown method, or options that are not the method's.
+      OptionError: an unknown method, or `options` that are not those of its loss.
     """
-    if name not in METHODS:
-        raise UserError(f"config.method {name!r} is unknown: choose one of {', '.join(METHODS)}")
-    offered = inspect.signature(METHODS[name].loss).parameters.values()
+    if method not in METHODS:
+        raise OptionError("method", f"{method!r} is unknown: choose one of {', '.join(METHODS)}")
+    offered = inspect.signature(METHODS[method].loss).parameters.values()
     known = {option.name for option in offered if option.kind is option.KEYWORD_ONLY}
     wrong = sorted(known ^ set(options))
     if wrong:
         fault = "is no option of" if wrong[0] in options else "is needed by"
-        raise UserError(f"config.loss.{wrong[0]} {fault} method {name!r}: start from a variant of that method")
-    return METHODS[name], functools.partial(METHODS[name].loss, **options)
+        raise OptionError(wrong[0], f"{fault} method {method!r}: start from a variant of that method")
+    return METHODS[method]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from jax import numpy as jnp
-from jaxtyping import Int
+from jaxtyping import Array, Bool, Float, Int
 from scipy import stats
 
 from mmjax.metrics import embedding_space, ranking
@@ -33,7 +33,24 @@ def comparable(a: Side, b: Side) -> tuple[Any, Any]:
     return one, jnp.concatenate([b[0], ones[1], norms[1]], -1)
 
 
-def _apart(numbers):
+def first_of_batch(
+    scores: Float[Array, "b b"], same: Int[Array, " b"], valid: Bool[Array, " b"]
+) -> tuple[Bool[Array, " b"], Float[Array, " b"]]:
+    """Whether each query of a batch finds a match of its own before all else, and how often chance would.
+
+    Args:
+      scores: of all queries by all examples; a wrong one that is as high as the best match comes before it.
+      same: equal numbers for examples that match each other.
+      valid: which examples are there to be found.
+    """
+    match = (same[:, None] == same[None]) & valid[None]
+    best = jnp.max(scores, 1, where=match, initial=-jnp.inf)
+    wrong = jnp.any((scores >= best[:, None]) & ~match & valid[None], 1)
+    count = jnp.maximum(jnp.sum(valid, dtype=jnp.float32), 1.0)
+    return ~wrong, jnp.sum(match, 1, dtype=jnp.float32) / count
+
+
+def _apart(numbers: Int[np.ndarray, "n c"]) -> Int[np.ndarray, "n c"]:
     """The captions' numbers with one of its own for each that is ALONE."""
     numbers = numbers.astype(np.int64)
     return np.where(numbers == ALONE, 2**31 + np.arange(numbers.size).reshape(numbers.shape), numbers)
@@ -60,7 +77,7 @@ def figures(seen: Mapping[str, Side], captions: Int[np.ndarray, "n c"] | None) -
     return found | embedding_space.figures({k: x[:, 0] if k == "caption" else x for k, x in clouds.items()})
 
 
-def _trust(seen, captions):
+def _trust(seen: Mapping[str, Side], captions: Int[np.ndarray, "n c"]) -> dict[str, float]:
     """Of Gaussians: does a picture's uncertainty tell how far down its caption is found? Spearman's correlation."""
     if seen["caption"][1] is None:
         return {}
@@ -68,14 +85,16 @@ def _trust(seen, captions):
     ours, theirs = (np.asarray(x) for x in comparable(seen[side], seen["caption"]))
     own = captions >= 0
     there = own.any(1)
-    ranks = ranking.ranks(ours[there], theirs[own], captions[there], captions[own][:, None])
+    queries: Any = ours[there]  # of the host, as `ranks` takes them, too
+    gallery: Any = theirs[own]
+    ranks = ranking.ranks(queries, gallery, captions[there], captions[own][:, None])
     unsure = seen[side][1][there]
     shuffled = np.random.default_rng(0).permutation(unsure)
     name = f"uncertainty_{side}_with_rank"
     return {name: _spearman(unsure, ranks), f"{name}/shuffled": _spearman(shuffled, ranks)}
 
 
-def _spearman(a, b):
+def _spearman(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]) -> float:
     """Correlation of ranks, ties in the middle; 0 where either is the same everywhere."""
     a, b = (stats.rankdata(x) for x in (a, b))
     if np.ptp(a) == 0 or np.ptp(b) == 0:

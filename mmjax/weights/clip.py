@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Float, UInt8
 
-from mmjax.errors import UserError
+from mmjax.errors import OptionError, UserError
 from mmjax.models.text.text_transformer import TextTransformer
 from mmjax.models.vision.modified_resnet import ModifiedResNet
 from mmjax.models.vision.vision_transformer import VisionTransformer
@@ -26,6 +26,7 @@ from mmjax.text import byte_pairs, vocabulary
 from mmjax.weights import safetensors_file, torch_file, torch_layout
 
 Rule = tuple[str, str, str]  # ours with slashes, the collection first; OpenAI's name; what is done to its array
+_IMAGE = "visual."
 SCALARS = {"log_scale": "logit_scale", "bias": "logit_bias"}
 CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "same": lambda x: x,
@@ -37,65 +38,84 @@ _NORM = {"params/{}/scale": "weight", "params/{}/bias": "bias"}
 _STATISTICS = {**_NORM, "state/{}/mean": "running_mean", "state/{}/var": "running_var"}
 
 
-def load(
-    path: str | Path, image: nn.Module, caption: TextTransformer, spelled: UInt8[np.ndarray, "v letters"] | Array
-) -> dict[str, Any]:
-    """Both towers of a published CLIP; to be called in a task's `init`.
+def image(path: str | Path, model: nn.Module) -> dict[str, Any]:
+    """The tower of pictures of a published CLIP.
 
     Args:
       path: .safetensors, or a state dict as .pt, .pth or .bin, which is read without PyTorch. OpenAI's own .pt files
         are programs and are refused; any of their conversions will do.
-      image: a VisionTransformer or ModifiedResNet of the weights' sizes.
-      caption: the text tower, of the weights' sizes and as large as `spelled`.
-      spelled: `caption_vocabulary` as it stands in the batch of `init`, of config.data.tokens.kind "bpe". Its order is
-        ours, so the rows of the embedding move; a shorter one (config.data.tokens.max_words) takes its share. The rows
-        of <pad> and <unk>, which change nothing, are zeros.
+      model: a VisionTransformer or ModifiedResNet of the weights' sizes.
 
     Returns:
-      {"image": {"params": tree, and for a ResNet "state": tree}, "caption": {"params": tree}, "log_scale": []}, and
-      "bias" [] where the weights were trained with the sigmoid loss; float32 NumPy. Where `spelled` is traced, as when
-      only the shapes of a run are restored, no word can be looked up and the values are NaN.
+      {"params": tree, and for a ResNet "state": tree}, float32 NumPy.
 
     Raises:
-      UserError: no such file, not CLIP's weights, networks of other sizes, or a vocabulary that is not CLIP's.
+      OptionError: of the network's `name`, or of its sizes, where it is another one.
+      UserError: no such file, or not CLIP's weights.
     """
-    path = Path(path).expanduser()
-    shapes = _shapes(image, caption)
-    if isinstance(spelled, jax.core.Tracer):
-        blank = {key: jnp.full(shape, jnp.nan, jnp.float32) for key, shape in shapes.items()}
-        return {**traverse_util.unflatten_dict(blank), "log_scale": jnp.float32(jnp.nan)}
-    tensors = _openai(safetensors_file.read(path)[0] if path.suffix == ".safetensors" else torch_file.read(path), path)
-    _check_sizes(tensors, image, caption, path)
+    tensors = {name: x for name, x in _read(path).items() if name.startswith(_IMAGE)}
+    vit = "visual.proj" in tensors
+    if vit != isinstance(model, VisionTransformer):
+        of = ("vit", "resnet")
+        raise OptionError("name", f"is {of[vit]!r}: the tower of pictures in {path} is of kind {of[not vit]!r}")
+    _check_sizes(_vit_sizes(tensors) if vit else _resnet_sizes(tensors), model, path)
+    size = model.image_size  # type: ignore[attr-defined]
+    return _assembled(tensors, _of_image(model), model, (jax.ShapeDtypeStruct((1, size, size, 3), jnp.uint8),), path)
+
+
+def caption(path: str | Path, model: nn.Module, spelled: UInt8[np.ndarray, "v letters"]) -> dict[str, Any]:
+    """The tower of texts of a published CLIP.
+
+    Args:
+      path: as for `image`.
+      model: a TextTransformer of the weights' sizes, as large as `spelled`.
+      spelled: the vocabulary, of byte pairs. Its order is ours, so the rows of the embedding move; a shorter one takes
+        its share. The rows of <pad> and <unk>, which change nothing, are zeros.
+
+    Returns:
+      {"params": tree}, float32 NumPy.
+
+    Raises:
+      OptionError: of the network's sizes.
+      UserError: no such file, not CLIP's weights, or a vocabulary that is not CLIP's.
+    """
+    found = _read(path)
+    tensors = {name: x for name, x in found.items() if not name.startswith(_IMAGE) and name not in SCALARS.values()}
+    _check_sizes(_text_sizes(tensors), model, path)
     tensors["token_embedding.weight"] = _rows(tensors["token_embedding.weight"], spelled, path)
-    numbers = {ours: tensors.pop(name) for ours, name in SCALARS.items() if name in tensors}
-    if "log_scale" not in numbers:
+    inputs = (jax.ShapeDtypeStruct((1, 1), jnp.int32), jax.ShapeDtypeStruct((1,), jnp.int32))
+    return _assembled(tensors, _of_caption(model), model, inputs, path)
+
+
+def scalars(path: str | Path) -> dict[str, np.float32]:
+    """{"log_scale"}, and "bias" where the weights were trained with the sigmoid loss; `path` as for `image`."""
+    tensors = _read(path)
+    if SCALARS["log_scale"] not in tensors:
         raise UserError(f"{path}: these are not CLIP's weights: there is no {SCALARS['log_scale']}")
-    flat = _assembled(tensors, {"image": _of_image(image), "caption": _of_caption(caption)}, shapes, path)
-    return {**traverse_util.unflatten_dict(flat), **{ours: np.float32(x.reshape(())) for ours, x in numbers.items()}}
+    return {ours: np.float32(tensors[name].reshape(())) for ours, name in SCALARS.items() if name in tensors}
+
+
+def _read(path: str | Path) -> dict[str, np.ndarray]:
+    path = Path(path).expanduser()
+    return _openai(safetensors_file.read(path)[0] if path.suffix == ".safetensors" else torch_file.read(path), path)
 
 
 def _assembled(
     tensors: Mapping[str, np.ndarray],
-    rules: Mapping[str, Iterator[Rule]],
-    shapes: Mapping[tuple[str, ...], tuple[int, ...]],
-    path: Path,
-) -> dict[tuple[str, ...], np.ndarray]:
-    """Our arrays by side, collection and path, after all of them were found and found to fit."""
-    known = {theirs: ((side, *ours.split("/")), change) for side, own in rules.items() for ours, theirs, change in own}
-    made = {name: CHANGES[known[name][1]](x) if name in known else x for name, x in tensors.items()}
+    rules: Iterator[Rule],
+    model: nn.Module,
+    inputs: tuple[Any, ...],
+    path: str | Path,
+) -> dict[str, Any]:
+    """Our tree, after all arrays of the network were found and found to fit."""
+    made = traverse_util.flatten_dict(jax.eval_shape(model.init, jax.random.key(0), *inputs))
+    shapes = {key: leaf.shape for key, leaf in made.items()}
+    known = {theirs: (tuple(ours.split("/")), change) for ours, theirs, change in rules}
+    found = {name: CHANGES[known[name][1]](x) if name in known else x for name, x in tensors.items()}
     wanted = {name: shapes[key] for name, (key, _) in known.items()}
-    torch_layout.compare({name: x.shape for name, x in made.items()}, wanted, str(path))
-    return {key: np.ascontiguousarray(made[name], np.float32) for name, (key, _) in known.items()}
-
-
-def _shapes(image: nn.Module, caption: nn.Module) -> dict[tuple[str, ...], tuple[int, ...]]:
-    """Of every array of both towers, by side, collection and path."""
-    size = image.image_size  # type: ignore[attr-defined]
-    picture = jax.ShapeDtypeStruct((1, size, size, 3), jnp.uint8)
-    words = (jax.ShapeDtypeStruct((1, 1), jnp.int32), jax.ShapeDtypeStruct((1,), jnp.int32))
-    key = jax.random.key(0)
-    trees = {"image": jax.eval_shape(image.init, key, picture), "caption": jax.eval_shape(caption.init, key, *words)}
-    return {key: leaf.shape for key, leaf in traverse_util.flatten_dict(trees).items()}
+    torch_layout.compare({name: x.shape for name, x in found.items()}, wanted, str(path))
+    flat = {key: np.ascontiguousarray(found[name], np.float32) for name, (key, _) in known.items()}
+    return traverse_util.unflatten_dict(flat)
 
 
 # -- one layout of all -------------------------------------------------------------------------------------------------
@@ -145,26 +165,16 @@ def _openai(tensors: Mapping[str, np.ndarray], path: Path) -> dict[str, np.ndarr
 # -- sizes -------------------------------------------------------------------------------------------------------------
 
 
-def _check_sizes(tensors: Mapping[str, np.ndarray], image: nn.Module, caption: TextTransformer, path: Path) -> None:
-    """Raises UserError, naming fields of the config and both sizes, unless the towers are as large as the weights'."""
-    vit = "visual.proj" in tensors
-    if vit != isinstance(image, VisionTransformer):
-        of = ("vit", "resnet")
-        raise UserError(f"config.image.name is {of[vit]!r}: the pictures' tower in {path} is of kind {of[not vit]!r}")
-    theirs = {"image": _vit_sizes(tensors) if vit else _resnet_sizes(tensors), "caption": _text_sizes(tensors)}
-    wrong = [
-        f"config.{side}.{field} is {getattr(model, field)}, the weights' {size}"
-        for side, model in (("image", image), ("caption", caption))
-        for field, size in theirs[side].items()
-        if getattr(model, field) != size
-    ]
-    for side, model in (("image", image), ("caption", caption)):
+def _check_sizes(theirs: Mapping[str, Any], model: nn.Module, path: str | Path) -> None:
+    """Raises OptionError, naming both sizes, unless a tower is as large as the weights'."""
+    sizes = {name: (getattr(model, name), size) for name, size in theirs.items()}
+    if isinstance(model, VisionTransformer | TextTransformer) and model.width % 64 == 0:
         # The file does not tell: all published towers have heads of 64. Other numbers would compute nonsense.
-        right = model.width // 64 if isinstance(model, VisionTransformer | TextTransformer) else 0
-        if right and model.width % 64 == 0 and model.heads != right:
-            wrong.append(f"config.{side}.heads is {model.heads}, the weights' {right}")
+        sizes["heads"] = model.heads, model.width // 64
+    wrong = [(name, f"is {ours}, the weights' {size}") for name, (ours, size) in sizes.items() if ours != size]
     if wrong:
-        raise UserError(f"{path}: {'; '.join(wrong)}")
+        (first, said), *more = wrong
+        raise OptionError(first, "; ".join([said, *(f"{name} {told}" for name, told in more)]) + f" ({path})")
 
 
 def _vit_sizes(tensors: Mapping[str, np.ndarray]) -> dict[str, int]:
@@ -197,11 +207,11 @@ def _count(tensors: Mapping[str, np.ndarray], pattern: str) -> int:
 # -- words -------------------------------------------------------------------------------------------------------------
 
 
-def _rows(table: Float[np.ndarray, "n d"], spelled: Any, path: Path) -> Float[np.ndarray, "v d"]:
+def _rows(table: Float[np.ndarray, "n d"], spelled: Any, path: str | Path) -> Float[np.ndarray, "v d"]:
     """The published embedding in the order of our vocabulary."""
     tokens, own = vocabulary.words_of(np.asarray(spelled))[len(vocabulary.SPECIAL) :], len(table) - 2
     if tuple(tokens[: len(byte_pairs.SINGLE)]) != byte_pairs.SINGLE:
-        raise UserError(f"{path}: the words of published weights are byte pairs: set config.data.tokens.kind to 'bpe'")
+        raise UserError(f"{path}: the words of published weights are byte pairs: choose tokens of kind 'bpe'")
     if len(tokens) > own:
         raise UserError(f"{path}: it knows {own:,} byte pairs and bytes, the vocabulary has {len(tokens):,}")
     rows = np.zeros((len(vocabulary.SPECIAL) + len(tokens), table.shape[1]), np.float32)
@@ -240,7 +250,7 @@ def _of_image(model: nn.Module) -> Iterator[Rule]:
                     yield from _convolution(*names, f"{theirs}.downsample.0", f"{theirs}.downsample.1")
 
 
-def _of_caption(model: TextTransformer) -> Iterator[Rule]:
+def _of_caption(model: Any) -> Iterator[Rule]:
     yield "params/words", "token_embedding.weight", "same"
     yield "params/positions", "positional_embedding", "same"
     yield "params/projection/kernel", "text_projection", "same"

@@ -12,7 +12,8 @@ from mmjax.data import spec
 from mmjax.engine import checkpoint, optim, step
 from mmjax.errors import UserError
 from mmjax.known import joint_run
-from mmjax.systems import joint_embedding
+from mmjax.systems.joint import joint_embedding
+from mmjax.task import bind
 from mmjax.text import vocabulary
 
 ROOT = Path(__file__).parents[2]
@@ -40,12 +41,8 @@ def test_embeds_as_the_run_does(name, rng, tmp_path):
         "valid": np.ones(2, bool),
     }
     names = {f"{field}_names": spec.spelt(("bell", "bird")) for field in ("objects", "scene")}
-    state = step.create(
-        task,
-        optim.of(task, config.optim, 1),
-        jax.random.key(0),
-        {**batch, **names, "caption_vocabulary": vocabulary.spell(WORDS)},
-    )
+    create = bind(step.create, task, optim.of(task, config.optim, 1))
+    state = jax.jit(create)(jax.random.key(0), {**batch, **names, "caption_vocabulary": vocabulary.spell(WORDS)})
     saver = checkpoint.Checkpoints(tmp_path)
     saver.save(1, state)
     saver.save_frozen(state.frozen)
@@ -53,10 +50,11 @@ def test_embeds_as_the_run_does(name, rng, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
     trained = joint_run.load(tmp_path, "config.judge")
     assert vocabulary.words_of(trained.vocabulary) == list(WORDS)
-    expected = task.predict(state.variables, batch, jax.random.key(0))
+    expected = jax.jit(task.predict)(state.variables, batch, jax.random.key(0))
     own = jax.tree.map(np.asarray, trained.variables)
-    np.testing.assert_allclose(trained.embed(own, "image", batch["image"]), expected["embedding/image"], atol=1e-5)
-    found = trained.embed(own, "caption", tokens, batch["captions_tokens_length"][:, 0])
+    embed = jax.jit(trained.embed, static_argnums=1)
+    np.testing.assert_allclose(embed(own, "image", batch["image"]), expected["embedding/image"], atol=1e-5)
+    found = embed(own, "caption", tokens, batch["captions_tokens_length"][:, 0])
     np.testing.assert_allclose(found, expected["embedding/caption"][:, 0], atol=1e-5)
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from mmjax.errors import UserError
+from mmjax.errors import OptionError
 from mmjax.models.blocks.recurrent import uniform
 from mmjax.ops.vectors import unit
 from mmjax.text.vocabulary import END
@@ -22,7 +22,7 @@ class Head(nn.Module):
     """Features to a point of the joint space, or to a Gaussian in it.
 
     VSE++ has a linear layer for pictures, initialised by Xavier's uniform rule, and the state of the GRU itself for
-    sentences (config.caption.project = False); im2recipe a linear layer and a tanh for both sides. The mean of a
+    sentences; im2recipe a linear layer and a tanh for both sides. The mean of a
     Gaussian is a point like any other, and its log-variance another linear layer of the same features, which starts
     small and equal everywhere.
 
@@ -38,11 +38,14 @@ class Head(nn.Module):
     gaussian: bool = False
     unit: bool = True
 
+    def __post_init__(self) -> None:
+        if self.squash not in SQUASH:
+            raise OptionError("squash", f"is {self.squash!r}: choose {' or '.join(map(repr, SQUASH))}")
+        super().__post_init__()
+
     @nn.compact
     def __call__(self, features: Float[Array, "n f"]) -> tuple[Float[Array, "n d"], Float[Array, "n d"] | None]:
         """(point or mean, log-variance or None), float32."""
-        if self.squash not in SQUASH:
-            raise UserError(f"config.model.squash is {self.squash!r}: choose {' or '.join(map(repr, SQUASH))}")
         x = features.astype(jnp.float32)
         point, size = x, self.dimension or x.shape[-1]
         if self.dimension:

@@ -1,5 +1,6 @@
 """The joint-embedding task: what is drawn, what matches, every method's loss, its figures worked out by hand."""
 
+import dataclasses
 import functools
 import importlib.util
 from pathlib import Path
@@ -12,12 +13,14 @@ from jax import numpy as jnp
 from mmjax.data import spec
 from mmjax.engine import mesh, optim, step
 from mmjax.errors import UserError
+from mmjax.known import towers
 from mmjax.losses import metric
 from mmjax.ops import captions
-from mmjax.systems import joint_embedding
+from mmjax.systems.joint import joint_embedding, joint_networks
+from mmjax.task import bind
 from mmjax.text import vocabulary
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 WORDS = (*vocabulary.SPECIAL, "a", "bell", "bird", "red", "beach", "forest")
 B, C, T = 8, 3, 6
 
@@ -67,7 +70,13 @@ CONSTANTS = {
 def start(config, batch):
     task = joint_embedding.build(config)
     batch["objects"] = batch["objects"].astype(np.int32)
-    return task, task.init(jax.random.key(0), {**batch, **CONSTANTS})
+    return task, task.fill(jax.jit(task.init)(jax.random.key(0), {**batch, **CONSTANTS}), CONSTANTS)
+
+
+def begin(task, optimisers, batch):
+    """A filled state at step 0."""
+    state = jax.jit(bind(step.create, task, optimisers))(jax.random.key(0), {**batch, **CONSTANTS})
+    return dataclasses.replace(state, **task.fill(state.variables, CONSTANTS))
 
 
 def vectors(path, rng, width=5):
@@ -83,11 +92,15 @@ def changes_of(variant, path, rng):
     return {"caption.words": vectors(path / "words.txt", rng), "caption.embed": 5, "model.dimension": 5}
 
 
+@dataclasses.dataclass(frozen=True)
 class Linear:
     """A tower that compiles in no time: the mean colour of a picture's quarters."""
 
     def init(self, key, image):
         return {"params": {}, "state": {}, "frozen": {}}
+
+    def fill(self, parts, spelled):
+        return parts
 
     def __call__(self, parts, image, train=False):
         quarters = image.astype(jnp.float32).reshape(len(image), 2, 16, 2, 16, 3)
@@ -96,7 +109,7 @@ class Linear:
 
 @pytest.fixture
 def linear(monkeypatch):
-    monkeypatch.setitem(joint_embedding.towers.MAKE, "image", lambda **options: Linear())
+    monkeypatch.setitem(towers.MAKE, "image", lambda published, **options: Linear())
 
 
 @pytest.mark.usefixtures("linear")
@@ -109,8 +122,8 @@ def test_a_step_of_every_method_lowers_its_loss(variant, batch, rng, tmp_path):
     config.optim.embedding.warmup = 0
     task, variables = start(config, batch)
     optimisers = optim.of(task, config.optim, 30)
-    state = step.create(task, optimisers, jax.random.key(0), {**batch, **CONSTANTS})
-    run = jax.jit(functools.partial(step.train_step, task, optimisers))
+    state = begin(task, optimisers, batch)
+    run = jax.jit(bind(step.train_step, task, optimisers))
     measure = jax.jit(lambda state, batch: task.updates[0].loss(state.variables, batch, jax.random.key(7))[0])
     before = measure(state, batch)
     for _ in range(20):
@@ -131,7 +144,7 @@ def test_loss_is_the_losses_module_s_on_the_drawn_captions(batch):
     value, (state, _) = jax.jit(task.updates[0].loss)(variables, batch, key)
     of_draw, _ = jax.random.split(key)
     tokens, length = captions.drawn(batch["captions_tokens"], batch["captions_tokens_length"], of_draw)
-    networks = task.predict.args[0]
+    networks = task.predict.arguments[0]
     image = networks.embed(variables, "image", batch["image"], train=True)[0]
     text = networks.embed(variables, "caption", tokens, length)[0]
     sentences = [tuple(row[:n]) for row, n in zip(np.asarray(tokens), np.asarray(length))]
@@ -164,7 +177,7 @@ def test_figures_of_a_perfect_space(batch, monkeypatch):
         None,
         {},
     )
-    monkeypatch.setattr(joint_embedding.Networks, "embed", fake)
+    monkeypatch.setattr(joint_networks.Networks, "embed", fake)
     figures = task.metrics(variables, batch)
     assert [float(x) for x in figures["image_to_caption_batch_r@1"]] == [B - 1, B - 1]
     np.testing.assert_allclose(figures["image_to_caption_batch_r@1/chance"][0], 1.0, rtol=1e-6)
@@ -189,7 +202,7 @@ def test_zero_shot_names_the_class_whose_prompt_is_nearest(batch, monkeypatch):
 
 def test_score_has_every_direction_beside_chance_and_the_clouds(batch):
     task, variables = start(make(), batch)
-    out = {k: np.asarray(v)[: B - 1] for k, v in task.predict(variables, batch, jax.random.key(0)).items()}
+    out = {k: np.asarray(v)[: B - 1] for k, v in jax.jit(task.predict)(variables, batch, jax.random.key(0)).items()}
     figures = task.score(out, {"captions": None})
     for direction in ("image_to_caption", "caption_to_image"):
         assert {f"{direction}_r@1", f"{direction}_r@1/chance", f"{direction}_median_rank"} <= set(figures)
@@ -220,7 +233,7 @@ def test_the_majority_is_of_the_class_that_is_asked_for(batch):
 
 def test_one_side_can_be_embedded_alone(batch):
     task, variables = start(make(), batch)
-    out = task.predict(variables, {"image": batch["image"], "valid": batch["valid"]}, jax.random.key(0))
+    out = jax.jit(task.predict)(variables, {"image": batch["image"], "valid": batch["valid"]}, jax.random.key(0))
     assert out["embedding/image"].shape == (B, 16)
     assert "embedding/caption" not in out
 
@@ -231,8 +244,8 @@ def test_eight_devices_learn_what_one_learns(batch):
     task, _ = start(config, batch)
     optimisers = optim.of(task, config.optim, 10)
 
-    fresh = functools.partial(step.create, task, optimisers, jax.random.key(0), {**batch, **CONSTANTS})
-    run = functools.partial(step.train_step, task, optimisers)
+    fresh = functools.partial(begin, task, optimisers, batch)
+    run = bind(step.train_step, task, optimisers)
     placement = mesh.make("jit")
     state = placement.place(fresh())
     one, eight = (jax.jit(run), fresh()), (placement.compile(run, state=state, donate=False), state)
@@ -268,6 +281,9 @@ def test_clip_s_towers_and_its_temperature(batch):
         ({"method": "siglip"}, "config.loss.margin is no option of method 'siglip'"),
         ({"method": "gaussian", "loss.pseudo": 0.1, "loss.information": 0.0}, "config.loss.margin is no option"),
         ({"image.name": "magic"}, "config.image.name 'magic'"),
+        ({"image.statistics": "none"}, "config.image.statistics is 'none'"),
+        ({"model.squash": "relu"}, "config.model.squash is 'relu'"),
+        ({"sides": ("image", "waveform"), "waveform.trained": False}, "config.waveform.soundnet is empty"),
     ],
 )
 def test_one_clear_line(changes, said):
@@ -284,18 +300,38 @@ def test_published_weights_stand_in_both_towers(batch, monkeypatch):
         for side in config.sides
     }
     asked = []
-    monkeypatch.setattr(
-        joint_embedding.clip_weights, "load", lambda *a: asked.append(a) or {**tens, "log_scale": np.float32(4)}
-    )
+    for name, found in (*tens.items(), ("scalars", {"log_scale": np.float32(4)})):
+        monkeypatch.setattr(towers.published, name, lambda *a, found=found: asked.append(a) or found)
     config.weights = "clip.safetensors"
     _, variables = start(config, batch)
-    path, _, text, spelled = asked[0]
-    assert (path, text.vocabulary, len(spelled)) == ("clip.safetensors", len(WORDS), len(WORDS))
+    assert [path for path, *_ in asked] == ["clip.safetensors"] * 3
+    text, spelled = asked[1][1:]
+    assert (text.vocabulary, len(spelled)) == (len(WORDS), len(WORDS))
     found = variables["params"]["embedding"]
     assert all((x == 10).all() for side in config.sides for x in jax.tree.leaves(found[side]["tower"]))
     assert found["shared"]["log_scale"] == 4
     with pytest.raises(UserError, match=r"config.weights is for CLIP's two towers"):
         joint_embedding.build(make(weights="clip.safetensors"))
+
+
+@pytest.mark.parametrize("name", ["joint_embedding", "clip"])
+def test_two_builds_of_a_config_are_one_task(name):
+    one, two = joint_embedding.build(make(name=name)), joint_embedding.build(make(name=name))
+    assert one == two
+    assert hash(one) == hash(two)
+    for part in ("init", "fill", "metrics", "predict", "score"):
+        assert hash(getattr(one, part)) == hash(getattr(two, part))
+    assert one != joint_embedding.build(make(name=name, **{"model.unit": False}))
+
+
+def test_modalities_are_of_the_sides_that_are_there():
+    three = configs("joint_embedding").get_config("three")
+    assert joint_embedding.build(three).modalities == {
+        "picture": ("image",),
+        "words": ("captions_tokens",),
+        "sound": ("waveform",),
+    }
+    assert set(joint_embedding.build(make()).modalities) == {"picture", "words"}
 
 
 def test_clip_at_the_paper_s_sizes():
@@ -320,6 +356,7 @@ def test_clip_at_the_paper_s_sizes():
 )
 def test_variants_fit_their_data(name, variant):
     config = configs(name).get_config(variant)
+    config.weights = "clip.safetensors" if variant == "zero_shot" else ""  # read when a run begins
     task = joint_embedding.build(config)
     side = config.loader.pixels or config.data.get("image_size", 112)
     shapes = {
@@ -343,7 +380,7 @@ def test_variants_fit_their_data(name, variant):
 
 def test_tags_that_no_picture_has_are_left_out(batch):
     task, variables = start(make(), batch)
-    out = {k: np.asarray(v) for k, v in task.predict(variables, batch, jax.random.key(0)).items()}
+    out = {k: np.asarray(v) for k, v in jax.jit(task.predict)(variables, batch, jax.random.key(0)).items()}
     assert any(name.startswith("tags") for name in task.score(out, {}))
     out["number/tag_truth"] = np.zeros_like(out["number/tag_truth"])
     assert not any(name.startswith("tags") for name in task.score(out, {}))
