@@ -16,9 +16,10 @@ def get_config(variant: str = "") -> ConfigDict:
     c.steps, c.batch_size = 3500, 16
     c.eval.every, c.save_every = 1500, 500
     c.eval.examples, c.eval.fit_examples = 256, 4000
-    c.inception = (
-        ""  # path of pt_inception-2015-12-05-6726825d.pth: the FID that papers report, beside our own network's
-    )
+    # Or ("recogniser", "inception:FILE") with pt_inception-2015-12-05-6726825d.pth: the FID that papers report, beside
+    # our own network's.
+    c.eval.judges = ("recogniser",)
+    c.inception = ""  # the former way to say that: FILE; for one release
 
     c.size = 64  # of the pictures, which the data must have
     c.data.image_size = 64
@@ -45,7 +46,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.discriminator.one_way = True
     c.discriminator.dtype = "float32"
 
-    c.loss = ConfigDict()  # the rules of the game: systems.drawing.adversarial.Rules
+    c.loss = ConfigDict()  # the rules of the game: systems.drawing.game.Rules
     c.loss.kind = "hinge"
     c.loss.match = True  # real pictures with wrong classes are refused as well
     c.loss.wrong_share = 0.5

@@ -28,9 +28,10 @@ def get_config(variant: str = "") -> ConfigDict:
     c.batch_size = 16  # more, smaller steps: 0.32 of the colours right after 105 s, 0.24 after 163 s with 32
     c.eval.every, c.save_every = 1500, 500
     c.eval.examples, c.eval.fit_examples = 256, 4000
-    c.inception = (
-        ""  # path of pt_inception-2015-12-05-6726825d.pth: the FID that papers report, beside our own network's
-    )
+    # Or ("recogniser", "inception:FILE") with pt_inception-2015-12-05-6726825d.pth: the FID that papers report, beside
+    # our own network's.
+    c.eval.judges = ("recogniser",)
+    c.inception = ""  # the former way to say that: FILE; for one release
 
     c.size = 64  # of the pictures, which the data must have
     c.data.image_size = 64
@@ -82,7 +83,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.discriminator.one_way = True
     c.discriminator.dtype = "float32"
 
-    c.loss = ConfigDict()  # the rules of the game: systems.drawing.adversarial.Rules
+    c.loss = ConfigDict()  # the rules of the game: systems.drawing.game.Rules
     c.loss.kind = "hinge"
     c.loss.match = True
     c.loss.wrong_share = 0.5

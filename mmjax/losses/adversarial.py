@@ -12,14 +12,17 @@ from jax import nn
 from jax import numpy as jnp
 from jaxtyping import Array, Float
 
-from mmjax.errors import UserError
+from mmjax.errors import OptionError
 
 KINDS = ("bce", "hinge")
 
 
-def _known(kind: str) -> None:
+def check(kind: str, wrong_share: float = 0.5) -> None:
+    """Raises OptionError of another kind than those of KINDS, or a share outside 0..1."""
     if kind not in KINDS:
-        raise UserError(f"config.loss.kind is {kind!r}: choose {' or '.join(map(repr, KINDS))}")
+        raise OptionError("kind", f"is {kind!r}: choose {' or '.join(map(repr, KINDS))}")
+    if not 0 <= wrong_share <= 1:
+        raise OptionError("wrong_share", f"is {wrong_share}: it must lie in 0..1")
 
 
 def judged(logits: Float[Array, " b"], real: bool, kind: str = "bce") -> Float[Array, " b"]:
@@ -28,7 +31,7 @@ def judged(logits: Float[Array, " b"], real: bool, kind: str = "bce") -> Float[A
     "bce": -log sigmoid(+-logit) in nats, Goodfellow et al. 2014, eq. 1. "hinge": [1 -+ logit]+, Lim and Ye 2017,
     "Geometric GAN". Any float dtype; computed in float32.
     """
-    _known(kind)
+    check(kind)
     signed = logits.astype(jnp.float32) if real else -logits.astype(jnp.float32)
     return nn.softplus(-signed) if kind == "bce" else nn.relu(1.0 - signed)
 
@@ -57,10 +60,9 @@ def discriminator(
       [b], float32, >= 0; 2 ln 2 ("bce") or 2 ("hinge") where all logits are 0.
 
     Raises:
-      UserError: another kind, or a share outside 0..1.
+      OptionError: another kind, or a share outside 0..1.
     """
-    if not 0 <= wrong_share <= 1:
-        raise UserError(f"config.loss.wrong_share is {wrong_share}: it must lie in 0..1")
+    check(kind, wrong_share)
     value = judged(real, True, kind)
     if wrong is None:
         return value + judged(fake, False, kind)
@@ -72,7 +74,7 @@ def generator(fake: Float[Array, " b"], kind: str = "bce") -> Float[Array, " b"]
 
     "bce": -log sigmoid(logit), Goodfellow's form that does not saturate. "hinge": -logit, which may be negative.
     """
-    _known(kind)
+    check(kind)
     wide = fake.astype(jnp.float32)
     return nn.softplus(-wide) if kind == "bce" else -wide
 

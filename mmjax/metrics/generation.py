@@ -6,6 +6,8 @@ compared with published ones.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -117,3 +119,35 @@ def pairwise_distance(features: Float[np.ndarray, "n k d"]) -> float:
     count = features.shape[1]
     gaps = np.linalg.norm(features[:, :, None] - features[:, None], axis=-1)  # n k k
     return float(np.sum(gaps) / (len(features) * count * (count - 1)))
+
+
+def distances(
+    name: str, real: Float[np.ndarray, "n d"], others: Mapping[str, Float[np.ndarray, "m d"]]
+) -> dict[str, float]:
+    """Distances of drawn from real pictures by one network's features.
+
+    Args:
+      name: of the network, which stands before the figures' names.
+      real: its features of real pictures, two at least.
+      others: of the drawn ones under "", and of each baseline under the suffix of its figures, such as
+        "/real_training_pictures", the least that can be asked for, or "/mean_picture", the mean picture each time.
+    """
+    found = {}
+    for suffix, rows in others.items():
+        found[f"{name}_fid{suffix}"] = frechet_distance(real, rows)
+        found[f"{name}_kid{suffix}"] = kernel_distance(real, rows)
+    return found
+
+
+def diversity(
+    real: Float[np.ndarray, "n d"], first: Float[np.ndarray, "n d"], second: Float[np.ndarray, "n d"]
+) -> dict[str, float]:
+    """How far two drawn pictures of one caption, or class, lie apart in a network's features.
+
+    Beside two real pictures of different ones, and 0, which is what a generator has that ignores its code.
+    """
+    return {
+        "diversity": pairwise_distance(np.stack([first, second], 1)),
+        "diversity/one_picture_each": 0.0,
+        "diversity/different_real_pictures": pairwise_distance(np.stack([real, np.roll(real, 1, 0)], 1)),
+    }

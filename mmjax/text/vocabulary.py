@@ -49,6 +49,12 @@ def words_of(spelled: Spelled) -> list[str]:
     return [word.decode("utf-8", "replace") for word in spelled.view(f"S{spelled.shape[1]}")[:, 0]]
 
 
+def numbers_of(words: Sequence[str], spelled: Spelled) -> Int[np.ndarray, " n"]:
+    """The numbers of words in a spelled vocabulary, int32; -1 for those that it lacks."""
+    index = {word: number for number, word in enumerate(words_of(spelled))}
+    return np.array([index.get(word, -1) for word in words], np.int32)
+
+
 def encode(
     text: str, vocabulary: Sequence[str] | Spelled, field: str = "caption", model: Any = None
 ) -> tuple[Int[np.ndarray, " t"], list[str]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mmjax.errors import UserError
+from mmjax.errors import OptionError, UserError
 from mmjax.models.vision import inception
 from mmjax.models.vision.inception import InceptionFid
 from mmjax.weights import safetensors_file, torch_file, torch_layout
@@ -24,26 +24,26 @@ CLASSES = 1008  # of the graph of 2015; torchvision's network has 1000
 UNUSED = ("fc.", "AuxLogits.")  # heads: the distance reads the features below them
 
 
-def load(path: str | Path, field: str = "config.inception") -> tuple[InceptionFid, dict[str, Any]]:
-    """The network and its weights: `model.apply(variables, image)` gives the features.
+def load(path: str | Path) -> dict[str, Any]:
+    """The weights: `InceptionFid().apply(variables, image)` gives the features.
 
     Args:
       path: .pth (read without PyTorch) or .safetensors, a state dict in torchvision's names; heads are left out.
-      field: the field of the config that names the file, for messages.
 
     Returns:
-      (model, {"params": tree, "state": tree} of float32 NumPy arrays).
+      {"params": tree, "state": tree} of float32 NumPy arrays.
 
     Raises:
-      UserError: no such file, another kind of file, or the weights of another network, with what does not fit.
+      OptionError: of `path`: no such file. UserError: another kind of file, or the weights of another network, with
+        what does not fit.
     """
     given, path = str(path), Path(path).expanduser()
     if not path.is_file():
-        raise UserError(f"{field}={given!r}: no such file; {FILE} is on pytorch-fid's release page, {PAGE}")
+        raise OptionError("path", f"={given!r}: no such file; {FILE} is on pytorch-fid's release page, {PAGE}")
     tensors: Mapping[str, np.ndarray] = (
         safetensors_file.read(path)[0] if path.suffix == ".safetensors" else torch_file.read(path)
     )
-    return InceptionFid(), convert(state_dict(tensors), str(path))
+    return convert(state_dict(tensors), str(path))
 
 
 def convert(tensors: Mapping[str, np.ndarray], source: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from mmjax.errors import UserError
+from mmjax.errors import OptionError, UserError
 from mmjax.models.blocks.adversarial import Double, Halve, Weights, leaky
 from mmjax.models.blocks.norm import BatchNorm
 
@@ -124,7 +124,7 @@ class LayeredGenerator(nn.Module):
         told = leaky(Weights(self.text, dtype=self.dtype, name="text")(text, train=train))
         count = 1 + 2 * self.objects
         if code.shape[-1] % count or code.shape[-1] < 3 * count:
-            raise UserError(f"config.code is {code.shape[-1]}: choose a multiple of {count}, at least {3 * count}")
+            raise OptionError("code", f"is {code.shape[-1]}: choose a multiple of {count}, at least {3 * count}")
         parts = jnp.split(code.astype(self.dtype), count, axis=-1)  # of the ground, of each object's look and place
         painted = Painter(self.ground, self.size, 3, dtype=self.dtype, name="ground")
         canvas = jnp.tanh(painted(jnp.concatenate([parts[0], told], -1), train=train))

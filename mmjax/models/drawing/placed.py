@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from mmjax.errors import UserError
+from mmjax.errors import OptionError
 from mmjax.models.blocks.adversarial import Weights, leaky
 from mmjax.models.drawing.layered import LayeredDiscriminator, Painter, centred, paste, tents
 
@@ -112,7 +112,7 @@ class PlacedGenerator(nn.Module):
     ) -> Float[Array, "b s s 3"]:
         """A picture; `boxes` (top, left, bottom, right) in shares of it, or drawn with the first four of the code."""
         if code.shape[-1] % 2 or code.shape[-1] < 8:
-            raise UserError(f"config.code is {code.shape[-1]}: choose an even number, at least 8")
+            raise OptionError("code", f"is {code.shape[-1]}: choose an even number, at least 8")
         if boxes is None:
             mean, factor = self.places(text)
             boxes = bounded(mean + jnp.einsum("bij,bj->bi", factor, code[:, :4].astype(jnp.float32)))

@@ -128,7 +128,7 @@ def test_features_against_pytorch(reference, tmp_path):
     tensors, image, want = reference
     path = tmp_path / weights.FILE
     torch.save(tensors, path, _use_new_zipfile_serialization=False)  # the form of the published file's time
-    model, variables = weights.load(path)
+    model, variables = InceptionFid(), weights.load(path)
     got = jax.jit(model.apply)(variables, image)
     assert got.shape == (1, inception.FEATURES)
     assert got.dtype == jnp.float32
@@ -187,7 +187,7 @@ def test_a_missing_file_is_one_line(path):
     with pytest.raises(UserError) as error:
         weights.load(path)
     assert str(error.value) == (
-        f"config.inception={path!r}: no such file; pt_inception-2015-12-05-6726825d.pth is on pytorch-fid's release "
+        f"path={path!r}: no such file; pt_inception-2015-12-05-6726825d.pth is on pytorch-fid's release "
         "page, https://github.com/mseitzer/pytorch-fid/releases"
     )
 

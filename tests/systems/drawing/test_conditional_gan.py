@@ -10,6 +10,7 @@ from jax import numpy as jnp
 
 from mmjax.errors import UserError
 from mmjax.systems.drawing import conditional_gan
+from mmjax.text import vocabulary
 
 ROOT = Path(__file__).parents[3]
 
@@ -33,15 +34,25 @@ def made():
     return task, jax.jit(task.init)(jax.random.key(0), batch), batch
 
 
-def test_updates_alternate_and_keep_to_their_group(made):
+@pytest.fixture(scope="module")
+def slopes(made):
+    """(gradient in all groups, state after it) of each of its updates, compiled once."""
     task, variables, batch = made
+    found = []
+    for update in task.updates:
+
+        def value(params, variables, update=update):
+            loss, (state, _) = update.loss({**variables, "params": params}, batch, jax.random.key(1))
+            return loss, state
+
+        found.append(jax.jit(jax.grad(value, has_aux=True))(variables["params"], variables))
+    return found
+
+
+def test_updates_alternate_and_keep_to_their_group(made, slopes):
+    task, _, _ = made
     assert [update.group for update in task.updates] == ["disc", "gen"]
-    for update, other in zip(task.updates, ("gen", "disc")):
-
-        def value(params, update=update):
-            return update.loss({**variables, "params": params}, batch, jax.random.key(1))[0]
-
-        slope = jax.jit(jax.grad(value))(variables["params"])
+    for (slope, _), update, other in zip(slopes, task.updates, ("gen", "disc")):
         assert max(float(jnp.max(jnp.abs(x))) for x in jax.tree.leaves(slope[update.group])) > 0
         if other == "gen":  # what was drawn is a constant to the discriminator
             assert all(not np.any(x) for x in jax.tree.leaves(slope[other]))
@@ -55,13 +66,41 @@ def test_a_picture_needs_a_class_only(made):
     assert not np.array_equal(found["image/codes"][:, :, 32:64], found["image/generated"])
 
 
-def test_the_classes_shares_are_the_majority_baseline(made):
+def test_the_classes_shares_are_the_majority_baseline(made, slopes):
     task, variables, batch = made
-    _, (state, _) = task.updates[0].loss(variables, batch, jax.random.key(1))
-    figures = jax.jit(task.metrics)({**variables, "state": state}, batch)
+    judged = {**variables, "state": slopes[0][1], "judges": {judge.name: judge.load() for judge in task.judges}}
+    figures = jax.jit(task.metrics)(judged, batch)
     total, count = figures["class_right/majority"]
     assert (float(total), float(count)) == (2, 4)  # 3 occurs twice
     np.testing.assert_allclose(figures["class_right/chance"][0], 4 / 12, rtol=1e-6)
+
+
+def test_what_the_judge_sees_stands_beside_the_class(made):
+    task, variables, batch = made
+    assert task.names["class"][3] == "clock"
+    judged = {**variables, "judges": {"recogniser": task.judges[0].load()}}
+    shapes = jax.eval_shape(task.predict, judged, batch, jax.random.key(0))
+    assert shapes["label/class"].dtype == shapes["label/class_target"].dtype == np.int32
+    alone = jax.eval_shape(task.predict, variables, batch, jax.random.key(0))
+    assert set(alone) == {"image/generated", "image/codes", "image/real"}
+
+
+def test_two_builds_are_one_task():
+    one, two = (conditional_gan.build(config_of()) for _ in range(2))
+    assert one == two
+    assert hash(one) == hash(two)
+
+
+def test_a_typed_class_is_a_batch_of_one(made):
+    task, variables, _ = made
+    batch, notes = task.ask("Dog", variables, {})
+    assert (batch["label"].tolist(), batch["label"].dtype, notes) == ([4], np.int32, ())
+    own = {"label_names": vocabulary.spell(["tulip", "rose"])}  # the data's names come before the recogniser's
+    assert task.ask("rose", variables, own)[0]["label"].tolist() == [1]
+    unseen = conditional_gan.build(config_of(classes=7, seen=False))
+    assert unseen.ask("6", variables, {})[0]["label"].tolist() == [6]
+    with pytest.raises(UserError, match="numbers, 0 to 6"):
+        unseen.ask("7", variables, {})
 
 
 def test_the_paper_is_whole():
