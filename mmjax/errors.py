@@ -27,7 +27,7 @@ class NonFinite(Exception):
 
 
 @contextmanager
-def section(path: str, **elsewhere: str) -> Iterator[None]:
+def section(path: str, /, **elsewhere: str) -> Iterator[None]:
     """Puts the path of a config section before the option that an `OptionError` from inside names.
 
     Args:
