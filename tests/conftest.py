@@ -9,9 +9,13 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(os.path.dirname(
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 os.environ.setdefault("MPLBACKEND", "agg")
 
+# What a program computes does not depend on how hard XLA tries to make it fast; compiling is most of the suite's time.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
 import jax
 import numpy as np
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -21,3 +25,29 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 def rng():
     """NumPy randomness with a fixed seed: fixed shapes, random values."""
     return np.random.default_rng(0)
+
+
+class Files(LoadScopeScheduling):
+    """Hands out whole files, so that what a file prepares is prepared once; of the contract, whole configs."""
+
+    def _split_scope(self, nodeid):
+        file, _, test = nodeid.partition("::")
+        if not file.endswith("test_contract.py"):
+            return file
+        return f"{file}::{test.partition('[')[2].rstrip(']').split('-')[0]}"
+
+
+def pytest_xdist_make_scheduler(config, log):
+    config.option.loadscopereorder = False  # the longest first, see below, and not those of most tests
+    return Files(config, log)
+
+
+# The longest files, so that no worker begins one of them when the other has nothing left to do.
+FIRST = ("test_contract.py", "/systems/", "test_front_door.py", "/engine/", "/known/")
+
+
+def pytest_collection_modifyitems(items):
+    def rank(item):
+        return next((n for n, part in enumerate(FIRST) if part in f"/{item.path.as_posix()}"), len(FIRST))
+
+    items.sort(key=rank)  # stable

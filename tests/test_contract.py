@@ -1,52 +1,42 @@
-"""Every system keeps the contract of mmjax/task.py; a new one is found by itself."""
+"""Every system keeps the contract of mmjax/task.py; a new one is found by itself.
+
+Each config's tiny variant is run once, from its first to its last line, and everything here looks at that run: with 8
+devices, strict dtypes, and warnings as errors. As a user starts it, in a process of its own, one of them is run by
+tests/test_front_door.py.
+"""
 
 import importlib
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
+from shared import CONFIGS, ROOT, config_file, get_config, tiny_run
 
-from mmjax import data, systems
+from mmjax import data, predictions, systems
 from mmjax.data import spec
 from mmjax.engine import config as configs
-from mmjax.engine import loop, mesh
+from mmjax.engine import loop, mesh, probes
+from mmjax.errors import UserError
 
-ROOT = Path(__file__).parent.parent
-KINDS = ("image", "heatmap", "attention", "audio", "text", "embedding", "scores", "label", "number")
-CONFIGS = sorted((ROOT / "configs").glob("*.py"))
-
-
-def get_config(path, variant):
-    loaded = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(loaded)
-    loaded.loader.exec_module(module)
-    return module.get_config(variant), module
+NAMES = [path.stem for path in CONFIGS]
 
 
-@pytest.fixture(scope="module", params=CONFIGS, ids=lambda p: p.stem)
-def tiny(request, tmp_path_factory):
-    """The prepared tiny variant of a config."""
-    config, _ = get_config(request.param, "tiny")
-    ready = loop.prepare(config, tmp_path_factory.mktemp(request.param.stem))
-    yield config, ready
-    ready.saver.close()
+@pytest.fixture(scope="module", params=NAMES)
+def tiny(request):
+    """The finished tiny run of a config."""
+    return tiny_run(request.param)
 
 
 def test_every_system_has_a_config_and_a_test():
-    configured = {get_config(path, "tiny")[0].system for path in CONFIGS}
-    assert configured == set(systems.names())
+    assert {get_config(name).system for name in NAMES} == set(systems.names())
     assert all(list((ROOT / "tests" / "systems").rglob(f"test_{name}.py")) for name in systems.names())
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
-def test_every_variant_is_a_whole_config(path):
-    _, module = get_config(path, "")
+@pytest.mark.parametrize("name", NAMES)
+def test_every_variant_is_a_whole_config(name):
+    module = config_file(name)
     assert {"", "tiny"} <= set(module.VARIANTS)
     for variant in module.VARIANTS:
         config = module.get_config(variant)
@@ -58,14 +48,28 @@ def test_every_variant_is_a_whole_config(path):
         restored = ConfigDict(configs._tuples(json.loads(json.dumps(config.to_dict()))))
         assert not configs.differences(config, restored)
         assert f":{variant}" in module.__doc__ or not variant, f"the docstring does not name {variant}"
-    with pytest.raises(configs.UserError, match="'nonsense'"):
+    with pytest.raises(UserError, match="'nonsense'"):
         module.get_config("nonsense")
 
 
+def test_a_run_ends_with_a_table_and_a_report_and_says_that_it_is_done(tiny, capsys):
+    assert "trivial baseline" in tiny.said
+    assert (tiny.workdir / "report.html").stat().st_size > 10_000
+    results = json.loads((tiny.workdir / "results.json").read_text())
+    assert set(results["probes"]) == set(tiny.config.eval.probes)
+    assert loop.run(tiny.config, tiny.workdir) == pytest.approx(results["values"], nan_ok=True)
+    assert "is done" in capsys.readouterr().out
+
+
+def test_two_builds_of_a_config_are_one_task(tiny):
+    one, two = systems.build(tiny.config), systems.build(get_config(tiny.config_name))
+    assert one == two
+    assert hash(one) == hash(two)  # so that jax compiles for both what it compiles for one
+
+
 def test_fields_are_of_the_glossary_and_batches_match_it(tiny):
-    config, ready = tiny
-    batch = next(ready.held_out(config.test_split, 4))
-    for field in ready.task.fields:
+    batch = next(tiny.ready.held_out(tiny.config.test_split, 4))
+    for field in tiny.ready.task.fields:
         assert field in batch
         base = field.removesuffix("_length")
         assert base in spec.FIELDS
@@ -74,49 +78,80 @@ def test_fields_are_of_the_glossary_and_batches_match_it(tiny):
             assert batch[field].ndim == 1 + len(spec.FIELDS[field].shape.split())
 
 
+def test_modalities_are_of_the_glossary_and_can_be_taken_away(tiny):
+    task = tiny.ready.task
+    assert task.modalities
+    assert set(task.modalities) <= set(spec.MODALITIES)
+    fields = [field for several in task.modalities.values() for field in several]
+    assert len(fields) == len(set(fields)), "a field is of one modality"
+    assert set(fields) <= set(task.fields)
+    batch = next(tiny.ready.held_out(tiny.config.test_split, tiny.config.eval.batch_size))
+    for modality, several in task.modalities.items():
+        blank = probes.make(f"blank:{modality}", task.modalities)(batch, 0)
+        moved = probes.make(f"shuffle:{modality}", task.modalities)(batch, 0)
+        for field in batch:
+            untouched = field not in several and field.removesuffix("_length") not in several
+            assert untouched == (moved[field] is batch[field])
+            assert (blank[field] is batch[field]) == (untouched or field.endswith("_length"))
+        assert not any(blank[field].any() for field in several if not field.endswith("_length"))
+
+
 def test_variables_have_three_parts_and_an_optimiser_per_group(tiny):
-    config, ready = tiny
-    assert set(ready.state.params) == {update.group for update in ready.task.updates} == set(config.optim)
-    assert all(x.dtype == np.float32 for x in jax.tree.leaves(ready.state.params))
-    assert not any(x.weak_type for x in jax.tree.leaves(ready.state)), "the second step would be compiled anew"
+    variables, task = tiny.variables, tiny.ready.task
+    assert set(variables) - {"fitted"} == {"params", "state", "frozen"}
+    assert set(variables["params"]) == {update.group for update in task.updates} == set(tiny.config.optim)
+    assert all(x.dtype == np.float32 for x in jax.tree.leaves(variables["params"]))
+    trained = {k: v for k, v in variables.items() if k != "fitted"}
+    assert not any(x.weak_type for x in jax.tree.leaves(trained)), "the second step would be compiled anew"
+
+
+def test_nothing_that_only_measures_is_saved_or_trained_with(tiny):
+    judges = {judge.name for judge in tiny.ready.task.judges}
+    assert judges == {name.partition(":")[0] for name in tiny.config.eval.judges}
+    assert not judges & set(tiny.variables["frozen"])
 
 
 def test_every_figure_stands_beside_a_baseline_and_ignores_padding(tiny):
-    config, ready = tiny
-    task, variables = ready.task, ready.state.variables
+    ready, config = tiny.ready, tiny.config
     host = next(ready.held_out(config.test_split, config.eval.batch_size))
     batch = mesh.numeric(host)
-    metrics = jax.jit(task.metrics)
-    pairs = jax.tree.map(float, metrics(variables, batch))
+
+    def metrics(batch):
+        sums = {}
+        ready.evaluator._add(sums, ready.evaluator._judged(tiny.variables), ready.evaluator.placement.put(batch))
+        return sums
+
+    pairs = metrics(batch)
     batch["valid"] = np.arange(len(batch["valid"])) < 3
-    few = jax.tree.map(float, metrics(variables, batch))
+    few = metrics(batch)
     spoiled = dict(batch)
     for name, value in batch.items():  # whatever stands in the padding must not matter
         if name != "valid":
             spoiled[name] = np.where(batch["valid"].reshape(-1, *[1] * (value.ndim - 1)), value, value[:1])
-    again = jax.tree.map(float, metrics(variables, spoiled))
+    again = metrics(spoiled)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), again, few)
     assert all(few[name][1] < pairs[name][1] for name in pairs)
-    predictions = jax.tree.map(np.asarray, jax.jit(task.predict)(variables, batch, jax.random.key(0)))
-    figures = {**pairs, **task.score(predictions, {name: np.asarray(host[name]) for name in task.references})}
+    figures = json.loads((tiny.workdir / "results.json").read_text())["values"]
+    assert set(pairs) <= set(figures)
     plain = [name for name in figures if "/" not in name]
     assert plain
     for name in plain:
         assert any(other.startswith(f"{name}/") for other in figures), f"{name} has no trivial baseline"
 
 
-def test_predictions_have_known_kinds_and_named_classes(tiny):
-    config, ready = tiny
-    batch = mesh.numeric(next(ready.held_out(config.test_split, config.eval.batch_size)))
-    shapes = jax.eval_shape(ready.task.predict, ready.state.variables, batch, jax.random.key(0))
-    for name, value in shapes.items():
-        kind, _, head = name.partition("/")
-        assert kind in KINDS, name
-        assert value.shape[0] == config.eval.batch_size
+def test_predictions_are_of_the_glossary_and_classes_are_named(tiny):
+    task, size = tiny.ready.task, tiny.config.eval.batch_size
+    batch = mesh.numeric(next(tiny.ready.held_out(tiny.config.test_split, size)))
+    variables = tiny.ready.evaluator._judged(tiny.variables)
+    shapes = jax.eval_shape(task.predict, variables, batch, jax.random.key(0))
+    predictions.check(shapes)
+    for key, value in shapes.items():
+        kind, _, head = key.partition("/")
+        assert value.shape[0] == size
         if kind == "scores" and f"text/{head}" in shapes:  # named example by example
             assert shapes[f"text/{head}"].shape[:2] == value.shape
         elif kind == "scores":
-            assert len(ready.task.names[head.removesuffix("_target")]) == value.shape[-1]
+            assert len(task.names[head.removesuffix(predictions.TARGET)]) == value.shape[-1]
 
 
 def test_data_modules_share_one_interface():
@@ -124,17 +159,3 @@ def test_data_modules_share_one_interface():
         module = importlib.import_module(f"mmjax.data.sets.{name}")
         assert callable(module.source)
         assert hasattr(module, "FIELDS") or callable(module.fields)
-
-
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
-def test_front_door(path, tmp_path):
-    """`python train.py --config=<config>:tiny` as a user would type it, then once more."""
-    command = [sys.executable, "train.py", f"--config={path.relative_to(ROOT)}:tiny", f"--workdir={tmp_path / 'run'}"]
-    env = {**os.environ, "XLA_FLAGS": "", "PYTHONWARNINGS": "default"}
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert "trivial baseline" in done.stdout
-    assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
-    again = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
-    assert again.returncode == 0
-    assert "is done" in again.stdout
