@@ -28,13 +28,14 @@ def main() -> None:
 
     teacher = teachers.make("recogniser")
     source = data.open(chosen.split, ("image", "objects", "areas", "sounding", "scene"), "sounding_scenes")
-    see = jax.jit(lambda variables, image: teacher.apply(variables, image[:, None]))
+    see = jax.jit(lambda variables, image: teacher(variables, image[:, None]))
+    weights = teacher.load(jax.eval_shape(teacher.init, source[0]["image"][None, None]))
     hits: dict[str, list[np.ndarray]] = {}
     for start in range(0, min(chosen.examples, len(source)), 100):
         places = range(start, min(start + 100, chosen.examples, len(source)))
         rows = [{**source[i], "levels": source.example(i).levels} for i in places]
         batch = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-        top = {head: np.argmax(x[:, 0], -1) for head, x in see(teacher.variables, batch["image"]).items()}
+        top = {head: np.argmax(x[:, 0], -1) for head, x in see(weights, batch["image"]).items()}
         count = np.sum(batch["objects"] >= 0, 1)
         for name, area in {
             "loudest (the oracle)": batch["levels"],

@@ -3,7 +3,7 @@
 configs/recognition.py          sounding scenes: about two minutes on two cores
 configs/recognition.py:tiny     seconds, for a look and for the tests
 
-The weights that ship with mmjax are its result: `python -m mmjax.tools.export_recogniser WORKDIR` exports them.
+The weights that ship with mmjax are its result: `mmjax export-recogniser WORKDIR` exports them.
 """
 
 from ml_collections import ConfigDict

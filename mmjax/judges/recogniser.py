@@ -15,7 +15,7 @@ SEEN = 112  # the side of the pictures that the network was trained on
 
 
 @functools.cache
-def _shipped() -> recogniser.Trained:
+def _shipped() -> recogniser.TrainedRecogniser:
     return recogniser.load()
 
 

@@ -58,7 +58,7 @@ def make(
             raise OptionError("name", f"{name!r} has no weights: it has to be trained")
         return Network(SceneEncoder(tuple(widths), dtype=dtype), layer or "map", **how)
     if name == "recogniser":
-        return Network(recogniser.load().model, layer or "map", 112, _recogniser, **how)
+        return Network(recogniser.load().model, layer or "map", 112, recogniser.weights, **how)
     if name.startswith("efficientnet_"):
         size = name.removeprefix("efficientnet_")
         model = EfficientNetLite(size, dtype=dtype)
@@ -70,10 +70,6 @@ def make(
         return Network(VGG(depth, dtype=dtype), layer or "fc7", 224, vgg.load, (weights, depth), **how)
     depth = int(name.removeprefix("resnet"))
     return Network(ResNet(depth, dtype=dtype), layer or "pooled", 224, resnet.load, (weights, depth), **how)
-
-
-def _recogniser() -> dict[str, Any]:
-    return recogniser.load().variables
 
 
 def parts(variables: Mapping[str, Any], group: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The shipped weights of our small recogniser; `python -m mmjax.tools.export_recogniser` makes them."""
+"""The shipped weights of our small recogniser; `mmjax export-recogniser` makes them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHIPPED = Path(__file__).with_name("recogniser.safetensors")
 HEADS = ("object", "scene")
 
 
-class Trained(NamedTuple):
+class TrainedRecogniser(NamedTuple):
     """A recogniser with its weights.
 
     Attributes:
@@ -30,14 +30,19 @@ class Trained(NamedTuple):
     figures: dict[str, float]
 
 
-def load(path: Path = SHIPPED) -> Trained:
+def load(path: Path = SHIPPED) -> TrainedRecogniser:
     """Loads the shipped recogniser, or another one that was exported. Raises UserError if it is none."""
     variables, metadata = safetensors_file.load(path)
     if "model" not in metadata:
-        raise UserError(f"{path}: not a recogniser: export one with python -m mmjax.tools.export_recogniser WORKDIR")
+        raise UserError(f"{path}: not a recogniser: export one with mmjax export-recogniser WORKDIR")
     names = {head: tuple(names) for head, names in json.loads(metadata["names"]).items()}
     options: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(metadata["model"]).items()
     }
     model = Recogniser(objects=len(names["object"]), scenes=len(names["scene"]), **options)
-    return Trained(model, variables, names, json.loads(metadata["figures"]))
+    return TrainedRecogniser(model, variables, names, json.loads(metadata["figures"]))
+
+
+def weights(path: Path = SHIPPED) -> dict[str, Any]:
+    """{"params": tree, "state": tree} of `load`."""
+    return load(path).variables

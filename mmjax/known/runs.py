@@ -11,58 +11,68 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from mmjax.errors import UserError
+from mmjax.errors import OptionError
+
+Pick = Callable[[Mapping[str, Any]], Any]  # from a whole saved tree to the part that is wanted
 
 
-def config_of(path: str | Path, system: str, field: str) -> dict[str, Any]:
+def config_of(path: str | Path, system: str, option: str) -> dict[str, Any]:
     """The config of a run of a system.
 
     Args:
       path: its workdir.
       system: that it must be of.
-      field: of the config that named the path, for the messages.
+      option: that named the path, for the messages.
 
     Raises:
-      UserError: nothing there, or a run of another system.
+      OptionError: nothing there, or a run of another system.
     """
     file = Path(path).expanduser() / "config.json"
     if not file.is_file():
-        raise UserError(f"{field}={str(path)!r} is no workdir: it has no config.json")
+        raise OptionError(option, f"={str(path)!r} is no workdir: it has no config.json")
     config = json.loads(file.read_text())
     if config.get("system") != system:
-        raise UserError(f"{field}={str(path)!r} is a run of {config.get('system')!r}, not of {system}")
+        raise OptionError(option, f"={str(path)!r} is a run of {config.get('system')!r}, not of {system}")
     return config
 
 
-def newest(path: str | Path, pick: Callable[[Mapping[str, Any]], Any], field: str) -> Any:
+def newest(path: str | Path, pick: Pick, option: str) -> Any:
     """A part of the newest checkpoint and nothing else of it, as NumPy arrays.
 
     Args:
       path: a workdir.
       pick: from the whole saved tree, "params", "state", "opt_state" and "step", to the part that is wanted.
-      field: as for `config_of`.
+      option: as for `config_of`.
 
     Raises:
-      UserError: the run saved nothing yet.
+      OptionError: the run saved nothing yet.
     """
+    return _read(_last(path, option), pick)
+
+
+def shapes(path: str | Path, pick: Pick, option: str) -> Any:
+    """Shapes and dtypes of what `newest` would read; arguments and errors are the same."""
+    with ocp.PyTreeCheckpointer() as reader:
+        wanted = pick(reader.metadata(_last(path, option)).item_metadata.tree)
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), wanted)
+
+
+def frozen(path: str | Path, pick: Pick) -> Any:
+    """A part of what the run never changes, as NumPy arrays; `pick` as for `newest`."""
+    return _read(Path(path).expanduser().absolute() / "frozen", pick)
+
+
+def _last(path: str | Path, option: str) -> Path:
     folder = Path(path).expanduser()
     steps = [found for found in folder.glob("checkpoints/*/default") if found.parent.name.isdigit()]
     if not steps:
-        raise UserError(f"{field}={str(path)!r} has no checkpoint: the run saved nothing yet")
-    last = max(steps, key=lambda found: int(found.parent.name)).absolute()
+        raise OptionError(option, f"={str(path)!r} has no checkpoint: the run saved nothing yet")
+    return max(steps, key=lambda found: int(found.parent.name)).absolute()
+
+
+def _read(folder: Path, pick: Pick) -> Any:
     with ocp.PyTreeCheckpointer() as reader:
-        wanted = pick(reader.metadata(last).item_metadata.tree)
-        return _read(reader, last, wanted)
-
-
-def frozen(path: str | Path, pick: Callable[[Mapping[str, Any]], Any]) -> Any:
-    """A part of what the run never changes, as NumPy arrays; `pick` as for `newest`."""
-    folder = Path(path).expanduser().absolute() / "frozen"
-    with ocp.PyTreeCheckpointer() as reader:
-        return _read(reader, folder, pick(reader.metadata(folder).item_metadata.tree))
-
-
-def _read(reader: Any, folder: Path, wanted: Any) -> Any:
-    as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted)
-    args = ocp.args.PyTreeRestore(item=wanted, restore_args=as_numpy, partial_restore=True)
-    return reader.restore(folder, args=args)
+        wanted = pick(reader.metadata(folder).item_metadata.tree)
+        as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted)
+        args = ocp.args.PyTreeRestore(item=wanted, restore_args=as_numpy, partial_restore=True)
+        return reader.restore(folder, args=args)

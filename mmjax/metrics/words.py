@@ -6,6 +6,8 @@ words are both known, 3CosAdd over the most frequent words without the three wor
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from jax import lax
 from jax import numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -81,3 +83,32 @@ def neighbours(table: Float[Array, "v d"], words: Int[Array, " n"], count: int) 
     scores = table[words] @ table.T
     scores = scores.at[jnp.arange(len(words)), words].set(-jnp.inf)
     return lax.top_k(scores, count)[1]
+
+
+def knowledge(
+    table: Float[Array, "v d"],
+    pairs: Mapping[str, Int[Array, "n 2"]],
+    judged: Mapping[str, Float[Array, " n"]],
+    questions: Mapping[str, Int[Array, "n 4"]],
+    most: int,
+) -> dict[str, Float[Array, ""]]:
+    """{figure: value} of all pair and question files: beside chance, and each with the share that was covered.
+
+    Args:
+      table: of vectors, in order of frequency.
+      pairs: {file: its pairs}, as for `pair_correlation`.
+      judged: {file: the judgements of its pairs}.
+      questions: {file: its questions}, as for `analogy_accuracy`.
+      most: as for `analogy_accuracy`.
+    """
+    figures: dict[str, Array] = {}
+    for name, words in pairs.items():
+        value, covered = pair_correlation(table, words, judged[name])
+        figures |= {name: value, f"{name}/chance": jnp.float32(0)}
+        figures |= {f"{name}_coverage": covered, f"{name}_coverage/complete": jnp.float32(1)}
+    for name, asked in questions.items():
+        value, covered = analogy_accuracy(table, asked, most)
+        chance = 1 / max(min(most, table.shape[0]) - 3, 1)
+        figures |= {name: value, f"{name}/chance": jnp.float32(chance)}
+        figures |= {f"{name}_coverage": covered, f"{name}_coverage/complete": jnp.float32(1)}
+    return figures

@@ -6,17 +6,18 @@ a distribution worth learning from: that is what makes it the visual teacher of 
 
 from __future__ import annotations
 
-import functools
+from typing import Any
 
 import jax
 from jax import numpy as jnp
+from jaxtyping import Array, Bool, Float, UInt8
 from ml_collections import ConfigDict
 
 from mmjax.losses import classification, divergence
 from mmjax.metrics import prior
 from mmjax.models.vision.recogniser import Recogniser
 from mmjax.ops import collective
-from mmjax.task import Task, Update
+from mmjax.task import Batch, Figures, Task, Update, Variables, bind
 
 
 def build(config: ConfigDict) -> Task:
@@ -25,23 +26,24 @@ def build(config: ConfigDict) -> Task:
     model = Recogniser(objects=len(names["object"]), scenes=len(names["scene"]), **config.model)
     return Task(
         fields=("image", "objects", "areas", "scene"),
-        init=functools.partial(init, model),
-        updates=(Update("net", functools.partial(loss, model, **config.loss)),),
-        metrics=functools.partial(metrics, model),
-        predict=functools.partial(predict, model),
+        init=bind(init, model),
+        updates=(Update("net", bind(loss, model, **config.loss)),),
+        metrics=bind(metrics, model),
+        predict=bind(predict, model),
+        modalities={"picture": ("image",)},
         names=names,
     )
 
 
-def init(model, key, batch):
+def init(model: Recogniser, key: Array, batch: Batch) -> dict[str, Any]:
     """Fresh network, and a uniform prior for the baselines."""
     made = model.init(key, batch["image"])
     priors = {"object": prior.fresh(model.objects), "scene": prior.fresh(model.scenes)}
     return {"params": {"net": made["params"]}, "state": {"net": made["state"], "prior": priors}, "frozen": {}}
 
 
-def targets(model, batch):
-    """What the heads should say: {head: (distribution [b c], whether the example has one [b])}."""
+def targets(model: Recogniser, batch: Batch) -> dict[str, tuple[Float[Array, "b c"], Bool[Array, " b"]]]:
+    """What the heads should say: {head: (distribution, whether the example has one)}."""
     shares = jax.nn.one_hot(batch["objects"], model.objects) * batch["areas"][..., None]  # b n c; -1 gives zeros
     area = jnp.sum(shares, 1)
     total = jnp.sum(area, -1, keepdims=True)
@@ -52,11 +54,14 @@ def targets(model, batch):
     }
 
 
-def loss(model, variables, batch, key, *, flip):
+def loss(
+    model: Recogniser, variables: Variables, batch: Batch, key: Array, *, flip: bool
+) -> tuple[Float[Array, ""], tuple[Any, Figures]]:
     """The sum over both heads of the cross-entropy, in nats; with `flip`, half the pictures are mirrored."""
     mirrored = jax.random.bernoulli(collective.local_key(key), 0.5, (len(batch["image"]), 1, 1, 1))
     image = jnp.where(mirrored & flip, jnp.flip(batch["image"], 2), batch["image"])
     own = {"params": variables["params"]["net"], "state": variables["state"]["net"]}
+    logits: Any
     logits, updated = model.apply(own, image, train=True, mutable=["state"])
     truth = targets(model, batch)
     terms = {
@@ -65,17 +70,20 @@ def loss(model, variables, batch, key, *, flip):
     }
     priors = {head: prior.follow(variables["state"]["prior"][head], *truth[head]) for head in truth}
     state = {"net": updated["state"], "prior": priors}
-    return sum(terms.values()), (state, {f"cross_entropy/{head}": term for head, term in terms.items()})
+    value: Any = sum(terms.values())
+    return value, (state, {f"cross_entropy/{head}": term for head, term in terms.items()})
 
 
-def _look(model, variables, image):
+def _look(model: Recogniser, variables: Variables, image: UInt8[Array, "b h w 3"]) -> dict[str, Array]:
     own = {"params": variables["params"]["net"], "state": variables["state"]["net"]}
-    return model.apply(own, image)
+    layers: Any = model.apply(own, image)
+    return layers
 
 
-def metrics(model, variables, batch):
+def metrics(model: Recogniser, variables: Variables, batch: Batch) -> Figures:
     """Top-1 of the largest object, of any object and of the scene beside the majority; KL beside the training mean."""
-    logits, figures = _look(model, variables, batch["image"]), {}
+    logits = _look(model, variables, batch["image"])
+    figures: Figures = {}
     for head, name in (("object", "object_top1"), ("scene", "scene_accuracy")):
         target, where = targets(model, batch)[head]
         where = where & batch["valid"]
@@ -95,7 +103,7 @@ def metrics(model, variables, batch):
     return figures
 
 
-def predict(model, variables, batch, key):
+def predict(model: Recogniser, variables: Variables, batch: Batch, key: Array) -> dict[str, Array]:
     """The picture, the network's class probabilities, and what they should have been."""
     del key
     logits, truth = _look(model, variables, batch["image"]), targets(model, batch)

@@ -7,76 +7,94 @@ layer with random weights and the majority; for MFCC and log-mel; and for the fi
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import numpy as np
 from jax import numpy as jnp
+from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
-from mmjax.errors import UserError
+from mmjax import errors
+from mmjax.errors import OptionError
 from mmjax.known import soundnet_run
+from mmjax.known.soundnet_run import TrainedSoundNet
 from mmjax.losses import classification
 from mmjax.metrics import prior
-from mmjax.models.sound import sound_tagger, soundnet
+from mmjax.models.sound import sound_tagger, window_svm
 from mmjax.models.sound.sound_tagger import Features
 from mmjax.models.sound.soundnet import SoundNet
-from mmjax.ops import collective, linear_svm
-from mmjax.ops.sound.mel import mel_filterbank
-from mmjax.ops.sound.phase import griffin_lim
-from mmjax.task import Fit, Task, Update
+from mmjax.ops import collective
+from mmjax.task import Batch, Constants, Figures, Fit, Task, Update, Variables, bind
 
 UNTRAINED = (
     "no trained SoundNet, so no row of its features, and fine-tuning starts from random weights: "
     "give config.model.soundnet, the workdir of configs/soundnet.py or the path of sound8.npy or a .pth"
 )
-SOUND = ("log_mel", "mfcc")
 SHOWN = ("pool5", "random_pool5", "log_mel", "mfcc")  # rows whose guesses the report shows
+Rows = Callable[[Variables, Batch], dict[str, Array]]  # `observe`, bound
 
 
 def build(config: ConfigDict) -> Task:
     """The task of a config with sections model, features and svm."""
-    model, trained = network(**config.model)
-    features = Features(**config.features).check(model.depth)
+    with errors.section("config.model"):
+        model, trained = soundnet_run.make(**config.model)
+    with errors.section("config.features"):
+        features = Features(**config.features).check(model.depth)
     if not config.svm.cost > 0:
-        raise UserError(f"config.svm.cost={config.svm.cost}: it must be above 0")
-    rows = functools.partial(observe, model, features)
+        raise OptionError("config.svm.cost", f"={config.svm.cost}: it must be above 0")
+    rows = bind(observe, model, features)
     return Task(
         fields=("waveform", "waveform_length", "label"),
-        init=functools.partial(init, model, trained),
-        updates=(Update("net", functools.partial(loss, model)),),
-        metrics=functools.partial(metrics, model, features, rows),
-        predict=functools.partial(predict, model, features, rows),
-        fit=Fit(rows, functools.partial(solve, features, **config.svm)),
+        init=bind(init, model, trained is not None),
+        fill=bind(fill, trained),
+        updates=(Update("net", bind(loss, model)),),
+        metrics=bind(metrics, model, features, rows),
+        predict=bind(predict, model, features, rows),
+        modalities={"sound": ("waveform",)},
+        fit=Fit(rows, bind(solve, features, **config.svm)),
         names={"finetuned": "label", **dict.fromkeys(SHOWN, "label")},
         notes=() if trained else (UNTRAINED,),
     )
 
 
-def network(*, soundnet, depth, width, dtype):
-    """The SoundNet and its trained weights; a fresh one of the given size, and None, where there is no path."""
-    if soundnet:
-        return soundnet_run.load(soundnet, dtype)
-    return SoundNet(depth=depth, width=width, dtype=dtype), None
+def init(model: SoundNet, trained: bool, key: Array, batch: Batch) -> dict[str, Any]:
+    """A random network; one to be fine-tuned, which is the trained one where there is any; a fresh layer of classes.
 
-
-def init(model, trained, key, batch):
-    """The trained network twice, as it is and to be fine-tuned; a random one of its shape; a fresh layer of classes."""
+    Where the trained network belongs, twice, as it is and to be fine-tuned, there is NaN until `fill`.
+    """
     of_random, of_start, of_head = jax.random.split(key, 3)
-    wave = jnp.zeros((1, 1))
-    fresh = model.init(of_random, wave)
-    start = trained if trained else model.init(of_start, wave)
-    start = jax.tree.map(jnp.asarray, dict(start))
-    classes, time = batch["label_names"].shape[0], _time(batch)
-    trunk = {name: tree for name, tree in start["params"].items() if name not in ("object", "scene")}
+    draw = jax.vmap(model.init, (0, None))  # both at once: half as many draws to compile
+    both = dict(draw(jnp.stack([of_random, of_start]), jnp.zeros((1, 1))))
+    fresh, start = jax.tree.map(lambda x: x[0], both), jax.tree.map(lambda x: x[1], both)
+    if trained:
+        start = jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan, x.dtype), start)
+    classes = batch["label_names"].shape[0]
+    head = sound_tagger.fresh_head(of_head, model, _time(batch), classes)
     return {
-        "params": {"net": {"trunk": trunk, "head": sound_tagger.fresh_head(of_head, model, time, classes)}},
+        "params": {"net": {"trunk": sound_tagger.trunk_of(start), "head": head}},
         "state": {"net": start["state"], "random": fresh["state"], "prior": prior.fresh(classes)},
         "frozen": {"random": fresh["params"], **({"trained": start} if trained else {})},
     }
 
 
-def loss(model, variables, batch, key):
+def fill(trained: TrainedSoundNet | None, variables: Variables, constants: Constants) -> Variables:
+    """The trained network in its two places."""
+    del constants
+    if trained is None:
+        return variables
+    own, net = trained.variables, variables["params"]["net"]
+    return {
+        "params": {"net": {**net, "trunk": sound_tagger.trunk_of(own)}},
+        "state": {**variables["state"], "net": own["state"]},
+        "frozen": {**variables["frozen"], "trained": own},
+    }
+
+
+def loss(
+    model: SoundNet, variables: Variables, batch: Batch, key: Array
+) -> tuple[Float[Array, ""], tuple[Any, Figures]]:
     """Cross-entropy of the fine-tuned network, which normalises by the batch and goes on from the trained statistics.
 
     The random network hears the batch too, and nothing of it is trained: its normalisation needs statistics of sounds,
@@ -89,27 +107,17 @@ def loss(model, variables, batch, key):
     value = collective.mean_where(classification.cross_entropy(out, batch["label"]), where)
     state, classes = variables["state"], out.shape[-1]
     random = {"params": variables["frozen"]["random"], "state": state["random"]}
-    _, heard = _apply(model, random, batch, train=True)
+    _, heard = sound_tagger.trunk(model, random, batch["waveform"], batch["waveform_length"], True)
     target = jax.nn.one_hot(batch["label"], classes)
     return value, ({"net": updated, "random": heard, "prior": prior.follow(state["prior"], target, where)}, {})
 
 
-def _trunk(model, variables, batch, train):
+def _trunk(model: SoundNet, variables: Variables, batch: Batch, train: bool) -> tuple[Float[Array, "b s c"], Any]:
     own = {"params": variables["params"]["net"]["trunk"], "state": variables["state"]["net"]}
-    return _apply(model, own, batch, train)
+    return sound_tagger.trunk(model, own, batch["waveform"], batch["waveform_length"], train)
 
 
-def _apply(model, own, batch, train):
-    """Activations of the trunk, and its batch statistics."""
-    call = functools.partial(model.apply, layer=sound_tagger.top(model.depth), train=train, method="features")
-    wave = soundnet.scale(batch["waveform"])
-    if not train:
-        return call(own, wave, batch["waveform_length"]), own["state"]
-    x, updated = call(own, wave, batch["waveform_length"], mutable=["state"])
-    return x, updated["state"]
-
-
-def observe(model, features, variables, batch):
+def observe(model: SoundNet, features: Features, variables: Variables, batch: Batch) -> dict[str, Array]:
     """{row: features of the clip's steps [b s c]} of every row that an SVM judges; "label", and "time" in samples."""
     frozen, sound = variables["frozen"], (batch["waveform"], batch["waveform_length"])
     random = {"params": frozen["random"], "state": variables["state"]["random"]}
@@ -120,42 +128,23 @@ def observe(model, features, variables, batch):
     return rows | sound_tagger.of_sound(features, *sound) | about
 
 
-def solve(features, variables, observed, *, cost, standardise):
-    """{row: its SVM, and the mean and deviation by which the row's features are standardised}.
-
-    The paper takes the network's features as they are; MFCC and log-mel, in decibels, are always standardised.
-    """
-    known = observed["label"] >= 0
-    label, classes = observed["label"][known], len(variables["state"]["prior"]["mean"])
-    fitted = {}
-    for row in observed.keys() - {"label", "time"}:
-        x = samples(features, int(observed["time"][0]), row, jnp.asarray(observed[row][known]))
-        count, x = x.shape[1], x.reshape(-1, x.shape[-1])
-        mean, deviation = jnp.zeros(x.shape[1]), jnp.ones(x.shape[1])
-        if standardise or row in SOUND:
-            mean, deviation = jnp.mean(x, 0), jnp.maximum(jnp.std(x, 0), 1e-6)
-        svm = linear_svm.fit((x - mean[None]) / deviation[None], np.repeat(label, count), classes, cost)
-        fitted[row] = {**svm._asdict(), "mean": mean, "deviation": deviation}
-    return jax.tree.map(np.asarray, fitted)
+def solve(
+    features: Features, variables: Variables, observed: Mapping[str, np.ndarray], *, cost: float, standardise: bool
+) -> dict[str, Any]:
+    """{row: its SVM, see `window_svm.fit`}."""
+    classes, time = len(variables["state"]["prior"]["mean"]), int(observed["time"][0])
+    rows = {row: x for row, x in observed.items() if row not in ("label", "time")}
+    return window_svm.fit_rows(rows, observed["label"], classes, features, time, cost, standardise)
 
 
-def samples(features, time, row, x):
-    """A row's one-second windows, [n w d], of clips of `time` samples."""
-    width = features.width(x.shape[1], time)
-    return sound_tagger.moments(x, width) if row in SOUND else sound_tagger.windows(x, width)
+def judge(features: Features, rows: Rows, variables: Variables, batch: Batch) -> dict[str, Float[Array, "b c"]]:
+    """{row: the scores of its SVM}."""
+    observed, time = rows(variables, batch), _time(batch)
+    fitted = variables["fitted"]
+    return {row: window_svm.scores(fitted[row], observed[row], features, time, row) for row in fitted}
 
 
-def judge(features, rows, variables, batch):
-    """{row: scores [b c]}, those of the clip's seconds averaged."""
-    observed, judged = rows(variables, batch), {}
-    for row, fit in variables["fitted"].items():
-        x = samples(features, _time(batch), row, observed[row])
-        svm = linear_svm.LinearSVM(jnp.asarray(fit["weights"]), jnp.asarray(fit["bias"]))
-        judged[row] = jnp.mean(svm.scores((x - fit["mean"][None, None]) / fit["deviation"][None, None]), 1)
-    return judged
-
-
-def metrics(model, features, rows, variables, batch):
+def metrics(model: SoundNet, features: Features, rows: Rows, variables: Variables, batch: Batch) -> Figures:
     """Accuracy of every row beside the majority; a layer of the trained network beside that layer of the random one."""
     label, where = batch["label"], batch["valid"] & (batch["label"] >= 0)
     majority = prior.majority(variables["state"]["prior"])[None] == label
@@ -163,7 +152,7 @@ def metrics(model, features, rows, variables, batch):
     if "fitted" in variables:
         judged = judge(features, rows, variables, batch)
         right |= {row: jnp.argmax(scores, -1) == label for row, scores in judged.items()}
-    figures = {}
+    figures: Figures = {}
     for row, values in right.items():
         figures |= {f"{row}_accuracy": values, f"{row}_accuracy/majority": majority}
         if f"random_{row}" in right:
@@ -177,17 +166,19 @@ def metrics(model, features, rows, variables, batch):
     }
 
 
-def _classify(model, variables, batch):
+def _classify(model: SoundNet, variables: Variables, batch: Batch) -> Float[Array, "b c"]:
     x, _ = _trunk(model, variables, batch, train=False)
     return sound_tagger.logits(variables["params"]["net"]["head"], x)
 
 
-def predict(model, features, rows, variables, batch, key):
+def predict(
+    model: SoundNet, features: Features, rows: Rows, variables: Variables, batch: Batch, key: Array
+) -> dict[str, Array]:
     """The clip, its features, what they still hold of it (Griffin-Lim from the mel bands), and the guesses."""
     shown = sound_tagger.spectra(features, batch["waveform"])
     out = {
         "audio/clip": batch["waveform"],
-        "audio/griffin_lim_of_mel": _rebuild(features, shown["energy"], batch["waveform"].shape[1], key),
+        "audio/griffin_lim_of_mel": sound_tagger.rebuilt(features, shown["energy"], _time(batch), key),
         "heatmap/mel": shown["mel"],
         "heatmap/mfcc": shown["mfcc"],
         "scores/finetuned": jax.nn.softmax(_classify(model, variables, batch)),
@@ -203,14 +194,5 @@ def predict(model, features, rows, variables, batch, key):
     return out
 
 
-def _rebuild(features, energy, samples, key):
-    """Sound with these mel energies, int16 [b t]: magnitudes by the filters' pseudo-inverse, phases by Griffin-Lim."""
-    filters = mel_filterbank(sound_tagger.RATE, features.n_fft, features.n_mels)
-    inverse = jnp.asarray(np.linalg.pinv(filters), jnp.float32)
-    magnitude = jnp.sqrt(jnp.maximum(jnp.einsum("fm,bmt->bft", inverse, energy), 0.0))
-    sound = griffin_lim(magnitude, features.n_fft, features.hop, key=key, length=samples)
-    return jnp.round(jnp.clip(sound, -1, 1) * 32_767).astype(jnp.int16)
-
-
-def _time(batch):
+def _time(batch: Batch) -> int:
     return batch["waveform"].shape[1]

@@ -6,63 +6,91 @@ over teachers of KL(teacher(frame) || student(sound)). No label is ever read.
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import numpy as np
 from jax import numpy as jnp
+from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict
 
-from mmjax.errors import UserError
+from mmjax import errors
+from mmjax.errors import OptionError
 from mmjax.known import teachers
+from mmjax.known.teachers import Heads, Teacher
 from mmjax.losses import divergence
 from mmjax.metrics import prior, retrieval
 from mmjax.models.sound import soundnet
 from mmjax.models.sound.soundnet import SoundNet
-from mmjax.task import Task, Update
+from mmjax.task import Batch, Constants, Figures, Task, Update, Variables, bind
 
+VISIONS = ("image", "frames")
 REDUCTIONS = ("element", "example")
+NO_SCENES = (
+    "no scene teacher: give the path of resnet18_places365.pth.tar (http://places2.csail.mit.edu) as "
+    "config.teacher.scenes to have one"
+)
+See = Callable[[Any, Batch], Heads]  # `targets`, bound
 
 
 def build(config: ConfigDict) -> Task:
     """The task of a config with sections model, teacher and loss, and the field `vision` (image or frames)."""
-    if config.vision not in ("image", "frames"):
-        raise UserError(f"config.vision is {config.vision!r}: choose 'image' or 'frames'")
+    if config.vision not in VISIONS:
+        raise OptionError("config.vision", f"is {config.vision!r}: choose one of {', '.join(VISIONS)}")
     if config.loss.reduction not in REDUCTIONS:
-        raise UserError(f"config.loss.reduction is {config.loss.reduction!r}: choose one of {', '.join(REDUCTIONS)}")
-    teacher = teachers.make(**config.teacher)
-    model = SoundNet(objects=len(teacher.names["object"]), scenes=len(teacher.names.get("scene", ())), **config.model)
-    see = functools.partial(targets, teacher.apply, config.vision, model.depth)
+        wrong = f"is {config.loss.reduction!r}: choose one of {', '.join(REDUCTIONS)}"
+        raise OptionError("config.loss.reduction", wrong)
+    with errors.section("config.teacher"):
+        teacher = teachers.make(**config.teacher)
+    names = teacher.names
+    with errors.section("config.model"):
+        model = SoundNet(objects=len(names["object"]), scenes=len(names.get("scene", ())), **config.model).checked()
+    see = bind(targets, teacher, config.vision, model.depth)
     return Task(
         fields=(config.vision, "waveform", "waveform_length"),
-        init=functools.partial(init, model, teacher),
-        updates=(Update("sound", functools.partial(loss, model, see, **config.loss)),),
-        metrics=functools.partial(metrics, model, see),
-        predict=functools.partial(predict, model, see, config.vision),
+        init=bind(init, model, teacher, config.vision),
+        fill=bind(fill, teacher),
+        updates=(Update("sound", bind(loss, model, see, **config.loss)),),
+        metrics=bind(metrics, model, see),
+        predict=bind(predict, model, see, config.vision),
         score=score,
-        names=teacher.names,
-        notes=teacher.notes,
+        # The picture is what is asked for: the teacher names it and retrieval finds it. Only the sound goes in.
+        modalities={"sound": ("waveform",)},
+        names=names,
+        notes=() if "scene" in names else (NO_SCENES,),
     )
 
 
-def init(model, teacher, key, batch):
-    """Fresh student, given teacher, and a uniform prior for the baselines."""
-    made = model.init(key, soundnet.scale(jnp.asarray(batch["waveform"])), batch["waveform_length"])
+def init(model: SoundNet, teacher: Teacher, vision: str, key: Array, batch: Batch) -> dict[str, Any]:
+    """Fresh student, the tree of the teacher's weights, and a uniform prior for the baselines."""
+    made = model.init(key, jnp.zeros((1, 1)))  # no shape depends on the clip's length
     priors = {head: prior.fresh(len(names)) for head, names in teacher.names.items()}
     return {
         "params": {"sound": made["params"]},
         "state": {"net": made["state"], "prior": priors},
-        "frozen": jax.tree.map(jnp.asarray, teacher.variables),
+        "frozen": teacher.init(_frames(batch, vision)),
     }
 
 
-def targets(apply, vision, depth, frozen, batch):
+def fill(teacher: Teacher, variables: Variables, constants: Constants) -> dict[str, Any]:
+    """The teacher's published weights."""
+    del constants
+    return {**variables, "frozen": teacher.load(variables["frozen"])}
+
+
+def _frames(batch: Batch, vision: str) -> Array:
+    """What the teacher sees, [b f h w 3]: one frame where the data has a picture."""
+    return batch[vision] if vision == "frames" else batch[vision][:, None]
+
+
+def targets(teacher: Teacher, vision: str, depth: int, frozen: Any, batch: Batch) -> dict[str, Float[Array, "b s c"]]:
     """The teacher's log-probabilities of each output step: those of the frame nearest in time, {head: [b s c]}.
 
     A clip that is tiled up to the network's minimum is seen again with each repetition of its sound.
     """
-    picture = batch[vision] if vision == "frames" else batch[vision][:, None]
-    seen = jax.lax.stop_gradient(apply(frozen, picture))
+    picture = _frames(batch, vision)
+    seen = jax.lax.stop_gradient(teacher(frozen, picture))
     samples = max(batch["waveform"].shape[1], soundnet.minimum(depth))
     steps = soundnet.output_steps(samples, depth)
     centre = (jnp.arange(steps, dtype=jnp.float32) + 0.5) * jnp.float32(samples / steps)
@@ -73,7 +101,9 @@ def targets(apply, vision, depth, frozen, batch):
     return {head: jnp.take_along_axis(x, frame[..., None], axis=1) for head, x in seen.items()}
 
 
-def loss(model, see, variables, batch, key, *, weight, reduction):
+def loss(
+    model: SoundNet, see: See, variables: Variables, batch: Batch, key: Array, *, weight: float, reduction: str
+) -> tuple[Float[Array, ""], tuple[Any, Figures]]:
     """weight x the mean over heads of KL(teacher || student).
 
     reduction "element" divides each head's KL by its number of classes, as the official main_train.lua does
@@ -85,35 +115,36 @@ def loss(model, see, variables, batch, key, *, weight, reduction):
     where = student.pop("where")
     terms = {head: jnp.mean(divergence.kl(teacher[head], logits, where)) for head, logits in student.items()}
     size = {head: logits.shape[-1] if reduction == "element" else 1 for head, logits in student.items()}
-    value = weight * sum(term / size[head] for head, term in terms.items()) / len(terms)
+    value: Any = weight * sum(term / size[head] for head, term in terms.items()) / len(terms)
     known = variables["state"]["prior"]
     priors = {head: prior.follow(known[head], _frame_mean(teacher[head], where)) for head in student}
     return value, ({"net": updated, "prior": priors}, {f"kl/{head}": term for head, term in terms.items()})
 
 
-def _hear(model, variables, batch, train):
+def _hear(model: SoundNet, variables: Variables, batch: Batch, train: bool) -> tuple[dict[str, Array], Any]:
     """The student's logits per step and `where`, and its new BatchNorm statistics."""
     own = {"params": variables["params"]["sound"], "state": variables["state"]["net"]}
     wave = soundnet.scale(batch["waveform"])
     if not train:
-        return model.apply(own, wave, batch["waveform_length"]), own["state"]
-    out, updated = model.apply(own, wave, batch["waveform_length"], train=True, mutable=["state"])
-    return out, updated["state"]
+        heard: Any = model.apply(own, wave, batch["waveform_length"])
+        return heard, own["state"]
+    heard, updated = model.apply(own, wave, batch["waveform_length"], train=True, mutable=["state"])
+    return heard, updated["state"]
 
 
-def _frame_mean(log_probs, where):
+def _frame_mean(log_probs: Float[Array, "b s c"], where: Bool[Array, "b s"]) -> Float[Array, "b c"]:
     """Probabilities averaged over the steps that count, [b c]."""
     weights = where.astype(jnp.float32)[..., None]
     return jnp.sum(jnp.exp(log_probs) * weights, 1) / jnp.sum(weights, 1)
 
 
-def metrics(model, see, variables, batch):
+def metrics(model: SoundNet, see: See, variables: Variables, batch: Batch) -> Figures:
     """KL and agreement with the teacher's top class, beside the training mean and the training majority."""
     teacher = see(variables["frozen"], batch)
     student, _ = _hear(model, variables, batch, train=False)
     where, valid = student.pop("where"), batch["valid"]
     count = jnp.sum(valid, dtype=jnp.float32)
-    figures = {}
+    figures: Figures = {}
     for head, logits in student.items():
         known = variables["state"]["prior"][head]
         truth = _frame_mean(teacher[head], where)
@@ -128,31 +159,28 @@ def metrics(model, see, variables, batch):
     return {name: (jnp.sum(value, where=valid, dtype=jnp.float32), count) for name, value in figures.items()}
 
 
-def predict(model, see, vision, variables, batch, key):
+def predict(model: SoundNet, see: See, vision: str, variables: Variables, batch: Batch, key: Array) -> dict[str, Array]:
     """The clip's picture and sound, and both networks' class probabilities averaged over its steps."""
     del key
     teacher = see(variables["frozen"], batch)
     student, _ = _hear(model, variables, batch, train=False)
     where = student.pop("where")
-    picture = batch[vision]
-    out = {
-        "image/picture": picture[:, picture.shape[1] // 2] if vision == "frames" else picture,
-        "audio/sound": batch["waveform"],
-    }
+    frames = _frames(batch, vision)
+    out = {"image/picture": frames[:, frames.shape[1] // 2], "audio/sound": batch["waveform"]}
     for head, logits in student.items():
         out[f"scores/{head}"] = _frame_mean(jax.nn.log_softmax(logits), where)
         out[f"scores/{head}_target"] = _frame_mean(teacher[head], where)
     return out
 
 
-def score(predictions, references):
+def score(predictions: Mapping[str, np.ndarray], references: Mapping[str, np.ndarray]) -> Figures:
     """Retrieval of the right picture by its sound: galleries are ranked by -KL(teacher(picture) || student(sound)).
 
     Of all heads together. The gallery is the whole split; chance is a random order.
     """
     del references
     heads = [name for name in predictions if name.startswith("scores/") and not name.endswith("_target")]
-    similarity = sum(_minus_kl(predictions[f"{head}_target"], predictions[head]) for head in heads)
+    similarity: Any = sum(_minus_kl(predictions[f"{head}_target"], predictions[head]) for head in heads)
     figures = {"picture_median_rank": retrieval.median_rank(similarity)}
     figures["picture_median_rank/chance"] = retrieval.chance_median_rank(similarity.shape)
     for k in (1, 10):
@@ -161,7 +189,7 @@ def score(predictions, references):
     return figures
 
 
-def _minus_kl(truth, guess):
+def _minus_kl(truth: Float[np.ndarray, "n c"], guess: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n n"]:
     """[sounds pictures] of -KL(truth_j || guess_i)."""
     truth, guess = np.maximum(truth, 1e-9), np.maximum(guess, 1e-9)
     return np.log(guess) @ truth.T - np.sum(truth * np.log(truth), -1)[None]

@@ -21,7 +21,7 @@ from mmjax.tools import Parser
 from mmjax.weights import safetensors_file
 
 
-def export(workdir: Path, path: Path = recogniser.SHIPPED) -> recogniser.Trained:
+def export(workdir: Path, path: Path = recogniser.SHIPPED) -> recogniser.TrainedRecogniser:
     """Writes the weights of a finished run of configs/recognition.py, in half precision, with its figures.
 
     Half the size for logits that differ in the third decimal; the figures are those of the run itself.

@@ -19,10 +19,11 @@ from mmjax.errors import OptionError, UserError
 from mmjax.text import vocabulary as spelling
 
 FORMATS = {".txt": "word2vec text", ".vec": "word2vec text", ".bin": "word2vec binary", ".safetensors": "safetensors"}
-Vectors = tuple[list[str], np.ndarray]
+Matrix = Float[np.ndarray, "v d"]
+Vectors = tuple[list[str], Matrix]
 
 
-def write(path: str | pathlib.Path, words: Sequence[str], vectors: Float[np.ndarray, "v d"]) -> pathlib.Path:
+def write(path: str | pathlib.Path, words: Sequence[str], vectors: Matrix) -> pathlib.Path:
     """Writes vectors in the format of the file's ending: .txt or .vec, .bin, .safetensors, or a folder for TensorBoard.
 
     Args:
@@ -52,25 +53,25 @@ def write(path: str | pathlib.Path, words: Sequence[str], vectors: Float[np.ndar
     return path
 
 
-def _write_text(path, words, vectors):
+def _write_text(path: pathlib.Path, words: Sequence[str], vectors: Matrix) -> None:
     with path.open("w", encoding="utf-8") as file:
         file.write(f"{len(words)} {vectors.shape[1]}\n")
         for word, vector in zip(words, vectors):
             file.write(f"{word} {' '.join(map(repr, vector.tolist()))}\n")
 
 
-def _write_binary(path, words, vectors):
+def _write_binary(path: pathlib.Path, words: Sequence[str], vectors: Matrix) -> None:
     with path.open("wb") as file:
         file.write(f"{len(words)} {vectors.shape[1]}\n".encode())
         for word, vector in zip(words, vectors.astype("<f4")):
             file.write(word.encode() + b" " + vector.tobytes())
 
 
-def _write_safetensors(path, words, vectors):
+def _write_safetensors(path: pathlib.Path, words: Sequence[str], vectors: Matrix) -> None:
     save_file({"vectors": vectors}, path, metadata={"words": json.dumps(list(words))})
 
 
-def _write_projector(path, words, vectors):
+def _write_projector(path: pathlib.Path, words: Sequence[str], vectors: Matrix) -> None:
     """tensors.tsv and metadata.tsv, and the config that makes `tensorboard --logdir` show them."""
     path.mkdir(exist_ok=True)
     np.savetxt(path / "tensors.tsv", vectors, fmt="%.7g", delimiter="\t")
@@ -102,7 +103,7 @@ def read(path: str | pathlib.Path) -> Vectors:
     return _read_binary(path, raw) if suffix == ".bin" else _read_text(path, raw)
 
 
-def _heading(path, raw: bytes) -> tuple[int, int, int]:
+def _heading(path: pathlib.Path, raw: bytes) -> tuple[int, int, int]:
     """(words, dimensions, where the first word begins)."""
     end = raw.find(b"\n", 0, 100)
     try:
@@ -114,7 +115,7 @@ def _heading(path, raw: bytes) -> tuple[int, int, int]:
     return many, dim, end + 1
 
 
-def _read_binary(path, raw: bytes) -> Vectors:
+def _read_binary(path: pathlib.Path, raw: bytes) -> Vectors:
     many, dim, at = _heading(path, raw)
     words, vectors = [], np.empty((many, dim), np.float32)
     for number in range(many):
@@ -129,7 +130,7 @@ def _read_binary(path, raw: bytes) -> Vectors:
     return words, vectors
 
 
-def _read_text(path, raw: bytes) -> Vectors:
+def _read_text(path: pathlib.Path, raw: bytes) -> Vectors:
     first = raw[: max(raw.find(b"\n"), 0)].split()
     if len(first) > 2:  # GloVe's files begin with the first word
         many, dim, at = raw.rstrip(b"\n").count(b"\n") + 1, len(first) - 1, 0
@@ -150,7 +151,7 @@ def _read_text(path, raw: bytes) -> Vectors:
     return words, vectors
 
 
-def _read_safetensors(path) -> Vectors:
+def _read_safetensors(path: pathlib.Path) -> Vectors:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -164,7 +165,7 @@ def _read_safetensors(path) -> Vectors:
     return words, vectors
 
 
-def _read_projector(path) -> Vectors:
+def _read_projector(path: pathlib.Path) -> Vectors:
     if not (path / "metadata.tsv").exists():
         raise UserError(f"{path} is neither a workdir (config.json) nor a projector's folder (metadata.tsv)")
     words = (path / "metadata.tsv").read_text(encoding="utf-8").rstrip("\n").split("\n")

@@ -7,12 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax.core import FrozenDict
 from ml_collections import ConfigDict
 
 from mmjax.engine import mesh, optim
 from mmjax.engine import step as steps
 from mmjax.models.vision.recogniser import Recogniser
 from mmjax.systems import recognition
+from mmjax.task import bind
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def test_targets_by_hand():
 
 def test_baselines_are_the_mean_and_the_majority_of_the_training_batches(config, rng):
     task = recognition.build(config)
-    variables = task.init(jax.random.key(0), make_batch(rng))
+    variables = jax.jit(task.init)(jax.random.key(0), make_batch(rng))
     loss = jax.jit(task.updates[0].loss)
     batches = [make_batch(rng) for _ in range(3)]
     seen = []
@@ -84,11 +86,12 @@ def test_baselines_are_the_mean_and_the_majority_of_the_training_batches(config,
 def test_padding_changes_no_figure(config, rng):
     task = recognition.build(config)
     batch = make_batch(rng)
-    variables = task.init(jax.random.key(0), batch)
+    variables = jax.jit(task.init)(jax.random.key(0), batch)
     padded = {k: np.concatenate([v, v[-1:]]) for k, v in batch.items()}
     padded["valid"][-1] = False
     padded["image"][-1] = 255
-    first, second = task.metrics(variables, batch), task.metrics(variables, padded)
+    metrics = jax.jit(task.metrics)
+    first, second = metrics(variables, batch), metrics(variables, padded)
     for name in first:
         np.testing.assert_allclose(first[name], second[name], rtol=1e-5, err_msg=name)
         assert first[name][1] == 8
@@ -102,47 +105,57 @@ def test_flip_mirrors_and_nothing_else(config, rng):
     for flip in (True, False):
         config.loss.flip = flip
         task = recognition.build(config)
-        variables = task.init(jax.random.key(0), batch)
+        variables = jax.jit(task.init)(jax.random.key(0), batch)
         loss = jax.jit(task.updates[0].loss)
         values[flip] = [float(loss(variables, b, jax.random.key(3))[0]) for b in (batch, symmetric)]
     assert values[True][1] == values[False][1]
     assert values[True][0] != values[False][0]
 
 
-@pytest.mark.parametrize("placement", [mesh.Jitted, mesh.Replicated])
-def test_eight_devices_train_as_one(config, rng, placement):
-    """Also where devices hold different numbers of pictures with an object: none, one, two, and three in all."""
-    config.loss.flip = False  # each device draws its own flips
-    task, batches = recognition.build(config), [make_batch(rng, 16) for _ in range(3)]
+SGD = FrozenDict({"net": optim.make("sgd", 1e-2, steps=5)})
+
+
+@functools.cache
+def alone(task):
+    """(batches, state before, state after, logs) of three steps on one device; the states are on the host."""
+    rng = np.random.default_rng(0)
+    batches = [make_batch(rng, 16) for _ in range(3)]
     for empty, batch in zip(([0, 1, 2, 9], np.arange(3, 16), np.arange(16)), batches):
         batch["objects"][empty], batch["areas"][empty] = -1, 0.0
-    tools = {"net": optim.make("sgd", 1e-2, steps=5)}
-    step = functools.partial(steps.train_step, task, tools)
-    first = steps.create(task, tools, jax.random.key(0), batches[0])
-    alone, expected, call_alone = first, [], jax.jit(step)
+    first = state = jax.jit(bind(steps.create, task, SGD))(jax.random.key(0), batches[0])
+    step, logs = jax.jit(bind(steps.train_step, task, SGD)), []
     for batch in batches:
-        alone, logs = call_alone(alone, batch, jax.random.key(0))
-        expected.append(logs)
-    eight = placement()
-    call = eight.compile(step, mesh.Jitted().place(first))
-    state = eight.place(mesh.Jitted().place(first))
+        state, reported = step(state, batch, jax.random.key(0))
+        logs.append(jax.tree.map(np.asarray, reported))
+    return batches, *jax.tree.map(np.asarray, (first, state)), logs
+
+
+@pytest.mark.parametrize("placement", [mesh.Jitted, mesh.Replicated])
+def test_eight_devices_train_as_one(config, placement):
+    """Also where devices hold different numbers of pictures with an object: none, one, two, and three in all."""
+    config.loss.flip = False  # each device draws its own flips
+    task = recognition.build(config)
+    batches, first, last, expected = alone(task)
+    eight, laid = placement(), mesh.Jitted().place(first)
+    call = eight.compile(bind(steps.train_step, task, SGD), laid)
+    state = eight.place(laid)
     for batch, one in zip(batches, expected):
         state, logs = call(state, eight.put(batch), jax.random.key(0))
         jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-6), logs, one)
     assert float(logs["cross_entropy/object"]) == 0  # the last batch shows no object
-    assert int(eight.single(state).state["prior"]["object"]["batches"]) == 3
     single = eight.single(state)
+    assert int(single.state["prior"]["object"]["batches"]) == 3
     jax.tree.map(
         functools.partial(np.testing.assert_allclose, rtol=2e-3, atol=2e-5),
         (single.params, single.state),
-        (alone.params, alone.state),
+        (last.params, last.state),
     )
 
 
 def test_learns(config, rng):
     task = recognition.build(config)
     optimisers = {"net": optax.adam(1e-2)}
-    state = steps.create(task, optimisers, jax.random.key(0), make_batch(rng))
+    state = jax.jit(lambda batch: steps.create(task, optimisers, jax.random.key(0), batch))(make_batch(rng))
     step = jax.jit(lambda state, batch: steps.train_step(task, optimisers, state, batch, jax.random.key(1)))
     for _ in range(60):
         state, _ = step(state, make_batch(rng, 16))
@@ -155,3 +168,11 @@ def test_learns(config, rng):
     for head in task.names:
         assert shown[f"scores/{head}"].shape == shown[f"scores/{head}_target"].shape == (8, len(task.names[head]))
         np.testing.assert_allclose(shown[f"scores/{head}"].sum(-1), 1, rtol=1e-5)
+
+
+def test_two_builds_are_one_task(config):
+    one, two = recognition.build(config), recognition.build(config)
+    assert one == two
+    assert hash(one) == hash(two)
+    config.loss.flip = False
+    assert one != recognition.build(config)

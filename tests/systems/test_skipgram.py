@@ -1,6 +1,5 @@
 """Skip-gram as a whole: its step against a loop over pairs, devices, resuming, memory, and what it learns."""
 
-import functools
 import importlib.util
 from pathlib import Path
 
@@ -13,10 +12,11 @@ from jax import numpy as jnp
 from mmjax import data, systems, tools
 from mmjax.data import pipeline
 from mmjax.data.sets import text
-from mmjax.engine import loop, mesh, optim, step
+from mmjax.engine import loop, mesh, optim, prepare, step
 from mmjax.errors import UserError
-from mmjax.models.text.skipgram import SkipGram
+from mmjax.models.text.skipgram import OBJECTIVES, Sampling, SkipGram
 from mmjax.systems import skipgram
+from mmjax.task import bind
 from mmjax.tools import words
 
 ROOT = Path(__file__).parent.parent.parent
@@ -57,9 +57,9 @@ def prepared(config, steps=4, placement=None):
     task = systems.build(config)
     optimisers = optim.of(task, config.optim, config.steps)
     source = data.open("train", task.fields, **config.data)
-    batch = loop.example_batch(source, config)
-    state = jax.jit(functools.partial(step.create, task, optimisers))(KEY, batch)
-    one = functools.partial(step.train_step, task, optimisers)
+    batch = {**prepare.example_batch(source, config), **source.constants}
+    state = jax.jit(bind(step.create, task, optimisers))(KEY, batch)
+    one = bind(step.train_step, task, optimisers)
     batches = pipeline.train_batches(source, config.batch_size, config.seed, 0, **config.loader)
     if placement is None:
         call, put = jax.jit(one), mesh.numeric
@@ -88,7 +88,7 @@ def test_the_networks_size_and_first_values():
 
 def test_a_micro_step_is_a_loop_over_pairs(rng):
     """Windows, band, weights, gradients and sums of repeated rows, all against word2vec's update written out."""
-    sampling = skipgram.Sampling(window=2, negatives=3, block=4, shared=2)
+    sampling = Sampling(window=2, negatives=3, block=4, shared=2)
     v, d, rate = 7, 3, 0.1
     before = {
         "words": rng.normal(size=(v, d)).astype(np.float32),
@@ -134,7 +134,7 @@ def test_a_micro_step_is_a_loop_over_pairs(rng):
         np.testing.assert_allclose(found[name], after[name], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("objective", skipgram.OBJECTIVES)
+@pytest.mark.parametrize("objective", OBJECTIVES)
 def test_words_that_stand_together_come_together(corpus, objective):
     # 30 words meet each other all the time: sums of a micro-step over so few rows need a smaller rate
     changes = {"sampling.objective": objective, "steps": 40, "optim.tables.learning_rate": 0.004, "data.sample": 0.0}
@@ -147,12 +147,12 @@ def test_words_that_stand_together_come_together(corpus, objective):
 
 
 def test_a_random_cut_keeps_every_word_in_its_order(rng):
-    sampling = skipgram.Sampling(window=3, block=8, shared=2, overlap=False)
+    sampling = Sampling(window=3, block=8, shared=2, overlap=False)
     batch = {"tokens": jnp.int32(rng.integers(0, 90, (3, 37))), "sentence": jnp.zeros((3, 37), jnp.int32)}
     variables = {"frozen": {"noise": jnp.zeros(2**8, jnp.int32)}}
     firsts = set()
     for seed in range(40):
-        found = jax.jit(functools.partial(skipgram.cut, sampling))(variables, batch, jax.random.key(seed))
+        found = jax.jit(bind(skipgram.cut, sampling))(variables, batch, jax.random.key(seed))
         words, inside = (np.moveaxis(np.asarray(found[k]), 0, 1).reshape(3, -1) for k in ("window", "sentence"))
         assert found["window"].shape[2] == 8  # no word of a neighbour
         for row in range(3):
@@ -177,7 +177,7 @@ def test_the_same_seed_gives_the_same_vectors(corpus):
     assert (first["words"] != other["words"]).any()
 
 
-@pytest.mark.parametrize("objective", skipgram.OBJECTIVES)
+@pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("model_axis", [1, 2])
 def test_eight_devices_agree_with_one(corpus, objective, model_axis, monkeypatch):
     monkeypatch.setattr(mesh, "LARGE", 64)  # so that the tables' rows are split over the model axis
@@ -198,8 +198,9 @@ def test_copies_under_pmap_stay_equal(corpus):
     task = systems.build(config)
     optimisers = optim.of(task, config.optim, config.steps)
     source = data.open("train", task.fields, **config.data)
-    state = placement.place(step.create(task, optimisers, KEY, loop.example_batch(source, config)))
-    call = placement.compile(functools.partial(step.train_step, task, optimisers), state)
+    batch = {**prepare.example_batch(source, config), **source.constants}
+    state = placement.place(jax.jit(bind(step.create, task, optimisers))(KEY, batch))
+    call = placement.compile(bind(step.train_step, task, optimisers), state)
     batch = next(pipeline.train_batches(source, 8, 0, 0))
     state, _ = call(state, placement.put(batch), KEY)
     for table in state.params["tables"].values():
@@ -259,9 +260,9 @@ def test_a_million_words_of_300_dimensions_fit():
     about = {"word_counts": (v,), "word_spelling": (v, 32), "shown": (100,)}
     dtypes = {"word_spelling": jnp.uint8}
     constants = {k: jax.ShapeDtypeStruct(s, dtypes.get(k, jnp.int32)) for k, s in about.items()}
-    state = jax.eval_shape(functools.partial(step.create, task, optimisers), KEY, {**example, **constants})
+    state = jax.eval_shape(bind(step.create, task, optimisers), KEY, {**example, **constants})
     assert sum(x.size for x in jax.tree.leaves(state.params)) == 600_000_000
-    lowered = jax.jit(functools.partial(step.train_step, task, optimisers), donate_argnums=0).lower(state, example, KEY)
+    lowered = jax.jit(bind(step.train_step, task, optimisers), donate_argnums=0).lower(state, example, KEY)
     used = lowered.compile().memory_analysis()
     assert used.alias_size_in_bytes >= 2.4e9  # both tables, in place
     assert used.temp_size_in_bytes < 0.1e9
@@ -283,7 +284,14 @@ def test_a_million_words_of_300_dimensions_fit():
 )
 def test_mistakes_are_told_in_words(corpus, tmp_path, changes, message):
     with pytest.raises(UserError, match=message):
-        loop.prepare(make(corpus, **changes), tmp_path / "run")
+        prepare.prepare(make(corpus, **changes), tmp_path / "run")
+
+
+def test_two_builds_are_one_task(corpus):
+    one, two = systems.build(make(corpus)), systems.build(make(corpus))
+    assert one == two
+    assert hash(one) == hash(two)
+    assert one != systems.build(make(corpus, **{"sampling.window": 3}))
 
 
 @pytest.mark.parametrize("content", [b"", b"one two", b"caf\xe9 " * 50])

@@ -1,5 +1,6 @@
 """Sound tagging: the rows against scikit-learn on the same windows, fine-tuning, statistics, folds by one command."""
 
+import dataclasses
 import functools
 import json
 
@@ -8,39 +9,48 @@ import numpy as np
 import pytest
 import soundfile
 from jax import numpy as jnp
+from test_contract import CONFIGS, get_config
 
 from mmjax.data import spec
-from mmjax.engine import loop
+from mmjax.engine import loop, mesh, optim, prepare
+from mmjax.engine import step as steps
 from mmjax.errors import UserError
-from mmjax.known import soundnet_run
 from mmjax.models.sound import sound_tagger, soundnet
 from mmjax.models.sound.sound_tagger import Features
 from mmjax.models.sound.soundnet import SoundNet
 from mmjax.systems import sound_tagging
-from mmjax.task import Fit, Task, Update
+from mmjax.task import Fit, Task, Update, bind
 
 TIME = 57_330  # 2.6 s, the least that the 5-layer network takes
 MODEL = SoundNet(depth=5, objects=3, scenes=2, width=0.0625)
 FEATURES = Features(("pool3", "heads"), steps=6, n_fft=512, hop=256, n_mels=20, n_mfcc=8)
 
 
-@functools.cache
-def trained():
+@dataclasses.dataclass(frozen=True)
+class Trained:
     """A network whose statistics are not those of a fresh one."""
-    made = jax.jit(MODEL.init)(jax.random.key(7), jnp.zeros((1, 1)))
-    state = jax.tree.map(lambda x: x + 0.25, made["state"])
-    return soundnet_run.Trained(MODEL, {"params": made["params"], "state": state})
+
+    @functools.cached_property
+    def variables(self):
+        made = jax.jit(MODEL.init)(jax.random.key(7), jnp.zeros((1, 1)))
+        return jax.tree.map(
+            np.asarray, {"params": made["params"], "state": jax.tree.map(lambda x: x + 0.25, made["state"])}
+        )
+
+
+TRAINED = Trained()
 
 
 def task(variables=True) -> Task:
-    rows = functools.partial(sound_tagging.observe, MODEL, FEATURES)
+    rows = bind(sound_tagging.observe, MODEL, FEATURES)
     return Task(
         fields=("waveform", "waveform_length", "label"),
-        init=functools.partial(sound_tagging.init, MODEL, trained().variables if variables else None),
-        updates=(Update("net", functools.partial(sound_tagging.loss, MODEL)),),
-        metrics=functools.partial(sound_tagging.metrics, MODEL, FEATURES, rows),
-        predict=functools.partial(sound_tagging.predict, MODEL, FEATURES, rows),
-        fit=Fit(rows, functools.partial(sound_tagging.solve, FEATURES, cost=0.01, standardise=False)),
+        init=bind(sound_tagging.init, MODEL, variables),
+        fill=bind(sound_tagging.fill, TRAINED if variables else None),
+        updates=(Update("net", bind(sound_tagging.loss, MODEL)),),
+        metrics=bind(sound_tagging.metrics, MODEL, FEATURES, rows),
+        predict=bind(sound_tagging.predict, MODEL, FEATURES, rows),
+        fit=Fit(rows, bind(sound_tagging.solve, FEATURES, cost=0.01, standardise=False)),
     )
 
 
@@ -64,20 +74,21 @@ CONSTANTS = {"label_names": spec.spelt(["low", "middle", "high"])}
 def fitted(variables=True):
     """(variables with what was solved, what was observed)."""
     system, made = task(variables), batch()
-    fresh = jax.jit(lambda key: system.init(key, {**made, **CONSTANTS}))(jax.random.key(0))
+    fresh = jax.jit(system.init)(jax.random.key(0), {**made, **CONSTANTS})
+    fresh = jax.tree.map(jnp.asarray, dict(system.fill(fresh, CONSTANTS)))
     observed = jax.tree.map(np.asarray, jax.jit(system.fit.observe)(fresh, made))
     return {**fresh, "fitted": system.fit.solve(fresh, observed)}, observed
 
 
 def judgements(variables):
     """{row: scores} as NumPy arrays."""
-    judge = functools.partial(sound_tagging.judge, FEATURES, task().fit.observe)
+    judge = bind(sound_tagging.judge, FEATURES, task().fit.observe)
     return jax.tree.map(np.asarray, jax.jit(judge)(variables, batch()))
 
 
 def test_fine_tuning_starts_from_the_trained_network_and_its_statistics():
     start, _ = fitted()
-    own, frozen = start["params"]["net"]["trunk"], trained().variables
+    own, frozen = start["params"]["net"]["trunk"], TRAINED.variables
     assert set(own) == set(frozen["params"]) - {"object", "scene"}
     jax.tree.map(np.testing.assert_array_equal, own, {name: frozen["params"][name] for name in own})
     jax.tree.map(np.testing.assert_array_equal, start["state"]["net"], frozen["state"])
@@ -171,29 +182,60 @@ def test_predictions_show_sound_features_and_guesses():
     assert np.linalg.norm(np.sqrt(rebuilt) - np.sqrt(energy)) < 0.45 * np.linalg.norm(np.sqrt(energy))
 
 
-def test_a_missing_network_is_named(tmp_path):
-    with pytest.raises(UserError, match="is no workdir and no file of weights"):
-        sound_tagging.network(soundnet=str(tmp_path / "none"), depth=8, width=0.5, dtype="float32")
-    assert sound_tagging.network(soundnet="", depth=5, width=0.5, dtype="bfloat16") == (
-        SoundNet(depth=5, width=0.5, dtype="bfloat16"),
-        None,
+def tiny(**changes):
+    config, _ = get_config(next(path for path in CONFIGS if path.stem == "sound_tagging"), "tiny")
+    config.update_from_flattened_dict(changes)
+    return config
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model.soundnet": "runs/none"}, r"config\.model\.soundnet='runs/none' is no workdir and no file of weights"),
+        ({"model.depth": 6}, r"config\.model\.depth is 6: SoundNet has 5 or 8 layers"),
+        ({"features.layers": ("conv1", "pool4")}, r"config\.features\.layers has 'pool4': SoundNet-5 has conv1, pool1"),
+        ({"features.steps": 0}, r"config\.features\.steps is 0: it must be at least 1"),
+        ({"features.window": 0.0}, r"config\.features\.window is 0\.0: it must be above 0 s"),
+        ({"svm.cost": 0.0}, r"config\.svm\.cost=0\.0: it must be above 0"),
+        ({"svm.cost": -1.0}, r"config\.svm\.cost=-1\.0: it must be above 0"),
+        ({"svm.cost": float("nan")}, r"config\.svm\.cost=nan: it must be above 0"),
+    ],
+)
+def test_mistakes_are_told_before_training(changes, message):
+    with pytest.raises(UserError, match=message):
+        sound_tagging.build(tiny(**changes))
+
+
+def test_two_builds_are_one_task():
+    one, two = sound_tagging.build(tiny()), sound_tagging.build(tiny())
+    assert one == two
+    assert hash(one) == hash(two)
+    assert one != sound_tagging.build(tiny(**{"svm.cost": 0.1}))
+    assert one.notes == (sound_tagging.UNTRAINED,)
+
+
+def test_two_copies_of_the_trained_network_part():
+    """One is trained and one is not, though both are filled with the same arrays."""
+    variables = {k: v for k, v in fitted()[0].items() if k != "fitted"}
+    config = tiny()
+    tools = optim.of(task(), config.optim, 1)
+    state = steps.TrainState(
+        jnp.int32(0),
+        variables["params"],
+        {"net": tools["net"].init(variables["params"]["net"])},
+        variables["state"],
+        variables["frozen"],
     )
-
-
-def test_a_cost_that_is_no_cost_is_refused_before_training():
-    from test_contract import CONFIGS, get_config
-
-    path = next(path for path in CONFIGS if path.stem == "sound_tagging")
-    tiny, _ = get_config(path, "tiny")
-    for cost in (0.0, -1.0, float("nan")):
-        tiny.svm.cost = cost
-        with pytest.raises(UserError, match=r"config\.svm\.cost=.*above 0"):
-            sound_tagging.build(tiny)
+    placement = mesh.Jitted()
+    state = placement.place(state)
+    filled = prepare.fill(task(), state, CONSTANTS, placement)
+    moved, _ = placement.compile(bind(steps.train_step, task(), tools), filled)(filled, batch(16), jax.random.key(0))
+    jax.tree.map(np.testing.assert_array_equal, moved.frozen["trained"], TRAINED.variables)
+    trunk, before = moved.params["net"]["trunk"]["conv1"]["kernel"], TRAINED.variables["params"]["conv1"]["kernel"]
+    assert np.abs(np.asarray(trunk) - before).max() > 0
 
 
 def test_a_folder_in_folds_by_one_command(tmp_path):
-    from test_contract import CONFIGS, get_config
-
     made = batch(24)
     for i, (wave, label) in enumerate(zip(made["waveform"], made["label"])):
         path = tmp_path / "sounds" / f"tone{label}" / f"{i}.wav"
@@ -214,8 +256,6 @@ def test_a_folder_in_folds_by_one_command(tmp_path):
 
 
 def test_folds_of_the_data_are_the_folds_that_are_run():
-    from test_contract import CONFIGS, get_config
-
     path = next(path for path in CONFIGS if path.stem == "sound_tagging")
     folder, _ = get_config(path, "folder")
     folder.data.folds = 3

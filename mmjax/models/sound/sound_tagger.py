@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -10,15 +12,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from mmjax.errors import UserError
+from mmjax.errors import OptionError
 from mmjax.models.sound import soundnet
 from mmjax.models.sound.soundnet import SoundNet
 from mmjax.ops.sound.cepstral import cepstra
 from mmjax.ops.sound.decibels import log_mel
-from mmjax.ops.sound.mel import mel_spectrogram
+from mmjax.ops.sound.mel import mel_filterbank, mel_spectrogram
+from mmjax.ops.sound.phase import griffin_lim
 
 RATE = 22_050
 HEADS = "heads"  # what the last layer, the logits of both heads, is called in tables
+SOUND = ("log_mel", "mfcc")  # the features that need no network
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,18 +52,20 @@ class Features:
         return max(1, min(steps, -int(-steps * self.window // seconds)))
 
     def check(self, depth: int) -> Features:
-        """Itself; raises UserError for a layer that SoundNet does not have."""
+        """Itself; raises OptionError for a layer that SoundNet does not have, and windows and steps that are none."""
         known = (*soundnet.layer_names(depth)[:-1], HEADS)
         wrong = [layer for layer in self.layers if layer not in known]
         if wrong:
-            raise UserError(f"config.features.layers: no layer {wrong[0]!r}; SoundNet-{depth} has {', '.join(known)}")
-        if self.steps < 1 or self.window <= 0:
-            raise UserError("config.features.steps must be at least 1, config.features.window above 0 s")
+            raise OptionError("layers", f"has {wrong[0]!r}: SoundNet-{depth} has {', '.join(known)}")
+        if self.steps < 1:
+            raise OptionError("steps", f"is {self.steps}: it must be at least 1")
+        if not self.window > 0:
+            raise OptionError("window", f"is {self.window}: it must be above 0 s")
         return self
 
 
 def of_network(
-    model: SoundNet, variables, features: Features, waveform: Int[Array, "b t"], length: Int[Array, " b"]
+    model: SoundNet, variables: Any, features: Features, waveform: Int[Array, "b t"], length: Int[Array, " b"]
 ) -> dict[str, Float[Array, "b s c"]]:
     """{layer: activations [b s c]} of a network that is not trained; s is at most features.steps."""
     last = soundnet.layer_names(model.depth)[-1]
@@ -114,12 +120,47 @@ def moments(x: Float[Array, "n s 2c"], width: int) -> Float[Array, "n w 2c"]:
     return jnp.concatenate([mean[..., :half], spread], -1)
 
 
+def rebuilt(
+    features: Features, energy: Float[Array, "b mel frames"], time: int, key: Key[Array, ""]
+) -> Int[Array, "b time"]:
+    """Sound with these mel energies, int16: magnitudes by the filters' pseudo-inverse, phases by Griffin-Lim."""
+    filters = mel_filterbank(RATE, features.n_fft, features.n_mels)
+    inverse = jnp.asarray(np.linalg.pinv(filters), jnp.float32)
+    magnitude = jnp.sqrt(jnp.maximum(jnp.einsum("fm,bmt->bft", inverse, energy), 0.0))
+    sound = griffin_lim(magnitude, features.n_fft, features.hop, key=key, length=time)
+    return jnp.round(jnp.clip(sound, -1, 1) * 32_767).astype(jnp.int16)
+
+
 # -- the layer of classes that fine-tuning puts on the trunk ---------------------------------------------------------
 
 
 def top(depth: int) -> str:
     """The last layer of the trunk."""
     return next(name for name in reversed(soundnet.layer_names(depth)[:-1]) if name.startswith("conv"))
+
+
+def trunk_of(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a SoundNet without those of its heads."""
+    return {name: tree for name, tree in variables["params"].items() if name not in ("object", "scene")}
+
+
+def trunk(
+    model: SoundNet, own: Any, waveform: Int[Array, "b t"], length: Int[Array, " b"], train: bool
+) -> tuple[Float[Array, "b s c"], Any]:
+    """Activations of the trunk, and its statistics, which follow the batch in training.
+
+    Args:
+      model: whose trunk it is.
+      own: {"params": the trunk's, "state": its statistics}.
+      waveform, length: int16, and the samples of each row that are sound.
+      train: as for the model.
+    """
+    call = functools.partial(model.apply, layer=top(model.depth), train=train, method="features")
+    if not train:
+        x: Any = call(own, soundnet.scale(waveform), length)
+        return x, own["state"]
+    x, updated = call(own, soundnet.scale(waveform), length, mutable=["state"])
+    return x, updated["state"]
 
 
 def fresh_head(key: Key[Array, ""], model: SoundNet, samples: int, classes: int) -> dict[str, Array]:
@@ -144,7 +185,7 @@ def fresh_head(key: Key[Array, ""], model: SoundNet, samples: int, classes: int)
     }
 
 
-def logits(head, x: Float[Array, "b s c"]) -> Float[Array, "b classes"]:
+def logits(head: Mapping[str, Array], x: Float[Array, "b s c"]) -> Float[Array, "b classes"]:
     """The class layer on activations of the trunk, averaged over its output steps; float32."""
     span, channels, classes = head["kernel"].shape
     flat = windows(x, span).reshape(-1, span * channels)

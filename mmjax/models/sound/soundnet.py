@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from mmjax.errors import UserError
+from mmjax.errors import OptionError, UserError
 from mmjax.models.blocks.convolution_1d import conv1d, conv_pool_moments, max_pool1d, steps_out
 from mmjax.models.blocks.norm import BatchNorm, merge, moments
 
@@ -44,12 +44,13 @@ TRUNK: dict[int, tuple[Layer, ...]] = {
         Layer(256, 8, 2, 4),
     ),
 }
+FORMS = ("auto", "accelerator", "cpu")  # in which convolutions are computed
 HEAD: dict[int, Layer] = {8: Layer(0, 8, 2, 0), 5: Layer(0, 16, 12, 4)}  # as many outputs as there are classes
 
 
 def _table(depth: int) -> tuple[Layer, ...]:
     if depth not in TRUNK:
-        raise UserError(f"model.depth is {depth!r}: SoundNet has 5 or 8 layers")
+        raise OptionError("depth", f"is {depth!r}: SoundNet has 5 or 8 layers")
     return (*TRUNK[depth], HEAD[depth])
 
 
@@ -138,6 +139,13 @@ class SoundNet(nn.Module):
     dtype: Any = "float32"
     conv: str = "auto"
 
+    def checked(self) -> SoundNet:
+        """Itself; raises OptionError for a depth or a form of convolution that there is not."""
+        _table(self.depth)
+        if self.conv not in FORMS:
+            raise OptionError("conv", f"is {self.conv!r}: choose {', '.join(FORMS)}")
+        return self
+
     def __call__(
         self, waveform: Float[Array, "b t"], length: Int[Array, " b"] | None = None, *, train: bool = False
     ) -> dict[str, Array]:
@@ -193,7 +201,7 @@ class SoundNet(nn.Module):
         *trunk, last = _table(self.depth)
         found = {}
         if self.objects + self.scenes == 0:
-            raise UserError("model.objects and model.scenes are both 0: SoundNet needs at least one head")
+            raise UserError("objects and scenes are both 0: SoundNet needs at least one head")
         x = tile(waveform, length, minimum(self.depth))[..., None].astype(self.dtype)  # [b t 1]
         for i, row in enumerate(trunk, 1):
             whole = f"conv{i}" in wanted
@@ -221,6 +229,7 @@ class SoundNet(nn.Module):
         sign = jnp.where(norm.affine(out)[0] < 0, jnp.float32(-1), jnp.float32(1))
         kernel = (kernel * sign[None, None]).astype(self.dtype)
         pool = 1 if keep_steps else row.pool
+        batch: Any
         if self._cpu and pool > 1 and x.shape[-1] == 1:
             y, (mean, var, n) = conv_pool_moments(x, kernel, row.stride, row.pad, pool)
             batch = merge(mean, var, n)
@@ -242,9 +251,7 @@ class SoundNet(nn.Module):
 
     @property
     def _cpu(self) -> bool:
-        if self.conv not in ("auto", "accelerator", "cpu"):
-            raise UserError(f"model.conv is {self.conv!r}: choose auto, accelerator or cpu")
-        return self.conv == "cpu" or (self.conv == "auto" and jax.default_backend() == "cpu")
+        return self.checked().conv == "cpu" or (self.conv == "auto" and jax.default_backend() == "cpu")
 
 
 def _around_one(key, shape, dtype=jnp.float32):

@@ -1,12 +1,65 @@
-"""Skip-gram's two tables: W of centre words and W' of contexts (Mikolov et al. 2013)."""
+"""Skip-gram's two tables, W of centre words and W' of contexts, and how they are sampled (Mikolov et al. 2013)."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import flax.linen as nn
 import jax
 from jax import lax
 from jax import numpy as jnp
 from jaxtyping import Array, Float, Int
+
+from mmjax.errors import OptionError
+
+OBJECTIVES = ("negative_sampling", "full_softmax")
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """What is drawn for each word of the text.
+
+    Attributes:
+      objective: "negative_sampling", or "full_softmax" over all words (for vocabularies of a few thousand).
+      window: the largest distance of a context; each centre draws its own from 1..window.
+      negatives: noise words of one pair.
+      power: of the counts in the noise distribution.
+      block: consecutive centres that one matrix product scores.
+      shared: noise words drawn for a block.
+      overlap: whether a block reads `window` words of its neighbours, so that every pair is there once. Otherwise pairs
+        are those within a block, the text is cut at a random place, and each pair is weighted by the inverse of its
+        chance to be in one block: the same expectation from fewer rows.
+      replicas: copies of the tables that train apart on a share of the texts and are reconciled after each step
+        (`ops/adasum.py`): two keep two cores busy. A power of two, and a multiple of the number of devices.
+
+    Raises:
+      OptionError: one of them is out of its range.
+    """
+
+    objective: str = "negative_sampling"
+    window: int = 5
+    negatives: int = 5
+    power: float = 0.75
+    block: int = 32
+    shared: int = 32
+    overlap: bool = True
+    replicas: int = 1
+
+    def __post_init__(self) -> None:
+        if self.objective not in OBJECTIVES:
+            raise OptionError("objective", f"{self.objective!r} is unknown: choose {' or '.join(OBJECTIVES)}")
+        for field in ("window", "negatives", "block", "shared", "replicas"):
+            if getattr(self, field) < 1:
+                raise OptionError(field, f"is {getattr(self, field)}: it must be at least 1")
+        if self.replicas & (self.replicas - 1):
+            raise OptionError("replicas", f"is {self.replicas}: it must be a power of two")
+        if not self.overlap and self.block <= self.window:
+            raise OptionError("block", f"is {self.block}: without overlap it must exceed the window")
+
+    @property
+    def halo(self) -> int:
+        """Words that a block reads on each side."""
+        return self.window if self.overlap else 0
 
 
 class SkipGram(nn.Module):

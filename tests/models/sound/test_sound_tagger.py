@@ -1,11 +1,13 @@
 """Windows of a second as eval_esc50.lua cuts them, sound features against librosa, and the layer of classes."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
 from jax import numpy as jnp
 
-from mmjax.errors import UserError
+from mmjax.errors import OptionError
 from mmjax.models.sound import sound_tagger, soundnet
 from mmjax.models.sound.sound_tagger import Features
 from mmjax.models.sound.soundnet import SoundNet
@@ -66,14 +68,18 @@ def test_layers_of_the_network(rng):
     features = Features(("conv1", "pool3", "heads"), steps=10).check(5)
     found = jax.jit(sound_tagger.of_network, static_argnums=(0, 2))(model, variables, features, wave, length)
     scaled = soundnet.scale(jnp.asarray(wave))
-    whole = model.apply(variables, scaled, length, layer="conv1", method="features")
+    whole = jax.jit(functools.partial(model.apply, layer="conv1", method="features"))(variables, scaled, length)
     np.testing.assert_allclose(found["conv1"], sound_tagger.averaged(whole, 10), rtol=1e-4, atol=1e-6)
-    logits = model.apply(variables, scaled, length)
+    logits = jax.jit(model.apply)(variables, scaled, length)
     both = np.concatenate([logits["object"], logits["scene"]], -1)
     np.testing.assert_allclose(found["heads"], both, rtol=1e-3, atol=1e-5)
     assert found["pool3"].shape == (2, 7, 8)  # 14 steps, 128 channels / 16
-    for wrong in (Features(("conv9",)), Features(("conv5",)), Features(("conv1",), steps=0)):
-        with pytest.raises(UserError, match=r"config\.features\."):
+    for wrong, message in (
+        (Features(("conv9",)), "layers has 'conv9': SoundNet-5 has conv1, pool1"),
+        (Features(("conv5",)), "layers has 'conv5'"),
+        (Features(("conv1",), steps=0), "steps is 0"),
+    ):
+        with pytest.raises(OptionError, match=message):
             wrong.check(5)
 
 
