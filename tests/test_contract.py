@@ -17,8 +17,9 @@ from shared import CONFIGS, ROOT, config_file, get_config, tiny_run
 from mmjax import data, predictions, systems
 from mmjax.data import spec
 from mmjax.engine import config as configs
-from mmjax.engine import loop, mesh, probes
+from mmjax.engine import loop, mesh, prepare, probes
 from mmjax.errors import UserError
+from mmjax.report import sections
 
 NAMES = [path.stem for path in CONFIGS]
 
@@ -152,6 +153,25 @@ def test_predictions_are_of_the_glossary_and_classes_are_named(tiny):
             assert shapes[f"text/{head}"].shape[:2] == value.shape
         elif kind == "scores":
             assert len(task.names[head.removesuffix(predictions.TARGET)]) == value.shape[-1]
+
+
+def test_everything_that_is_predicted_has_a_place_on_the_page(tiny):
+    assert "shown by no section" not in (tiny.workdir / "report.html").read_text()
+
+
+def test_no_section_of_the_report_waits_for_what_nobody_predicts():
+    answers = []
+    for name in NAMES:
+        config = get_config(name)
+        task = systems.build(config)
+        source = prepare.open_splits(task, config)[config.train_split]
+        batch = prepare.example_batch(source, config)
+        fresh = jax.eval_shape(task.init, jax.random.key(0), {**batch, **getattr(source, "constants", {})})
+        judges = {"judges": {judge.name: judge.load() for judge in task.judges}}
+        predicted = jax.eval_shape(task.predict, {**fresh, **judges}, batch, jax.random.key(0))
+        beside = {f"text/{field}_target" for field in task.references if spec.FIELDS[field].dtype == "str"}
+        answers.append({*predicted, *beside})
+    assert sections.wanted(*answers) == {}
 
 
 def test_data_modules_share_one_interface():
