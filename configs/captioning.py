@@ -82,7 +82,8 @@ def _tiny(c: ConfigDict) -> None:
     c.encoder.widths = (8, 8, 8)
     c.model.embed, c.model.hidden = 8, 16
     c.log_every, c.save_every, c.eval.every = 4, 6, 6
-    c.eval.batch_size, c.eval.examples, c.eval.test_examples, c.eval.gallery = 8, 12, 20, 8
+    # As many are shown as there are: so the search is compiled once, and not again for those that are only counted.
+    c.eval.batch_size, c.eval.examples, c.eval.test_examples, c.eval.gallery = 8, 12, 20, 20
     c.eval.fit_examples = 24
 
 

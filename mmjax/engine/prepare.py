@@ -20,6 +20,8 @@ from mmjax.errors import UserError
 from mmjax.task import Batch, Task, bind
 
 PROCESS = tuple[int, int]
+# XLA's options for a program of random draws that runs once: on CPUs it has the same values in a third of the time.
+ONCE = {"xla_backend_optimization_level": 1}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,10 +63,8 @@ def prepare(config: ConfigDict, workdir: Path, command: str = "") -> Ready:
     task = evaluate.named(task, constants)
     placement = mesh.make(config.parallel, config.model_axis, config.fsdp)
     jitted = placement if isinstance(placement, mesh.Jitted) else mesh.Jitted()
-    create = bind(steps.create, task, optimisers)
-    key, seen = jax.random.key(config.seed), {**batch, **constants}
-    # Made where it will live: what is split over the devices need not fit on one.
-    state = jax.jit(create, out_shardings=jitted.shardings(jax.eval_shape(create, key, seen)))(key, seen)
+    seen = {**batch, **constants}
+    state = create(task, optimisers, jax.random.key(config.seed), seen, jitted)
     _check_answers(task, config, state, judges, batch)
     saver = checkpoint.Checkpoints(workdir, config.best, config.best_mode)
     fresh = saver.latest() is None
@@ -80,6 +80,16 @@ def prepare(config: ConfigDict, workdir: Path, command: str = "") -> Ready:
     say(f"{size:,} parameters on {jax.device_count()} x {jax.devices()[0].device_kind}")
     evaluator = evaluate.Evaluator(task, jitted, judges)
     return Ready(config, workdir, command, task, placement, evaluator, saver, optimisers, state, sources)
+
+
+def create(
+    task: Task, optimisers: steps.Optimisers, key: jax.Array, batch: Batch, placement: mesh.Jitted
+) -> steps.TrainState:
+    """A fresh state, made where it will live: what is split over the devices need not fit on one."""
+    made = bind(steps.create, task, optimisers)
+    shardings = placement.shardings(jax.eval_shape(made, key, batch))
+    options = ONCE if jax.default_backend() == "cpu" else {}
+    return jax.jit(made, out_shardings=shardings, compiler_options=options)(key, batch)
 
 
 def fill(

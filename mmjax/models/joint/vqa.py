@@ -156,7 +156,7 @@ class VQA(nn.Module):
     bound: float = 0.08
     dtype: Any = jnp.float32
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.fusion not in FUSIONS:
             raise OptionError("fusion", f"{self.fusion!r} is unknown: choose one of {', '.join(FUSIONS)}")
         super().__post_init__()
