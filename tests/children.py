@@ -24,6 +24,8 @@ ROOT = Path(__file__).parent.parent
 STILL = 300.0  # seconds of wall time; who waits for a lock or another process still beats its heart now and then
 LEAST = 0.02  # CPU seconds for each of these seconds, below which a process stands still
 SILENT = 3600.0  # CPU seconds without a line: ten times what the slowest test needs in all
+# XLA ends a process whose virtual devices do not all reach an exchange within 40 s, however busy the machine is.
+PATIENT = "--xla_cpu_collective_call_terminate_timeout_seconds=3600"
 POLL = 0.05  # seconds between looks at the output
 LOOK = 5.0  # and at the limits
 
@@ -173,6 +175,13 @@ class Child:
         self.end()
         command = " ".join(self.command)
         pytest.fail(f"{command}\n{why}\n-- stdout\n{self.stdout}\n-- stderr\n{self.stderr}", pytrace=False)
+
+
+def xla_flags(devices: int = 1) -> str:
+    """XLA_FLAGS of a child with so many virtual devices, otherwise as they are here."""
+    count = "--xla_force_host_platform_device_count="
+    rest = [flag for flag in os.environ.get("XLA_FLAGS", "").split() if not flag.startswith(count)]
+    return " ".join([*rest, *([f"{count}{devices}"] if devices > 1 else [])])
 
 
 def run(*command: object, **options) -> subprocess.CompletedProcess[str]:

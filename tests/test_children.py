@@ -69,3 +69,12 @@ def test_nothing_is_left_behind():
     assert len(left) == 2
     while any(process.is_running() and process.status() != "zombie" for process in left):
         time.sleep(0.05)  # killed, and not yet gone
+
+
+def test_no_other_test_has_a_limit_in_seconds():
+    """It would fail on a slow machine; and a child without any limit would hold up the suite for ever."""
+    words = ("timeout=", "monotonic(", "perf_counter(", "communicate(", "subprocess.", "Popen(")
+    for path in (children.ROOT / "tests").rglob("*.py"):
+        if path.name not in ("children.py", "test_children.py"):
+            code = path.read_text(encoding="utf-8")
+            assert not [word for word in words if word in code], path

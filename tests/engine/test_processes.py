@@ -25,7 +25,7 @@ def free_port():
 
 def start(*flags, devices=1):
     base = [sys.executable, "train.py", "--config=configs/soundnet.py:tiny", "--config.log_every=1"]
-    return children.Child(*base, *flags, XLA_FLAGS=f"--xla_force_host_platform_device_count={devices}")
+    return children.Child(*base, *flags, XLA_FLAGS=children.xla_flags(devices))
 
 
 def finished(*processes):
