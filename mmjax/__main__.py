@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from mmjax import tools
@@ -9,7 +10,13 @@ from mmjax import tools
 
 def main() -> int:
     """The command line; returns the exit status."""
-    return tools.command(sys.argv[1:])
+    try:
+        status = tools.command(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # `mmjax --help | head -3`: whoever read has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status
 
 
 def report() -> int:
