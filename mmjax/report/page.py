@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import datetime
 import os
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from mmjax import workdir
@@ -136,22 +133,3 @@ def _notes(run: Run) -> Markup:
 def _footer() -> Markup:
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
     return tag("footer", tag("p", f"Written by mmjax on {now}. One file: nothing is loaded from elsewhere."))
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line `mmjax-report WORKDIR`, which `mmjax report WORKDIR` succeeds."""
-    parser = argparse.ArgumentParser(
-        prog="mmjax-report", description="Writes WORKDIR/report.html from what a run left there."
-    )
-    parser.add_argument("workdir", help="the workdir of a run, such as runs/soundnet")
-    path = parser.parse_args(arguments).workdir
-    try:
-        print(write(path))
-    except UserError as error:
-        print(f"mmjax-report: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from report import fake_run
 
+from mmjax import tools
 from mmjax.errors import UserError
 from mmjax.report import page
 from mmjax.report import run_files as workdirs
@@ -274,7 +275,7 @@ def test_writing_twice_gives_the_same_page_but_for_the_date(workdir):
 def test_user_errors_are_one_line(tmp_path, capsys):
     with pytest.raises(UserError, match="is not a folder"):
         page.write(tmp_path / "nowhere")
-    assert page.main([str(tmp_path / "nowhere")]) == 2
+    assert tools.command(["report", str(tmp_path / "nowhere")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     (tmp_path / "report.html").mkdir()
     with pytest.raises(UserError, match=r"cannot write .*report\.html"):
@@ -282,7 +283,7 @@ def test_user_errors_are_one_line(tmp_path, capsys):
 
 
 def test_command_line_without_jax(workdir):
-    code = "import sys; from mmjax.report import page; page.main(sys.argv[1:]); sys.exit('jax' in sys.modules)"
+    code = "import sys; from mmjax import tools; tools.command(['report', sys.argv[1]]); sys.exit('jax' in sys.modules)"
     done = children.python("-c", code, workdir)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(workdir / "report.html")
