@@ -174,9 +174,9 @@ def make(config: Mapping[str, Any], side: str) -> Side:
 def image(clip_weights: str, *, name: str, trained: bool, normalise: bool = False, **options: Any) -> Tower:
     """The tower of config.image: a kind of CLIP's with its options and published weights, or "", or an encoder with
     `normalise` and the other arguments of `encoders.make`."""
-    if name not in clip.KINDS:
+    if name not in clip.IMAGE_NETWORKS:
         return Tower(encoders.make(name, trained=trained, **options), normalise=normalise)
-    model = _model(clip.KINDS[name], name, options)
+    model = _model(clip.IMAGE_NETWORKS[name], name, options)
     if not clip_weights:
         return Tower(Network(model, trained=trained))
     return Tower(Network(model, load=published.image, source=(clip_weights, model), trained=trained))

@@ -14,13 +14,13 @@ from jaxtyping import Array, Float
 
 from mmjax.errors import OptionError
 
-KINDS = ("bce", "hinge")
+OBJECTIVES = ("bce", "hinge")
 
 
 def check(kind: str, wrong_share: float = 0.5) -> None:
-    """Raises OptionError of another kind than those of KINDS, or a share outside 0..1."""
-    if kind not in KINDS:
-        raise OptionError("kind", f"is {kind!r}: choose {' or '.join(map(repr, KINDS))}")
+    """Raises OptionError of another kind than those of OBJECTIVES, or a share outside 0..1."""
+    if kind not in OBJECTIVES:
+        raise OptionError("kind", f"is {kind!r}: choose {' or '.join(map(repr, OBJECTIVES))}")
     if not 0 <= wrong_share <= 1:
         raise OptionError("wrong_share", f"is {wrong_share}: it must lie in 0..1")
 

@@ -7,7 +7,7 @@ from jax import lax, nn
 from jax import numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from mmjax.errors import UserError
+from mmjax.errors import OptionError
 from mmjax.losses import pairs
 
 NEGATIVES = ("sum", "hardest")
@@ -101,10 +101,10 @@ def triplet(
       [b], float32, >= 0; 0 for pairs that do not count or have no negatives.
 
     Raises:
-      UserError: other negatives.
+      OptionError: other negatives.
     """
     if negatives not in NEGATIVES:
-        raise UserError(f"config.loss.negatives is {negatives!r}: choose {' or '.join(map(repr, NEGATIVES))}")
+        raise OptionError("negatives", f"is {negatives!r}: choose {' or '.join(map(repr, NEGATIVES))}")
     images, texts = pairs.sides(image, text, group, where)
     positive = jnp.sum(images.z * texts.z, 1)
     found = _hinges if negatives == "sum" else _hardest_hinge

@@ -15,7 +15,7 @@ from jax import lax
 from jax import numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from mmjax.errors import UserError
+from mmjax.errors import OptionError
 from mmjax.ops import collective
 
 Carry = TypeVar("Carry")
@@ -80,11 +80,11 @@ def fold(
       block: columns at a time; None: all at once. It need not divide B.
 
     Raises:
-      UserError: a block of no columns.
+      OptionError: a block of no columns.
     """
     size = len(columns.where)
     if block is not None and block < 1:
-        raise UserError(f"config.loss.block is {block}: it must be 1 or more columns, or None for all at once")
+        raise OptionError("block", f"is {block}: it must be 1 or more columns, or None for all at once")
     if block is None or block >= size:
         return body(start, own, columns)
     count = -(-size // block)

@@ -110,7 +110,7 @@ def apart(run: Callable, start: Any, batch: Any, replicas: int) -> tuple[Any, An
             "the devices"
         )
     if not mapped() and not mesh.empty and mesh.size > devices:
-        raise UserError("replicas train on whole tables: config.model_axis must be 1")
+        raise UserError("replicas train on whole tables: the mesh must have no model axis")
 
     def here(start, batch):
         several = replicas // devices

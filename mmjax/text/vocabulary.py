@@ -121,11 +121,11 @@ _VALUES = {word: bytes([value]) for value, word in enumerate(BYTES)}
 
 # -- kinds of tokens ---------------------------------------------------------------------------------------------------
 
-KINDS: tuple[str, ...] = ("words", "characters", "bytes", "sentencepiece", "bpe")
+CUTS: tuple[str, ...] = ("words", "characters", "bytes", "sentencepiece", "bpe")
 
 
 def kind_of(words: Sequence[str], model: Any = None) -> str:
-    """Which of KINDS a vocabulary is."""
+    """Which of CUTS a vocabulary is."""
     if model is not None:
         return "bpe" if _raw(model).startswith(byte_pairs.HEADER) else "sentencepiece"
     known = set(words)

@@ -14,7 +14,7 @@ from flax import traverse_util
 from mmjax.errors import UserError
 
 # What a layer of each kind is made of: their suffix -> our collection, our leaf, the axes of theirs in our order.
-KINDS: dict[str, dict[str, tuple[str, str, tuple[int, ...]]]] = {
+LAYER_TENSORS: dict[str, dict[str, tuple[str, str, tuple[int, ...]]]] = {
     "conv": {"weight": ("params", "kernel", (2, 3, 1, 0))},  # out in h w -> h w in out
     "biased_conv": {"weight": ("params", "kernel", (2, 3, 1, 0)), "bias": ("params", "bias", (0,))},
     "dense": {"weight": ("params", "kernel", (1, 0)), "bias": ("params", "bias", (0,))},
@@ -58,7 +58,7 @@ def assemble(
     parts = {
         f"{theirs}.{suffix}": ((collection, *ours.split("/"), leaf), axes)
         for ours, theirs, kind in layers
-        for suffix, (collection, leaf, axes) in KINDS[kind].items()
+        for suffix, (collection, leaf, axes) in LAYER_TENSORS[kind].items()
     }
     given = {name: array for name, array in tensors.items() if not name.endswith("num_batches_tracked")}
     theirs = {name: tuple(np.take(shapes[key], np.argsort(axes)).tolist()) for name, (key, axes) in parts.items()}

@@ -44,7 +44,7 @@ def places_file(path, rng):
     shapes = jax.eval_shape(ResNet(18, 365).init, jax.random.key(0), jnp.zeros((1, 64, 64, 3), jnp.uint8))
     weights = {}
     for ours, theirs, kind in resnet.layers(18):
-        for suffix, (collection, leaf, axes) in torch_layout.KINDS[kind].items():
+        for suffix, (collection, leaf, axes) in torch_layout.LAYER_TENSORS[kind].items():
             node = shapes[collection]
             for key in (*ours.split("/"), leaf):
                 node = node[key]

@@ -14,7 +14,7 @@ from mmjax.errors import UserError
 SHOWN = 2000  # words that a report can show at most
 
 # Pairs of one kind (1) and of two kinds (0), of the words of the embedded text; see `kinds`.
-KINDS: dict[str, tuple[str, ...]] = {
+WORD_KINDS: dict[str, tuple[str, ...]] = {
     "colour": ("red", "orange", "yellow", "green", "turquoise", "blue", "purple", "pink"),
     "thing": ("bell", "bird", "car", "clock", "dog", "drum", "flute", "guitar", "kettle", "phone", "robot", "train"),
     "sound": ("rings", "sings", "honks", "ticks", "barks", "booms", "pipes", "twangs", "whistles", "buzzes", "bleeps"),
@@ -31,8 +31,8 @@ KINDS: dict[str, tuple[str, ...]] = {
 
 
 def kinds() -> list[tuple[str, str, float]]:
-    """Every pair of the words of KINDS: 1 where both are of one kind, 0 otherwise."""
-    words = [(word, kind) for kind, members in KINDS.items() for word in members]
+    """Every pair of the words of WORD_KINDS: 1 where both are of one kind, 0 otherwise."""
+    words = [(word, kind) for kind, members in WORD_KINDS.items() for word in members]
     return [(a, b, float(x == y)) for i, (a, x) in enumerate(words) for b, y in words[i + 1 :]]
 
 

@@ -86,12 +86,12 @@ def _focus(rng: Rng, layout: Layout) -> str:
     return f"{with_article(noun(one))} {act} {PLACE_PHRASES[one.place]} {_phrase(layout)}"
 
 
-KINDS: tuple[Callable[[Rng, Layout], str], ...] = (_what, _sizes, _places, _sounds, _focus)
+SENTENCES: tuple[Callable[[Rng, Layout], str], ...] = (_what, _sizes, _places, _sounds, _focus)
 
 
 def captions(rng: Rng, layout: Layout) -> list[str]:
     """One caption of each kind, in lower case, without a full stop, in random order."""
-    return [KINDS[k](rng, layout) for k in rng.permutation(len(KINDS))]
+    return [SENTENCES[k](rng, layout) for k in rng.permutation(len(SENTENCES))]
 
 
 @functools.cache

@@ -76,7 +76,7 @@ def _sound(rng: Rng, layout: Layout) -> tuple[str, str]:
     return f"do you hear the {asked}?", "no"
 
 
-KINDS: dict[str, Callable[[Rng, Layout], tuple[str, str]]] = {
+QUESTIONS: dict[str, Callable[[Rng, Layout], tuple[str, str]]] = {
     "existence": _existence,
     "count": _count,
     "colour": _colour,
@@ -88,5 +88,5 @@ ANSWERS: tuple[str, ...] = ("yes", "no", "0", "1", "2", "3", *names.COLOURS, *na
 
 def draw(rng: Rng, layout: Layout) -> tuple[str, str, str]:
     """One question in lower case, its answer (out of `ANSWERS`), and its type, all types equally likely."""
-    kind = tuple(KINDS)[rng.integers(len(KINDS))]
-    return *KINDS[kind](rng, layout), kind
+    kind = tuple(QUESTIONS)[rng.integers(len(QUESTIONS))]
+    return *QUESTIONS[kind](rng, layout), kind

@@ -63,7 +63,7 @@ class Options:
         for name, low in least.items():
             if getattr(self, name) < low:
                 raise UserError(f"config.data.tokens.{name} is {getattr(self, name)}: it must be at least {low}")
-        for name, choices in {"kind": vocabulary.KINDS, "align": ("left", "right")}.items():
+        for name, choices in {"kind": vocabulary.CUTS, "align": ("left", "right")}.items():
             if getattr(self, name) not in choices:
                 raise UserError(
                     f"config.data.tokens.{name} {getattr(self, name)!r} is unknown: choose {', '.join(choices)}"

@@ -11,13 +11,13 @@ from typing import Any
 
 import flax.linen as nn
 
-from mmjax.errors import UserError
+from mmjax.errors import OptionError
 from mmjax.models.text.text_transformer import TextTransformer
 from mmjax.models.vision.modified_resnet import ModifiedResNet
 from mmjax.models.vision.vision_transformer import VisionTransformer
 
 VOCABULARY = 49_408  # tokens of the published models; ours have <pad> and <unk> more
-KINDS: dict[str, type[nn.Module]] = {"vit": VisionTransformer, "resnet": ModifiedResNet}
+IMAGE_NETWORKS: dict[str, type[nn.Module]] = {"vit": VisionTransformer, "resnet": ModifiedResNet}
 
 
 def _vit(width: int, layers: int, patch: int, size: int, text: int, embed: int) -> dict[str, Any]:
@@ -53,21 +53,23 @@ def towers(
     """The image tower and the text tower of a preset, or of other sizes in its form.
 
     Args:
-      image: "kind", a key of KINDS, and the options of that network.
+      image: "kind", a key of IMAGE_NETWORKS, and the options of that network.
       text: the options of the text tower.
       embed: width of the space that they share.
       vocabulary: rows of the text tower's embedding.
       both: what both towers are given: `activation` (a ResNet has none), `dtype`, `remat`.
 
     Raises:
-      UserError: an unknown kind of image tower, or an option that it does not have.
+      OptionError: an unknown kind of image tower, or an option that it does not have.
     """
     options = dict(image)
     kind = options.pop("kind")
-    if kind not in KINDS:
-        raise UserError(f"config.image.kind {kind!r} is unknown: choose one of {', '.join(KINDS)}")
-    shared = {name: value for name, value in both.items() if name in KINDS[kind].__dataclass_fields__}
-    strange = [name for name in options if name not in KINDS[kind].__dataclass_fields__]
+    if kind not in IMAGE_NETWORKS:
+        raise OptionError("kind", f"{kind!r} is unknown: choose one of {', '.join(IMAGE_NETWORKS)}")
+    shared = {name: value for name, value in both.items() if name in IMAGE_NETWORKS[kind].__dataclass_fields__}
+    strange = [name for name in options if name not in IMAGE_NETWORKS[kind].__dataclass_fields__]
     if strange:
-        raise UserError(f"config.image.{strange[0]} is no option of {kind!r}: start from a variant of that kind")
-    return KINDS[kind](**options, embed=embed, **shared), TextTransformer(vocabulary, **text, embed=embed, **both)
+        raise OptionError(strange[0], f"is no option of {kind!r}: start from a variant of that kind")
+    return IMAGE_NETWORKS[kind](**options, embed=embed, **shared), TextTransformer(
+        vocabulary, **text, embed=embed, **both
+    )

@@ -227,6 +227,6 @@ def with_words(params: Mapping[str, Any], table: Float[Array, "v d"]) -> dict[st
     """
     own = params["question"]["embedding"]["embedding"]
     if own.shape != table.shape:
-        raise UserError(f"the word vectors are {table.shape}, the network's {own.shape}: set config.model to fit")
+        raise UserError(f"the word vectors are {table.shape}, the network's {own.shape}: give the network their width")
     embedding = {"embedding": jnp.asarray(table, jnp.float32)}
     return {**params, "question": {**params["question"], "embedding": embedding}}

@@ -56,7 +56,7 @@ class TextTransformer(nn.Module):
         b, t = tokens.shape
         if t + 1 > self.context:
             raise UserError(
-                f"texts of {t} tokens (config.data.tokens.length) and <start> do not fit into context, {self.context}"
+                f"texts of {t} tokens and <start> do not fit into the text network's context, {self.context}"
             )
         words = self.param("words", nn.initializers.normal(0.02), (self.vocabulary, self.width), jnp.float32)
         position = self.param("positions", nn.initializers.normal(0.01), (self.context, self.width), jnp.float32)

@@ -75,7 +75,7 @@ def _check(config: ConfigDict) -> None:
     if method == "devise" and dimension != config.caption.embed:
         among = f"pictures come among words of config.caption.embed, {config.caption.embed}"
         raise OptionError("config.model.dimension", f"is {dimension}: {among}")
-    networks = (config.image.name in clip.KINDS, config.caption.network == "transformer")
+    networks = (config.image.name in clip.IMAGE_NETWORKS, config.caption.network == "transformer")
     if config.weights and not (set(sides) == {"image", "caption"} and all(networks)):
         raise OptionError("config.weights", "is for CLIP's two towers: start from configs/clip.py")
 

@@ -193,7 +193,7 @@ def test_a_source_that_draws_goes_on_drawing():
     assert {tuple(example["caption_tokens"][:3]) for example in seen} == {(4, 5, 2), (4, 7, 2)}
 
 
-@pytest.mark.parametrize("kind", vocabulary.KINDS)
+@pytest.mark.parametrize("kind", vocabulary.CUTS)
 def test_every_kind_reads_back(kind, tmp_path):
     if kind == "sentencepiece":
         pytest.importorskip("sentencepiece")

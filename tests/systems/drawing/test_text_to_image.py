@@ -14,7 +14,7 @@ from mmjax import judges
 from mmjax.errors import UserError
 from mmjax.judges import recogniser
 from mmjax.judges.measuring import FeatureJudge
-from mmjax.losses.adversarial import KINDS
+from mmjax.losses.adversarial import OBJECTIVES
 from mmjax.metrics import generation
 from mmjax.systems.drawing import gallery, game, game_losses, judging, sentences, text_to_image, wrong_captions
 from mmjax.task import bind
@@ -432,4 +432,4 @@ def test_the_paper_is_whole():
     assert (rules["kind"], rules["wrong_share"], rules["interpolate"]) == ("bce", 0.5, 1.0)
     halved = config.optim.gen.decay_rate ** (100 * (8855 // 64))
     assert halved == pytest.approx(0.5)
-    assert KINDS == ("bce", "hinge")
+    assert OBJECTIVES == ("bce", "hinge")
