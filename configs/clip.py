@@ -73,11 +73,12 @@ def _tiny(c: ConfigDict) -> None:
     c.steps, c.batch_size = 12, 8
     c.data.image_size = 32
     c.data.tokens.examples = 200
-    c.image.width, c.image.layers, c.image.heads, c.image.embed = 16, 2, 2, 16
+    # A second block would be compiled in five programs, and predictions of a second batch are a program of their own.
+    c.image.width, c.image.layers, c.image.heads, c.image.embed = 16, 1, 2, 16
     c.image.patch, c.image.image_size = 8, 32
-    c.caption.width, c.caption.layers, c.caption.heads, c.caption.embed = 16, 2, 2, 16
+    c.caption.width, c.caption.layers, c.caption.heads, c.caption.embed = 16, 1, 2, 16
     c.log_every, c.save_every, c.eval.every = 4, 6, 6
-    c.eval.batch_size, c.eval.examples, c.eval.test_examples, c.eval.gallery = 8, 16, 24, 12
+    c.eval.batch_size, c.eval.examples, c.eval.test_examples, c.eval.gallery = 24, 24, 24, 12
     c.eval.probes = ("shuffle:image",)
 
 

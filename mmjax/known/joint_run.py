@@ -112,5 +112,5 @@ def load(path: str | Path, option: str, sides: tuple[str, ...] = ("image", "capt
     missing = [side for side in (*sides, "caption") if side not in config["sides"]]
     if missing:
         raise OptionError(option, f"={str(path)!r} embeds {', '.join(config['sides'])}, and not {missing[0]}")
-    runs.newest(path, lambda tree: {"step": tree["step"]}, option)  # that there is one
+    runs.shapes(path, lambda tree: {"step": tree["step"]}, option)  # that there is one
     return JointRun(str(path), option, tuple((side, towers.make(config, side)) for side in sides))

@@ -24,7 +24,7 @@ from mmjax.known import encoders, soundnet_run, word_table
 from mmjax.known.network import Network, Parts
 from mmjax.models.joint import clip
 from mmjax.models.joint.joint_embedding import GRUText, Head, MeanText
-from mmjax.models.sound import soundnet
+from mmjax.models.sound.soundnet import layer_names, scale
 from mmjax.models.text.text_transformer import TextTransformer
 from mmjax.ops.vectors import unit
 from mmjax.text.vocabulary import Spelled
@@ -199,24 +199,11 @@ def sound(clip_weights: str, *, soundnet: str, layer: str, trained: bool, **size
     del clip_weights
     if not (soundnet or trained):
         raise OptionError("soundnet", "is empty: give the workdir of a SoundNet or set trained")
-    model, found = _soundnet(soundnet, **sizes)
-    source: dict[str, Any] = {"load": _heard, "source": (soundnet,)} if found else {}
-    return Tower(Network(model, layer, trained=trained, method="features", **source), _scaled)
-
-
-def _soundnet(path: str, *, depth: int, width: float, dtype: str) -> tuple[soundnet.SoundNet, bool]:
-    """The network, and whether it has weights."""
-    if path:
-        return soundnet_run.load(path, dtype).model, True
-    return soundnet.SoundNet(depth, 1, 0, width, dtype=dtype), False
-
-
-def _heard(path: str) -> dict[str, Any]:
-    return soundnet_run.load(path).variables
-
-
-def _scaled(waveform: Int[Array, "b t"]) -> Float[Array, "b t"]:
-    return soundnet.scale(jnp.asarray(waveform))
+    model, known = soundnet_run.make(soundnet=soundnet, **sizes)
+    if layer not in layer_names(model.depth):
+        raise OptionError("layer", f"{layer!r} is unknown: choose one of {', '.join(layer_names(model.depth))}")
+    weights: dict[str, Any] = {"load": soundnet_run.weights, "source": (soundnet,)} if known else {}
+    return Tower(Network(model, layer, trained=trained, method="features", **weights), scale)
 
 
 def _model(kind: type[nn.Module], name: str, options: Mapping[str, Any]) -> nn.Module:

@@ -205,7 +205,7 @@ def test_half_precision_is_computed_in_full(batch):
 
 
 def test_a_block_of_nothing_is_refused(batch):
-    with pytest.raises(UserError, match=r"config\.loss\.block is 0: it must be 1 or more"):
+    with pytest.raises(UserError, match=r"^block is 0: it must be 1 or more"):
         contrastive.clip(batch["a"], batch["b"], SCALE, block=0)
 
 

@@ -75,8 +75,12 @@ def _check(config: ConfigDict) -> None:
     if method == "devise" and dimension != config.caption.embed:
         among = f"pictures come among words of config.caption.embed, {config.caption.embed}"
         raise OptionError("config.model.dimension", f"is {dimension}: {among}")
-    networks = (config.image.name in clip.IMAGE_NETWORKS, config.caption.network == "transformer")
-    if config.weights and not (set(sides) == {"image", "caption"} and all(networks)):
+    transformer = "caption" in sides and config.caption.network == "transformer"
+    if transformer and config.data.tokens.length >= config.caption.context:
+        longest = f"with <start> more than config.caption.context, {config.caption.context}"
+        raise OptionError("config.data.tokens.length", f"is {config.data.tokens.length}: {longest}")
+    published = transformer and set(sides) == {"image", "caption"} and config.image.name in clip.IMAGE_NETWORKS
+    if config.weights and not published:
         raise OptionError("config.weights", "is for CLIP's two towers: start from configs/clip.py")
 
 
@@ -164,7 +168,8 @@ def loss(
         shared = group if worded else None
         pair = joint.Pair(points[one], points[two], spreads[one], spreads[two], shared, where, label, classes)
         drawn = jax.random.fold_in(of_method, number)
-        found, told = method(variables["params"]["embedding"]["shared"], state["steps"], pair, drawn)
+        with section("config.loss"):
+            found, told = method(variables["params"]["embedding"]["shared"], state["steps"], pair, drawn)
         value, logs = value + found, {**logs, **{f"{one}_{two}/{name}": figure for name, figure in told.items()}}
     priors = {
         role: prior.follow(known, _classes(role, batch[networks.roles[role]], len(known["mean"])), None)

@@ -76,9 +76,9 @@ def test_all_presets_are_counted():
 
 def test_unknown_kinds_and_options_are_named():
     text = {"width": 8, "layers": 1, "heads": 1, "context": 8}
-    with pytest.raises(UserError, match=r"config\.image\.kind 'cnn' is unknown: choose one of vit, resnet"):
+    with pytest.raises(UserError, match=r"^kind 'cnn' is unknown: choose one of vit, resnet"):
         clip.towers({"kind": "cnn"}, text, 4)
-    with pytest.raises(UserError, match=r"config\.image\.patch is no option of 'resnet'"):
+    with pytest.raises(UserError, match=r"^patch is no option of 'resnet'"):
         clip.towers({"kind": "resnet", "patch": 3}, text, 4)
 
 
@@ -187,7 +187,7 @@ def test_the_text_tower_reads_start_first(rng):
 
 
 def test_texts_longer_than_the_context_are_refused(rng):
-    with pytest.raises(UserError, match=r"texts of 9 tokens .* do not fit into context, 9"):
+    with pytest.raises(UserError, match=r"texts of 9 tokens .* do not fit into the text network's context, 9"):
         init(TEXT, jnp.zeros((1, 9), jnp.int32), jnp.ones(1, jnp.int32))
 
 

@@ -284,11 +284,24 @@ def test_clip_s_towers_and_its_temperature(batch):
         ({"image.statistics": "none"}, "config.image.statistics is 'none'"),
         ({"model.squash": "relu"}, "config.model.squash is 'relu'"),
         ({"sides": ("image", "waveform"), "waveform.trained": False}, "config.waveform.soundnet is empty"),
+        ({"sides": ("image", "waveform"), "waveform.soundnet": "/no/run"}, "config.waveform.soundnet='/no/run'"),
+        ({"sides": ("image", "waveform"), "waveform.layer": "pool9"}, "config.waveform.layer 'pool9' is unknown"),
+        ({"sides": ("image", "waveform"), "waveform.depth": 6}, "config.waveform.depth is 6"),
     ],
 )
 def test_one_clear_line(changes, said):
     with pytest.raises(UserError, match=said):
         joint_embedding.build(make(**changes))
+
+
+def test_what_is_found_while_the_step_is_traced_names_its_section(batch):
+    task, variables = start(make(**{"loss.negatives": "some"}), batch)
+    with pytest.raises(UserError, match=r"config.loss.negatives is 'some'"):
+        jax.eval_shape(task.updates[0].loss, variables, batch, jax.random.key(0))
+    with pytest.raises(
+        UserError, match=r"config.data.tokens.length is 6: with <start> more than config.caption.context"
+    ):
+        joint_embedding.build(make(name="clip", **{"caption.context": T}))
 
 
 def test_published_weights_stand_in_both_towers(batch, monkeypatch):
