@@ -3,6 +3,8 @@
 Vinyals et al. 2015, "Show and Tell: A Neural Image Caption Generator". Xu et al. 2015, "Show, Attend and Tell: Neural
 Image Caption Generation with Visual Attention". Captions of the held-out pictures are written by beam search and
 scored as coco-caption does, beside three ways of captioning without a captioner, see `metrics.caption_baselines`.
+
+Longer than other systems, for it is two: what differs between the papers is chosen in `Networks`.
 """
 
 from __future__ import annotations

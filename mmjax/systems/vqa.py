@@ -4,6 +4,8 @@ Antol et al. 2015, "VQA: Visual Question Answering"; GT-Vision-Lab/VQA_LSTM_CNN.
 trained, one that is given the question alone and one that is given the picture's features alone: what a network with
 both knows more than they is what it understands of the two together. How far it leans on each is its perceptual score
 (Gat et al. 2021): the share of its accuracy that is lost when the other examples' pictures, or questions, are given.
+
+Longer than other systems, for three networks are trained and each figure has six baselines.
 """
 
 from __future__ import annotations

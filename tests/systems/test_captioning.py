@@ -2,40 +2,32 @@
 
 import dataclasses
 import functools
-import importlib.util
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from shared import config_file, get_config
 
 from mmjax import systems
 from mmjax.engine import optim, step
 from mmjax.errors import UserError
+from mmjax.known import recogniser
 from mmjax.metrics import caption_java
 from mmjax.metrics.caption_baselines import BASELINES
 from mmjax.systems import captioning
 from mmjax.task import bind
 from mmjax.text import vocabulary
 
-ROOT = Path(__file__).parents[2]
 WORDS = (*vocabulary.SPECIAL, "a", "bell", "bird", "red", "sings")
 B, T = 8, 6
-
-
-@functools.cache
-def configs():
-    loaded = importlib.util.spec_from_file_location("captioning_config", ROOT / "configs" / "captioning.py")
-    module = importlib.util.module_from_spec(loaded)
-    loaded.loader.exec_module(module)
-    return module
+QUICK = {"xla_backend_optimization_level": 0}  # what runs a few times is compiled in half the time
 
 
 def make(variant="tiny", **changes):
-    config = configs().get_config("tiny")
+    config = get_config("captioning")
     if variant != "tiny":
-        configs().VARIANTS[variant](config)
-        configs().VARIANTS["tiny"](config)
+        config_file("captioning").VARIANTS[variant](config)
+        config_file("captioning").VARIANTS["tiny"](config)
     with config.unlocked():
         config.objects = ("bell", "bird") if config.objects else ()
         config.model.embed, config.model.hidden = 8, 16
@@ -68,22 +60,27 @@ def start(config, batch):
     """(task, optimisers, state) as an engine begins a run with them."""
     task = captioning.build(config)
     optimisers = optim.of(task, config.optim, config.steps)
-    state = jax.jit(bind(step.create, task, optimisers))(jax.random.key(0), {**batch, **CONSTANTS})
+    create = jax.jit(bind(step.create, task, optimisers), compiler_options=QUICK)
+    state = create(jax.random.key(0), {**batch, **CONSTANTS})
     return task, optimisers, dataclasses.replace(state, **task.fill(state.variables, CONSTANTS))
+
+
+@functools.cache
+def learning(variant):
+    """A config of a variant that learns fast."""
+    fast = {"optim.captioner.learning_rate": 0.01, "optim.captioner.warmup": 0, "optim.captioner.decay": "none"}
+    return make(variant, **fast)
 
 
 @pytest.fixture(scope="module")
 def fresh(batch):
-    return start(make(), batch)
+    return start(learning("tiny"), batch)
 
 
 @pytest.mark.parametrize("variant", ["tiny", "hard", "show_and_tell"])
-def test_a_few_steps_learn_a_batch_and_padding_changes_nothing(variant, batch):
-    config = make(
-        variant, **{"optim.captioner.learning_rate": 0.01, "optim.captioner.warmup": 0, "optim.captioner.decay": "none"}
-    )
-    task, optimisers, state = start(config, batch)
-    train = jax.jit(bind(step.train_step, task, optimisers))
+def test_a_few_steps_learn_a_batch_and_padding_changes_nothing(variant, batch, fresh):
+    task, optimisers, state = fresh if variant == "tiny" else start(learning(variant), batch)
+    train = jax.jit(bind(step.train_step, task, optimisers), compiler_options=QUICK)
     spoilt = {**batch, "caption_tokens": np.where(batch["caption_tokens"] == 0, 7, batch["caption_tokens"])}
     one, logs = train(state, batch, jax.random.key(1))
     other, same = train(state, spoilt, jax.random.key(1))
@@ -102,7 +99,9 @@ def test_a_few_steps_learn_a_batch_and_padding_changes_nothing(variant, batch):
 def test_figures_on_a_batch(fresh, batch):
     task, _, state = fresh
     variables = state.variables
-    pairs = {k: (float(a), float(b)) for k, (a, b) in jax.jit(task.metrics)(variables, batch).items()}
+    pairs = {
+        k: (float(a), float(b)) for k, (a, b) in jax.jit(task.metrics, compiler_options=QUICK)(variables, batch).items()
+    }
     valid, tokens = batch["valid"], batch["caption_tokens"]
     assert pairs["nll"][1] == batch["caption_tokens_length"][valid].sum()
     np.testing.assert_allclose(np.divide(*pairs["nll/unigram"]), np.log(len(WORDS)), rtol=1e-5)
@@ -120,17 +119,25 @@ def test_figures_on_a_batch(fresh, batch):
     np.testing.assert_allclose(pairs["attention_in_box"][0], areas.sum(), rtol=0.05)
 
 
-def test_predictions_and_scores(fresh, batch):
+@pytest.fixture(scope="module")
+def predicted(fresh, batch):
+    """(what the baselines observed, predictions with what was solved on it)."""
     task, _, state = fresh
     observed = jax.tree.map(np.array, jax.jit(task.fit.observe)(state.variables, batch))
     np.testing.assert_allclose(np.linalg.norm(observed["features"], axis=1), 1, rtol=1e-5)
     observed["tokens"][3] = observed["tokens"][0]
     fitted = task.fit.solve(state.variables, observed)
     np.testing.assert_array_equal(fitted["most_frequent"], observed["tokens"][0])
-    bare = jax.tree.map(np.asarray, jax.jit(task.predict)(state.variables, batch, jax.random.key(0)))
-    found = jax.tree.map(
-        np.asarray, jax.jit(task.predict)({**state.variables, "fitted": fitted}, batch, jax.random.key(0))
+    found = jax.jit(task.predict, compiler_options=QUICK)(
+        {**state.variables, "fitted": fitted}, batch, jax.random.key(0)
     )
+    return observed, jax.tree.map(np.asarray, found)
+
+
+def test_predictions_and_scores(fresh, predicted, batch):
+    task, _, state = fresh
+    observed, found = predicted
+    bare = jax.eval_shape(task.predict, state.variables, batch, jax.random.key(0))
     assert set(found) - set(bare) == {"text/most_frequent", "text/random", "text/nearest_picture"}
     texts = {k: v.view(f"S{v.shape[-1]}")[..., 0] for k, v in found.items() if k.startswith("text/")}
     said = {k: [vocabulary.join(row) for row in rows] for k, rows in texts.items()}
@@ -147,10 +154,8 @@ def test_predictions_and_scores(fresh, batch):
     nats, _, words = found["number/nats"].sum(0)
     np.testing.assert_allclose(figures["perplexity"], np.exp(nats / words), rtol=1e-6)
     np.testing.assert_allclose(figures["perplexity/unigram"], len(WORDS), rtol=1e-4)
-    assert set(task.score({**bare, **{"text/caption": texts["text/caption"]}}, references)) == {
-        "perplexity",
-        "perplexity/unigram",
-    }
+    early = {"number/nats": found["number/nats"], "text/caption": texts["text/caption"]}
+    assert set(task.score(early, references)) == {"perplexity", "perplexity/unigram"}
 
 
 def test_objects_are_found_among_words_and_pieces_or_the_run_does_not_start(fresh):
@@ -163,13 +168,12 @@ def test_objects_are_found_among_words_and_pieces_or_the_run_does_not_start(fres
         task.fill(state.variables, {"caption_vocabulary": vocabulary.spell((*vocabulary.SPECIAL, "a", "▁be", "ll"))})
 
 
-def test_a_picture_alone_is_captioned(fresh, batch):
+def test_a_picture_alone_is_captioned(fresh, predicted, batch):
     task, _, state = fresh
     assert task.predicts_from == ("image",)
-    bare = jax.jit(task.predict)(state.variables, {"image": batch["image"]}, jax.random.key(0))
+    bare = jax.jit(task.predict, compiler_options=QUICK)(state.variables, {"image": batch["image"]}, jax.random.key(0))
     assert set(bare) == {"image/picture", "text/caption", "attention/caption"}
-    whole = jax.jit(task.predict)(state.variables, batch, jax.random.key(0))
-    np.testing.assert_array_equal(bare["text/caption"], whole["text/caption"])
+    np.testing.assert_array_equal(bare["text/caption"], predicted[1]["text/caption"])
 
 
 def test_metrics_that_need_java_stand_beside_the_baselines(monkeypatch):
@@ -202,16 +206,20 @@ def test_without_java_no_run_starts_but_a_trained_one_is_restored(batch, monkeyp
 
 def test_an_encoder_may_be_fine_tuned_at_its_own_rate_with_its_own_statistics(batch):
     changes = {"encoder.name": "recogniser", "encoder_statistics": "running"}
-    frozen = start(make(train_encoder=False, **changes), batch)[2]
-    assert set(frozen.params["captioner"]) == {"writer"}
-    assert {"params", "state"} <= set(frozen.frozen["encoder"])
+    still = captioning.build(make(train_encoder=False, **changes))
+    frozen = jax.eval_shape(still.init, jax.random.key(0), {**batch, **CONSTANTS})
+    assert set(frozen["params"]["captioner"]) == {"writer"}
+    assert {"params", "state"} <= set(frozen["frozen"]["encoder"])
     config = make(train_encoder=True, **changes)
     with config.unlocked():
         config.optim.captioner.parts.encoder = 0.0
         config.optim.captioner.warmup = 0
     task, optimisers, state = start(config, batch)
     assert "encoder" not in state.state
-    after, _ = jax.jit(bind(step.train_step, task, optimisers))(state, batch, jax.random.key(0))
+    jax.tree.map(
+        np.testing.assert_array_equal, state.params["captioner"]["encoder"], recogniser.load().variables["params"]
+    )
+    after, _ = jax.jit(bind(step.train_step, task, optimisers), compiler_options=QUICK)(state, batch, jax.random.key(0))
     jax.tree.map(
         np.testing.assert_array_equal, after.params["captioner"]["encoder"], state.params["captioner"]["encoder"]
     )
@@ -236,7 +244,7 @@ def test_mistakes_are_told_in_one_line(changes, said):
 
 @pytest.mark.parametrize("variant", ["tiny", "hard", "show_and_tell", "stamps"])
 def test_two_builds_of_a_config_are_one_task(variant):
-    one, other = (systems.build(configs().get_config(variant)) for _ in range(2))
+    one, other = (systems.build(get_config("captioning", variant)) for _ in range(2))
     assert (one, hash(one)) == (other, hash(other))
     assert one != systems.build(make(**{"encoder.widths": (8, 8, 4)}))
 

@@ -1,25 +1,25 @@
-import functools
-
 import jax
 import numpy as np
 import pytest
 from jax import numpy as jnp
-from test_contract import ROOT, get_config
+from shared import get_config
 
 from mmjax import systems
 from mmjax.engine import optim
 from mmjax.engine.step import create, train_step
 from mmjax.errors import UserError
 from mmjax.models.joint.vqa import VQA
+from mmjax.task import bind
 from mmjax.text import vocabulary
 
 WORDS = [*vocabulary.SPECIAL, "what", "colour", "is", "it", "?", "there", "red"]
 ANSWERS = ["yes", "no", "red", "blue", "two"]
+QUICK = {"xla_backend_optimization_level": 0}  # what runs once or twice is compiled in half the time
 TYPES = ["existence", "colour"]
 
 
 def config(**changes):
-    c, _ = get_config(ROOT / "configs" / "vqa.py", "tiny")
+    c = get_config("vqa")
     for name, value in changes.items():
         section, _, field = name.partition("__")
         c[section][field] = value
@@ -53,7 +53,8 @@ def fresh():
     c = config()
     task = systems.build(c)
     optimisers = optim.of(task, c.optim, c.steps)
-    state = jax.jit(functools.partial(create, task, optimisers))(jax.random.key(0), {**batch(), **CONSTANTS})
+    made = jax.jit(bind(create, task, optimisers), compiler_options=QUICK)
+    state = made(jax.random.key(0), {**batch(), **CONSTANTS})
     return task, optimisers, state
 
 
@@ -77,14 +78,14 @@ def test_vocabularies_size_the_networks_and_stay_with_them(made):
 def one_step(fresh):
     """(state before, state after, logs) of one step."""
     task, optimisers, state = fresh
-    after, logs = jax.jit(functools.partial(train_step, task, optimisers))(state, batch(), jax.random.key(1))
+    after, logs = jax.jit(bind(train_step, task, optimisers), compiler_options=QUICK)(state, batch(), jax.random.key(1))
     return state, after, logs
 
 
 def test_each_control_learns_apart(one_step, made):
     """The question-only control is blind to pictures, and the image-only one does not move the encoder."""
     task, variables = made
-    losses = {update.group: update.loss for update in task.updates}
+    losses = {update.group: jax.jit(update.loss, compiler_options=QUICK) for update in task.updates}
     own, other = batch(), {**batch(), "image": batch(seed=1)["image"]}
     key = jax.random.key(0)
     assert losses["question_only"](variables, own, key)[0] == losses["question_only"](variables, other, key)[0]
@@ -138,7 +139,7 @@ def test_metrics_by_hand(made):
     by_type = jnp.array([[1.0, 5, 0, 0, 0], [0, 0, 3, 2, 0]])
     prior = {**variables["state"]["prior"], "top": jnp.array([0.5, 0.1, 0.2, 0.1, 0.1])}
     state = {**variables["state"], "by_type": by_type, "prior": prior}
-    figures = jax.jit(task.metrics)({**variables, "state": state}, own)
+    figures = jax.jit(task.metrics, compiler_options=QUICK)({**variables, "state": state}, own)
     assert tuple(map(float, figures["accuracy/most_frequent"])) == (2.0, 6.0)
     # "no" for the first type, "red" for the second, the most frequent of all for a type that training has not
     assert tuple(map(float, figures["accuracy/most_frequent_of_type"])) == (3.0, 6.0)
@@ -149,7 +150,7 @@ def test_metrics_by_hand(made):
 def test_predictions_are_spelt(made):
     task, variables = made
     own = batch()
-    out = jax.tree.map(np.asarray, jax.jit(task.predict)(variables, own, jax.random.key(0)))
+    out = jax.tree.map(np.asarray, jax.jit(task.predict, compiler_options=QUICK)(variables, own, jax.random.key(0)))
     answers = vocabulary.words_of(out["text/answer"].reshape(-1, out["text/answer"].shape[-1]))
     assert sorted(answers[:5]) == sorted(ANSWERS)
     assert (np.diff(out["scores/answer"], axis=-1) <= 0).all()
@@ -191,7 +192,7 @@ def test_a_frozen_encoder_is_no_parameter():
 
 @pytest.mark.parametrize("variant", ["tiny", "easy", "paper"])
 def test_two_builds_of_a_config_are_one_task(variant):
-    (c, _), (again, _) = (get_config(ROOT / "configs" / "vqa.py", variant) for _ in range(2))
+    c, again = (get_config("vqa", variant) for _ in range(2))
     one, other = systems.build(c), systems.build(again)
     assert (one, hash(one)) == (other, hash(other))
     c.model.common = 17
@@ -222,7 +223,7 @@ def test_weights_or_training():
 
 def test_the_official_schedule():
     """train.lua: the rate falls by a factor a step, gradients are clamped; halved after 28,786 steps."""
-    c, _ = get_config(ROOT / "configs" / "vqa.py", "vqa1")
+    c = get_config("vqa", "vqa1")
     section = c.optim.net
     rate = optim.schedule(section.learning_rate, c.steps, 0, section.decay, section.decay_rate)
     assert float(rate(28_786)) == pytest.approx(1.5e-4, rel=1e-3)
