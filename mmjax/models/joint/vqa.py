@@ -223,10 +223,10 @@ def with_words(params: Mapping[str, Any], table: Float[Array, "v d"]) -> dict[st
     """Parameters of a `VQA` whose word embedding is `table`, for instance a skip-gram's.
 
     Raises:
-      UserError: the shapes differ.
+      OptionError: the shapes differ.
     """
     own = params["question"]["embedding"]["embedding"]
     if own.shape != table.shape:
-        raise UserError(f"the word vectors are {table.shape}, the network's {own.shape}: give the network their width")
+        raise OptionError("words", f"are {table.shape}, where the network has {own.shape}: give it their width")
     embedding = {"embedding": jnp.asarray(table, jnp.float32)}
     return {**params, "question": {**params["question"], "embedding": embedding}}

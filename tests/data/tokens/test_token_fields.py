@@ -13,7 +13,7 @@ from mmjax import data
 from mmjax.data import pipeline, spec
 from mmjax.data.tokens import token_fields, token_tables
 from mmjax.engine import config as configs
-from mmjax.engine import loop, probes
+from mmjax.engine import prepare, probes
 from mmjax.errors import UserError
 from mmjax.text import vocabulary
 
@@ -245,7 +245,7 @@ def test_the_cache_spares_reading_and_notices_another_text(monkeypatch):
     assert len(again.reads) == token_tables.PROBES  # not all 400
     changed = Toy(*[{"captions": (f"other{i}",)} for i in range(400)])
     assert words(wrap(changed, made, made, changed, max_words=0), "caption")[4].startswith("other")
-    for path in token_tables._text_vocabulary.cache("x").parent.glob("*/table.json"):
+    for path in token_tables.counting.cache("x").parent.glob("*/table.json"):
         path.write_text("{damaged")
     token_tables._KEPT.clear()
     assert words(wrap(again, made, made, again, max_words=0), "caption") == before
@@ -290,9 +290,8 @@ def test_init_gets_vocabularies_beside_the_first_batch():
         config.data.tokens = {"length": 25}
         config.data.examples = 64
     opened = data.open("train", ("caption_tokens",), **config.data)
-    batch = loop.example_batch(opened, config)
-    assert batch["caption_tokens"].shape == (8, 25)
-    np.testing.assert_array_equal(batch["caption_vocabulary"], opened.constants["caption_vocabulary"])
+    assert prepare.example_batch(opened, config)["caption_tokens"].shape == (8, 25)
+    assert vocabulary.words_of(opened.constants["caption_vocabulary"])[:4] == list(vocabulary.SPECIAL)
 
 
 def test_a_data_set_with_one_caption_an_example(tmp_path):
@@ -377,5 +376,5 @@ def test_the_text_sets_own_option_of_that_name_stays_its_own(tmp_path):
 
 def test_the_cache_is_readable_by_people():
     wrap()
-    paths = list(token_tables._text_vocabulary.cache("x").parent.glob("*/table.json"))
+    paths = list(token_tables.counting.cache("x").parent.glob("*/table.json"))
     assert {tuple(json.loads(path.read_text())["words"])[-1] for path in paths} == {"the", "what", "no"}
