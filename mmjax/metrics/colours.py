@@ -24,9 +24,7 @@ def histogram(picture: UInt8[Array, "b h w 3"]) -> Float[Array, "b 216"]:
     return jnp.sqrt(counts / place.shape[1])
 
 
-def fit(
-    histograms: Float[np.ndarray, "n 216"], colours: Int[np.ndarray, "n k"], classes: int
-) -> dict[str, Float[np.ndarray, ...]]:
+def fit(histograms: Float[np.ndarray, "n 216"], colours: Int[np.ndarray, "n k"], classes: int) -> dict[str, np.ndarray]:
     """Planes that tell the colour of a picture's only object by `histogram`: "weights" [216 c] and "bias" [c].
 
     Args:

@@ -11,7 +11,7 @@ import numpy as np
 from jax import numpy as jnp
 from jaxtyping import Array, Float, Int, Num, UInt8
 
-from mmjax.errors import OptionError
+from mmjax.errors import OptionError, section
 from mmjax.known import joint_run, minilm
 from mmjax.models.text.char_cnn_rnn import PRESETS, CharCnnRnn, WordEncoder
 from mmjax.models.vision.picture_side import PictureSide
@@ -96,7 +96,8 @@ class Encoders:
         """What is frozen of a text encoder from elsewhere: its weights, and its numbers of our words."""
         if self.known is None:
             return {}
-        return {"text": dict(self.known.encoder.variables), "words": self.known.encoder.table(spelled)}
+        with section("config.model"):
+            return {"text": dict(self.known.encoder.variables), "words": self.known.encoder.table(spelled)}
 
     def texts(self, variables: Variables, tokens: Int[Array, "b t"], length: Int[Array, " b"]) -> Float[Array, "b d"]:
         """Sentences as vectors; those of a workdir have the length 1."""
@@ -156,7 +157,7 @@ def make(
 
 
 def _read(text: str) -> Any:
-    return minilm.load() if text == "minilm" else joint_run.load(text, "config.model.text", ("caption",))
+    return minilm.load() if text == "minilm" else joint_run.load(text, "text", ("caption",))
 
 
 def condition(encoders: Encoders, variables: Variables, batch: Batch) -> Float[Array, "b d"]:

@@ -28,7 +28,7 @@ def config_of(variant="tiny", **changes):
 def made():
     """(task, variables, batch) of the tiny variant."""
     rng, task = np.random.default_rng(0), conditional_gan.build(config_of())
-    image = rng.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    image = rng.integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
     boxes = np.tile(np.float32([0.2, 0.3, 0.6, 0.8]), (4, 1, 1))
     batch = {"image": image, "label": np.int32([3, 0, 3, 11]), "valid": np.ones(4, bool), "boxes": boxes}
     return task, jax.jit(task.init)(jax.random.key(0), batch), batch
@@ -61,9 +61,9 @@ def test_updates_alternate_and_keep_to_their_group(made, slopes):
 def test_a_picture_needs_a_class_only(made):
     task, variables, batch = made
     found = jax.jit(task.predict)(variables, {"label": batch["label"]}, jax.random.key(0))
-    assert found["image/generated"].shape == (4, 32, 32, 3)
-    np.testing.assert_array_equal(found["image/codes"][:, :, :32], found["image/generated"])
-    assert not np.array_equal(found["image/codes"][:, :, 32:64], found["image/generated"])
+    assert found["image/generated"].shape == (4, 16, 16, 3)
+    np.testing.assert_array_equal(found["image/codes"][:, :, :16], found["image/generated"])
+    assert not np.array_equal(found["image/codes"][:, :, 16:32], found["image/generated"])
 
 
 def test_the_classes_shares_are_the_majority_baseline(made, slopes):

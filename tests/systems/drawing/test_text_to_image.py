@@ -33,7 +33,7 @@ def config_of(variant="tiny", **changes):
     return config
 
 
-def batch_of(rng, size=32, rows=4):
+def batch_of(rng, size=16, rows=4):
     tokens = np.zeros((rows, 6), np.int32)
     tokens[:, :3] = [[4, 5, 2], [7, 6, 2], [4, 6, 2], [7, 5, 2]]
     return {
@@ -301,11 +301,11 @@ def test_pictures_are_drawn_by_the_average(made):
     gen = jax.tree.map(jnp.zeros_like, variables["params"]["gen"])
     same = predict({**variables, "params": {**variables["params"], "gen": gen}}, batch, jax.random.key(0))
     np.testing.assert_array_equal(first["image/generated"], same["image/generated"])
-    assert first["image/codes"].shape == (4, 32, 4 * 32, 3)
-    assert first["image/between_captions"].shape == first["image/between_codes"].shape == (4, 32, 6 * 32, 3)
+    assert first["image/codes"].shape == (4, 16, 4 * 16, 3)
+    assert first["image/between_captions"].shape == first["image/between_codes"].shape == (4, 16, 6 * 16, 3)
     # the way between captions begins at the own one, that between codes as well
-    np.testing.assert_array_equal(first["image/between_captions"][:, :, :32], first["image/generated"])
-    np.testing.assert_array_equal(first["image/between_codes"][:, :, :32], first["image/generated"])
+    np.testing.assert_array_equal(first["image/between_captions"][:, :, :16], first["image/generated"])
+    np.testing.assert_array_equal(first["image/between_codes"][:, :, :16], first["image/generated"])
     words = {k: batch[k] for k in ("caption_tokens", "caption_tokens_length")}
     alone = predict(variables, words, jax.random.key(0))
     np.testing.assert_array_equal(alone["image/generated"], first["image/generated"])
