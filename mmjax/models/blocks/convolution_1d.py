@@ -14,6 +14,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from mmjax.ops import maximum
+
 _FEW = 32  # output steps up to which gathering every window is cheaper than a convolution
 
 
@@ -54,28 +56,7 @@ def _grouped(x, size, pad, groups):
 def max_pool1d(x: Float[Array, "b t c"], window: int) -> Float[Array, "b u c"]:
     """The maximum of each window of as many steps; a last, incomplete window is dropped."""
     steps = x.shape[1] // window
-    return _max_of_windows(x[:, : steps * window].reshape(x.shape[0], steps, window, x.shape[2]))
-
-
-@jax.custom_vjp
-def _max_of_windows(x):
-    return jnp.max(x, axis=2)
-
-
-def _max_forward(x):
-    top = jnp.max(x, axis=2)
-    return top, (x, top)
-
-
-def _max_backward(saved, gradient):
-    # Ties share the gradient, as in jnp.max, whose own rule makes two more passes over an array of x's size.
-    x, top = saved
-    hit = x == top[:, :, None]
-    share = gradient / jnp.sum(hit, axis=2, dtype=gradient.dtype)
-    return (jnp.where(hit, share[:, :, None], jnp.zeros((), gradient.dtype)),)
-
-
-_max_of_windows.defvjp(_max_forward, _max_backward)
+    return maximum.over(x[:, : steps * window].reshape(x.shape[0], steps, window, x.shape[2]), (2,))
 
 
 def conv_pool_moments(

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
 from mmjax.models.blocks.norm import BatchNorm
+from mmjax.ops import maximum
 
 
 def space_to_depth(x: Float[Array, "b h w c"], block: int) -> Float[Array, "b i j d"]:
@@ -47,4 +48,4 @@ def standardised(image: Num[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
 def mean_and_max(x: Float[Array, "b h w d"]) -> Float[Array, "b 2*d"]:
     """Mean and maximum over all places, float32."""
     wide = x.astype(jnp.float32)
-    return jnp.concatenate([jnp.mean(wide, (1, 2)), jnp.max(wide, (1, 2))], -1)
+    return jnp.concatenate([jnp.mean(wide, (1, 2)), maximum.over(wide, (1, 2))], -1)

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 from mmjax.errors import OptionError, UserError
 from mmjax.models.blocks.adversarial import Double, Halve, Weights, leaky
 from mmjax.models.blocks.norm import BatchNorm
+from mmjax.models.blocks.pictures import mean_and_max
 
 
 def doublings(size: int) -> int:
@@ -208,9 +209,7 @@ class LayeredDiscriminator(nn.Module):
             logits = [(*own, alone) for own in logits]
         if not self.embed:
             return logits, None
-        wide = x.astype(jnp.float32)
-        pooled = jnp.concatenate([jnp.mean(wide, (1, 2)), jnp.max(wide, (1, 2))], -1)
-        return logits, Weights(self.embed, name="embed")(pooled, train=train)
+        return logits, Weights(self.embed, name="embed")(mean_and_max(x), train=train)
 
     def _see(self, image, train):
         """The maps at 4 x 4 and at 8 x 8."""

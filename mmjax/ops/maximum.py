@@ -1,0 +1,43 @@
+"""The maximum, with a gradient that goes by place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import jax
+from jax import lax
+from jax import numpy as jnp
+from jaxtyping import Array, Float
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def over(x: Float[Array, "*shape"], axes: Sequence[int]) -> Float[Array, "*rest"]:
+    """jnp.max(x, axes), whose gradient goes to the first place in order of memory that holds the maximum.
+
+    JAX's own gradient is (x == max) / count, and count can be 0: a compiler may compute x anew for the comparison and
+    round it otherwise than it did for the maximum (x = a * b + c with one rounding or with two), and the gradient is
+    then 0 / 0, or lost. Here the place is an integer, found in one pass, and no rounding moves it.
+
+    Of equals JAX gives each an equal share, this function all to one; both are subgradients. After a ReLU equals are
+    almost always the zeros of a channel that is silent everywhere, whose gradient the ReLU stops in either case.
+
+    Args:
+      x: without NaN; where there is one, it is the maximum and its first place gets the gradient.
+      axes: of x, ascending and adjacent, counted from 0.
+    """
+    return jnp.max(x, axes)
+
+
+@over.defjvp
+def _tangent(axes, primals, tangents):
+    (x,), (tangent,) = primals, tangents
+    first, last = axes[0], axes[-1] + 1
+    if tuple(axes) != tuple(range(first, last)):
+        raise ValueError(f"axes {axes} are not ascending and adjacent")
+    flat = (*x.shape[:first], math.prod(x.shape[first:last]), *x.shape[last:])
+    place = lax.expand_dims(lax.argmax(x.reshape(flat), first, jnp.int32), (first,))
+    here = lax.broadcasted_iota(jnp.int32, flat, first) == place
+    # Linear in the tangent, so that its transpose, the gradient, is one select.
+    return jnp.max(x, axes), jnp.sum(jnp.where(here, tangent.reshape(flat), jnp.zeros((), tangent.dtype)), first)
