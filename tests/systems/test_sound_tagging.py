@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 from jax import numpy as jnp
-from test_contract import CONFIGS, get_config
+from shared import get_config
 
 from mmjax.data import spec
 from mmjax.engine import loop, mesh, optim, prepare
@@ -183,7 +183,7 @@ def test_predictions_show_sound_features_and_guesses():
 
 
 def tiny(**changes):
-    config, _ = get_config(next(path for path in CONFIGS if path.stem == "sound_tagging"), "tiny")
+    config = get_config("sound_tagging")
     config.update_from_flattened_dict(changes)
     return config
 
@@ -241,8 +241,7 @@ def test_a_folder_in_folds_by_one_command(tmp_path):
         path = tmp_path / "sounds" / f"tone{label}" / f"{i}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, wave[: 22_050 * 2], 22_050)
-    path = next(path for path in CONFIGS if path.stem == "sound_tagging")
-    tiny, folder = (get_config(path, variant)[0] for variant in ("tiny", "folder"))
+    tiny, folder = (get_config("sound_tagging", variant) for variant in ("tiny", "folder"))
     with tiny.unlocked():
         tiny.data = folder.data
         tiny.data.update(path=str(tmp_path / "sounds"), data_dir=str(tmp_path / "cache"), folds=2)
@@ -256,8 +255,7 @@ def test_a_folder_in_folds_by_one_command(tmp_path):
 
 
 def test_folds_of_the_data_are_the_folds_that_are_run():
-    path = next(path for path in CONFIGS if path.stem == "sound_tagging")
-    folder, _ = get_config(path, "folder")
+    folder = get_config("sound_tagging", "folder")
     folder.data.folds = 3
     assert folder.eval.folds == 3
     folder.eval.folds = 0  # one run, of config.data.fold

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax.core import FrozenDict
 from jax import numpy as jnp
-from test_contract import CONFIGS, get_config
+from shared import get_config
 
 from mmjax.engine import mesh, optim, step
 from mmjax.errors import UserError
@@ -201,7 +201,7 @@ def test_prior_is_the_running_mean_over_batches():
 
 
 def tiny(**changes):
-    config, _ = get_config(next(path for path in CONFIGS if path.stem == "soundnet"), "tiny")
+    config = get_config("soundnet")
     config.update_from_flattened_dict(changes)
     return config
 
