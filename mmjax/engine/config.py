@@ -32,6 +32,9 @@ FREE = [
 FREE += ["loader.workers", "loader.threads", "loader.prefetch"]
 FREE += ["data.workers", "data.data_dir", "data.download", "data.beam"]
 
+# Fields whose absence, in a run from before there were any, is the system's to read: it may have judged all the same.
+UNSAID = ["eval.judges"]
+
 
 def engine(system: str, variant: str = "") -> ConfigDict:
     """The fields that every config has; a system's get_config changes them and adds its own sections."""
@@ -136,7 +139,10 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def load(workdir: Path) -> ConfigDict:
-    """Reads workdir/config.json. Raises UserError if it is not there or not readable."""
+    """Reads workdir/config.json; fields of the engine's that are younger than the run have their defaults.
+
+    Raises UserError if it is not there or not readable.
+    """
     path = workdir / "config.json"
     try:
         raw = json.loads(path.read_text())
@@ -146,9 +152,28 @@ def load(workdir: Path) -> ConfigDict:
         raise UserError(f"{path} is damaged: {error}") from None
     if not isinstance(raw, dict) or not {"system", "steps"} <= set(raw):
         raise UserError(f"{path} is no config of mmjax")
-    config = ConfigDict(_tuples(raw))
+    config = ConfigDict(_completed(_tuples(raw), engine(raw["system"]).to_dict()))
     config.lock()
     return config
+
+
+def _completed(old: Mapping[str, Any], defaults: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`old` with what only the defaults have, but for UNSAID."""
+    found = {name: value for name, value in defaults.items() if name in old or f"{prefix}{name}" not in UNSAID}
+    for name, value in old.items():
+        below = defaults.get(name, {}) if isinstance(value, Mapping) else None
+        found[name] = value if below is None else _completed(value, below, f"{prefix}{name}.")
+    return found
+
+
+def evaluated_alike(saved: Any, config: ConfigDict) -> bool:
+    """Whether results beside which `saved` stands, the JSON of their config.eval, are what config.eval asks for."""
+    try:
+        there = json.loads(saved)
+    except (TypeError, ValueError):  # of a run from before it was recorded, or damaged
+        return False
+    defaults = json.loads(engine(config.system).eval.to_json())
+    return defaults | there == defaults | json.loads(config.eval.to_json())
 
 
 def _tuples(value: Any) -> Any:

@@ -47,7 +47,7 @@ def run(config: ConfigDict, workdir: Path, command: str = "") -> Figures | None:
         if (
             isinstance(done, dict)
             and done.get("step", -1) >= config.steps
-            and done.get("eval") == config.eval.to_json()
+            and configs.evaluated_alike(done.get("eval"), config)
         ):
             page_of = workdir / files.REPORT
             if first() and not page_of.exists():  # the run was killed on its last metre

@@ -1,0 +1,45 @@
+"""A workdir's record of a config: what it may lack, and when results are those that are asked for."""
+
+import json
+
+import pytest
+
+from mmjax.engine import config as configs
+
+
+@pytest.fixture
+def old(tmp_path):
+    """A config, and the workdir of a run of it from before there were some fields."""
+    config = configs.engine("toy")
+    config.optim.net = configs.adam(1e-3)
+    config.loader.pixels, config.eval.every = 32, 7
+    record = json.loads(config.to_json())
+    del record["fsdp"], record["eval"]["probes"], record["eval"]["judges"], record["loader"]["clip_seconds"]
+    (tmp_path / "config.json").write_text(json.dumps(record))
+    return config, tmp_path
+
+
+def test_fields_that_are_younger_than_a_run_have_their_defaults(old):
+    config, workdir = old
+    found = configs.load(workdir)
+    assert (found.fsdp, found.eval.probes, found.loader.clip_seconds) == (False, (), 0.0)
+    assert (found.loader.pixels, found.eval.every) == (32, 7)
+    assert "judges" not in found.eval  # what such a run was judged by, its system knows
+    assert configs.differences(found, config) == []
+    with config.unlocked():
+        config.loader.clip_seconds = 1.5
+    assert configs.differences(found, config) == ["loader.clip_seconds is 0.0 there, 1.5 here"]
+
+
+def test_results_are_those_asked_for_where_only_younger_fields_have_their_defaults(old):
+    config, workdir = old
+    saved = json.dumps(json.loads((workdir / "config.json").read_text())["eval"])
+    assert configs.evaluated_alike(saved, config)
+    assert configs.evaluated_alike(saved, configs.load(workdir))
+    assert configs.evaluated_alike(config.eval.to_json(), config)
+    for name, value in (("judges", ("some",)), ("gallery", 3)):
+        other = config.copy_and_resolve_references()
+        other.eval[name] = value
+        assert not configs.evaluated_alike(saved, other)
+    assert not configs.evaluated_alike(None, config)
+    assert not configs.evaluated_alike("{", config)
