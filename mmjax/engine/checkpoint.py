@@ -81,11 +81,14 @@ class Checkpoints:
     def restore_frozen(self, state: TrainState) -> TrainState:
         """`state` with the weights that never change as the run began with them, not as their files are today.
 
-        What else was saved is not read: runs used to keep the networks there that only measured.
+        What else was saved is not read: runs used to keep the networks there that only measured. Raises UserError where
+        nothing was.
         """
         path = self.workdir.absolute() / files.FROZEN
-        if not jax.tree.leaves(state.frozen) or not path.exists():
+        if not jax.tree.leaves(state.frozen):
             return state
+        if not path.exists():
+            raise UserError(f"{path} is missing, with the weights that this run does not train: it cannot go on")
         target = jax.tree.map(ocp.utils.to_shape_dtype_struct, state.frozen)
         laid = ocp.checkpoint_utils.construct_restore_args(target)
         args = ocp.args.PyTreeRestore(item=target, restore_args=laid, partial_restore=True)

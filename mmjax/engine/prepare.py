@@ -63,13 +63,13 @@ def prepare(config: ConfigDict, workdir: Path, command: str = "") -> Ready:
     task = evaluate.named(task, constants)
     placement = mesh.make(config.parallel, config.model_axis, config.fsdp)
     jitted = placement if isinstance(placement, mesh.Jitted) else mesh.Jitted()
-    seen = {**batch, **constants}
-    state = create(task, optimisers, jax.random.key(config.seed), seen, jitted)
+    key, seen = jax.random.key(config.seed), {**batch, **constants}
+    state = shapes(task, optimisers, key, seen, jitted)
     _check_answers(task, config, state, judges, batch)
     saver = checkpoint.Checkpoints(workdir, config.best, config.best_mode)
     fresh = saver.latest() is None
     if fresh:
-        state = fill(task, state, constants, jitted)
+        state = fill(task, create(task, optimisers, key, seen, state), constants, jitted)
     else:
         state = saver.restore_frozen(saver.restore(state))
         say(f"going on from step {int(state.step)} of {config.steps}")
@@ -82,13 +82,22 @@ def prepare(config: ConfigDict, workdir: Path, command: str = "") -> Ready:
     return Ready(config, workdir, command, task, placement, evaluator, saver, optimisers, state, sources)
 
 
-def create(
+def shapes(
     task: Task, optimisers: steps.Optimisers, key: jax.Array, batch: Batch, placement: mesh.Jitted
 ) -> steps.TrainState:
-    """A fresh state, made where it will live: what is split over the devices need not fit on one."""
+    """What a state will be: each array's shape, dtype and sharding. A restored one is never made afresh."""
+    made = jax.eval_shape(bind(steps.create, task, optimisers), key, batch)
+    laid = placement.shardings(made)
+    return jax.tree.map(lambda x, own: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=own), made, laid)
+
+
+def create(
+    task: Task, optimisers: steps.Optimisers, key: jax.Array, batch: Batch, wanted: steps.TrainState
+) -> steps.TrainState:
+    """A fresh state, made where it will live, see `shapes`: what is split over the devices need not fit on one."""
     made = bind(steps.create, task, optimisers)
-    shardings = placement.shardings(jax.eval_shape(made, key, batch))
     options = ONCE if jax.default_backend() == "cpu" else {}
+    shardings = jax.tree.map(lambda x: x.sharding, wanted)
     return jax.jit(made, out_shardings=shardings, compiler_options=options)(key, batch)
 
 
