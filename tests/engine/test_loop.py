@@ -15,7 +15,7 @@ import toy
 
 import mmjax
 from mmjax import data, systems
-from mmjax.engine import checkpoint, loop
+from mmjax.engine import checkpoint, loop, prepare
 from mmjax.engine import config as configs
 from mmjax.errors import NonFinite, UserError
 
@@ -200,6 +200,20 @@ def test_debug_nans_names_the_operation(tmp_path, parallel):
     config.data = configs.ConfigDict({"name": "toy", "bad": (3,)})
     with pytest.raises(NonFinite, match=r"step 3: invalid value \(nan\) encountered in \w+ at .*toy\.py:\d+"):
         loop.run(config, tmp_path / "run")
+
+
+def test_what_goes_on_is_not_made_afresh_first(tmp_path, again, monkeypatch):
+    """Nor filled: what a restored run is made of is on disk, and without it the run does not go on."""
+    monkeypatch.setattr(prepare, "create", lambda *args: pytest.fail("fresh values"))
+    monkeypatch.setattr(prepare, "fill", lambda *args: pytest.fail("filled"))
+    ready = prepare.prepare(toy.config(steps=14), tmp_path / "run")
+    ready.saver.close()
+    assert float(ready.state.frozen["offset"]) == 0.5
+    shutil.rmtree(tmp_path / "run/frozen")
+    with pytest.raises(UserError, match=r"frozen is missing.*cannot go on"):
+        prepare.prepare(toy.config(steps=14), tmp_path / "run")
+    with pytest.raises(UserError, match=r"frozen is missing"):
+        mmjax.restore(tmp_path / "run")
 
 
 def test_restore_gives_a_system_that_predicts(tmp_path, again):
