@@ -18,7 +18,8 @@ def over(x: Float[Array, "*shape"], axes: Sequence[int]) -> Float[Array, "*rest"
 
     JAX's own gradient is (x == max) / count, and count can be 0: a compiler may compute x anew for the comparison and
     round it otherwise than it did for the maximum (x = a * b + c with one rounding or with two), and the gradient is
-    then 0 / 0, or lost. Here the place is an integer, found in one pass, and no rounding moves it.
+    then 0 / 0, or lost (findings/max_gradient_nan.sh). Here the place is an integer, found in one pass, and no
+    rounding moves it.
 
     Of equals JAX gives each an equal share, this function all to one; both are subgradients. After a ReLU equals are
     almost always the zeros of a channel that is silent everywhere, whose gradient the ReLU stops in either case.
