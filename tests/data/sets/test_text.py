@@ -1,7 +1,6 @@
 """Text to numbers: word2vec's vocabulary, subsampling and sentences, in pieces, and every kind of bad text."""
 
 import gzip
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -47,18 +46,6 @@ def test_vocabulary_and_encoding_by_hand(tmp_path):
     assert "cat," in text.corpus(path, min_count=1, splitter="whitespace").words
 
 
-@pytest.mark.parametrize("size", [1, 3, 7, 64])
-@pytest.mark.parametrize("splitter", text_corpus.SPLITTERS)
-def test_the_size_of_the_pieces_does_not_matter(tmp_path, rng, monkeypatch, size, splitter):
-    words = np.array(["grün", "red", "blue", "naïve", "x"])
-    lines = [" ".join(rng.choice(words, rng.integers(0, 9))) for _ in range(40)]
-    path = write(tmp_path, "\n".join(lines))
-    monkeypatch.setattr(counting, "PASS", size)
-    folder = tmp_path / "small"
-    counting.encode(folder, text_corpus.read(text_corpus.files(path), size), text_corpus.splitter(splitter), 1)
-    assert sentences(counting.load(folder)) == [line.split() for line in lines if line]
-
-
 def test_sentences_are_cut_at_a_thousand_words_of_the_vocabulary(tmp_path, monkeypatch):
     monkeypatch.setattr(counting, "PASS", 300)
     path = write(tmp_path, "a b " * 1250 + "\n" + "b " * 5)  # 2,500 words without a line end, then 5
@@ -72,24 +59,6 @@ def test_folders_and_packed_files(tmp_path):
     write(tmp_path / "in", b"\xff\xfe", "picture.png")  # no text by its ending
     encoded = text.corpus(str(tmp_path / "in"), min_count=1)
     assert sentences(encoded) == [["one", "two"], ["three", "one"]]  # a file's last line ends with it
-
-
-def test_the_text_is_never_held_whole(tmp_path):
-    rng = np.random.default_rng(0)
-    line = " ".join(f"w{n}" for n in rng.integers(0, 300, 2000))
-    path = write(tmp_path, f"{line}\n" * 3000)  # 6 million words, 29 MB; as numbers 24 MB
-    tracemalloc.start()
-    texts = text_corpus.read(text_corpus.files(path), 2**16)
-    small = counting
-    old, small.PASS = small.PASS, 2**16
-    try:
-        counting.encode(tmp_path / "big", texts, text_corpus.splitter("whitespace"), 1)
-    finally:
-        small.PASS = old
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert len(counting.load(tmp_path / "big").tokens) == 6_000_000
-    assert peak < 5e6
 
 
 def test_subsampling_keeps_what_word2vec_keeps():

@@ -5,65 +5,17 @@ import os
 import pickle
 import signal
 import sys
-from fractions import Fraction
 
 import children
 import numpy as np
 import pytest
+from video_writer import SIDE, peak_frequency, write_video
 
-from mmjax.data.files import media, prepared, video_clips
+from mmjax.data.files import prepared, video_clips
 from mmjax.data.sets import video_folder
 from mmjax.errors import UserError
 
 av = pytest.importorskip("av")
-
-RATE, SIDE = 10, 64
-
-
-def numbered(number):
-    """A picture whose eight bars are the bits of `number`."""
-    bits = [(number >> bit) & 1 for bit in range(8)]
-    return np.repeat(np.repeat(np.uint8(bits) * 255, SIDE // 8)[None, :, None], SIDE, 0).repeat(3, 2)
-
-
-def number_of(picture):
-    bars = picture.reshape(picture.shape[0], 8, -1, 3).mean((0, 2, 3)) > 127
-    return int((bars * 2 ** np.arange(8)).sum())
-
-
-def write_video(
-    path, seconds=3.0, hertz=440.0, amplitude=0.5, sound=True, codec="libx264", voice="aac", late=0.0, rate=44_100
-):
-    """`late` seconds pass before the sound begins; a key frame every 12 pictures."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
-        video = container.add_stream(codec, rate=RATE)
-        video.width = video.height = SIDE
-        video.pix_fmt, video.gop_size, video.bit_rate = "yuvj420p" if codec == "mjpeg" else "yuv420p", 12, 400_000
-        stereo = container.add_stream(voice, rate=rate, layout="stereo") if sound else None
-        for index in range(round(seconds * RATE)):
-            frame = av.VideoFrame.from_ndarray(numbered(index), format="rgb24")
-            frame.pts, frame.time_base = index, Fraction(1, RATE)
-            container.mux(video.encode(frame))
-        container.mux(video.encode(None))
-        if stereo is not None:
-            times = np.arange(round((seconds - late) * rate)) / rate
-            wave = np.round(amplitude * 32_767 * np.sin(2 * np.pi * hertz * times)).astype(np.int16)
-            frame = av.AudioFrame.from_ndarray(np.repeat(wave, 2)[None], format="s16", layout="stereo")
-            frame.sample_rate, frame.pts, frame.time_base = rate, round(late * rate), Fraction(1, rate)
-            container.mux(stereo.encode(frame))
-            container.mux(stereo.encode(None))
-    return path
-
-
-def peak_frequency(waveform):
-    power = np.abs(np.fft.rfft(waveform * np.hanning(len(waveform))))
-    return np.argmax(power) * media.SAMPLE_RATE / len(waveform)
-
-
-def cut_all(path, **cut):
-    clips, _ = media.clips(path, media.Cut(**{"size": SIDE, **cut}))
-    return list(clips)
 
 
 @pytest.fixture(scope="module")
@@ -95,94 +47,6 @@ def cache(folder, tmp_path_factory):
     return path
 
 
-# -- decoding ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("suffix", "codec", "voice", "rate"),
-    [
-        ("mp4", "libx264", "aac", 44_100),
-        ("mov", "libx264", "aac", 48_000),
-        ("mkv", "libx264", "flac", 16_000),
-        ("webm", "libvpx", "libopus", 48_000),
-        ("avi", "mjpeg", "mp3", 44_100),
-    ],
-)
-def test_sound_and_pictures_of_every_container(tmp_path, suffix, codec, voice, rate):
-    path = write_video(tmp_path / f"a.{suffix}", seconds=3.0, codec=codec, voice=voice, rate=rate)
-    clips = cut_all(path, seconds=1.0, frames=2)
-    assert [clip.start for clip in clips[:2]] == [0.0, 1.0]
-    for clip in clips[:2]:
-        assert clip.waveform.dtype == np.int16
-        assert len(clip.waveform) == 22_050
-    # Off the ends, where codecs fade: the frequency to a bin of 1 Hz, the loudness to a decibel.
-    middle = clips[1].waveform
-    assert abs(peak_frequency(middle) - 440) <= 1
-    assert abs(20 * np.log10(middle.std() / (0.5 * 32_767 / np.sqrt(2)))) < 1
-    # Pictures on display at .25, .75, 1.25, 1.75 s of a video of 10 a second.
-    numbers = [number_of(media.decode(data)) for clip in clips[:2] for data in clip.frames]
-    with av.open(str(path)) as container:
-        shown = [(frame.time, number_of(media._rgb(frame, 1.0, SIDE))) for frame in container.decode(video=0)]
-    assert numbers == [max(s for s in shown if s[0] <= time)[1] for time in (0.25, 0.75, 1.25, 1.75)]
-    if suffix != "avi":  # its writer leaves the second place of the stream empty
-        assert numbers == [2, 7, 12, 17]
-
-
-def test_pictures_across_key_frames_and_the_remainder_keeps_its_length(tmp_path):
-    path = write_video(tmp_path / "a.mp4", seconds=7.0)
-    clips = cut_all(path, seconds=5.0, frames=5)
-    assert [round(len(clip.waveform) / 22_050, 1) for clip in clips] == [5.0, 2.0]
-    numbers = [[number_of(media.decode(data)) for data in clip.frames] for clip in clips]
-    assert numbers[0] == [5, 15, 25, 35, 45]
-    # A fifth of 2 s each, in the middle of it: 5.2, 5.6, ... s.
-    assert numbers[1] == [52, 56, 60, 64, 68] or numbers[1] == [51, 55, 59, 63, 67]  # on a frame's edge
-    assert len(cut_all(path, seconds=5.0, min_seconds=2.5)) == 1
-
-
-def test_late_sound_is_led_in_by_silence(tmp_path):
-    (clip,) = cut_all(write_video(tmp_path / "a.mkv", seconds=2.0, late=0.5, voice="flac"), seconds=6.0)
-    loud = np.flatnonzero(np.abs(clip.waveform.astype(int)) > 1000)
-    assert abs(loud[0] / 22_050 - 0.5) < 0.01
-    assert abs(len(clip.waveform) / 22_050 - 2.0) < 0.01
-
-
-def test_a_phones_turned_picture_is_upright(tmp_path):
-    path = write_video(tmp_path / "a.mp4", seconds=1.0)
-    data = bytearray(path.read_bytes())
-    matrix = data.index(b"tkhd") + 4 + 4 + 20 + 16  # version and flags, times, id, duration; reserved, layer, volume
-    assert data[matrix : matrix + 4] == (1 << 16).to_bytes(4, "big")
-    turn = [0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30]  # shown turned clockwise by 90 degrees
-    data[matrix : matrix + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in turn)
-    path.write_bytes(data)
-    (clip,) = cut_all(path)
-    picture = media.decode(clip.frames[0])
-    assert number_of(np.rot90(picture)) == 5  # turned back anticlockwise it is the picture that was written
-
-
-def test_truncated_stream_is_used_up_to_the_damage(tmp_path):
-    path = write_video(tmp_path / "a.mkv", seconds=8.0, voice="flac")
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    clips, remark = media.clips(path, media.Cut(seconds=1.0, size=SIDE))
-    clips = list(clips)
-    assert 1 <= len(clips) <= 6
-    assert "truncated" in remark
-    assert [number_of(media.decode(clip.frames[0])) for clip in clips][:2] == [5, 15]
-
-
-@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.int64, np.float32])
-def test_to_int16_mono_scales_mixes_and_resamples(dtype):
-    times = np.arange(16_000) / 16_000
-    wave = 0.5 * np.sin(2 * np.pi * 1000 * times)
-    full = {np.int16: 2**15, np.int64: 2**15, np.int32: 2**31, np.float32: 1}[dtype]
-    stereo = np.stack([wave * full, 0 * wave], 1).astype(dtype)
-    sound = media.to_int16_mono(stereo, 16_000)
-    assert sound.dtype == np.int16
-    assert len(sound) == 22_050
-    assert peak_frequency(sound) == 1000
-    np.testing.assert_allclose(sound[5000:15_000].std(), 0.25 * 32_767 / np.sqrt(2), rtol=0.01)
-
-
 # -- the data set ------------------------------------------------------------------------------------------------------
 
 
@@ -196,7 +60,7 @@ def test_examples_hold_the_fields_asked_for(folder, cache):
     assert example["index"] == 0
     hertz = 300 + 100 * int(example["group"][-5])
     assert example["group"] == f"sub folder/v{(hertz - 300) // 100}.mp4"
-    assert abs(peak_frequency(example["waveform"]) - hertz) <= 1
+    assert abs(peak_frequency(example["waveform"], 22_050) - hertz) <= 1
     assert tuple(open_(folder, cache, fields=("index",))[1]) == ("index",)
     with pytest.raises(IndexError):
         train[len(train)]
@@ -359,26 +223,3 @@ def test_missing_av_names_the_extra(folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(UserError, match=r"mmjax\[video\]"):
         open_(folder, tmp_path)
-
-
-# -- splits ------------------------------------------------------------------------------------------------------------
-
-
-def test_splits_stay_when_names_come():
-    names = [f"video{index}.mp4" for index in range(2000)]
-    before = prepared.assign_splits(names[:1000], 0.1, 0.2)
-    after = prepared.assign_splits(names, 0.1, 0.2)
-    assert all(after[name] == split for name, split in before.items())
-    shares = [sum(split == name for split in after.values()) / 2000 for name in ("train", "validation", "test")]
-    np.testing.assert_allclose(shares, [0.7, 0.1, 0.2], atol=0.03)
-
-
-@pytest.mark.parametrize(
-    ("count", "expected"),
-    [(0, []), (1, ["train"]), (2, ["test", "train"]), (3, ["test", "train", "validation"])],
-)
-def test_a_handful_fills_every_split_it_can(count, expected):
-    for seed in range(20):
-        splits = prepared.assign_splits([f"{seed}-{index}" for index in range(count)], 0.1, 0.1)
-        assert sorted(splits.values()) == expected
-    assert set(prepared.assign_splits([str(i) for i in range(50)], 0.0, 0.0).values()) == {"train"}
