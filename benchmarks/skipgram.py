@@ -135,7 +135,7 @@ class Ours:
         from mmjax import data, systems
         from mmjax.data import pipeline
         from mmjax.data.sets import text
-        from mmjax.engine import loop, mesh, optim, step
+        from mmjax.engine import mesh, optim, prepare, step
 
         config = _config("large")
         jax.config.update("jax_num_cpu_devices", config.cpu_devices)
@@ -151,11 +151,12 @@ class Ours:
         self.per_epoch = max(round(len(self.source) / config.batch_size), 1)
         config.steps = self.per_epoch * epochs
         optimisers = optim.of(task, config.optim, config.steps)
-        batch = loop.example_batch(self.source, config)
-        self.placement = mesh.Jitted()
-        self.key = jax.random.key(seed)
-        make = jax.jit(functools.partial(step.create, task, optimisers))
-        self.fresh = lambda: self.placement.place(make(self.key, batch))
+        constants = self.source.constants
+        seen = {**prepare.example_batch(self.source, config), **constants}
+        self.placement, self.key = mesh.Jitted(), jax.random.key(seed)
+        wanted = prepare.shapes(task, optimisers, self.key, seen, self.placement)
+        create = functools.partial(prepare.create, task, optimisers, self.key, seen, wanted)
+        self.fresh = lambda: prepare.fill(task, create(), constants, self.placement)
         self.state = self.fresh()
         self.call = self.placement.compile(functools.partial(step.train_step, task, optimisers), self.state)
         self.stream = lambda: pipeline.train_batches(self.source, config.batch_size, seed, 0, **config.loader)
