@@ -41,6 +41,7 @@ class Files(LoadScopeScheduling):
         return f"{file}::{test.partition('[')[2].rstrip(']').split('-')[0]}"
 
 
+@pytest.hookimpl(optionalhook=True)  # -p no:xdist knows no such hook
 def pytest_xdist_make_scheduler(config, log):
     config.option.loadscopereorder = False  # the longest first, see below, and not those of most tests
     return Files(config, log)
