@@ -21,6 +21,9 @@ import numpy as np
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from mmjax.engine import prepare
+
+prepare.ONCE = {}  # fresh values, too, with the few passes that are asked for above
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

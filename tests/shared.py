@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from mmjax.engine import loop
+import jax
+
+from mmjax.engine import loop, mesh
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))
@@ -50,9 +52,16 @@ class TinyRun:
     variables: Any
 
 
+@contextlib.contextmanager
+def one_device():
+    """Runs that begin in here live on one device, whose programs compile in half the time of those for eight."""
+    with mock.patch.object(mesh, "devices", return_value=jax.devices()[:1]):
+        yield
+
+
 @functools.cache
 def tiny_run(name):
-    """The run of configs/<name>.py:tiny, made at the first call in this process."""
+    """The run of configs/<name>.py:tiny on one device, made at the first call in this process."""
     config, seen = get_config(name), {}
     fit = loop.fit
 
@@ -62,6 +71,6 @@ def tiny_run(name):
 
     workdir = Path(tempfile.mkdtemp(prefix=f"tiny-{name}-")) / "run"
     said = io.StringIO()
-    with mock.patch.object(loop, "fit", recorded), contextlib.redirect_stdout(said):
+    with mock.patch.object(loop, "fit", recorded), contextlib.redirect_stdout(said), one_device():
         loop.run(config, workdir, command=f"python train.py --config=configs/{name}.py:tiny")
     return TinyRun(name, config, workdir, said.getvalue(), seen["ready"], seen["variables"])

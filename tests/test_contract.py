@@ -1,8 +1,8 @@
 """Every system keeps the contract of mmjax/task.py; a new one is found by itself.
 
-Each config's tiny variant is run once, from its first to its last line, and everything here looks at that run: with 8
-devices, strict dtypes, and warnings as errors. As a user starts it, in a process of its own, one of them is run by
-tests/test_front_door.py.
+Each config's tiny variant is run once, from its first to its last line, and everything here looks at that run: on one
+device as on a laptop, with strict dtypes, and with warnings as errors. That eight devices give the same is tested
+system by system; as a user starts it, in a process of its own, one of them is run by tests/test_front_door.py.
 """
 
 import importlib

@@ -42,25 +42,30 @@ def numeric(batch: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return {name: value for name, value in batch.items() if np.asarray(value).dtype.kind in "biuf"}
 
 
+def devices() -> list[jax.Device]:
+    """What a run spreads over: all devices of all processes."""
+    return jax.devices()
+
+
 def check_batch_size(batch_size: int, field: str) -> None:
     """Raises UserError unless a global batch splits evenly over all devices."""
-    if batch_size % jax.device_count():
-        raise UserError(f"{field} is {batch_size}, which does not divide by the {jax.device_count()} devices")
+    if batch_size % len(devices()):
+        raise UserError(f"{field} is {batch_size}, which does not divide by the {len(devices())} devices")
 
 
 class Jitted:
     """Global arrays under jit."""
 
     def __init__(self, model_axis: int = 1, fsdp: bool = False):
-        if jax.device_count() % model_axis:
-            raise UserError(f"config.model_axis is {model_axis}, but there are {jax.device_count()} devices")
+        if len(devices()) % model_axis:
+            raise UserError(f"config.model_axis is {model_axis}, but there are {len(devices())} devices")
         if jax.process_count() > 1 and jax.local_device_count() % model_axis:
             raise UserError(
                 f"config.model_axis is {model_axis}: it must divide a host's {jax.local_device_count()} devices"
             )
-        shape = (jax.device_count() // model_axis, model_axis)
+        shape = (len(devices()) // model_axis, model_axis)
         # Auto: jax.make_mesh would choose Explicit axes, under which Linen modules do not trace.
-        self.mesh = jax.make_mesh(shape, (AXIS, "model"), axis_types=(AxisType.Auto,) * 2)
+        self.mesh = jax.make_mesh(shape, (AXIS, "model"), axis_types=(AxisType.Auto,) * 2, devices=devices())
         self.fsdp = fsdp
         self.replicated = NamedSharding(self.mesh, PartitionSpec())
 

@@ -77,7 +77,7 @@ def prepare(config: ConfigDict, workdir: Path, command: str = "") -> Ready:
     if fresh:
         saver.save_frozen(state.frozen)
     size = sum(x.size for x in jax.tree.leaves(state.params))
-    say(f"{size:,} parameters on {jax.device_count()} x {jax.devices()[0].device_kind}")
+    say(f"{size:,} parameters on {len(mesh.devices())} x {mesh.devices()[0].device_kind}")
     evaluator = evaluate.Evaluator(task, jitted, judges)
     return Ready(config, workdir, command, task, placement, evaluator, saver, optimisers, state, sources)
 
@@ -143,7 +143,7 @@ def record(config: ConfigDict, workdir: Path, batch: Batch, constants: Mapping[s
 def example_batch(source: data.Source, config: ConfigDict) -> dict[str, np.ndarray]:
     """The first examples, for the shapes that `init` needs."""
     options = {**config.loader, "workers": 0, "prefetch": 1, "threads": 1}
-    rows = jax.device_count()  # the fewest that any placement can split
+    rows = len(mesh.devices())  # the fewest that any placement can split
     return mesh.numeric(next(pipeline.eval_batches(source, rows, rows, **options)))
 
 

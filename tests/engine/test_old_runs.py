@@ -10,6 +10,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from shared import one_device
 
 import mmjax
 from mmjax.engine import config as configs
@@ -49,7 +50,8 @@ def part(kept, kind):
 def compiled_quickly():
     """Most of the time is the compiler's: what it makes of such small networks need not be fast."""
     jax.config.update("jax_disable_most_optimizations", True)
-    yield
+    with one_device():
+        yield
     jax.config.update("jax_disable_most_optimizations", False)
 
 
