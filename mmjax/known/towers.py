@@ -133,6 +133,11 @@ class Side:
     tower: Tower | TextTower
     head: Head
 
+    def check(self) -> None:
+        """Raises UserError where something is missing that the tower's `fill` cannot do without."""
+        if isinstance(self.tower, Tower):
+            self.tower.network.check()
+
     def sized(self, vocabulary: int) -> Side:
         """A side of sentences for so many words."""
         assert isinstance(self.tower, TextTower)

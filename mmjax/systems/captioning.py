@@ -90,7 +90,8 @@ def build(config: ConfigDict) -> Task:
         fields=("image", "caption_tokens", "caption_tokens_length", *(("objects", "boxes") if objects else ())),
         modalities={"picture": ("image",)},
         init=bind(init, networks, len(objects)),
-        fill=bind(fill, networks, words, objects, java),
+        fill=bind(fill, networks, words, objects),
+        needs=(bind(caption_java.available, java), bind(Network.check, encoder)),
         updates=(Update(GROUP, bind(loss, networks, **config.loss)),),
         metrics=bind(metrics, networks),
         predict=bind(predict, networks, **{"max_length": config.data.tokens.length, **config.decode}),
@@ -124,11 +125,8 @@ def init(networks: Networks, objects: int, key: Key[Array, ""], batch: Batch) ->
     return encoders.placed({"params": {GROUP: params}, "state": state, "frozen": frozen}, GROUP, encoder)
 
 
-def fill(
-    networks: Networks, words: str, objects: Words, java: Words, variables: Variables, constants: Constants
-) -> Variables:
-    """Published weights, trained vectors of words and the objects' words; a run must not end for want of Java."""
-    caption_java.available(java)
+def fill(networks: Networks, words: str, objects: Words, variables: Variables, constants: Constants) -> Variables:
+    """Published weights, trained vectors of words and the objects' words."""
     spelled = np.asarray(constants["caption_vocabulary"])
     with section("config.encoder"):
         encoder = networks.encoder.fill(encoders.parts(variables, GROUP))

@@ -51,6 +51,7 @@ def build(config: ConfigDict) -> Task:
         fields=(config.vision, "waveform", "waveform_length"),
         init=bind(init, model, teacher, config.vision),
         fill=bind(fill, teacher),
+        needs=(bind(Teacher.check, teacher),),
         updates=(Update("sound", bind(loss, model, see, **config.loss)),),
         metrics=bind(metrics, model, see),
         predict=bind(predict, model, see, config.vision),

@@ -82,6 +82,7 @@ def build(config: ConfigDict) -> Task:
         modalities={"picture": ("image",), "words": ("question_tokens",)},
         init=bind(init, networks),
         fill=bind(fill, networks, words),
+        needs=(bind(Network.check, encoder),),
         updates=tuple(Update(group, bind(loss, networks, group)) for group in ("net", *CONTROLS)),
         metrics=bind(metrics, networks),
         predict=bind(predict, networks),

@@ -200,8 +200,9 @@ def test_without_java_no_run_starts_but_a_trained_one_is_restored(batch, monkeyp
     config.metrics = ("spice",)
     task = captioning.build(config)
     variables = jax.eval_shape(task.init, jax.random.key(0), {**batch, **CONSTANTS})  # what a restored run calls
+    assert jax.tree.leaves(variables)
     with pytest.raises(UserError, match="SPICE needs Java"):
-        task.fill(variables, CONSTANTS)
+        [need() for need in task.needs]  # what a fresh run asks before its data is opened
 
 
 def test_an_encoder_may_be_fine_tuned_at_its_own_rate_with_its_own_statistics(batch):

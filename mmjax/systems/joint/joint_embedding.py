@@ -53,6 +53,7 @@ def build(config: ConfigDict) -> Task:
         modalities={MODALITIES[side]: FIELDS[side][:1] for side in sides},
         init=bind(init, networks, method, config.model.dimension, length),
         fill=bind(fill, networks, length, config.weights),
+        needs=tuple(bind(towers.Side.check, side) for _, side in made),
         updates=(Update("embedding", bind(loss, networks, bind(method.loss, **config.loss))),),
         metrics=bind(joint_figures.metrics, networks),
         predict=bind(joint_figures.predict, networks),
