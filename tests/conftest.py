@@ -6,7 +6,7 @@ from children import PATIENT
 
 # Before jax is imported anywhere: 8 CPU devices stand for a pod; the cache makes a second run start at once. Most of
 # the suite is compilation, of programs that run once: XLA makes them with few passes. What users run, compiled in
-# full, is run by the tests that start train.py. Of a flag that is given twice the last one counts.
+# full, is run once, by a test of train.py. Of a flag that is given twice the last one counts.
 os.environ["XLA_FLAGS"] = (
     f"--xla_backend_optimization_level=0 {os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8 "
     + PATIENT
@@ -26,6 +26,16 @@ from mmjax.engine import prepare
 prepare.ONCE = {}  # fresh values, too, with the few passes that are asked for above
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory):
+    """The environment of child processes that share what they compile: each program is compiled once a session.
+
+    Like the suite, with few passes: for tests of what a run does, and not of how fast.
+    """
+    folder = str(tmp_path_factory.mktemp("compiled"))
+    return {"JAX_COMPILATION_CACHE_DIR": folder, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
 
 
 @pytest.fixture

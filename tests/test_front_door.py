@@ -14,13 +14,14 @@ from mmjax.tools import train as train_module
 
 ROOT = children.ROOT
 TINY = "--config=configs/soundnet.py:tiny"
+WORDS = "--config=configs/skipgram.py:tiny"  # the cheapest
 CAPTIONS = "--config=configs/captioning.py:tiny"
 SHORT = ("--config.steps=2", "--config.eval.examples=4", "--config.eval.test_examples=4", "--config.eval.probes=()")
 
 
 def train(*flags, **env):
-    """train.py in a process of its own."""
-    return children.python("train.py", *flags, XLA_FLAGS=children.xla_flags(), **env)
+    """train.py in a process of its own, with these changes to the environment."""
+    return children.python("train.py", *flags, **{"XLA_FLAGS": children.xla_flags(), **env})
 
 
 @pytest.fixture
@@ -125,7 +126,9 @@ def test_a_workdir_belongs_to_the_first_run_that_starts_there(here, tmp_path):
     assert here(*flags, "--config.model.depth=6")[0] == 2
     assert here(*flags, "--config.best=nothing")[0] == 2
     assert "takes" in here(*flags, "--config.data.colour=1")[2]
-    assert here(*flags, "--config.data.objects=(1,1)")[0] == 0
+    done = train(*flags, "--config.data.objects=(1,1)", XLA_FLAGS="")  # as a user's: compiled in full
+    assert done.returncode == 0, done.stderr
+    assert "report:" in done.stdout
     assert "data.objects is (1, 1) there, (1, 2) here" in here(*flags, "--config.data.objects=(1,2)")[2]
 
 
@@ -134,26 +137,26 @@ def test_ci_runs_the_test_command_of_the_readme():
     assert line.strip() in (ROOT / ".ci" / "run").read_text()
 
 
-def started(*flags):
-    return children.Child(sys.executable, "train.py", *flags, XLA_FLAGS=children.xla_flags())
+def started(*flags, **env):
+    return children.Child(sys.executable, "train.py", *flags, XLA_FLAGS=children.xla_flags(), **env)
 
 
-def test_kill_minus_nine_loses_at_most_one_interval(tmp_path):
+def test_kill_minus_nine_loses_at_most_one_interval(tmp_path, compiled):
     workdir = tmp_path / "run"
-    flags = [TINY, f"--workdir={workdir}", "--config.steps=40", "--config.save_every=3", "--config.log_every=1"]
+    flags = [WORDS, f"--workdir={workdir}", "--config.steps=40", "--config.save_every=3", "--config.log_every=1"]
     flags += ["--config.eval.every=0", *SHORT[1:]]
-    with started(*flags) as first:
+    with started(*flags, **compiled) as first:
         reached = int(first.until("step 17/").split()[1].split("/")[0])
         first.send(signal.SIGKILL)
         printed = first.finish().stdout
     reached = max(
         reached, *(int(line.split()[1].split("/")[0]) for line in printed.splitlines() if "step " in line[:5])
     )
-    again = train(*flags)
+    again = train(*flags, **compiled)
     assert again.returncode == 0, again.stderr
     start = int(again.stdout.split("going on from step ")[1].split()[0])
     assert reached - 2 * 3 <= start <= reached + 3  # the save under way may have been cut off, the one before never
-    straight = train(*flags[:1], f"--workdir={tmp_path / 'straight'}", *flags[2:])
+    straight = train(*flags[:1], f"--workdir={tmp_path / 'straight'}", *flags[2:], **compiled)
     assert (
         again.stdout.split("trivial baseline")[1].split("report")[0]
         == (straight.stdout.split("trivial baseline")[1].split("report")[0])
@@ -161,11 +164,12 @@ def test_kill_minus_nine_loses_at_most_one_interval(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
-def test_a_signal_saves_and_exits_cleanly(number, tmp_path):
-    with started(TINY, f"--workdir={tmp_path / 'run'}", "--config.steps=4000", "--config.log_every=1") as running:
+def test_a_signal_saves_and_exits_cleanly(number, tmp_path, compiled):
+    flags = [WORDS, f"--workdir={tmp_path / 'run'}", "--config.steps=400000", "--config.log_every=1"]
+    with started(*flags, **compiled) as running:
         running.until("step 3/")
         running.send(number)
         done = running.finish()
     assert done.returncode == 0, done.stderr
     assert "stopped by a signal at step" in done.stdout
-    assert "step 4000/" not in done.stdout
+    assert "step 400000/" not in done.stdout
