@@ -202,6 +202,20 @@ def test_debug_nans_names_the_operation(tmp_path, parallel):
         loop.run(config, tmp_path / "run")
 
 
+def test_a_fresh_run_asks_for_what_it_needs_before_its_data_is_opened(tmp_path, again, monkeypatch):
+    """One that goes on has it all on disk."""
+
+    def missing():
+        raise UserError("no such extra")
+
+    task = dataclasses.replace(toy.regression(), needs=(missing,))
+    monkeypatch.setattr(systems, "build", lambda config: task)
+    prepare.prepare(toy.config(steps=14), tmp_path / "run").saver.close()
+    monkeypatch.setattr(prepare, "open_splits", lambda *args: pytest.fail("opened"))
+    with pytest.raises(UserError, match="no such extra"):
+        prepare.prepare(toy.config(steps=14), tmp_path / "other")
+
+
 def test_what_goes_on_is_not_made_afresh_first(tmp_path, again, monkeypatch):
     """Nor filled: what a restored run is made of is on disk, and without it the run does not go on."""
     monkeypatch.setattr(prepare, "create", lambda *args: pytest.fail("fresh values"))
