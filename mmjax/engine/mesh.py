@@ -47,6 +47,19 @@ def devices() -> list[jax.Device]:
     return jax.devices()
 
 
+def meet() -> None:
+    """Has every device of every process add a number to one sum, right after the processes have joined.
+
+    CPUs have 30 s to find each other at the first exchange of a group of devices, and then half an hour for each: so
+    the first is here, where all have just met, and not where one may still read its data or compile. Other groups than
+    all devices, those of config.model_axis, are connected when they first exchange (`findings/gloo_first_exchange.sh`).
+    """
+    everyone = jax.make_mesh((len(devices()),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices())
+    split, whole = (NamedSharding(everyone, PartitionSpec(*axes)) for axes in ((AXIS,), ()))
+    ones = jax.make_array_from_callback((len(devices()),), split, lambda index: np.ones(1, np.float32))
+    jax.block_until_ready(jax.jit(jnp.sum, out_shardings=whole)(ones))
+
+
 def check_batch_size(batch_size: int, field: str) -> None:
     """Raises UserError unless a global batch splits evenly over all devices."""
     if batch_size % len(devices()):

@@ -53,14 +53,13 @@ class Hosts:
         if not self.recognised and self.coordinator is None:
             return
         import jax
-        from jax.experimental import multihost_utils
+
+        from mmjax.engine import mesh
 
         try:
             # At the end the others wait for the first, which writes the report.
             jax.distributed.initialize(*by_hand, shutdown_timeout_seconds=3600)
-            # CPUs have 30 s to find each other at their first exchange, and then half an hour for each: so it is here,
-            # where all have just met, and not where one may still read its data or compile.
-            multihost_utils.sync_global_devices("joined")
+            mesh.meet()
         except (RuntimeError, ValueError) as error:
             raise UserError(f"the hosts could not be joined: {' '.join(str(error).split())}") from None
 
