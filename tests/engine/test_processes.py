@@ -11,10 +11,15 @@ import children
 import numpy as np
 import pytest
 
+# A small net for small pictures, in which fsdp splits the kernel between its wide stages: it has mesh.LARGE elements.
+TINY = ("--config=configs/recognition.py:tiny", "--config.model.widths=(4,256,256)", "--config.model.depths=(1,1,1)")
+# Under pmap each device draws for itself which pictures it mirrors: none is, so that losses can be equal.
+TINY += ("--config.loader.pixels=16", "--config.log_every=1", "--config.loss.flip=False")
+
 
 def losses(workdir):
     rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    return [row["values"]["loss/sound"] for row in rows if row["kind"] == "train"]
+    return [row["values"]["loss/net"] for row in rows if row["kind"] == "train"]
 
 
 def free_port():
@@ -23,9 +28,15 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def start(*flags, devices=1):
-    base = [sys.executable, "train.py", "--config=configs/soundnet.py:tiny", "--config.log_every=1"]
-    return children.Child(*base, *flags, XLA_FLAGS=children.xla_flags(devices))
+@pytest.fixture
+def start(compiled):
+    """(flags, devices) -> a run of train.py under way."""
+
+    def call(*flags, devices=1):
+        flags = (*TINY, *flags)
+        return children.Child(sys.executable, "train.py", *flags, XLA_FLAGS=children.xla_flags(devices), **compiled)
+
+    return call
 
 
 def finished(*processes):
@@ -42,12 +53,11 @@ def split(checkpoint):
     return sum(any(json.loads(sharding)["partition_spec"]) for sharding in shardings)
 
 
-def test_a_run_of_eight_devices_goes_on_with_two_and_with_one(tmp_path):
-    sizes = ("--config.model.width=0.5", "--config.fsdp=True")  # conv4 has mesh.LARGE elements, which fsdp splits
-    sizes += ("--config.eval.examples=8", "--config.eval.test_examples=8")
+def test_a_run_of_eight_devices_goes_on_with_two_and_with_one(tmp_path, start):
+    sizes = ("--config.fsdp=True", "--config.eval.examples=8", "--config.eval.test_examples=8")
     first = f"--workdir={tmp_path / 'run8'}"
     assert "on 8 x" in finished(start(*sizes, "--config.steps=2", first, devices=8))[0]
-    assert split(tmp_path / "run8" / "checkpoints" / "2") >= 3  # conv4 and both of Adam's moments
+    assert split(tmp_path / "run8" / "checkpoints" / "2") >= 3  # the kernel and both of Adam's moments
     for devices in (2, 1):
         shutil.copytree(tmp_path / "run8", tmp_path / f"run{devices}")
     for devices in (8, 2, 1):  # the same four steps, wherever the last two ran
@@ -63,7 +73,7 @@ def test_a_run_of_eight_devices_goes_on_with_two_and_with_one(tmp_path):
 
 
 @pytest.mark.parametrize("parallel", ["jit", "pmap"])
-def test_two_processes_train_to_the_losses_of_one(tmp_path, parallel):
+def test_two_processes_train_to_the_losses_of_one(tmp_path, start, parallel):
     port = free_port()
     flags = [f"--config.parallel={parallel}", "--config.steps=6", "--config.eval.every=3"]
     together = [f"--workdir={tmp_path / 'two'}", f"--coordinator=127.0.0.1:{port}", "--processes=2"]
@@ -78,7 +88,7 @@ def test_two_processes_train_to_the_losses_of_one(tmp_path, parallel):
     assert "report:" not in outputs[1]  # the first process speaks for all
 
 
-def test_a_signal_to_one_of_two_processes_stops_both_at_one_step(tmp_path):
+def test_a_signal_to_one_of_two_processes_stops_both_at_one_step(tmp_path, start):
     port = free_port()
     flags = [f"--workdir={tmp_path / 'run'}", f"--coordinator=127.0.0.1:{port}", "--processes=2", "--config.steps=5000"]
     pair = [start(*flags, f"--process={i}") for i in range(2)]
