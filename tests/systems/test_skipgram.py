@@ -100,17 +100,17 @@ def test_a_micro_step_is_a_loop_over_pairs(rng):
         "sentence": jnp.int32([[0] * 5 + [1] * 3, [0] * 6 + [-1] * 2]),
     }
     variables = {"params": {"tables": jax.tree.map(jnp.array, before)}, "state": {}, "frozen": frozen}
-    cut = skipgram.cut(sampling, variables, batch, KEY)
+    cut = jax.jit(bind(skipgram.cut, sampling))(variables, batch, KEY)
     assert cut["window"].shape == (2, 2, 8)  # two micro-steps of two blocks with halos of two
     micro = {name: value[1] for name, value in cut.items()}
-    indices, micro = skipgram.pick(sampling, variables, micro, KEY)
+    indices, micro = jax.jit(bind(skipgram.pick, sampling))(variables, micro, KEY)
     update = skipgram.build(make("x")).updates[0]
     assert set(indices) == set(before)
 
     def loss(rows):
         return skipgram.loss(sampling, {**variables, "params": {"tables": rows}}, micro, KEY)[0]
 
-    gradient = jax.grad(loss)({k: jnp.array(before[k])[at] for k, at in indices.items()})
+    gradient = jax.jit(jax.grad(loss))({k: jnp.array(before[k])[at] for k, at in indices.items()})
     found, _ = optim.make_rows("sgd", rate, 1).update(
         variables["params"]["tables"], {}, indices, gradient, jnp.float32(0)
     )
@@ -209,7 +209,8 @@ def test_copies_under_pmap_stay_equal(corpus):
     assert np.asarray(state.params["tables"]["contexts"]).any()
 
 
-def test_resumed_is_straight(corpus, tmp_path):
+def test_resumed_is_straight(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop.page, "write", lambda workdir: workdir)  # nobody reads these reports
     straight = loop.run(make(corpus, steps=6), tmp_path / "straight")
     loop.run(make(corpus, steps=3, **{"optim.tables.decay": "none"}), tmp_path / "parts")
     parts = loop.run(make(corpus, steps=6, **{"optim.tables.decay": "none"}), tmp_path / "parts")
@@ -218,7 +219,8 @@ def test_resumed_is_straight(corpus, tmp_path):
     assert straight != level
 
 
-def test_figures_of_pairs_and_analogies_beside_chance_with_coverage(corpus, tmp_path):
+def test_figures_of_pairs_and_analogies_beside_chance_with_coverage(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop.page, "write", lambda workdir: workdir)  # nobody reads this report
     (tmp_path / "near.tsv").write_text("seaa\tseab\t9\nseaa\tskya\t1\nmuda\tmudb\t8\nmuda\tnone\t8\n")
     (tmp_path / "asked.txt").write_text("seaa seab skya skyb\nseaa seab skya none\n")
     changes = {"data.pairs": (f"{tmp_path}/near.tsv",), "data.questions": (f"{tmp_path}/asked.txt",)}
@@ -295,8 +297,15 @@ def test_two_builds_are_one_task(corpus):
 
 
 @pytest.mark.parametrize("content", [b"", b"one two", b"caf\xe9 " * 50])
-def test_bad_text_gives_one_line_and_no_traceback(tmp_path, content):
+def test_bad_text_is_told_in_one_line(tmp_path, content):
     (tmp_path / "a.txt").write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.txt") as told:
+        prepare.prepare(make(tmp_path / "a.txt"), tmp_path / "run")
+    assert len(str(told.value).splitlines()) == 1
+
+
+def test_bad_text_gives_one_line_and_no_traceback(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"caf\xe9 " * 50)
     flags = ["--config=configs/skipgram.py:text", f"--config.data.path={tmp_path}/a.txt", f"--workdir={tmp_path}/run"]
     done = children.python("train.py", *flags)
     assert done.returncode == 2
