@@ -300,7 +300,7 @@ def test_two_builds_are_one_task(corpus):
 def test_bad_text_is_told_in_one_line(tmp_path, content):
     (tmp_path / "a.txt").write_bytes(content)
     with pytest.raises(UserError, match=r"a\.txt") as told:
-        prepare.prepare(make(tmp_path / "a.txt"), tmp_path / "run")
+        prepare.prepare(make(tmp_path / "a.txt", **{"data.min_count": 5}), tmp_path / "run")
     assert len(str(told.value).splitlines()) == 1
 
 
