@@ -142,9 +142,9 @@ SGD = {"sound": optim.make("sgd", 1e-3, steps=5)}  # Adam would blow rounding up
 
 @functools.cache
 def alone():
-    """(batches, losses, params and statistics) of three steps on one device."""
+    """(batches, losses, params and statistics) of two steps on one device."""
     rng = np.random.default_rng(0)
-    batches, state, losses = [batch(rng, 16) for _ in range(3)], start(SGD), []
+    batches, state, losses = [batch(rng, 8) for _ in range(2)], start(SGD), []
     run = jax.jit(bind(step.train_step, task(), FrozenDict(SGD)))
     for made in batches:
         state, logs = run(state, made, jax.random.key(0))
