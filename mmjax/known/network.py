@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -31,7 +32,8 @@ class Network:
       load: (*source) -> published weights, {"params": tree} and perhaps {"state": tree}, NumPy arrays. They may hold
         more than the model has up to the layer. None for a network that is trained from scratch.
       source: what `load` is called with: paths, sizes.
-      found: (*source) -> whatever; raises UserError where what `load` reads is missing, and reads nothing itself.
+      found: (*source) -> whatever; raises UserError where what `load` reads is missing, and reads nothing itself. Without
+        it, a source that begins with a path must be there.
       trained: whether its parameters are.
       statistics: of its BatchNorm while it is trained: "batch", or "running", as they came with the weights.
       method: of the model, for one that computes up to a layer: method(*inputs, layer=...).
@@ -61,6 +63,8 @@ class Network:
         """Raises UserError where something is missing that `fill` cannot do without."""
         if self.found is not None:
             self.found(*self.source)
+        elif self.source and isinstance(self.source[0], str) and not Path(self.source[0]).expanduser().exists():
+            raise OptionError("weights", f"={self.source[0]!r}: no such file")
 
     def init(self, key: Array, *inputs: Any) -> dict[str, Any]:
         """Fresh parts, traceable; NaN where published weights belong: were these forgotten, a run would show it."""

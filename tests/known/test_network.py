@@ -143,3 +143,13 @@ def test_pictures_are_resized():
     assert jax.eval_shape(network, parts, picture)[0].shape == (2, 192)
     assert network(parts, picture[:, ::2, ::2])[0].shape == (2, 192)
     assert encoders.make("scene", trained=True).size == 0
+
+
+def test_a_missing_file_is_said_before_anything_is_read(tmp_path):
+    with (
+        pytest.raises(OptionError, match=r"config\.encoder\.weights='.*/vgg\.pth': no such file"),
+        section("config.encoder"),
+    ):
+        encoders.make("vgg16", weights=str(tmp_path / "vgg.pth")).check()
+    (tmp_path / "vgg.pth").touch()
+    encoders.make("vgg16", weights=str(tmp_path / "vgg.pth")).check()
