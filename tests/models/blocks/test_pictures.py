@@ -1,5 +1,7 @@
 """Blocks of picture networks: the gradient of the maximum over places is there, however the compiler rounds."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +16,7 @@ def test_the_maximum_after_a_block_has_its_gradient(rng, level):
     # there, and no place equals the maximum.
     image = jnp.asarray(rng.normal(size=(8, 14, 14, 4)), jnp.float32)
     block = Block(8, 2, jnp.float32)
-    variables = block.init(jax.random.key(0), image, train=True)
+    variables = jax.jit(functools.partial(block.init, train=True))(jax.random.key(0), image)
     weight = jnp.asarray(rng.normal(size=(8, 16)), jnp.float32)
 
     def loss(params):

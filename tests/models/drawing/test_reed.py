@@ -17,6 +17,11 @@ def shapes(model, *arguments):
     return jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), *arguments)
 
 
+def init(model, *arguments):
+    """Jitted: each operation of an eager init would be compiled by itself."""
+    return jax.jit(functools.partial(model.init, train=False))(jax.random.key(0), *arguments)
+
+
 def count(tree):
     return sum(x.size for x in jax.tree.leaves(tree))
 
@@ -73,13 +78,13 @@ def test_a_sheet_is_pasted_where_it_should_be(rng):
 def test_pose_and_mask_have_a_gradient(rng):
     model = LayeredGenerator(size=16, ground=4, sheet=4, text=8)
     code, text = jnp.asarray(rng.normal(size=(4, 12)), jnp.float32), jnp.asarray(rng.normal(size=(4, 5)), jnp.float32)
-    variables = model.init(jax.random.key(0), code, text, train=False)
+    variables = init(model, code, text)
 
     def bright(params):
         picture, _ = model.apply({**variables, "params": params}, code, text, train=True, mutable=["state"])
         return jnp.sum(picture * jnp.linspace(-1, 1, 16).reshape(1, 16, 1, 1))
 
-    slope = jax.grad(bright)(variables["params"])
+    slope = jax.jit(jax.grad(bright))(variables["params"])
     assert all(float(jnp.max(jnp.abs(x))) > 0 for x in jax.tree.leaves((slope["pose"]["kernel"], slope["object"])))
 
 
@@ -95,15 +100,16 @@ def test_a_discriminator_judges_pairs(rng, spectral):
     model = LayeredDiscriminator(features=4, embed=3, spectral=spectral, one_way=False)
     image = jnp.asarray(rng.uniform(-1, 1, (3, 16, 16, 3)), jnp.float32)
     texts = [jnp.asarray(rng.normal(size=(3, 5)), jnp.float32) for _ in range(2)]
-    variables = model.init(jax.random.key(0), image, texts, train=False)
-    (first, second), embedding = model.apply(variables, image, texts, train=False)
+    variables = init(model, image, texts)
+    judge = jax.jit(functools.partial(model.apply, train=False))
+    (first, second), embedding = judge(variables, image, texts)
     assert [x.shape for x in first] == [(3, 1), (3, 64), (3, 1)]  # joint, each place of 8 x 8, picture alone
     assert embedding.shape == (3, 3)
     assert not np.allclose(first[0], second[0])
     assert not np.allclose(first[1], second[1])
     np.testing.assert_array_equal(first[2], second[2])
     # one text at a time is the same
-    (alone,), _ = model.apply(variables, image, texts[1:], train=False)
+    (alone,), _ = judge(variables, image, texts[1:])
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), alone, second)
     assert ("u" in variables["state"]["joint"]) if spectral else ("norm1" in variables["state"])
 

@@ -163,25 +163,25 @@ def test_pictures_of_another_size_are_refused(rng):
 def test_what_lies_behind_the_end_changes_nothing(rng):
     tokens, length = texts(rng)
     variables = init(TEXT, tokens, length)
-    out = run(TEXT, variables, tokens, length)
-    behind = jnp.arange(6)[None] >= length[:, None]
-    np.testing.assert_array_equal(out, run(TEXT, variables, jnp.where(behind, 7, tokens), length))
-    np.testing.assert_allclose(out[1:], run(TEXT, variables, tokens[1:, :3], length[1:]), atol=1e-6)  # cut short
-    assert jnp.all(jnp.any(jnp.abs(out - run(TEXT, variables, jnp.where(behind, tokens, 7), length)) > 1e-3, 1))
+    out = np.asarray(run(TEXT, variables, tokens, length))
+    words = np.asarray(tokens)
+    behind = np.arange(6)[None] >= np.asarray(length)[:, None]
+    np.testing.assert_array_equal(out, run(TEXT, variables, np.where(behind, 7, words), length))
+    np.testing.assert_allclose(out[1:], run(TEXT, variables, words[1:, :3], length[1:]), atol=1e-6)  # cut short
+    assert np.all(np.any(np.abs(out - run(TEXT, variables, np.where(behind, words, 7), length)) > 1e-3, 1))
+    two = np.full(3, 2, np.int32)
     # A text read to its second token is the text of two tokens.
-    np.testing.assert_allclose(
-        run(TEXT, variables, tokens, jnp.full(3, 2)), run(TEXT, variables, tokens[:, :2], jnp.full(3, 2)), atol=1e-6
-    )
+    np.testing.assert_allclose(run(TEXT, variables, tokens, two), run(TEXT, variables, tokens[:, :2], two), atol=1e-6)
 
 
 def test_the_text_tower_reads_start_first(rng):
     """The same as a transformer over the embedded <start> and words, read at <end>."""
     tokens, length = texts(rng, b=1)
-    params = init(TEXT, tokens, length)["params"]
+    params = jax.tree.map(np.asarray, init(TEXT, tokens, length)["params"])
     table = params["words"]
-    x = jnp.concatenate([table[vocabulary.START][None], table[tokens[0]]])[None] + params["positions"][None, :7]
-    x = Transformer(2, 2, causal=True).apply({"params": params["blocks"]}, x)[0, 6]
-    x = (x - x.mean()) / jnp.sqrt(x.var() + 1e-5)
+    x = np.concatenate([table[vocabulary.START][None], table[tokens[0]]])[None] + params["positions"][None, :7]
+    x = np.asarray(run(Transformer(2, 2, causal=True), {"params": params["blocks"]}, x)[0, 6])
+    x = (x - x.mean()) / np.sqrt(x.var() + 1e-5)
     expected = x @ params["projection"]["kernel"]
     np.testing.assert_allclose(run(TEXT, {"params": params}, tokens, length)[0], expected, atol=1e-5)
 
