@@ -32,8 +32,8 @@ class Network:
       load: (*source) -> published weights, {"params": tree} and perhaps {"state": tree}, NumPy arrays. They may hold
         more than the model has up to the layer. None for a network that is trained from scratch.
       source: what `load` is called with: paths, sizes.
-      found: (*source) -> whatever; raises UserError where what `load` reads is missing, and reads nothing itself. Without
-        it, a source that begins with a path must be there.
+      found: (*source) -> whatever; raises UserError where what `load` reads is missing, and reads nothing itself.
+        Without it, a source that begins with a path must be there.
       trained: whether its parameters are.
       statistics: of its BatchNorm while it is trained: "batch", or "running", as they came with the weights.
       method: of the model, for one that computes up to a layer: method(*inputs, layer=...).
