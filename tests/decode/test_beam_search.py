@@ -248,7 +248,9 @@ def test_width_one_is_greedy(semantics):
     for name in ("tokens", "lengths", "finished"):
         np.testing.assert_array_equal(getattr(one, name), getattr(greedy, name))
     np.testing.assert_allclose(one.scores, greedy.scores, rtol=1e-5)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), one.emitted, greedy.emitted)
+    # Two programs round what is near zero in their own ways: the states lie in -1..1.
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
+    jax.tree.map(close, one.emitted, greedy.emitted)
 
 
 def test_it_stops_early():
