@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from mmjax.errors import UserError
 
 LOCK = ".lock"  # held by the process that runs here
 CONFIG = "config.json"  # from here on the workdir belongs to this config
@@ -58,11 +61,14 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file; {} where there is none."""
+    """The arrays of an .npz file; {} where there is none. Raises UserError where it is damaged."""
     if not path.exists():
         return {}
-    with np.load(path, allow_pickle=False) as file:
-        return dict(file)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is damaged: {error}") from None
 
 
 def write_predictions(workdir: Path, split: str, predictions: Mapping[str, np.ndarray], about: dict[str, Any]) -> None:

@@ -76,7 +76,7 @@ def prepare(config: ConfigDict, workdir: Path, command: str = "") -> Ready:
     else:
         state = saver.restore_frozen(saver.restore(state))
         say(f"going on from step {int(state.step)} of {config.steps}")
-    record(config, workdir, seen, constants, task)
+    record(config, workdir, seen, constants, task, fresh)
     if fresh:
         saver.save_frozen(state.frozen)
     size = sum(x.size for x in jax.tree.leaves(state.params))
@@ -126,7 +126,9 @@ def open_splits(task: Task, config: ConfigDict) -> dict[str, data.Source]:
     return sources
 
 
-def record(config: ConfigDict, workdir: Path, batch: Batch, constants: Mapping[str, np.ndarray], task: Task) -> None:
+def record(
+    config: ConfigDict, workdir: Path, batch: Batch, constants: Mapping[str, np.ndarray], task: Task, fresh: bool
+) -> None:
     """Writes config.json, names, the shapes of a batch and the data's constants: from here on the workdir belongs to
     this config."""
     if not first():
@@ -137,9 +139,10 @@ def record(config: ConfigDict, workdir: Path, batch: Batch, constants: Mapping[s
         say(f"note: the learning rate of {', '.join(decays)} had fallen for {before['steps']} steps and rises again")
     files.write_json(workdir / files.CONFIG, config.to_dict())
     files.write_json(workdir / files.NAMES, dict(task.names))
-    if not (workdir / files.BATCH).exists():
+    # What a checkpoint was made for stays; what a run left that saved nothing goes, for its data may have changed.
+    if fresh or not (workdir / files.BATCH).exists():
         files.write_json(workdir / files.BATCH, {k: [v.dtype.name, *v.shape] for k, v in batch.items()})
-    if constants and not (workdir / files.CONSTANTS).exists():
+    if constants and (fresh or not (workdir / files.CONSTANTS).exists()):
         files.write_arrays(workdir / files.CONSTANTS, constants)
 
 

@@ -336,3 +336,25 @@ def test_what_is_computed_binds_and_how_does_not():
     assert not configs.differences(one, other)
     other.loader.clip_seconds = 1.0
     assert configs.differences(one, other) == ["loader.clip_seconds is 0.0 there, 1.0 here"]
+
+
+def test_a_run_that_saved_nothing_keeps_no_constants_of_other_data(tmp_path, again, monkeypatch):
+    """Killed before its first checkpoint and begun anew on other data, it restores with the data that it learned."""
+
+    class Named(toy.Numbers):
+        constants = {"word_names": np.zeros((3, 2), np.uint8)}  # noqa: RUF012
+
+    def opened(split, fields, name, train_split, **options):
+        return Named(**options)
+
+    monkeypatch.setattr(data, "open", opened)
+    loop.prepare(toy.config(), tmp_path / "killed").saver.close()
+    Named.constants = {"word_names": np.ones((5, 2), np.uint8)}
+    loop.run(toy.config(), tmp_path / "killed")
+    np.testing.assert_array_equal(mmjax.restore(tmp_path / "killed").constants["word_names"], np.ones((5, 2)))
+    Named.constants = {"word_names": np.zeros((5, 2), np.uint8)}
+    loop.run(toy.config(steps=14), tmp_path / "killed")  # what goes on keeps what its checkpoints were made for
+    assert mmjax.restore(tmp_path / "killed").constants["word_names"].all()
+    (again / "constants.npz").write_bytes(b"PK torn")
+    with pytest.raises(UserError, match=r"constants\.npz is damaged"):
+        mmjax.restore(again)
