@@ -6,7 +6,6 @@ should be is an error of one line.
 
 from __future__ import annotations
 
-import collections
 import csv
 import dataclasses
 import io
@@ -15,6 +14,7 @@ import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from mmjax.data.files.faults import Fault
 from mmjax.errors import UserError
 
 # Looked for in the folder and its folder `annotations`, in this order; all that match the first that does are read.
@@ -47,15 +47,6 @@ class Picture:
     name: str
     captions: tuple[str, ...]
     split: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Fault:
-    """A record that was left out: which, what is wrong in a few words, and more."""
-
-    path: str
-    kind: str
-    detail: str = ""
 
 
 Said = tuple[str, str, str]  # picture, caption, split
@@ -277,14 +268,3 @@ def _split_lists(folder: pathlib.Path) -> dict[str, str]:
             names = _bytes(file).decode("utf-8", "replace").split()
             splits |= dict.fromkeys(names, split)
     return splits
-
-
-def listed(faults: Iterable[Fault]) -> list[str]:
-    """One line per kind of fault, with the names of the first."""
-    by_kind: dict[str, list[str]] = collections.defaultdict(list)
-    for fault in faults:
-        by_kind[fault.kind].append(fault.path)
-    return [
-        f"{len(paths):,} {kind} ({', '.join(paths[:3])}{', ...' if len(paths) > 3 else ''})"
-        for kind, paths in sorted(by_kind.items())
-    ]

@@ -21,6 +21,7 @@ from PIL import Image
 
 from mmjax.data import spec
 from mmjax.data.files import caption_files, prepared
+from mmjax.data.files.faults import listed
 from mmjax.data.sets import captioned_images, catalogue
 from mmjax.errors import UserError
 
@@ -109,7 +110,7 @@ def _captions(path: str) -> dict[str, tuple[str, ...]]:
     place, found = pathlib.Path(path).expanduser(), collections.defaultdict[str, list[str]](list)
     if path and place.is_file():
         pictures, faults = caption_files.read([place])
-        for line in caption_files.listed(faults):
+        for line in listed(faults):
             print(f"captioned_catalogue: left out {line}", file=sys.stderr)
         for picture in pictures:
             found[_stem(picture.name)] += picture.captions

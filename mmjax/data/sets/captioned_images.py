@@ -28,7 +28,7 @@ import tqdm
 from PIL import Image, ImageOps
 
 from mmjax.data.files import caption_files, media, prepared
-from mmjax.data.files.caption_files import Fault
+from mmjax.data.files.faults import Fault, listed
 from mmjax.errors import UserError
 
 FIELDS: tuple[str, ...] = ("image", "caption", "captions", "group", "index")
@@ -84,7 +84,7 @@ class CaptionedImages(tfds.core.GeneratorBasedBuilder):
         lost = [item for split, mine in by_split.items() if split not in usable for item in mine]
         self.faults += [Fault(item.path, "unreadable picture") for item in lost]
         if "train" not in usable:
-            lines = "; ".join(caption_files.listed(self.faults)) or "no picture is of its split"
+            lines = "; ".join(listed(self.faults)) or "no picture is of its split"
             raise UserError(f"config.data.path={config.path!r} has nothing to train on: {lines}")
         return {split: self._generate_examples(split, mine) for split, mine in usable.items()}
 
@@ -283,5 +283,5 @@ def _tell(directory: pathlib.Path, counts: dict[str, int], faults: list[Fault]) 
     (directory / "skipped.json").write_text(json.dumps(report, indent=2))
     used = ", ".join(f"{count:,} {split}" for split, count in counts.items())
     print(f"captioned_images: {used} pictures", file=sys.stderr)
-    for line in caption_files.listed(faults):
+    for line in listed(faults):
         print(f"captioned_images: left out {line}; see {directory / 'skipped.json'}", file=sys.stderr)
