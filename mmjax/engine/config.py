@@ -35,12 +35,18 @@ FREE += ["data.workers", "data.data_dir", "data.download", "data.beam"]
 # Fields whose absence, in a run from before there were any, is the system's to read: it may have judged all the same.
 UNSAID = ["eval.judges"]
 
+# Where a repair changed what is computed, the field that says in which form, with the form of runs that began before
+# there was a choice (edition 1): they keep it, whatever the config file says today. * is any section.
+BEFORE: dict[str, Any] = {}
+EDITION = 2  # raised whenever BEFORE gains a field
+
 
 def engine(system: str, variant: str = "") -> ConfigDict:
     """The fields that every config has; a system's get_config changes them and adds its own sections."""
     c = ConfigDict()
     c.system = system  # a module of mmjax/systems
     c.variant = variant
+    c.edition = EDITION  # of what is computed; recorded, so that a run goes on in the form in which it began
     c.seed = 0  # of parameters, dropout and the order of the data
     c.steps = 1000  # training steps in all
     c.batch_size = 32  # of the whole machine park; must divide by the number of devices
@@ -152,9 +158,51 @@ def load(workdir: Path) -> ConfigDict:
         raise UserError(f"{path} is damaged: {error}") from None
     if not isinstance(raw, dict) or not {"system", "steps"} <= set(raw):
         raise UserError(f"{path} is no config of mmjax")
-    config = ConfigDict(_completed(_tuples(raw), engine(raw["system"]).to_dict()))
+    completed = _completed({"edition": 1, **_tuples(raw)}, engine(raw["system"]).to_dict())
+    if completed["edition"] < EDITION:
+        for place, name, value in _of_before(completed):
+            if name not in (_at(raw, place) or {}):
+                _at(completed, place)[name] = value
+    config = ConfigDict(completed)
     config.lock()
     return config
+
+
+def as_begun(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, list[str]]:
+    """A run's config in the forms in which `workdir` began, and what differs for it: a line for each field of BEFORE.
+
+    Where there is no run yet, or one of today, both are as they were: the config, and nothing.
+    """
+    if not (workdir / "config.json").exists() or (old := load(workdir)).edition >= config.get("edition", EDITION):
+        return config, []
+    there, here, lines = old.to_dict(), config.to_dict(), []
+    here["edition"] = there["edition"]
+    for place, name, _ in _of_before(there):
+        begun, section = _at(there, place)[name], _at(here, place)
+        field = ".".join((*place, name))
+        if section is not None and section.get(name) != begun:
+            lines.append(f"config.{field}={begun!r}, and not {section.get(name)!r}, as this run began")
+            section[name] = begun
+    begun_config = ConfigDict(here)
+    begun_config.lock()
+    return begun_config, lines
+
+
+def _of_before(config: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str, Any]]:
+    """(path of the section, field, value) of each field of BEFORE whose section is there."""
+    for pattern, value in BEFORE.items():
+        *parts, name = pattern.split(".")
+        places: list[tuple[str, ...]] = [()]
+        for part in parts:
+            places = [(*place, key) for place in places for key in (_at(config, place) or {}) if part in ("*", key)]
+        yield from ((place, name, value) for place in places if _at(config, place) is not None)
+
+
+def _at(config: Any, place: tuple[str, ...]) -> Any:
+    """The section at a path, or None where there is none."""
+    for part in place:
+        config = config.get(part) if isinstance(config, dict) else None
+    return config if isinstance(config, dict) else None
 
 
 def _completed(old: Mapping[str, Any], defaults: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -39,6 +39,9 @@ def run(config: ConfigDict, workdir: Path, command: str = "") -> Figures | None:
       NonFinite: a loss or gradient is not finite.
     """
     _check(config)
+    config, kept = configs.as_begun(config, workdir)
+    for line in kept:
+        say(line)
     if config.eval.folds:
         with claim.claim(config, workdir, first=first()):
             return folds.run(run, config, workdir, command)

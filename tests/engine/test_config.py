@@ -43,3 +43,24 @@ def test_results_are_those_asked_for_where_only_younger_fields_have_their_defaul
         assert not configs.evaluated_alike(saved, other)
     assert not configs.evaluated_alike(None, config)
     assert not configs.evaluated_alike("{", config)
+
+
+def test_a_run_keeps_the_forms_in_which_it_began(tmp_path, monkeypatch):
+    monkeypatch.setattr(configs, "BEFORE", {"loader.order": "stream", "optim.*.form": "old", "data.tokens.rules": 1})
+    config = configs.engine("toy")
+    config.optim.a, config.optim.b = configs.adam(1e-3, form="new"), configs.adam(1e-2, form="new")
+    config.loader.order, config.data.tokens = "drawn", 16  # here a number, and no section of text
+    today = json.loads(config.to_json())
+    assert configs.as_begun(config, tmp_path) == (config, [])  # no run yet
+    (tmp_path / "config.json").write_text(json.dumps(today))
+    assert configs.as_begun(config, tmp_path) == (config, [])  # a run of today
+    old = json.loads(config.to_json())
+    del old["edition"], old["loader"]["order"], old["optim"]["a"]["form"], old["optim"]["b"]["form"]
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    found = configs.load(tmp_path)
+    assert (found.edition, found.loader.order, found.optim.a.form, found.optim.b.form) == (1, "stream", "old", "old")
+    begun, lines = configs.as_begun(config, tmp_path)
+    assert configs.differences(found.to_dict(), begun.to_dict()) == []
+    assert lines[0] == "config.loader.order='stream', and not 'drawn', as this run began"
+    assert len(lines) == 3
+    assert config.loader.order == "drawn"
