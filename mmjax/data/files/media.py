@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.signal
 from PIL import Image
 
 from mmjax.errors import UserError
@@ -68,11 +67,22 @@ def to_int16_mono(samples: npt.NDArray[Any], rate: int, full_scale: float | None
         full_scale = _full_scale(samples.dtype)
     sound = np.asarray(samples, np.float64) / full_scale
     if sound.ndim == 2:
-        sound = sound.mean(axis=1)
+        sound = to_mono(sound)
     if rate != SAMPLE_RATE and sound.size:
+        import scipy.signal  # a second to load, for those who only look at pictures
+
         common = math.gcd(rate, SAMPLE_RATE)
         sound = scipy.signal.resample_poly(sound, SAMPLE_RATE // common, rate // common)
     return np.round(np.clip(sound, -1, 1) * 32_767).astype(np.int16)
+
+
+def to_mono(samples: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The mean of all channels: [time channels] -> [time], of sound files and videos alike, surround sound too.
+
+    It needs no layout, which libsndfile does not tell, is what librosa and torchaudio give, and never clips. (FFmpeg's
+    own matrix would give the centre of 5.1 twice the weight of a surround channel, and leave the bass channel out.)
+    """
+    return samples.mean(axis=1)
 
 
 def _full_scale(dtype: np.dtype[Any]) -> float:
