@@ -111,8 +111,8 @@ def _code(c: ConfigDict) -> None:
     c.model.dropout, c.model.bound = 0.5, 0.08
     for group in c.optim:
         # train.lua: 3e-4, times 0.99997592083 after each step, gradients clamped at 10; Torch's RMSProp decays by .99
-        # and adds 1e-8 to the root (here under it, hence squared).
-        c.optim[group] = base.adam(3e-4, name="rmsprop", b2=0.99, eps=1e-16, decay="exponential")
+        # and adds 1e-8 to the root.
+        c.optim[group] = base.adam(3e-4, name="rmsprop", b2=0.99, decay="exponential")
         c.optim[group].update({"decay_rate": 0.99997592083, "clamp": 10.0})
 
 

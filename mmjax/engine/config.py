@@ -35,9 +35,19 @@ FREE += ["data.workers", "data.data_dir", "data.download", "data.beam"]
 # Fields whose absence, in a run from before there were any, is the system's to read: it may have judged all the same.
 UNSAID = ["eval.judges"]
 
+
+def _optimiser_form(section: Mapping[str, Any]) -> str | None:
+    """How optim.make took eps before it could be asked for: only these two methods differ from today's."""
+    if "b1" not in section and section.get("name") != "rmsprop":  # of a row optimiser, which has had one form
+        return None
+    return "optax" if section.get("name") in ("rmsprop", "adagrad") else "torch"
+
+
 # Where a repair changed what is computed, the field that says in which form, with the form of runs that began before
-# there was a choice (edition 1): they keep it, whatever the config file says today. * is any section.
-BEFORE: dict[str, Any] = {}
+# there was a choice (edition 1): they keep it, whatever the config file says today. * is any section. A form that
+# depends on the rest of its section is a function of it, None where the section has no such field.
+BEFORE: dict[str, Any] = {"optim.*.form": _optimiser_form}
+READ_WITH = {"form": ("eps",)}  # what a number means in one form and not in another stays with the form
 EDITION = 2  # raised whenever BEFORE gains a field
 
 
@@ -118,6 +128,7 @@ def adam(learning_rate: float, **changes: Any) -> ConfigDict:
             "b2": 0.999,
             "eps": 1e-8,
             "momentum": 0.0,  # of sgd
+            "form": "torch",  # of rmsprop and adagrad: eps beside the root; or "optax": under it
         }
     )
     section.update(changes)
@@ -179,10 +190,14 @@ def as_begun(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, list[str]]:
     here["edition"] = there["edition"]
     for place, name, _ in _of_before(there):
         begun, section = _at(there, place)[name], _at(here, place)
-        field = ".".join((*place, name))
-        if section is not None and section.get(name) != begun:
-            lines.append(f"config.{field}={begun!r}, and not {section.get(name)!r}, as this run began")
-            section[name] = begun
+        if section is None or section.get(name) == begun:
+            continue
+        for kept in (name, *READ_WITH.get(name, ())):
+            value = _at(there, place).get(kept)
+            if value != section.get(kept):
+                field = ".".join((*place, kept))
+                lines.append(f"config.{field}={value!r}, and not {section.get(kept)!r}, as this run began")
+                section[kept] = value
     begun_config = ConfigDict(here)
     begun_config.lock()
     return begun_config, lines
@@ -195,7 +210,11 @@ def _of_before(config: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str
         places: list[tuple[str, ...]] = [()]
         for part in parts:
             places = [(*place, key) for place in places for key in (_at(config, place) or {}) if part in ("*", key)]
-        yield from ((place, name, value) for place in places if _at(config, place) is not None)
+        for place in places:
+            section = _at(config, place)
+            form = value(section) if callable(value) and section is not None else value
+            if section is not None and form is not None:
+                yield place, name, form
 
 
 def _at(config: Any, place: tuple[str, ...]) -> Any:

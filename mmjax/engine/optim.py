@@ -15,6 +15,7 @@ from mmjax.errors import UserError
 from mmjax.task import Task
 
 METHODS = ("adam", "adamw", "sgd", "rmsprop", "adagrad", "lamb")
+FORMS = ("torch", "optax")
 
 
 def make(
@@ -32,8 +33,12 @@ def make(
     decay_rate: float = 1.0,
     clamp: float = 0.0,
     parts: Mapping[str, float] | None = None,
+    form: str = "torch",
 ) -> optax.GradientTransformation:
     """An optax transformation: clip, direction, weight decay, schedule. Each method takes what it knows of the rest.
+
+    Its steps are those of torch.optim's class of that name (of SGD without dampening), but for the parameters that
+    `weight_decay` leaves out; lamb's are those of You et al. (2020), algorithm 2, with phi the identity.
 
     Args:
       name: adam, adamw, sgd, rmsprop, adagrad or lamb.
@@ -46,29 +51,49 @@ def make(
         For "adam" it is added to the gradient instead, as L2 regularisation, as in the older papers.
       b1: decay of the mean gradient (adam, adamw, lamb).
       b2: decay of its square (adam, adamw, lamb, rmsprop).
-      eps: added to its root (all but sgd).
+      eps: added to its root (all but sgd); see `form`.
       momentum: of sgd.
       decay_rate: factor of each step for decay="exponential".
       clamp: bound on the size of each gradient entry, after `clip`; 0 = none.
       parts: factors of the learning rate of parts of the group, by their names ({"encoder": 0.1}); of all others 1.
         With 1 a part need not be there: a config may name one that a setting freezes.
+      form: of rmsprop and adagrad. "torch": eps stands beside the root, g / (sqrt(v) + eps), and adagrad's sum begins
+        at 0, as in Torch 7 and PyTorch. "optax": eps stands under it, g / sqrt(v + eps), so that 1e-8 bounds the root
+        from below by 1e-4, and adagrad's sum begins at 0.1; runs of before there was a choice were so.
     """
     if name not in METHODS:
         raise UserError(f"optim.name {name!r} is unknown: choose one of {', '.join(METHODS)}")
+    if form not in FORMS:
+        raise UserError(f"optim.form {form!r} is unknown: choose one of {', '.join(FORMS)}")
     penalty = [optax.add_decayed_weights(weight_decay, mask=_matrices)] if weight_decay else []
     direction = {
         "adam": [*penalty, optax.scale_by_adam(b1, b2, eps)],
         "adamw": [optax.scale_by_adam(b1, b2, eps), *penalty],
         "lamb": [optax.scale_by_adam(b1, b2, eps), *penalty, optax.scale_by_trust_ratio()],
         "sgd": [*penalty, optax.trace(momentum) if momentum else optax.identity()],
-        "rmsprop": [*penalty, optax.scale_by_rms(b2, eps)],
-        "adagrad": [*penalty, optax.scale_by_rss(eps=eps)],
+        "rmsprop": [*penalty, optax.scale_by_rms(b2, eps, eps_in_sqrt=form == "optax")],
+        "adagrad": [*penalty, optax.scale_by_rss(eps=eps) if form == "optax" else scale_by_sum_of_squares(eps)],
     }[name]
     bounds = [optax.clip_by_global_norm(clip)] if clip else []
     bounds += [optax.clip(clamp)] if clamp else []
     rate = optax.scale_by_learning_rate(schedule(learning_rate, steps, warmup, decay, decay_rate))
     scales = [scale_parts(parts)] if parts and any(factor != 1 for factor in parts.values()) else []
     return optax.chain(*bounds, *direction, rate, *scales)
+
+
+def scale_by_sum_of_squares(eps: float) -> optax.GradientTransformation:
+    """Adagrad's direction as Torch has it: g / (sqrt(s) + eps), where s is the sum of all g^2 so far."""
+
+    def init(params):
+        return optax.ScaleByRssState(sum_of_squares=jax.tree.map(jnp.zeros_like, params))
+
+    def update(updates, state, params=None):
+        del params
+        total = jax.tree.map(lambda g, s: s + jnp.square(g), updates, state.sum_of_squares)
+        scaled = jax.tree.map(lambda g, s: g / (jnp.sqrt(s) + jnp.asarray(eps, s.dtype)), updates, total)
+        return scaled, optax.ScaleByRssState(sum_of_squares=total)
+
+    return optax.GradientTransformation(init, update)
 
 
 def scale_parts(factors: Mapping[str, float]) -> optax.GradientTransformation:
@@ -129,10 +154,12 @@ def make_rows(
     """A row optimiser: its time and its memory beside the tables do not grow with their width.
 
     Args:
-      name: "sgd", or "adagrad": one sum of squares a row (of the mean square of its gradient's entries), [v].
+      name: "sgd", or "adagrad": one sum of squares a row (of the mean square of its gradient's entries), [v], from 0.
+        PyTorch's has one sum an entry, and squares the sum of a row's gradients where a batch names it several times;
+        here each of them is squared by itself.
       learning_rate: its peak.
       steps, warmup, decay: see `schedule`.
-      eps: added to adagrad's root.
+      eps: added to adagrad's root, beside it.
     """
     if name not in ("sgd", "adagrad"):
         raise UserError(f"optim.name {name!r} is not for rows of tables: choose sgd or adagrad")
@@ -167,8 +194,11 @@ def of(task: Task, sections: Mapping[str, Any], steps: int) -> FrozenDict[str, A
     rows = {update.group for update in task.updates if update.rows is not None}
     made = {}
     for group, section in sections.items():
+        options = {**_plain(section), "steps": steps}
+        if group in rows:
+            options.pop("form", None)  # which runs from before are given: a row optimiser has had one
         try:
-            made[group] = _same(make_rows if group in rows else make, freeze({**_plain(section), "steps": steps}))
+            made[group] = _same(make_rows if group in rows else make, freeze(options))
         except TypeError as error:
             raise UserError(f"config.optim.{group}: {str(error).split(' ', 1)[-1]}") from None
     return FrozenDict(made)

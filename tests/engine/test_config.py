@@ -64,3 +64,21 @@ def test_a_run_keeps_the_forms_in_which_it_began(tmp_path, monkeypatch):
     assert lines[0] == "config.loader.order='stream', and not 'drawn', as this run began"
     assert len(lines) == 3
     assert config.loader.order == "drawn"
+
+
+def test_optimisers_of_runs_from_before_keep_their_form_and_its_eps(tmp_path):
+    config = configs.engine("toy")
+    config.optim.a, config.optim.b = configs.adam(1e-3, name="rmsprop"), configs.adam(1e-2)
+    config.optim.rows = {"name": "adagrad", "learning_rate": 0.1}
+    old = json.loads(config.to_json())
+    del old["edition"], old["optim"]["a"]["form"], old["optim"]["b"]["form"]
+    old["optim"]["a"]["eps"] = 1e-16  # under the root what 1e-8 is beside it
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    found = configs.load(tmp_path)
+    assert (found.optim.a.form, found.optim.b.form, "form" in found.optim.rows) == ("optax", "torch", False)
+    begun, lines = configs.as_begun(config, tmp_path)
+    assert configs.differences(found.to_dict(), begun.to_dict()) == []
+    assert lines == [
+        "config.optim.a.form='optax', and not 'torch', as this run began",
+        "config.optim.a.eps=1e-16, and not 1e-08, as this run began",
+    ]
