@@ -46,7 +46,10 @@ def _optimiser_form(section: Mapping[str, Any]) -> str | None:
 # Where a repair changed what is computed, the field that says in which form, with the form of runs that began before
 # there was a choice (edition 1): they keep it, whatever the config file says today. * is any section. A form that
 # depends on the rest of its section is a function of it, None where the section has no such field.
-BEFORE: dict[str, Any] = {"optim.*.form": _optimiser_form}
+BEFORE: dict[str, Any] = {
+    "loader.order": "hash",
+    "optim.*.form": _optimiser_form,
+}
 READ_WITH = {"form": ("eps",)}  # what a number means in one form and not in another stays with the form
 EDITION = 2  # raised whenever BEFORE gains a field
 
@@ -73,6 +76,7 @@ def engine(system: str, variant: str = "") -> ConfigDict:
 
     c.loader.clip_seconds = 0.0  # crop or pad `waveform` to this; 0 = as it is
     c.loader.pixels = 0  # resize pictures to this square; 0 = as they are
+    c.loader.order = "permutation"  # of training: below 1,000 examples one drawn an epoch; or "hash", of any number
 
     c.eval = ConfigDict()  # when, and on how much, the held-out splits are looked at
     c.eval.every = 500  # steps between looks at the validation split; 0 = only at the end

@@ -1,5 +1,6 @@
 """The pipeline: position = step, one global batch for any process count, lengths, padding, text."""
 
+import grain
 import numpy as np
 import pytest
 
@@ -40,6 +41,23 @@ def test_the_stream_is_a_function_of_seed_and_step():
     epoch = [label for step in straight[:10] for label in step]  # 4 x 10 = four epochs of 10
     assert all(epoch.count(i) == 4 for i in range(10))
     assert epoch[:10] != epoch[10:20]  # shuffled anew
+
+
+def test_few_examples_come_by_a_permutation_an_epoch_and_many_in_the_order_of_before(monkeypatch):
+    def epochs(size, count, **options):
+        stream = pipeline.train_batches(Sounds(size), size, seed=1, start=0, **FIT, **options)
+        return labels(stream, count)
+
+    # The order belongs to a run: these are its numbers, by hand from the generator's raw ones.
+    raw = [np.random.PCG64((1, epoch)).random_raw(7) for epoch in range(3)]
+    assert epochs(7, 3) == [sorted(range(7), key=lambda i, of=of: of[i]) for of in raw]
+    assert epochs(1, 3) == [[0], [0], [0]]
+    before = grain.MapDataset.range(7).seed(1).shuffle().repeat()
+    assert epochs(7, 3, order="hash") == [[before[7 * epoch + i] for i in range(7)] for epoch in range(3)]
+    monkeypatch.setattr(pipeline, "SMALL", 7)
+    assert epochs(7, 3) == epochs(7, 3, order="hash")
+    with pytest.raises(UserError, match=r"config\.loader\.order 'random' is unknown: choose permutation, hash"):
+        epochs(7, 3, order="random")
 
 
 def test_any_number_of_processes_sees_the_same_global_batch_and_the_same_crops():
