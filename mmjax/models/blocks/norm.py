@@ -17,7 +17,8 @@ def moments(
 ) -> tuple[Float[Array, " c"], Float[Array, " c"], Float[Array, ""]]:
     """Mean, biased variance and count of each channel, over every other axis and over all devices, in one pass.
 
-    Sums are of x less a constant near the mean, so that a mean large beside the deviation cancels nothing; then
+    Sums are of x less the mean of the first entry along axis 0 in which something counts. That lies among the others,
+    so that a mean large beside the deviation cancels nothing; then
     Var x = E[(x-s)^2] - (E[x]-s)^2 holds for any s, and its gradient too, so that none flows into s.
 
     Args:
@@ -30,7 +31,12 @@ def moments(
     axes = tuple(range(x.ndim - 1))
     mask = None if where is None else jnp.broadcast_to(where[..., None], x.shape)
     wide = x.astype(jnp.float32)
-    shift = lax.stop_gradient(_mean(wide[:1], axes, None if mask is None else mask[:1]))
+    if mask is None:
+        shift = lax.stop_gradient(_mean(wide[:1], axes, None))
+    else:
+        first_real = jnp.argmax(jnp.any(mask, axes[1:] + (x.ndim - 1,)))
+        one = [lax.dynamic_slice_in_dim(lax.stop_gradient(a), first_real, 1) for a in (wide, mask)]
+        shift = _mean(one[0], axes, one[1])
     deviation = wide - shift.reshape((1,) * len(axes) + (-1,))
     first = _mean(deviation, axes, mask)
     second = _mean(jnp.square(deviation), axes, mask)

@@ -61,4 +61,4 @@ class Bert(nn.Module):
         return nn.Dense(features, dtype=self.dtype, name=name)(x)
 
     def _norm(self, name, x):
-        return nn.LayerNorm(epsilon=1e-12, dtype=self.dtype, name=name)(x.astype(jnp.float32))
+        return nn.LayerNorm(epsilon=1e-12, dtype=self.dtype, use_fast_variance=False, name=name)(x.astype(jnp.float32))

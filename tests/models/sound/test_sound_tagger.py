@@ -39,10 +39,23 @@ def test_averages_of_runs():
 
 
 def test_moments(rng):
-    x = rng.normal(size=(2, 6, 3)).astype(np.float32)
-    found = np.asarray(sound_tagger.moments(np.concatenate([x, x**2], -1), 4))
+    x = rng.normal(size=(2, 6, 5, 3))  # 6 steps of 5 frames
+    steps = np.concatenate([x.mean(2), x.var(2)], -1).astype(np.float32)
+    found = np.asarray(sound_tagger.moments(steps, 4))
     assert found.shape == (2, 3, 6)
-    np.testing.assert_allclose(found[0, 1], [*x[0, 1:5].mean(0), *x[0, 1:5].std(0)], rtol=1e-4, atol=1e-5)
+    seen = x[0, 1:5].reshape(-1, 3)
+    np.testing.assert_allclose(found[0, 1], [*seen.mean(0), *seen.std(0)], rtol=1e-4, atol=1e-5)
+
+
+def test_a_coefficient_far_from_zero_keeps_its_deviation(rng, monkeypatch):
+    """-600 +- 0.1: as the mean square less the squared mean float32 gives anything from 0 to 0.35."""
+    mfcc = (0.1 * rng.normal(size=(1, 2, 52)) + [[[-600.0], [600.0]]]).astype(np.float32)
+    monkeypatch.setattr(sound_tagger, "spectra", lambda features, waveform: {"mel": mfcc, "mfcc": mfcc})
+    wave, features = np.zeros((1, RATE), np.int16), Features((), steps=13)
+    steps = sound_tagger.of_sound(features, wave, np.array([RATE], np.int32))["mfcc"]  # of four frames
+    found = np.asarray(sound_tagger.moments(steps, 5))
+    wanted = np.stack([mfcc[0, :, 4 * i : 4 * i + 20].astype(np.float64).std(1) for i in range(9)])
+    np.testing.assert_allclose(found[0, :, 2:], wanted, rtol=2e-3)
 
 
 def test_sound_features_are_librosas_of_the_repeated_sound(rng):
@@ -57,7 +70,9 @@ def test_sound_features_are_librosas_of_the_repeated_sound(rng):
     for name, theirs in (("log_mel", mel), ("mfcc", mfcc)):
         frames = theirs.shape[1]  # 87: runs of 2
         mean = np.stack([theirs[:, i : i + 2].mean(1) for i in range(0, frames, 2)])
+        var = np.stack([theirs[:, i : i + 2].var(1) for i in range(0, frames, 2)])  # the last run is of one frame: 0
         np.testing.assert_allclose(found[name][0, :, : len(theirs)], mean, rtol=1e-3, atol=2e-3)
+        np.testing.assert_allclose(found[name][0, :, len(theirs) :], var, rtol=2e-3, atol=2e-2)
         assert found[name].shape == (1, 44, 2 * len(theirs))
 
 
