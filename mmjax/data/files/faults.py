@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,6 +15,17 @@ class Fault:
     path: str
     kind: str
     detail: str = ""
+
+
+class Unusable(Exception):
+    """A media file that cannot be used: `kind` is one of a few words, `detail` says more."""
+
+    def __init__(self, kind: str, detail: str):
+        super().__init__(f"{kind}: {detail}")
+        self.kind, self.detail = kind, detail
+
+    def __reduce__(self) -> tuple[Any, ...]:  # an exception with two arguments does not pickle by itself
+        return Unusable, (self.kind, self.detail)
 
 
 def listed(faults: Iterable[Fault]) -> list[str]:

@@ -1,10 +1,9 @@
-"""Decoding and resampling of sound, pictures and videos to the glossary's forms. NumPy in and out."""
+"""Decoding and resampling of sound and videos to the glossary's forms. NumPy in and out."""
 
 from __future__ import annotations
 
 import bisect
 import dataclasses
-import io
 import math
 import pathlib
 from collections.abc import Iterator
@@ -14,25 +13,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mmjax.data.files.faults import Unusable as Unusable
+from mmjax.data.files.pictures import Picture as Picture
+from mmjax.data.files.pictures import decode as decode
+from mmjax.data.files.pictures import encode as encode
 from mmjax.errors import UserError
 
 SAMPLE_RATE = 22_050
 SILENCE = 32  # peak of int16 sound, -60 dB of full scale: below it a recording holds nothing but its noise floor
-JPEG_QUALITY = 95
 
 Sound = npt.NDArray[np.int16]
-Picture = npt.NDArray[np.uint8]
-
-
-class Unusable(Exception):
-    """A media file that cannot be used: `kind` is one of a few words, `detail` says more."""
-
-    def __init__(self, kind: str, detail: str):
-        super().__init__(f"{kind}: {detail}")
-        self.kind, self.detail = kind, detail
-
-    def __reduce__(self) -> tuple[Any, ...]:  # an exception with two arguments does not pickle by itself
-        return Unusable, (self.kind, self.detail)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,34 +79,6 @@ def _full_scale(dtype: np.dtype[Any]) -> float:
     if dtype.kind == "f":
         return 1.0
     return 2.0**31 if dtype == np.int32 else 2.0**7 if dtype == np.int8 else 2.0**15  # int64 holds 16-bit PCM in TFDS
-
-
-def on_white(path: pathlib.Path, size: int) -> Image.Image:
-    """Reads a picture, composites transparency on white, fits it whole into a white square of `size` pixels."""
-    try:
-        with Image.open(path) as file:
-            picture = file.convert("RGBA")
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for a damaged file
-        raise Unusable("unreadable", str(error)) from error
-    scale = size / max(picture.size)
-    # Premultiplied resizing is Pillow's for RGBA: the colour of transparent pixels does not bleed into the edges.
-    picture = picture.resize([max(1, round(side * scale)) for side in picture.size], Image.Resampling.BICUBIC)
-    canvas = Image.new("RGBA", (size, size), "white")
-    canvas.alpha_composite(picture, ((size - picture.width) // 2, (size - picture.height) // 2))
-    return canvas.convert("RGB")
-
-
-def encode(picture: Image.Image, file_format: str) -> bytes:
-    """A picture as the bytes of a PNG (lossless) or JPEG (quality 95) file."""
-    buffer = io.BytesIO()
-    picture.save(buffer, file_format, quality=JPEG_QUALITY)
-    return buffer.getvalue()
-
-
-def decode(data: bytes) -> Picture:
-    """The bytes of a picture file as RGB, uint8 [h w 3]."""
-    with Image.open(io.BytesIO(data)) as file:
-        return np.asarray(file.convert("RGB"))
 
 
 def require_av() -> Any:

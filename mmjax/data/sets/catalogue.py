@@ -24,7 +24,7 @@ import tensorflow_datasets as tfds
 
 from mmjax import data
 from mmjax.data import spec
-from mmjax.data.files import media
+from mmjax.data.files import media, pictures
 from mmjax.data.files import prepared as builders
 from mmjax.errors import UserError
 
@@ -229,8 +229,11 @@ def _to_sound(samples: Any, rate: int) -> np.ndarray:
 
 
 def _to_rgb(picture: Any) -> np.ndarray:
-    """Grey or transparent pictures as RGB, uint8 [... 3]."""
-    picture = np.asarray(picture)
+    """Grey, transparent or deep pictures as RGB, uint8 [... 3]."""
+    try:
+        picture = pictures.eight_bit(np.asarray(picture))
+    except media.Unusable as error:
+        raise UserError(f"a picture has {error.kind}, {error.detail}: full scale of floats is 1") from None
     if picture.shape[-1] == 1:
         return np.repeat(picture, 3, axis=-1)
     return np.ascontiguousarray(picture[..., :3])

@@ -14,9 +14,8 @@ import pathlib
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from mmjax.data.files import prepared
+from mmjax.data.files import pictures, prepared
 from mmjax.errors import UserError
 
 FIELDS: tuple[str, ...] = ("image", "question", "answer", "question_type", "group", "index")
@@ -82,7 +81,7 @@ def kind(answer: str) -> str:
 
 @functools.lru_cache(maxsize=5000)  # the whole data set takes 60 MB
 def _read(path: str) -> np.ndarray:
-    return np.asarray(Image.open(pathlib.Path(path)).convert("RGB"))
+    return np.asarray(pictures.flat(pictures.read(pathlib.Path(path))))
 
 
 def _package() -> Any:

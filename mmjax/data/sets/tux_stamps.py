@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
 
-from mmjax.data.files import media, prepared, sound_file
+from mmjax.data.files import media, pictures, prepared, sound_file
 from mmjax.data.files import tags as tags
 from mmjax.errors import UserError
 from mmjax.text import tokenise
@@ -61,7 +61,7 @@ class Stamp:
 class TuxStamps(tfds.core.GeneratorBasedBuilder):
     """The PNG stamps that have a caption, split by caption."""
 
-    VERSION = tfds.core.Version("1.1.0")  # raised whenever the same files would give other examples
+    VERSION = tfds.core.Version("1.2.0")  # raised whenever the same files would give other examples
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = {
@@ -169,7 +169,7 @@ def _decode(
 ) -> dict[str, Any]:
     caption = prepared.text(record.get("caption", ""))
     made = {
-        "image": lambda: media.decode(record["image"]),
+        "image": lambda: pictures.decode(record["image"]),
         "caption": lambda: caption,
         "captions": lambda: (caption,),
         "group": lambda: prepared.text(record["group"]),
@@ -229,10 +229,10 @@ def _read(folder: pathlib.Path, stamp: Stamp, config: Config) -> dict[str, Any]:
         if not file.exists():
             raise media.Unusable("without a sound effect", stamp.name)
         waveform = sound_file.read(file)[0]
-    picture = media.on_white(folder / f"{stamp.name}.png", config.size)
+    picture = pictures.on_white(folder / f"{stamp.name}.png", config.size)
     return {
         "name": stamp.name,
-        "image": media.encode(picture, "png"),  # lossless: flat colours and sharp edges are what JPEG does worst
+        "image": pictures.encode(picture, "png"),  # lossless: flat colours and sharp edges are what JPEG does worst
         "caption": stamp.caption,
         "label": stamp.name.split("/")[0],
         "folder": stamp.name.rsplit("/", 1)[0],

@@ -26,7 +26,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from mmjax.data.files import media, prepared
+from mmjax.data.files import pictures, prepared
+from mmjax.data.files.faults import Unusable
 from mmjax.errors import UserError
 
 FIELDS: tuple[str, ...] = ("image", "question", "answer", "answers", "question_type", "group", "index")
@@ -79,7 +80,7 @@ class VQAJson:
             record = self.records[(index + step) % len(self.records)]
             try:
                 return record, _read(record.picture, self.size)
-            except media.Unusable as error:
+            except Unusable as error:
                 if record.picture not in self.unreadable:
                     self.unreadable.add(record.picture)
                     print(f"vqa_json: {record.picture} is skipped: {error}", file=sys.stderr)
@@ -126,12 +127,8 @@ def source(
 
 
 def _read(path: str, size: int) -> np.ndarray:
-    try:
-        with Image.open(path) as file:
-            file.draft("RGB", (size, size))  # a JPEG is decoded at the half, quarter or eighth that is still larger
-            return np.asarray(file.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for a damaged file
-        raise media.Unusable("unreadable", str(error)) from error
+    picture = pictures.flat(pictures.read(pathlib.Path(path), least=size))
+    return np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR))
 
 
 def _folder(path: str) -> pathlib.Path:

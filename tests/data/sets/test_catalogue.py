@@ -278,3 +278,11 @@ def test_one_of_several_questions(tmp_path):
     assert {tokens.draw(1, np.random.default_rng(seed))["answer_label"].item() for seed in range(20)} >= {-1}
     with pytest.raises(UserError, match="question_answer/kind"):
         catalogue.source("train", ("question",), **{**options, "mapping": (("question", "question_answer/kind"),)})
+
+
+def test_deep_pictures_are_scaled_by_their_type():
+    ramp = np.arange(0, 256, 16, dtype=np.uint8).reshape(4, 4, 1)
+    for samples in (ramp, ramp.astype(np.uint16) * 257, ramp / np.float32(255)):
+        np.testing.assert_array_equal(catalogue._to_rgb(samples), np.repeat(ramp, 3, 2))
+    with pytest.raises(UserError, match=r"floats outside 0\.\.1, 0 to 240: full scale of floats is 1"):
+        catalogue._to_rgb(ramp.astype(np.float32))
