@@ -126,9 +126,11 @@ def test_rows_are_scikit_learns_on_the_same_windows(row):
     steps = x.shape[1]
     width = int(np.ceil(steps / (TIME / 22_050)))
     if row == "mfcc":
-        mean = np.stack([x[:, i : i + width].mean(1) for i in range(steps - width + 1)], 1)
-        x = np.concatenate([mean[..., :8], np.sqrt(np.maximum(mean[..., 8:] - mean[..., :8] ** 2, 0))], -1)
-        x = (x - x.mean((0, 1))) / x.std((0, 1))
+        runs = [x[:, i : i + width] for i in range(steps - width + 1)]
+        mean, within = np.split(np.stack([run.mean(1) for run in runs], 1), 2, -1)
+        between = np.stack([run[..., :8].var(1) for run in runs], 1)
+        x = np.concatenate([mean, np.sqrt(within + between)], -1)
+        x = (x - x.mean((0, 1))) / np.maximum(x.std((0, 1)), 1e-6)  # a window of one frame has no deviation
     else:
         x = np.stack([x[:, i : i + width].reshape(len(x), -1) for i in range(steps - width + 1)], 1)
     flat = x.reshape(-1, x.shape[-1])

@@ -34,7 +34,7 @@ def moments(
     if mask is None:
         shift = lax.stop_gradient(_mean(wide[:1], axes, None))
     else:
-        first_real = jnp.argmax(jnp.any(mask, axes[1:] + (x.ndim - 1,)))
+        first_real = jnp.argmax(jnp.any(mask, (*axes[1:], x.ndim - 1)))
         one = [lax.dynamic_slice_in_dim(lax.stop_gradient(a), first_real, 1) for a in (wide, mask)]
         shift = _mean(one[0], axes, one[1])
     deviation = wide - shift.reshape((1,) * len(axes) + (-1,))
