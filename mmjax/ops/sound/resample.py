@@ -54,9 +54,11 @@ def resample(
         raise UserError(f"the waveform is {waveform.dtype}: make it float in [-1, 1] first (int16: divide by 32768)")
     if up * (down + 20 * max(1, down // up)) > LARGEST:
         raise UserError(f"{from_rate} to {to_rate} Hz is {down}:{up}: choose rates with a larger common divisor")
+    wanted = -(-waveform.shape[-1] * up // down)
+    if not waveform.size:  # no rows, or rows without a sample
+        return jnp.zeros((*waveform.shape[:-1], wanted), waveform.dtype)
     bank, left = _sinc(down, up) if r.resampler == "sinc" else _polyphase(down, up)
     x = waveform.reshape(-1, waveform.shape[-1])
-    wanted = -(-x.shape[1] * up // down)
     periods = -(-wanted // up)
     x = jnp.pad(x, [(0, 0), (left, 0)])
     x = framing.resized(x, (periods - 1) * down + bank.shape[1])

@@ -59,6 +59,15 @@ def test_same_rate_batch_axes_and_gradient(rng):
     assert resample(jnp.ones(1), 2, 3).shape == (2,)
 
 
+@pytest.mark.parametrize(
+    ("shape", "wanted"), [((0,), (0,)), ((2, 0), (2, 0)), ((0, 9), (0, 5)), ((3, 0, 9), (3, 0, 5))]
+)
+def test_nothing_stays_nothing(shape, wanted):
+    for rates, expected in [((16_000, 8_000), wanted), ((8_000, 8_000), shape)]:
+        assert resample(jnp.zeros(shape), *rates).shape == expected
+        assert jax.eval_shape(lambda x, r=rates: resample(x, *r), jnp.zeros(shape)).shape == expected
+
+
 def test_refusals():
     for arguments, message in [
         ((22050.5, 16000), "whole numbers"),
