@@ -6,35 +6,24 @@ should be is an error of one line.
 
 from __future__ import annotations
 
-import csv
+import collections
 import dataclasses
-import io
 import json
 import pathlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from mmjax.data.files import caption_tables
+from mmjax.data.files.caption_tables import CAPTION, FILE, SPLIT, SPLITS, UnknownLayout
 from mmjax.data.files.faults import Fault
 from mmjax.errors import UserError
 
-# Looked for in the folder and its folder `annotations`, in this order; all that match the first that does are read.
-PATTERNS = (
-    "dataset*.json",
-    "captions_*.json",
-    "*.token.txt",
-    "*.token",
-    *(f"{stem}.{suffix}" for stem in ("captions", "metadata") for suffix in ("csv", "tsv", "jsonl", "txt", "json")),
-)
-FILE = ("file", "image", "filename", "file_name", "image_file", "image_path", "image_name")
-CAPTION = ("caption", "captions", "text", "sentence")
-SPLIT = ("split", "set", "partition")
-# What a split is called, by us and by others; "restval" is what Karpathy leaves of COCO's validation split to train on.
-SPLITS = {
-    **dict.fromkeys(("train", "training", "restval"), "train"),
-    **dict.fromkeys(("validation", "val", "valid", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-_LAYOUTS = (
+# What is told of pictures that are used all the same: where one is in two splits, the first of HELD_OUT is meant.
+SPLITS_DIFFER, TWICE = "of two splits, in the held-out one", "under another name once"
+USED = (SPLITS_DIFFER, TWICE)
+HELD_OUT = ("test", "validation", "train", "")  # which split of several a picture is kept in
+LAYOUTS = (
     "COCO's captions_*.json, Karpathy's dataset_*.json, Flickr8k's token file (image.jpg#0, TAB, caption), or CSV or "
     "JSON lines with file, caption and perhaps split"
 )
@@ -42,71 +31,74 @@ _LAYOUTS = (
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A picture as the files name it, what is said about it, and its split: "" where none is given."""
+    """A picture as the files name it, what is said about it, and its split: "" where none is given.
+
+    `home` is where the file with its captions lies: the name may be meant from there.
+    """
 
     name: str
     captions: tuple[str, ...]
     split: str
+    home: pathlib.Path = pathlib.Path()
 
 
 Said = tuple[str, str, str]  # picture, caption, split
 
 
-def find(folder: pathlib.Path, named: Sequence[str]) -> list[pathlib.Path]:
-    """The files with captions: those named, from the folder or anywhere, or what is found there.
-
-    Raises:
-      UserError: there is none.
-    """
-    if named:
-        files = [folder / pathlib.Path(name).expanduser() for name in named]
-        missing = next((file for file in files if not file.is_file()), None)
-        if missing is not None:
-            raise UserError(f"config.data.captions: there is no file {missing}")
-        return files
-    for pattern in PATTERNS:
-        found = sorted(file for place in (folder, folder / "annotations") for file in place.glob(pattern))
-        if found:
-            return found
-    raise UserError(f"{folder} has no captions that are known by their names: set config.data.captions to {_LAYOUTS}")
-
-
-def read(files: Sequence[pathlib.Path]) -> tuple[list[Picture], list[Fault]]:
+def read(files: Sequence[pathlib.Path], beside: Sequence[pathlib.Path] = ()) -> tuple[list[Picture], list[Fault]]:
     """All pictures with at least one caption, in the order of their first mention, and what was left out.
+
+    Args:
+      files: to read.
+      beside: further files of the same data set; whether one is of a test says what another's "val" is.
 
     Raises:
       UserError: a file is damaged, or of no known layout.
     """
     faults: list[Fault] = []
-    captions: dict[str, list[str]] = {}
-    splits: dict[str, str] = {}
+    captions: dict[tuple[str, pathlib.Path], list[str]] = {}
+    splits: dict[tuple[str, pathlib.Path], set[str]] = collections.defaultdict(set)
+    unknown: dict[tuple[str, str], Fault] = {}
     for file in files:
-        for name, caption, split in _read(file, faults):
-            splits.setdefault(name, split)
-            kept = captions.setdefault(name, [])
+        for name, caption, split in _read(file, (*files, *beside), faults):
+            split = split.strip()
+            if split and split.lower() not in SPLITS:
+                unknown[name, split] = Fault(name, "of an unknown split", split)
+                continue
+            key = name.replace("\\", "/").removeprefix("./"), file.parent
+            splits[key].add(SPLITS.get(split.lower(), ""))
+            kept = captions.setdefault(key, [])
             if caption.strip():
                 kept.append(" ".join(caption.split()))
             else:
                 faults.append(Fault(name, "empty caption"))
+    faults += unknown.values()
     pictures = []
-    for name, texts in captions.items():
-        if splits[name] and splits[name].lower() not in SPLITS:
-            faults.append(Fault(name, "of an unknown split", splits[name]))
-        elif texts:
-            pictures.append(Picture(name, tuple(texts), SPLITS.get(splits[name].lower(), "")))
+    for (name, home), texts in captions.items():
+        of = held_out(name, splits[name, home], faults)
+        if texts:
+            pictures.append(Picture(name, tuple(texts), of, home))
     return pictures, faults
 
 
-def _read(file: pathlib.Path, faults: list[Fault]) -> Iterator[Said]:
+def held_out(name: str, splits: Iterable[str], faults: list[Fault]) -> str:
+    """The one split of a picture that is named in these; a fault where they are several."""
+    ordered = sorted(set(splits), key=HELD_OUT.index)
+    if sum(map(bool, ordered)) > 1:
+        faults.append(Fault(name, SPLITS_DIFFER, ", ".join(filter(None, ordered))))
+    return ordered[0]
+
+
+def _read(file: pathlib.Path, beside: Sequence[pathlib.Path], faults: list[Fault]) -> Iterator[Said]:
     suffix = file.suffix.lower()
     if suffix == ".json":
-        return _json(file, faults)
+        return _json(file, beside, faults)
     if suffix in (".jsonl", ".ndjson"):
         return _json_lines(file, faults)
     raw = _bytes(file)
     first = raw[: max(raw.find(b"\n"), 0) or None].decode("utf-8-sig", "replace").strip()
-    if suffix in (".csv", ".tsv") or ("#" not in first and "," in first):
-        return _table(file, raw, "\t" if suffix == ".tsv" else ",", faults)
+    if suffix in (".csv", ".tsv") or ("#" not in first and any(d in first for d in caption_tables.DELIMITERS)):
+        return _records(caption_tables.rows(file, raw, faults), file, faults)
     return _token_file(file, raw, faults)
 
 
@@ -120,7 +112,7 @@ def _bytes(file: pathlib.Path) -> bytes:
 # -- JSON --------------------------------------------------------------------------------------------------------------
 
 
-def _json(file: pathlib.Path, faults: list[Fault]) -> Iterator[Said]:
+def _json(file: pathlib.Path, beside: Sequence[pathlib.Path], faults: list[Fault]) -> Iterator[Said]:
     try:
         content = json.loads(_bytes(file).decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -131,20 +123,42 @@ def _json(file: pathlib.Path, faults: list[Fault]) -> Iterator[Said]:
         return _records(((f"{file.name}[{i}]", row) for i, row in enumerate(content)), file, faults)
     images = content.get("images") if isinstance(content, dict) else None
     if isinstance(images, list) and isinstance(content.get("annotations"), list):
-        return _coco(file, images, content["annotations"], faults)
+        return _coco(file, _coco_split(file, beside), images, content["annotations"], faults)
     if isinstance(images, list):
         return _karpathy(file, images, faults)
-    raise UserError(f"{file} is of no known layout: it must be {_LAYOUTS}")
+    raise UnknownLayout(f"{file} is of no known layout: it must be {LAYOUTS}")
 
 
-def _coco(file: pathlib.Path, images: list[Any], annotations: list[Any], faults: list[Fault]) -> Iterator[Said]:
-    """COCO (Chen et al. 2015): its file is its split; captions of the test are secret, so that "val" is our test."""
-    split = "train" if "train" in file.stem else "test" if "val" in file.stem else ""
-    names = {row.get("id"): row.get("file_name") for row in images if isinstance(row, dict)}
+def _coco_split(file: pathlib.Path, beside: Sequence[pathlib.Path]) -> str:
+    """COCO's file is its split. Captions of its test are secret: "val" is our test, unless there is a file of that."""
+    of = _named_split(file)
+    if of == "val":
+        return "val" if "test" in map(_named_split, beside) else "test"
+    return of
+
+
+def _named_split(file: pathlib.Path) -> str:
+    found = re.search(r"(?<![a-z])(train|val|test)", file.stem)
+    return found.group() if found else ""
+
+
+def _coco(
+    file: pathlib.Path, split: str, images: list[Any], annotations: list[Any], faults: list[Fault]
+) -> Iterator[Said]:
+    """COCO (Chen et al. 2015): {images: [{id, file_name}], annotations: [{image_id, caption}]}."""
+    names: dict[Any, set[Any]] = collections.defaultdict(set)
+    for row in images:
+        if isinstance(row, dict):
+            names[str(row.get("id"))].add(str(row.get("file_name") or ""))
     for number, row in enumerate(annotations):
-        name = names.get(row.get("image_id")) if isinstance(row, dict) else None
-        if not isinstance(name, str) or not isinstance(row.get("caption"), str):
-            faults.append(Fault(f"{file.name}, annotation {number}", "malformed record", "no image or no caption"))
+        place = f"{file.name}, annotation {number}"
+        called = names.get(str(row.get("image_id")), {""}) if isinstance(row, dict) else {""}
+        if len(called) > 1:
+            faults.append(Fault(place, "of an ambiguous name", "several pictures have its image_id"))
+            continue
+        (name,) = called
+        if not name or not isinstance(row.get("caption"), str):
+            faults.append(Fault(place, "malformed record", "no image or no caption"))
             continue
         yield name, row["caption"], split
 
@@ -202,39 +216,9 @@ def _value(row: Any, names: Sequence[str]) -> Any:
 # -- text --------------------------------------------------------------------------------------------------------------
 
 
-def _table(file: pathlib.Path, raw: bytes, delimiter: str, faults: list[Fault]) -> Iterator[Said]:
-    """CSV with a heading; a row that is not UTF-8 is a fault of its own."""
-    text = raw.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
-    heads = [str(head).strip().lower() for head in reader.fieldnames or ()]
-    reader.fieldnames = heads
-    for wanted in (FILE, CAPTION):
-        if not set(wanted) & set(heads):
-            raise UserError(
-                f"{file} has no column {wanted[0]!r} (or {', '.join(wanted[1:])}): it has {', '.join(heads) or 'none'}"
-            )
-
-    def rows() -> Iterator[tuple[str, Any]]:
-        try:
-            for row in reader:
-                place = f"{file.name}, line {reader.line_num}"
-                if any(_damaged(value) for value in row.values()):
-                    faults.append(Fault(place, "not UTF-8"))
-                    continue
-                yield place, row
-        except csv.Error as error:
-            raise UserError(f"{file} is no CSV: line {reader.line_num}: {error}") from None
-
-    return _records(rows(), file, faults)
-
-
-def _damaged(value: Any) -> bool:
-    return isinstance(value, str) and any("\udc80" <= letter <= "\udcff" for letter in value)
-
-
 def _token_file(file: pathlib.Path, raw: bytes, faults: list[Fault]) -> Iterator[Said]:
     """Flickr8k and Flickr30k (Hodosh et al. 2013): image.jpg#0, TAB, caption; split lists beside it are followed."""
-    lists = _split_lists(file.parent)
+    lists = _split_lists(file.parent, faults)
     outside = set()
     known = 0
     for number, line in enumerate(raw.removeprefix(b"\xef\xbb\xbf").splitlines(), start=1):
@@ -257,14 +241,25 @@ def _token_file(file: pathlib.Path, raw: bytes, faults: list[Fault]) -> Iterator
             yield name, text, lists.get(name, "")
     faults.extend(Fault(name, "in no split list") for name in sorted(outside))
     if not known:
-        raise UserError(f"{file} is of no known layout: it must be {_LAYOUTS}")
+        raise UnknownLayout(f"{file} is of no known layout: it must be {LAYOUTS}")
 
 
-def _split_lists(folder: pathlib.Path) -> dict[str, str]:
-    """{picture: split} of Flickr_8k.trainImages.txt, .devImages.txt, .testImages.txt; {} where they are not there."""
-    splits: dict[str, str] = {}
-    for split in ("train", "dev", "test"):
-        for file in folder.glob(f"*{split}Images.txt"):
-            names = _bytes(file).decode("utf-8", "replace").split()
-            splits |= dict.fromkeys(names, split)
-    return splits
+def matching(place: pathlib.Path, pattern: str) -> list[pathlib.Path]:
+    """The files of a folder whose names match, those with lemmas last."""
+    found = (file for file in place.glob(pattern) if not file.name.startswith(".") and file.is_file())
+    return sorted(found, key=lambda file: ("lemma" in file.name, file.name))
+
+
+def split_lists(folder: pathlib.Path) -> list[tuple[str, pathlib.Path]]:
+    """(split, file) of Flickr_8k.trainImages.txt, .devImages.txt, .testImages.txt, of those that are there."""
+    return [(split, file) for split in ("train", "dev", "test") for file in matching(folder, f"*{split}Images.txt")]
+
+
+def _split_lists(folder: pathlib.Path, faults: list[Fault]) -> dict[str, str]:
+    """{picture: split} of the lists; {} where there are none."""
+    splits: dict[str, set[str]] = collections.defaultdict(set)
+    for split, file in split_lists(folder):
+        for line in _bytes(file).decode("utf-8", "replace").splitlines():
+            if line.strip():
+                splits[line.strip()].add(SPLITS[split])
+    return {name: held_out(name, several, faults) for name, several in splits.items()}

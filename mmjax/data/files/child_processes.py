@@ -39,7 +39,7 @@ class Lost:
 
 
 def each(work: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[tuple[Item, Result | Lost]]:
-    """Yields (item, work(item)) in the order in which they are done.
+    """Yields (item, work(item)) in the order in which they are done, of child processes for this work alone.
 
     Args:
       work: picklable, as its items and results are; in a module that a child imports quickly.
@@ -49,34 +49,54 @@ def each(work: Callable[[Item], Result], items: Iterable[Item], workers: int) ->
     Raises:
       UserError: of `work`. Any other error costs its item, as a child's death does.
     """
-    children = [_Child() for _ in range(workers)]
-    idle: queue.SimpleQueue[_Child] = queue.SimpleQueue()
-    for child in children:
-        idle.put(child)
+    with Children(workers) as children:
+        yield from children.each(work, items)
 
-    def one(item: Item) -> Result | Lost:
-        mine = idle.get()
-        try:
-            return mine.ask(work, item)
-        finally:
-            idle.put(mine)
 
-    waiting: dict[futures.Future[Any], Item] = {}
-    pool = futures.ThreadPoolExecutor(workers)
-    try:
-        for item in items:
-            waiting[pool.submit(one, item)] = item
-            if len(waiting) >= AHEAD * workers:
-                yield from _done(waiting)
-        while waiting:
-            yield from _done(waiting)
-    finally:
-        if waiting:  # an error, or whoever asked wants no more
-            for child in children:
-                child.kill()
-        pool.shutdown(cancel_futures=True)
-        for child in children:
+class Children:
+    """Child processes for several rounds of work, each started when it is needed; a context, which ends them.
+
+    Args:
+      workers: how many.
+    """
+
+    def __init__(self, workers: int):
+        self._children = [_Child() for _ in range(workers)]
+        self._idle: queue.LifoQueue[_Child] = queue.LifoQueue()  # one that has started comes first
+        for child in self._children[::-1]:
+            self._idle.put(child)
+
+    def __enter__(self) -> Children:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for child in self._children:
             child.close()
+
+    def each(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[Item, Result | Lost]]:
+        """As the function `each`."""
+
+        def one(item: Item) -> Result | Lost:
+            mine = self._idle.get()
+            try:
+                return mine.ask(work, item)
+            finally:
+                self._idle.put(mine)
+
+        waiting: dict[futures.Future[Any], Item] = {}
+        pool = futures.ThreadPoolExecutor(len(self._children))
+        try:
+            for item in items:
+                waiting[pool.submit(one, item)] = item
+                if len(waiting) >= AHEAD * len(self._children):
+                    yield from _done(waiting)
+            while waiting:
+                yield from _done(waiting)
+        finally:
+            if waiting:  # an error, or whoever asked wants no more
+                for child in self._children:
+                    child.kill()
+            pool.shutdown(cancel_futures=True)
 
 
 def _done(waiting: dict[futures.Future[Any], Item]) -> Iterator[tuple[Item, Any]]:

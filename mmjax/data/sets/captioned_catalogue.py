@@ -20,9 +20,9 @@ import numpy as np
 from PIL import Image
 
 from mmjax.data import spec
-from mmjax.data.files import caption_files, prepared
-from mmjax.data.files.faults import listed
-from mmjax.data.sets import captioned_images, catalogue
+from mmjax.data.files import caption_files, pictures, prepared, tree
+from mmjax.data.files.faults import Fault, listed
+from mmjax.data.sets import catalogue
 from mmjax.errors import UserError
 
 FIELDS: tuple[str, ...] = ("image", "caption", "captions", "label", "group", "index")
@@ -50,7 +50,7 @@ class Captioned:
     def __getitem__(self, index: int) -> dict[str, Any]:
         found: dict[str, Any] = dict(self.pictures[self.rows[int(index)]])
         if "image" in found:
-            square = captioned_images.fitted(Image.fromarray(found["image"]), self.size, self.fit)
+            square = pictures.fitted(Image.fromarray(found["image"]), self.size, self.fit)
             found["image"] = np.asarray(square)
         found |= {"captions": self.said[int(index)], "caption": self.said[int(index)][0], "index": np.int32(index)}
         return {field: found[field] for field in self.fields}
@@ -83,8 +83,8 @@ def source(
       UserError: no captions there, or none for a picture of this data set; and what `catalogue.source` raises.
     """
     spec.check(fields, FIELDS, "captioned_catalogue")
-    if fit not in captioned_images.FITS:
-        raise UserError(f"config.data.fit {fit!r} is unknown: choose {', '.join(captioned_images.FITS)}")
+    if fit not in pictures.FITS:
+        raise UserError(f"config.data.fit {fit!r} is unknown: choose {', '.join(pictures.FITS)}")
     known = _captions(captions)
     where: dict[str, Any] = {"name": of, "data_dir": data_dir, "download": download}
     named = catalogue.source(split, ("group",), **where)
@@ -100,27 +100,52 @@ def source(
         lost = len(stems) - len(rows)
         print(f"captioned_catalogue: {lost:,} of {len(stems):,} {split} pictures have no caption", file=sys.stderr)
     stored = tuple(field for field in fields if field in ("image", "label", "group")) or ("group",)
-    pictures = catalogue.source(split, stored, **where)
+    opened = catalogue.source(split, stored, **where)
     said = tuple(known[stems[row]] for row in rows)
-    return Captioned(pictures, rows, said, tuple(fields), int(size), fit)
+    return Captioned(opened, rows, said, tuple(fields), int(size), fit)
 
 
 def _captions(path: str) -> dict[str, tuple[str, ...]]:
-    """{a picture's name without folders and suffix: what is said about it}."""
-    place, found = pathlib.Path(path).expanduser(), collections.defaultdict[str, list[str]](list)
+    """{a picture's name without folders and suffix: what is said about it}; a name of several pictures is left out."""
+    place = pathlib.Path(path).expanduser()
     if path and place.is_file():
-        pictures, faults = caption_files.read([place])
-        for line in listed(faults):
-            print(f"captioned_catalogue: left out {line}", file=sys.stderr)
-        for picture in pictures:
-            found[_stem(picture.name)] += picture.captions
+        said, faults = caption_files.read([place])
     elif path and place.is_dir():
-        for file in sorted(place.rglob("*.txt")):
-            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-            found[file.stem] += [line.strip() for line in lines if line.strip()]
+        said, faults = _texts(place)
     else:
         raise UserError(f"config.data.captions={path!r} is neither a folder of text files nor a file with captions")
-    return {name: tuple(lines) for name, lines in found.items() if lines}
+    found = collections.defaultdict[str, list[caption_files.Picture]](list)
+    for picture in said:
+        found[_stem(picture.name)].append(picture)
+    for stem, several in list(found.items()):
+        if not _one(several):
+            faults += [Fault(picture.name, "of an ambiguous name") for picture in found.pop(stem)]
+    for line in listed(faults):
+        print(f"captioned_catalogue: left out {line}", file=sys.stderr)
+    return {stem: tuple(line for one in several for line in one.captions) for stem, several in found.items()}
+
+
+def _one(several: Sequence[caption_files.Picture]) -> bool:
+    """Whether the names of pictures, which differ in their folders, can be one's: each is the end of the longest."""
+    paths = (pathlib.PurePosixPath(picture.name) for picture in several)
+    names = sorted(((*path.parts[:-1], path.stem) for path in paths), key=len)
+    return all(names[-1][-len(name) :] == name for name in names)
+
+
+def _texts(folder: pathlib.Path) -> tuple[list[caption_files.Picture], list[Fault]]:
+    """What the text files below a folder say, a caption a line."""
+    walked = tree.walk(folder, (".txt",))
+    said, faults = [], list(walked.faults)
+    for path in walked.files:
+        captions: list[str] = []
+        for number, line in enumerate((folder / path).read_bytes().splitlines(), start=1):
+            try:
+                captions += filter(None, [line.decode("utf-8-sig").strip()])
+            except UnicodeDecodeError:
+                faults.append(Fault(f"{path}, line {number}", "not UTF-8"))
+        if captions:
+            said.append(caption_files.Picture(path, tuple(captions), ""))
+    return said, faults
 
 
 def _stem(name: str) -> str:

@@ -2,11 +2,15 @@
 
     source("train", ("image", "captions"), path="~/flickr8k")
 
-The captions are looked for in the folder (`files.caption_files` says under which names) or named by
-config.data.captions: COCO's captions_*.json, Karpathy's dataset_*.json, Flickr8k's token file with its split lists, CSV
-or JSON lines with file, caption and perhaps split. The pictures may lie in folders below. The first call reads and
-resizes every picture, later calls reuse the prepared copy while the files stay the same. What cannot be used is listed
-by name in `skipped.json` beside it.
+The captions are looked for in the folder (`files.caption_choice` says under which names, and which of several files
+that say the same) or named by config.data.captions: COCO's captions_*.json, Karpathy's dataset_*.json, Flickr8k's token
+file with its split lists, CSV or JSON lines with file, caption and perhaps split. The pictures may lie in folders below
+and behind links. A caption belongs to the picture that it names, with its folder where it names one, and never to
+another of the same name. Where the captions name no split, folders called train, validation or test do. A picture is in
+one split under all its names: the held-out one, where two are named.
+
+The first call reads and resizes every picture in child processes, later calls reuse the prepared copy while the files
+stay the same. What cannot be used is counted, and listed by name in `skipped.json` beside it.
 """
 
 from __future__ import annotations
@@ -18,23 +22,29 @@ import json
 import os
 import pathlib
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent import futures
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
-from PIL import Image, ImageOps
 
-from mmjax.data.files import caption_files, media, prepared
-from mmjax.data.files.faults import Fault, listed
+from mmjax.data.files import (
+    caption_choice,
+    caption_files,
+    caption_tables,
+    child_processes,
+    picture_names,
+    pictures,
+    prepared,
+    tree,
+)
+from mmjax.data.files.faults import Fault, by_suffix, listed
+from mmjax.data.files.pictures import FITS
 from mmjax.errors import UserError
 
 FIELDS: tuple[str, ...] = ("image", "caption", "captions", "group", "index")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-FITS = ("crop", "squash", "pad")
-AHEAD = 32  # pictures that threads read ahead of the writer
+FEW = 16  # pictures for which no further child process is started
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +54,16 @@ class Item:
     path: str
     captions: tuple[str, ...]
     split: str
+
+
+class Found(NamedTuple):
+    """The captioned pictures of a folder; what was left out; what was used otherwise than it is written; and how many
+    files of other suffixes there are."""
+
+    items: list[Item]
+    faults: list[Fault]
+    remarks: list[Fault]
+    ignored: dict[str, int]
 
 
 @dataclasses.dataclass(eq=False)
@@ -61,7 +81,7 @@ class Config(tfds.core.BuilderConfig):
 class CaptionedImages(tfds.core.GeneratorBasedBuilder):
     """The pictures that can be read and have a caption."""
 
-    VERSION = tfds.core.Version("1.0.0")  # raised whenever the same files would give other examples
+    VERSION = tfds.core.Version("2.0.0")  # raised whenever the same files would give other examples
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = {
@@ -71,33 +91,50 @@ class CaptionedImages(tfds.core.GeneratorBasedBuilder):
         }
         return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
 
+    children: child_processes.Children  # which whoever prepares starts and ends
+
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[str, dict[str, Any]]]]:
         config = self.builder_config
         folder = pathlib.Path(config.path)
-        items, self.faults = find(folder, config.captions, config.validation, config.test)
+        items, self.faults, self.remarks, self.ignored = find(folder, config.captions, config.validation, config.test)
         self.counts: collections.Counter[str] = collections.Counter()
         by_split: dict[str, list[Item]] = {}
         for item in items:
             by_split.setdefault(item.split, []).append(item)
         # A split is opened only when one of its pictures can be read: TFDS cannot write an empty one.
-        usable = {split: mine for split, mine in by_split.items() if _any_readable(folder, mine, config)}
-        lost = [item for split, mine in by_split.items() if split not in usable for item in mine]
-        self.faults += [Fault(item.path, "unreadable picture") for item in lost]
+        usable = {split: mine for split, mine in by_split.items() if self._any_readable(mine)}
         if "train" not in usable:
             lines = "; ".join(listed(self.faults)) or "no picture is of its split"
             raise UserError(f"config.data.path={config.path!r} has nothing to train on: {lines}")
         return {split: self._generate_examples(split, mine) for split, mine in usable.items()}
 
+    def _any_readable(self, items: list[Item]) -> bool:
+        faults = []
+        for item in items:
+            ((_, picture),) = self._read([item])
+            if isinstance(picture, bytes):
+                return True
+            faults.append(picture)
+        self.faults += faults
+        return False
+
+    def _read(self, items: Iterable[Item]) -> Iterator[tuple[Item, bytes | Fault]]:
+        """The JPEG of each picture at the size that is asked for, or why there is none."""
+        config, by_path = self.builder_config, {item.path: item for item in items}
+        work = functools.partial(pictures.square, config.path, config.size, config.fit)
+        for path, picture in self.children.each(work, by_path):
+            if isinstance(picture, child_processes.Lost):
+                picture = Fault(path, f"picture {picture.kind}", picture.detail)
+            yield by_path[path], picture
+
     def _generate_examples(self, split: str, items: list[Item]) -> Iterator[tuple[str, dict[str, Any]]]:
-        read = functools.partial(_read, pathlib.Path(self.builder_config.path), self.builder_config)
-        with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            bar = tqdm.tqdm(items, f"reading {split} pictures", unit="picture", disable=None)
-            for item, picture in _ahead(pool, read, bar):
-                if isinstance(picture, Fault):
-                    self.faults.append(picture)
-                    continue
-                self.counts[split] += 1
-                yield item.path, {"image": picture, "captions": list(item.captions), "group": item.path}
+        bar = tqdm.tqdm(self._read(items), f"reading {split} pictures", len(items), unit="picture", disable=None)
+        for item, picture in bar:
+            if isinstance(picture, Fault):
+                self.faults.append(picture)
+                continue
+            self.counts[split] += 1
+            yield item.path, {"image": picture, "captions": list(item.captions), "group": item.path}
 
 
 def source(
@@ -150,7 +187,7 @@ def source(
 
 def _decode(fields: tuple[str, ...], record: dict[str, Any], index: int) -> dict[str, Any]:
     made = {
-        "image": lambda: media.decode(record["image"]),
+        "image": lambda: pictures.decode(record["image"]),
         "caption": lambda: prepared.text(record["captions"][0]),
         "captions": lambda: tuple(prepared.text(caption) for caption in record["captions"]),
         "group": lambda: prepared.text(record["group"]),
@@ -162,26 +199,56 @@ def _decode(fields: tuple[str, ...], record: dict[str, Any], index: int) -> dict
 # -- which pictures there are ------------------------------------------------------------------------------------------
 
 
-def find(
-    folder: pathlib.Path, captions: Sequence[str] = (), validation: float = 0.05, test: float = 0.1
-) -> tuple[list[Item], list[Fault]]:
+def find(folder: pathlib.Path, captions: Sequence[str] = (), validation: float = 0.05, test: float = 0.1) -> Found:
     """Every captioned picture of the folder with its split, and what was left out; arguments as in `source`."""
-    said, faults = caption_files.read(caption_files.find(folder, captions))
-    paths = _pictures(folder)
-    by_name: dict[str, list[str]] = {}
-    for relative in paths:
-        by_name.setdefault(relative.rsplit("/", 1)[-1], []).append(relative)
-    items: dict[str, Item] = {}
+    folder = folder.resolve()
+    files, found = caption_choice.find(folder, captions), _pictures(folder)
+    index = picture_names.Index(folder, found.files)
+    said, faults = caption_files.read(files) if captions else caption_choice.choose(files, index.place)
+    faults += found.faults
+    by_path: dict[str, list[caption_files.Picture]] = collections.defaultdict(list)
+    verbatim = {place for picture in said if (place := index.place(picture)) == picture.name}
     for picture in said:
-        places = [picture.name] if picture.name in paths else by_name.get(picture.name.rsplit("/", 1)[-1], [])
-        if len(places) != 1:
-            kind = "of an ambiguous name" if places else "missing picture"
+        places = index.places(picture)
+        # Beside a picture that is named with its folder, one of the same name without a folder is another.
+        doubtful = len(places) == 1 and not captions and picture.name != places[0] and places[0] in verbatim
+        if len(places) == 1 and not (doubtful and not caption_choice.coco(picture.name)[0]):
+            by_path[places[0]].append(picture)
+        else:
+            there = os.path.isfile(folder / picture.name)
+            kind = "of an ambiguous name" if places else "of a kind that is not read" if there else "missing picture"
             faults.append(Fault(picture.name, kind, ", ".join(places)))
-            continue
-        known = items.get(places[0])  # the same picture under two names, or in two files
-        split = known.split if known else picture.split
-        items[places[0]] = Item(places[0], (*(known.captions if known else ()), *picture.captions), split)
-    return _with_splits(list(items.values()), validation, test), faults
+    items, remarks = _merged(folder, by_path)
+    told = [fault for fault in faults if fault.kind in caption_files.USED]
+    faults = [fault for fault in faults if fault.kind not in caption_files.USED]
+    return Found(_with_splits(items, validation, test), faults, told + remarks, found.ignored)
+
+
+def _merged(
+    folder: pathlib.Path, by_path: Mapping[str, Sequence[caption_files.Picture]]
+) -> tuple[list[Item], list[Fault]]:
+    """One item for each picture, whatever its names are."""
+    remarks: list[Fault] = []
+    groups: dict[str, list[str]] = collections.defaultdict(list)
+    for path, first in picture_names.one_picture(folder, list(by_path)).items():
+        groups[first].append(path)
+    items = []
+    for first, paths in groups.items():
+        named = [picture for path in paths for picture in by_path[path]]
+        captions = list(named[0].captions)
+        for picture in named[1:]:
+            captions += [caption for caption in picture.captions if caption not in captions]
+        remarks += [Fault(path, caption_files.TWICE, f"it is {first}") for path in paths if path != first]
+        splits = [picture.split or _of_folder(path) for path in paths for picture in by_path[path]]
+        split = caption_files.held_out(first, splits, remarks)
+        items.append(Item(first, tuple(captions), split))
+    return items, remarks
+
+
+def _of_folder(path: str) -> str:
+    """The split of a picture in a folder that is called like one, "" of others."""
+    folders = path.lower().split("/")[:-1]
+    return next((caption_tables.SPLITS[name] for name in folders if name in caption_tables.SPLITS), "")
 
 
 def _with_splits(items: list[Item], validation: float, test: float) -> list[Item]:
@@ -193,64 +260,8 @@ def _with_splits(items: list[Item], validation: float, test: float) -> list[Item
     return [dataclasses.replace(item, split=drawn.get(item.path, item.split)) for item in items]
 
 
-def _pictures(folder: pathlib.Path) -> dict[str, tuple[int, int]]:
-    """{relative POSIX path: (bytes, time of change)} of all pictures below a folder, hidden ones left out."""
-    found = {}
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in files:
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                file = pathlib.Path(place, name)
-                stat = file.stat() if file.exists() else None  # a dangling link is no picture
-                if stat:
-                    found[file.relative_to(folder).as_posix()] = (stat.st_size, stat.st_mtime_ns)
-    return found
-
-
-# -- reading them ------------------------------------------------------------------------------------------------------
-
-
-def _read(folder: pathlib.Path, config: Any, item: Item) -> bytes | Fault:
-    """A picture's JPEG at the size that is asked for, or why there is none."""
-    try:
-        with Image.open(folder / item.path) as file:
-            if config.fit != "pad":
-                file.draft("RGB", (config.size, config.size))  # a JPEG is decoded no larger than needed
-            picture = ImageOps.exif_transpose(file)
-            return media.encode(fitted(picture, config.size, config.fit), "jpeg")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # what Pillow raises
-        return Fault(item.path, "unreadable picture", str(error))
-
-
-def fitted(picture: Image.Image, size: int, fit: str) -> Image.Image:
-    """A picture as an RGB square; `fit` as in `source`. What is transparent becomes white."""
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-        rgba = picture.convert("RGBA")
-        picture = Image.new("RGBA", rgba.size, "white")
-        picture.alpha_composite(rgba)
-    picture = picture.convert("RGB")
-    way = Image.Resampling.BICUBIC
-    if fit == "squash":
-        return picture.resize((size, size), way)
-    if fit == "crop":
-        return ImageOps.fit(picture, (size, size), way)
-    return ImageOps.pad(picture, (size, size), way, "white")
-
-
-def _any_readable(folder: pathlib.Path, items: list[Item], config: Any) -> bool:
-    return any(not isinstance(_read(folder, config, item), Fault) for item in items)
-
-
-def _ahead(pool: futures.Executor, read: Any, items: Any) -> Iterator[tuple[Item, Any]]:
-    """(item, read(item)) in order, AHEAD of them under way: a data set need not fit into memory."""
-    waiting: collections.deque[tuple[Item, futures.Future[Any]]] = collections.deque()
-    for item in items:
-        waiting.append((item, pool.submit(read, item)))
-        if len(waiting) > AHEAD:
-            first, result = waiting.popleft()
-            yield first, result.result()
-    for item, result in waiting:
-        yield item, result.result()
+def _pictures(folder: pathlib.Path) -> tree.Found:
+    return tree.walk(folder, pictures.suffixes())
 
 
 # -- the prepared copy -------------------------------------------------------------------------------------------------
@@ -259,11 +270,11 @@ def _ahead(pool: futures.Executor, read: Any, items: Any) -> Iterator[tuple[Item
 def _prepared(
     folder: pathlib.Path, captions: tuple[str, ...], data_dir: str | None, options: tuple[Any, ...]
 ) -> pathlib.Path:
-    files = caption_files.find(folder, captions)
-    beside = sorted({*files, *(found for file in files for found in file.parent.glob("*Images.txt"))})
-    stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in beside]
+    files, found = caption_choice.find(folder, captions), _pictures(folder)
+    lists = {file for place in {file.parent for file in files} for _, file in caption_files.split_lists(place)}
+    stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in sorted({*files, *lists})]
     stem = "".join(letter if letter.isalnum() else "_" for letter in folder.name)[:40]
-    name = f"{stem}-{prepared.fingerprint(str(folder), stats, _pictures(folder), options)}"
+    name = f"{stem}-{prepared.fingerprint(str(folder), stats, found.files, options)}"
     size, fit, validation, test = options
     config = Config(
         name=name, path=str(folder), captions=captions, size=size, fit=fit, validation=validation, test=test
@@ -271,17 +282,23 @@ def _prepared(
     root = prepared.cache_dir(data_dir)
     directory = root / "captioned_images" / config.name / str(CaptionedImages.VERSION)
     if not prepared.is_prepared(directory):
-        builder = prepared.build(CaptionedImages, config, root)
-        if prepared.prepare(builder):
-            _tell(directory, builder.counts, builder.faults)
+        builder: Any = prepared.build(CaptionedImages, config, root)
+        with child_processes.Children(min(len(os.sched_getaffinity(0)), 1 + len(found.files) // FEW)) as children:
+            builder.children = children
+            made = prepared.prepare(builder)
+        if made:
+            _tell(directory, builder)
     return directory
 
 
-def _tell(directory: pathlib.Path, counts: dict[str, int], faults: list[Fault]) -> None:
+def _tell(directory: pathlib.Path, builder: CaptionedImages) -> None:
     """Prints how many pictures each split has, and what was left out and why; writes it beside them by name."""
-    report = {"used": dict(counts), "faults": [dataclasses.asdict(fault) for fault in faults]}
+    faults, remarks = ([dataclasses.asdict(one) for one in ones] for ones in (builder.faults, builder.remarks))
+    report = {"used": dict(builder.counts), "faults": faults, "remarks": remarks, "ignored": builder.ignored}
     (directory / "skipped.json").write_text(json.dumps(report, indent=2))
-    used = ", ".join(f"{count:,} {split}" for split, count in counts.items())
-    print(f"captioned_images: {used} pictures", file=sys.stderr)
-    for line in listed(faults):
-        print(f"captioned_images: left out {line}; see {directory / 'skipped.json'}", file=sys.stderr)
+    used = ", ".join(f"{count:,} {split}" for split, count in builder.counts.items())
+    beside = f"; beside them are {by_suffix(builder.ignored)}" if builder.ignored else ""
+    print(f"captioned_images: {used} pictures{beside}", file=sys.stderr)
+    for action, found in (("used", builder.remarks), ("left out", builder.faults)):
+        for line in listed(found):
+            print(f"captioned_images: {action} {line}; see {directory / 'skipped.json'}", file=sys.stderr)

@@ -75,6 +75,24 @@ def test_a_table_of_captions_does_as_well(root, tmp_path):
     assert opened[0] == {"captions": ("a rose", "red"), "index": 0}
 
 
+def test_captions_of_two_pictures_of_one_name_are_nobodys(root, tmp_path, capsys):
+    options = {"of": "flowers", "data_dir": str(root)}
+    for name, said in (("a/image_00001", "a rose"), ("b/image_00001", "a tree"), ("a/image_00002", "a lily")):
+        (tmp_path / "links" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "links" / f"{name}.txt").write_bytes(said.encode() + b"\ncaf\xe9\n")
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "here").symlink_to(tmp_path / "links")
+    table = "file,caption\na/image_00001.jpg,a rose\nb/image_00001.jpg,a tree\nimage_00002.jpg,a lily\n"
+    (tmp_path / "said.csv").write_text(table)
+    for captions, place in (("text", "here/"), ("said.csv", "")):
+        opened = captioned_catalogue.source("train", ("captions",), captions=str(tmp_path / captions), **options)
+        assert list(opened) == [{"captions": ("a lily",)}]
+        told = capsys.readouterr().err
+        suffix = ".txt" if place else ".jpg"
+        assert f"2 of an ambiguous name ({place}a/image_00001{suffix}, {place}b/image_00001{suffix})" in told
+        assert ("3 not UTF-8 (here/a/image_00001.txt, line 2, " in told) == bool(place)
+
+
 def test_mistakes_have_one_line(root, tmp_path):
     where = {"of": "flowers", "data_dir": str(root)}
     with pytest.raises(UserError, match=r"config\.data\.captions='' is neither"):
