@@ -1,11 +1,11 @@
-"""VQA v1 and v2 (Antol et al. 2015, Goyal et al. 2017) as published: JSON files, and COCO's pictures.
+"""VQA v1 and v2 (Antol et al. 2015, Goyal et al. 2017) and OK-VQA (Marino et al. 2019) as published.
 
-In one folder, directly or in folders of its own:
+In one folder, directly or in folders of its own, JSON files and COCO's pictures:
 
-    v2_OpenEnded_mscoco_train2014_questions.json    v1 has no "v2_"
+    v2_OpenEnded_mscoco_train2014_questions.json    v1 and OK-VQA have no "v2_"
     v2_mscoco_train2014_annotations.json
     the same for val2014
-    train2014/COCO_train2014_000000000009.jpg       and val2014/
+    train2014/COCO_train2014_000000000009.jpg       and val2014/; or as 2017 calls it: train2017/000000000009.jpg
 
 The answers of the official test are secret, so that the official validation split is our test split; our validation
 split is a share of the training pictures, each with all its questions.
@@ -26,12 +26,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from mmjax.data.files import pictures, prepared
+from mmjax.data.files import pictures, prepared, tree
 from mmjax.data.files.faults import Unusable
 from mmjax.errors import UserError
 
 FIELDS: tuple[str, ...] = ("image", "question", "answer", "answers", "question_type", "group", "index")
-VERSIONS = ("v1", "v2")
+VERSIONS = ("v1", "v2", "okvqa")
+PLACES = ("", "train2017", "val2017")  # where pictures are, beside the folder of their subset
 SUBSETS = {"train": "train2014", "validation": "train2014", "test": "val2014"}
 TYPES = ("answer_type", "question_type")
 
@@ -83,7 +84,7 @@ class VQAJson:
             except Unusable as error:
                 if record.picture not in self.unreadable:
                     self.unreadable.add(record.picture)
-                    print(f"vqa_json: {record.picture} is skipped: {error}", file=sys.stderr)
+                    print(f"vqa_json: {tree.printable(record.picture)} is skipped: {error}", file=sys.stderr)
         raise UserError("vqa_json: no picture can be read")
 
 
@@ -101,12 +102,13 @@ def source(
 
     Args:
       split: "train", "validation" or "test" (the official validation split).
-      fields: of FIELDS; all where None. `answer` is the most frequent of the ten `answers`, as the annotations say.
+      fields: of FIELDS; all where None. `answer` is the most frequent of the ten `answers`, as the annotations say or,
+        where they do not as in OK-VQA, the first of the most frequent; what an answer is worth is the ten's in both.
       path: the folder.
-      version: "v1" or "v2" of the questions.
+      version: of the questions, "v1", "v2" or "okvqa", whose files are called as those of "v1".
       size: pictures are stretched to a square of so many pixels, as the VQA code does.
       types: `question_type` is the annotations' "answer_type" (yes/no, number, other: what papers report) or
-        "question_type" (the question's first words, 65 of them).
+        "question_type" (the question's first words, 65 of them; OK-VQA's 11 fields of knowledge).
       validation: share of the training pictures held out.
 
     Raises:
@@ -144,27 +146,33 @@ def _folder(path: str) -> pathlib.Path:
 @functools.lru_cache(maxsize=2)  # training and validation are cut from one file
 def _records(folder: pathlib.Path, version: str, subset: str, types: str) -> list[Record]:
     prefix = "v2_" if version == "v2" else ""
-    asked = _load(folder, f"{prefix}OpenEnded_mscoco_{subset}_questions.json", "questions")
-    told = _load(folder, f"{prefix}mscoco_{subset}_annotations.json", "annotations")
+    asked, _ = _load(folder, f"{prefix}OpenEnded_mscoco_{subset}_questions.json", "questions")
+    told, spelt = _load(folder, f"{prefix}mscoco_{subset}_annotations.json", "annotations")
     annotations = {row.get("question_id"): row for row in told if isinstance(row, dict)}
-    pictures, skipped = _pictures(folder, subset), collections.Counter[str]()
+    images, skipped = _pictures(folder, subset), collections.Counter[str]()
     records = []
     for row in asked:
-        found = _record(row, annotations, pictures, subset, types)
+        found = _record(row, annotations, images, subset, types, spelt)
         if isinstance(found, Record):
             records.append(found)
         else:
             skipped[found] += 1
-    if skipped:
-        listed = ", ".join(f"{count:,} {reason}" for reason, count in sorted(skipped.items()))
-        print(f"vqa_json {subset}: {len(records):,} questions, skipped {listed}", file=sys.stderr)
+    listed = ", ".join(f"{count:,} {reason}" for reason, count in sorted(skipped.items()))
     if not records:
-        raise UserError(f"{folder} has no usable question of {subset}: are COCO's pictures in {folder / subset}?")
+        more = f"; are COCO's pictures in {folder / subset}?" if skipped["without a picture"] else ""
+        raise UserError(f"{folder} has no usable question of {subset}: {listed or 'the file is empty'}{more}")
+    if skipped:
+        print(f"vqa_json {subset}: {len(records):,} questions, skipped {listed}", file=sys.stderr)
     return records
 
 
 def _record(
-    row: Any, annotations: Mapping[Any, Any], pictures: Mapping[str, str], subset: str, types: str
+    row: Any,
+    annotations: Mapping[Any, Any],
+    images: Mapping[str, str],
+    subset: str,
+    types: str,
+    spelt: Mapping[str, str],
 ) -> Record | str:
     """The record of a question, or in a few words why there is none."""
     try:
@@ -176,34 +184,44 @@ def _record(
         return "without an annotation"
     try:
         answers = tuple(sys.intern(str(one["answer"])) for one in annotation["answers"])
-        answer, kind = str(annotation["multiple_choice_answer"]), str(annotation[types])
+        kind = str(annotation[types])
     except (KeyError, TypeError):
         return "damaged"
     if not answers or not question:
         return "without an answer" if question else "without words"
-    picture = pictures.get(f"COCO_{subset}_{image_id:012d}")
+    (most, _), *_ = collections.Counter(answers).most_common(1)
+    answer, kind = str(annotation.get("multiple_choice_answer", most)), str(spelt.get(kind, kind))
+    picture = images.get(f"COCO_{subset}_{image_id:012d}") or images.get(f"{image_id:012d}")
     if picture is None:
         return "without a picture"
     return Record(picture, image_id, question, sys.intern(answer), answers, sys.intern(kind))
 
 
-def _load(folder: pathlib.Path, name: str, key: str) -> list[Any]:
-    """The list under `key` of a JSON file that lies somewhere in the folder."""
-    file = next((f for f in (folder / name, *sorted(folder.glob(f"*/{name}"))) if f.is_file()), None)
+def _load(folder: pathlib.Path, name: str, key: str) -> tuple[list[Any], dict[str, str]]:
+    """The list under `key` of a JSON file that lies somewhere in the folder, and how it spells its types."""
+    file = _find(folder, name)
     if file is None:
-        raise UserError(f"{folder} has no {name}: unpack it there (https://visualqa.org/download.html)")
+        other = name.removeprefix("v2_") if name.startswith("v2_") else f"v2_{name}"
+        there = _find(folder, other)
+        hint = f"there is {there}: set config.data.version" if there else "unpack it there"
+        raise UserError(f"{folder} has no {name}: {hint} (https://visualqa.org/download.html)")
     try:
-        rows = json.loads(file.read_bytes())[key]
+        content = json.loads(file.read_bytes())
+        rows, spelt = content[key], content.get("question_types")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file} is damaged or not VQA's: {type(error).__name__} {error}") from None
     if not isinstance(rows, list):
         raise UserError(f"{file} is not VQA's: {key} is no list")
-    return rows
+    return rows, spelt if isinstance(spelt, dict) else {}
+
+
+def _find(folder: pathlib.Path, name: str) -> pathlib.Path | None:
+    return next((f for f in (folder / name, *sorted(folder.glob(f"*/{name}"))) if f.is_file()), None)
 
 
 def _pictures(folder: pathlib.Path, subset: str) -> dict[str, str]:
-    """{name without suffix: path} of the pictures that are not empty, in the folder or in its folder `subset`."""
-    return {name: path for place in (folder, folder / subset) for name, path in _listing(place)}
+    """{name without suffix: path} of the pictures that are not empty, in the folder or in its folders of pictures."""
+    return {name: path for place in (*PLACES, subset) for name, path in _listing(folder / place)}
 
 
 def _listing(place: pathlib.Path) -> Iterator[tuple[str, str]]:
@@ -212,5 +230,6 @@ def _listing(place: pathlib.Path) -> Iterator[tuple[str, str]]:
     with os.scandir(place) as entries:
         for entry in entries:
             stem, suffix = os.path.splitext(entry.name)
-            if suffix.lower() in (".jpg", ".jpeg", ".png") and entry.stat().st_size:
+            # (A link that leads nowhere is no file.)
+            if suffix.lower() in pictures.suffixes() and entry.is_file() and entry.stat().st_size:
                 yield stem, entry.path

@@ -67,6 +67,34 @@ def test_reads_both_versions_and_layouts(tmp_path, version, layout):
     assert vqa_json.source("test", types="question_type", **options)[0]["question_type"] == "what color is"
 
 
+def test_ok_vqa(tmp_path, capsys):
+    """Files are called as those of v1; no answer is marked, stems stand beside what was written, types are coded."""
+    questions, annotations = write(tmp_path, "v1", pictures=3)
+    said = ["race", "race", "motocross", "motocross", "ride", "ride", "ride", "ride", "race", "race"]
+    for annotation in annotations:
+        del annotation["multiple_choice_answer"]
+        answers = [{"answer_id": n, "answer": a, "raw_answer": f"{a}ing"} for n, a in enumerate(said)]
+        annotation |= {"answers": answers, "question_type": "four", "confidence": 3}
+    spelt = {"question_types": {"four": "Sports and Recreation"}}
+    save(tmp_path, "v1", "train2014", questions, annotations)
+    (tmp_path / "mscoco_train2014_annotations.json").write_text(json.dumps({"annotations": annotations, **spelt}))
+    (tmp_path / "train2014" / "COCO_train2014_000000000001.jpg").unlink()
+    (tmp_path / "train2014" / "COCO_train2014_000000000001.jpg").symlink_to("nowhere")
+    (tmp_path / "val2017").mkdir()
+    old = tmp_path / "train2014" / "COCO_train2014_000000000002.jpg"
+    old.rename(tmp_path / "val2017" / "000000000002.jpg")
+    options = {"path": str(tmp_path), "size": 8, "validation": 0.0, "types": "question_type"}
+    for version in ("okvqa", "v1"):
+        source = vqa_json.source("train", version=version, **options)
+        assert {source[i]["group"] for i in range(4)} == {"2", "3"}
+        example = source[0]
+        assert (example["answer"], example["question_type"]) == ("race", "Sports and Recreation")
+        assert example["answers"] == said  # of which "ride" is worth as much: four of ten
+    assert "4 questions, skipped 2 without a picture" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"there is .*/OpenEnded_mscoco_train2014_questions.json: set config.data.vers"):
+        vqa_json.source("train", version="v2", **options)
+
+
 def test_neighbours_are_of_different_pictures(tmp_path):
     write(tmp_path)
     source = vqa_json.source("train", ("group",), path=str(tmp_path))
@@ -111,7 +139,7 @@ def test_a_damaged_picture_does_not_stop_a_run(tmp_path, capsys):
     [
         ({"path": ""}, "train2014"),
         ({"path": "/no/such"}, "/no/such"),
-        ({"version": "v3"}, "v1, v2"),
+        ({"version": "v3"}, "v1, v2, okvqa"),
         ({"types": "kind"}, "answer_type"),
         ({"size": 0}, "at least 1 pixel"),
         ({"version": "v1"}, "visualqa.org"),
@@ -130,7 +158,7 @@ def test_damaged_files(tmp_path):
     with pytest.raises(UserError, match=r"annotations\.json is damaged"):
         vqa_json.source("train", path=str(tmp_path))
     save(tmp_path, "v2", "train2014", questions, [])
-    with pytest.raises(UserError, match="no usable question"):
+    with pytest.raises(UserError, match=r"no usable question of train2014: 4 without an annotation$"):
         vqa_json.source("train", path=str(tmp_path))
 
 
