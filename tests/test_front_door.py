@@ -3,18 +3,26 @@
 What a text says is read in this process; what a process does (its exit, its signals, what it imports) is asked of one.
 """
 
+import functools
 import signal
 import sys
 
 import children
+import numpy as np
 import pytest
 
-from mmjax import tools
+from mmjax import data, tools
+from mmjax.data.tokens import counting
+from mmjax.engine import restore
+from mmjax.errors import UserError
+from mmjax.report import page
 from mmjax.tools import train as train_module
+from mmjax.weights import numpy_file, safetensors_file, torch_file, word_vectors
 
 ROOT = children.ROOT
 TINY = "--config=configs/soundnet.py:tiny"
 WORDS = "--config=configs/skipgram.py:tiny"  # the cheapest
+CLIP = "--config=configs/clip.py:tiny"
 CAPTIONS = "--config=configs/captioning.py:tiny"
 SHORT = ("--config.steps=2", "--config.eval.examples=4", "--config.eval.test_examples=4", "--config.eval.probes=()")
 
@@ -67,6 +75,9 @@ def test_a_mistake_ends_the_process_with_one_line(tmp_path):
         ([TINY, "--config.modle.depth=5"], ["no field modle: did you mean", "model"]),
         ([TINY, "--config.model.depht=5"], ["depht", "depth"]),
         ([TINY, "--config.batch_size=many"], ["batch_size", "many"]),
+        ([TINY, "--config.fsdp=maybe"], ["--config.fsdp=maybe", "true or false"]),
+        ([CLIP, "--config.sides=('image',caption)"], ["--config.sides=", "write red,blue"]),
+        ([TINY, "--config.model=5"], ["--config.model=5", "is a section"]),
         ([TINY, "--config.model.depth=6"], ["depth", "6", "5 or 8"]),
         ([TINY, "--config.optim.sound.name=adm"], ["adm", "adamw"]),
         ([TINY, "--config.teacher.name=nobody"], ["nobody", "recogniser"]),
@@ -93,6 +104,43 @@ def test_a_mistake_is_one_clear_line(flags, words, tmp_path, here):
     assert the_line(said).startswith("train.py: ")
     for word in words:
         assert word in said
+
+
+def test_values_as_people_type_them(here):
+    """Several with commas, none, yes and no; of the data set's options also those that the file does not name."""
+    flags = [CLIP, "--config.sides=image,caption", "--config.eval.probes=", "--config.fsdp=no", "--config.steps", "7"]
+    flags += ["--config.debug_nans", "--noconfig.image.trained", "--config.prompts=a {}", "--config.prompts=the {}"]
+    config, *_ = train_module.parse(flags)
+    assert (config.sides, config.eval.probes, config.fsdp) == (("image", "caption"), (), False)
+    assert (config.steps, config.debug_nans, config.image.trained) == (7, True, False)
+    assert config.prompts == ("a {}", "the {}")
+    options = ["esc10=false", "name=folder_audio", "validate=no", "path=2014", "tokens.path=7", "data_dir=None"]
+    config, *_ = train_module.parse([TINY, *(f"--config.data.{option}" for option in options)])
+    wanted = {"name": "folder_audio", "esc10": False, "validate": False, "path": "2014", "data_dir": None}
+    assert wanted.items() <= config.data.to_dict().items()
+    assert config.data.tokens.path == "7"
+    config, *_ = train_module.parse([TINY, "--config.data.name=text", "--config.data.pairs=r.txt"])
+    assert config.data.pairs == ("r.txt",)
+    scenes = functools.partial(data.open, "train", ("objects",), "sounding_scenes", examples=4)
+    np.testing.assert_array_equal(scenes(objects="1,1")[3]["objects"], scenes(objects=(1, 1))[3]["objects"])
+
+
+def test_a_home_is_a_home_wherever_a_path_is_taken(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "c.py").write_text((children.ROOT / "configs" / "soundnet.py").read_text())
+    config, workdir, _ = train_module.parse(["--config=~/c.py:tiny", "--workdir=~/run"])
+    assert (config.system, workdir) == ("soundnet", tmp_path / "run")
+    for read in (torch_file.read, numpy_file.read, safetensors_file.read, word_vectors.read, restore.restore):
+        with pytest.raises(UserError, match=str(tmp_path / "nothing")):
+            read("~/nothing")
+    word_vectors.write("~/v.txt", ["a"], np.ones((1, 2), np.float32))
+    assert word_vectors.read("~/v.txt")[0] == ["a"]
+    (tmp_path / "run").mkdir()
+    assert page.write("~/run") == tmp_path / "run" / "report.html"
+    monkeypatch.setenv("MMJAX_DATA", "~/d")
+    monkeypatch.setenv("MMJAX_CACHE", "~/c")
+    assert safetensors_file.cache_dir() == tmp_path / "d" / "pretrained"
+    assert counting.cache("x").parent == tmp_path / "c" / "text"
 
 
 def test_a_command_line_leaves_nothing_to_the_next(here, tmp_path):

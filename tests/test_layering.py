@@ -33,16 +33,18 @@ ROOMS = {
     "predictions": set(),
     "workdir": set(),
     "errors": set(),
+    "typed": set(),
     "text": set(),
 }
 # What every room may import: strings and numbers, nothing of jax.
-COMMON = {"errors", "text"}
+COMMON = {"errors", "typed", "text"}
 NO_JAX = (
     "data",
     "report",
     "predictions",
     "workdir",
     "errors",
+    "typed",
     "text",
     "__main__",
     "vocabulary",

@@ -14,6 +14,7 @@ import pkgutil
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from mmjax import typed
 from mmjax.data import sets, spec
 from mmjax.data.tokens import token_fields
 from mmjax.errors import UserError
@@ -86,6 +87,10 @@ def _find(name: str, tokens: Any, options: dict[str, Any]) -> tuple[Any, dict[st
     module = importlib.import_module(f"mmjax.data.sets.{name if ours else 'catalogue'}")
     known = inspect.signature(module.source).parameters
     options = options if ours else {**options, "name": name}
+    for option, given in options.items():
+        kind, words = _kind(known[option]) if option in known else (None, False)
+        if isinstance(given, str) and kind is tuple:
+            options = {**options, option: typed.several(given, words)}  # and not its letters
     if "tokens" in known and tokens is not None:
         options = {**options, "tokens": tokens}
     strange = [option for option in options if option not in known]
@@ -93,3 +98,22 @@ def _find(name: str, tokens: Any, options: dict[str, Any]) -> tuple[Any, dict[st
         takes = ", ".join(p for p in known if p not in ("split", "fields"))
         raise UserError(f"config.data.{strange[0]}: data set {name!r} has no such option; it takes {takes}")
     return module, options
+
+
+def kinds(name: str) -> dict[str, tuple[type | None, bool]]:
+    """What values the options of a data set take: {option: kind and words, see `typed.value`}; "tokens.X" of its text.
+
+    An option that may be None has the kind of its other values.
+    """
+    module = importlib.import_module(f"mmjax.data.sets.{name if name in names() else 'catalogue'}")
+    found = {option: _kind(given) for option, given in inspect.signature(module.source).parameters.items()}
+    of_text = inspect.signature(token_fields.Options).parameters
+    return found | {f"tokens.{option}": _kind(given) for option, given in of_text.items()}
+
+
+def _kind(parameter: inspect.Parameter) -> tuple[type | None, bool]:
+    annotation = str(parameter.annotation)
+    if isinstance(parameter.default, tuple):
+        return tuple, "[str" in annotation
+    kind = {"bool": bool, "int": int, "float": float, "str": str}.get(annotation.partition(" |")[0])
+    return kind, False

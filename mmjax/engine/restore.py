@@ -90,7 +90,7 @@ def restore(path: str | Path, step: int | str | None = None) -> Restored:
     Raises:
       UserError: not a workdir, or nothing was saved.
     """
-    folder = Path(path)
+    folder = Path(path).expanduser()
     config = configs.load(folder)
     shapes = files.read_json(folder / files.BATCH)
     if shapes is None:

@@ -33,7 +33,7 @@ def fill(tables: Any, spelled: vocabulary.Spelled, words: str) -> Any:
       OptionError: the file is missing or damaged, its vectors are of another width, or not one word is found.
       UserError: it is damaged.
     """
-    if not Path(words).exists():
+    if not Path(words).expanduser().exists():
         raise OptionError("words", f"={words} cannot be read: No such file or directory")
     known = vocabulary.words_of(np.asarray(spelled))
     found, rows, size = word_vectors.select(known, words, jax.tree.leaves(tables)[0].shape[1])

@@ -30,7 +30,7 @@ def write(path: str | Path) -> Path:
       UserError: where `path` is no folder or cannot be written to.
     """
     page = render(run_files.read(path))
-    target = Path(path) / workdir.REPORT
+    target = Path(path).expanduser() / workdir.REPORT
     partial = target.with_name(f"{target.name}.partial")
     try:
         partial.write_text(page, encoding="utf-8")

@@ -81,7 +81,7 @@ class Run:
 
 def read(folder: str | Path) -> Run:
     """Reads the workdir `folder`; raises UserError where it is not a folder, and for nothing else."""
-    path = Path(folder)
+    path = Path(folder).expanduser()
     if not path.is_dir():
         raise UserError(f"{folder} is not a folder: give the workdir of a run, such as runs/soundnet")
     problems: list[str] = []

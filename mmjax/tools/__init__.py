@@ -81,7 +81,7 @@ def run(name: str, arguments: Sequence[str], typed: str = "", called: str = "") 
     """
     typed = typed or f"mmjax {name}"
     # Before jax is imported: a second start of the same network compiles nothing, and a laptop waits seconds.
-    home = os.environ.get("MMJAX_DATA") or os.path.expanduser("~/.cache/mmjax")
+    home = os.path.expanduser(os.environ.get("MMJAX_DATA") or "~/.cache/mmjax")
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(home, "xla"))
     try:
         importlib.import_module(modules()[name]).main(arguments, typed)

@@ -29,6 +29,7 @@ def export(workdir: Path, path: Path = recogniser.SHIPPED) -> recogniser.Trained
     Raises:
       UserError: not a finished run, or not of this system.
     """
+    workdir, path = workdir.expanduser(), path.expanduser()
     results = workdir / "results.json"
     if not results.is_file():
         raise UserError(f"{workdir} is no finished run of configs/recognition.py: it has no results.json")
@@ -57,6 +58,6 @@ def main(arguments: Sequence[str], typed: str) -> None:
     options = parser.parse_args(arguments)
     trained = export(options.workdir, options.file)
     count = sum(leaf.size for leaf in jax.tree.leaves(trained.variables["params"]))
-    print(f"{options.file}: {count:,} parameters, {options.file.stat().st_size:,} bytes")
+    print(f"{options.file}: {count:,} parameters, {options.file.expanduser().stat().st_size:,} bytes")
     for name, value in trained.figures.items():
         print(f"{name:<32}{value:.4f}")

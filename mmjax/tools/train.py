@@ -8,7 +8,8 @@ The same command on the same workdir goes on where it stopped.
 
 flags:
   --config=FILE[:VARIANT]      a file with get_config(variant); configs/ has one for every system
-  --config.FIELD=VALUE         overrides a field of it; nested ones as --config.optim.sound.learning_rate=1e-4
+  --config.FIELD=VALUE         overrides a field of it; nested ones as --config.optim.sound.learning_rate=1e-4; several
+                               values with commas, --config.sides=image,caption; yes or no as --config.fsdp=no
   --config.data.OPTION=VALUE   any option of the data set, whether the file names it or not
   --workdir=DIR                where everything is written; default runs/<file>[-<variant>]
   --distributed                several hosts: start the same command on each (TPU pods and SLURM are recognised)
@@ -17,15 +18,19 @@ flags:
 
 from __future__ import annotations
 
-import ast
+import collections
+import contextlib
 import dataclasses
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
+from mmjax import typed as values_of
 from mmjax.errors import UserError
 
 CONFIGS = Path(__file__).parents[2] / "configs"  # where this is a checkout
@@ -88,8 +93,8 @@ def main(arguments: Sequence[str], typed: str) -> None:
 def parse(arguments: Sequence[str]) -> tuple[ConfigDict, Path, Hosts]:
     """The config, the workdir and the hosts of a command line. Raises UserError with one line for every mistake."""
     logging.set_verbosity(logging.ERROR)  # Orbax reports every file it touches
-    plain, options = _data_options(arguments)
-    plain = ["", *plain]
+    plain, overrides = _overrides(arguments)
+    plain = ["", *(re.sub(r"^(--?config=)(~.*)", _at_home, flag) for flag in plain)]
     values = flags.FlagValues()  # of this command line and no other: a process may parse several
     chosen = config_flags.DEFINE_config_file("config", lock_config=True, flag_values=values, sys_argv=plain)
     folder = flags.DEFINE_string("workdir", None, "where everything is written", flag_values=values)
@@ -100,8 +105,10 @@ def parse(arguments: Sequence[str]) -> tuple[ConfigDict, Path, Hosts]:
     try:
         rest, config = values(plain), chosen.value
         variant = "" if config is None else config.variant  # here: a file that could not be loaded raises when asked
-        if config is not None:
-            _set_data(config, options)
+        # The data set's name first: it says which options there are.
+        for path, texts in sorted(overrides.items(), key=lambda item: item[0] != "data.name"):
+            if config is not None:
+                _set(config, path, texts)
     except UserError:
         raise
     except OSError as error:
@@ -118,38 +125,74 @@ def parse(arguments: Sequence[str]) -> tuple[ConfigDict, Path, Hosts]:
     stem = Path(config_flags.get_config_filename(values["config"]).partition(":")[0]).stem
     default = Path("runs") / (f"{stem}-{variant}" if variant else stem)
     hosts = Hosts(bool(recognised.value), coordinator.value, processes.value, process.value)
-    return config, Path(folder.value or default), hosts
+    return config, Path(folder.value or default).expanduser(), hosts
 
 
-def _data_options(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Takes --config.data.OPTION=VALUE out of argv: which there are is the data set's to say, not the file's."""
-    start = "--config.data."
-    options = dict(flag.removeprefix(start).split("=", 1) for flag in argv if flag.startswith(start) and "=" in flag)
-    return [flag for flag in argv if not (flag.startswith(start) and "=" in flag)], options
+def _at_home(found: re.Match[str]) -> str:
+    return found[1] + str(Path(found[2]).expanduser())
 
 
-def _set_data(config: ConfigDict, options: dict[str, str]) -> None:
-    for path, text in options.items():
-        *sections, name = path.split(".")
-        try:
-            value = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
-            value = text
-        section = config.data
-        with config.data.unlocked():
-            for part in sections:
-                if part not in section:
-                    section[part] = ConfigDict()
-                section = section[part]
-                if not isinstance(section, ConfigDict):
-                    raise UserError(f"--config.data.{path}={text}: {part} is a value here, without fields of its own")
-            old = section.get(name)
-            try:
-                section[name] = text if isinstance(old, str) else value
-            except TypeError:
-                how = f"; write \"--config.data.{path}=('{text}',)\"" if isinstance(old, tuple) else ""
-                kind = type(old).__name__
-                raise UserError(f"--config.data.{path}={text}: it must be of type {kind}{how}") from None
+def _overrides(argv: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
+    """Takes --config.FIELD=VALUE, --config.FIELD VALUE, --config.FIELD and --noconfig.FIELD out of argv: all values."""
+    plain, overrides, rest = [], collections.defaultdict[str, list[str]](list), list(argv)
+    while rest:
+        flag = rest.pop(0)
+        found = re.match(r"--?(no)?config\.([^=]+)(=)?(.*)", flag, re.DOTALL)
+        if found is None:
+            plain.append(flag)
+        elif found[3]:
+            overrides[found[2]].append(found[4])
+        elif found[1] or not rest or rest[0].startswith("--"):
+            overrides[found[2]].append("false" if found[1] else "true")
+        else:
+            overrides[found[2]].append(rest.pop(0))
+    return plain, overrides
+
+
+def _set(config: ConfigDict, path: str, texts: Sequence[str]) -> None:
+    """Sets a field, which of config.data need not be there: which there are is the data set's to say, not the file's.
+
+    Of several texts the last counts; but those of a tuple that are one value each are its elements.
+    Raises UserError for a value that does not fit, and KeyError, AttributeError for a field that does not exist.
+    """
+    *sections, name = path.split(".")
+    section, text = config, texts[-1]
+    of_data = path.startswith("data.")
+    for part in sections:
+        if of_data and part not in section:
+            with section.unlocked():
+                section[part] = ConfigDict()
+        section = section[part]
+        if not isinstance(section, ConfigDict):
+            raise UserError(f"--config.{path}={text}: {part} is a value here, without fields of its own")
+    old = section.get(name) if of_data else section[name]
+    kind, words = _kind(config, path) if old is None and of_data else _kind_of(old)
+    try:
+        found = None if old is None and text == "None" else values_of.value(text, kind, words)
+        if kind is tuple and len(texts) > 1 and not any(one[:1] in ("", "(", "[") or "," in one for one in texts):
+            found = tuple(values_of.value(one, tuple, words)[0] for one in texts)
+        with section.unlocked() if of_data else contextlib.nullcontext():
+            section[name] = ConfigDict(found) if isinstance(found, dict) else found
+    except TypeError:
+        raise UserError(f"--config.{path}={text}: it must be of type {type(old).__name__}") from None
+    except UserError as error:
+        raise UserError(f"--config.{path}={text}: {error}") from None
+
+
+def _kind_of(old: Any) -> tuple[type | None, bool]:
+    """The kind of a field's value, and of several values whether all are words."""
+    if isinstance(old, tuple):
+        return tuple, bool(old) and all(isinstance(one, str) for one in old)
+    if isinstance(old, ConfigDict):
+        return dict, False
+    return next((kind for kind in (bool, int, float, str) if isinstance(old, kind)), None), False
+
+
+def _kind(config: ConfigDict, path: str) -> tuple[type | None, bool]:
+    """The same of an option that the file does not name, from the data set itself."""
+    from mmjax import data  # only now: it takes a second
+
+    return data.kinds(config.data.name).get(path.removeprefix("data."), (None, False))
 
 
 def _explain(error: Exception) -> str:

@@ -31,7 +31,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     Raises:
       UserError: no such file, not such a file, or one that wants more than arrays rebuilt.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         raise UserError(f"{path}: no such file; give the path of a .npy file")
     try:

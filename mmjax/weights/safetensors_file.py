@@ -18,7 +18,7 @@ from mmjax.errors import UserError
 
 def cache_dir() -> Path:
     """Where converted weights are kept: $MMJAX_DATA, or ~/.cache/mmjax."""
-    return Path(os.environ.get("MMJAX_DATA") or Path.home() / ".cache" / "mmjax") / "pretrained"
+    return Path(os.environ.get("MMJAX_DATA") or "~/.cache/mmjax").expanduser() / "pretrained"
 
 
 def save(path: Path, tree: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
@@ -48,7 +48,8 @@ def load(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Reads any safetensors file: ({name: array, float32 for every floating dtype}, metadata)."""
-    if not Path(path).is_file():
+    path = Path(path).expanduser()
+    if not path.is_file():
         raise UserError(f"{path}: no such file; give the path of a .safetensors file")
     try:
         with safe_open(path, "numpy") as file:

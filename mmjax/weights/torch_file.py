@@ -49,7 +49,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     Raises:
       UserError: no such file, not a PyTorch file, or one that wants more than tensors rebuilt.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         raise UserError(f"{path}: no such file; give the path of a PyTorch state dict (.pth)")
     try:

@@ -34,7 +34,7 @@ def write(path: str | pathlib.Path, words: Sequence[str], vectors: Matrix) -> pa
     Raises:
       UserError: words and vectors differ in number, a word cannot be written, or the path cannot.
     """
-    path, vectors = pathlib.Path(path), np.ascontiguousarray(vectors, np.float32)
+    path, vectors = pathlib.Path(path).expanduser(), np.ascontiguousarray(vectors, np.float32)
     if len(words) != len(vectors):
         raise UserError(f"{path}: {len(words)} words do not go with {len(vectors)} vectors")
     bad = next((word for word in words if not word or any(c.isspace() for c in word)), None)
@@ -89,7 +89,7 @@ def read(path: str | pathlib.Path) -> Vectors:
     Raises:
       UserError: it is missing, or not of that format; the line or the word where reading stopped is named.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(path).expanduser()
     try:
         if path.is_dir():
             return _read_workdir(path) if (path / "config.json").exists() else _read_projector(path)

@@ -169,5 +169,5 @@ def load(folder: pathlib.Path) -> Encoded:
 
 def cache(key: object) -> pathlib.Path:
     """The folder in which a corpus of this description is kept: under $MMJAX_CACHE, or ~/.cache/mmjax."""
-    home = pathlib.Path(os.environ.get("MMJAX_CACHE", pathlib.Path.home() / ".cache" / "mmjax"))
+    home = pathlib.Path(os.environ.get("MMJAX_CACHE", "~/.cache/mmjax")).expanduser()
     return home / "text" / hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()[:16]
