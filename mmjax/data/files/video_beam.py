@@ -15,7 +15,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from mmjax.data.files import prepared, video_clips
+from mmjax.data.files import clip_spool, prepared, video, video_clips
 from mmjax.errors import UserError
 
 
@@ -40,6 +40,12 @@ def prepare(config: video_clips.Config, root: pathlib.Path, flags: str) -> bool:
     return fresh
 
 
+def _cut_one(folder: str, cut: video.Cut, spool: pathlib.Path, path: str) -> dict[str, Any]:
+    """In a child of its own, so that a video that ends it does not end Beam's worker, again at each retry."""
+    [report] = video_clips.cut_videos(folder, cut, spool, [path], 1)
+    return report
+
+
 with tfds.core.registered.skip_registration():  # it has the same name, so that the local reader finds its data
 
     class VideoFolderBeam(video_clips.VideoFolder, tfds.core.BeamBasedBuilder):
@@ -47,20 +53,20 @@ with tfds.core.registered.skip_registration():  # it has the same name, so that 
 
         name = "video_folder"
 
-        def _extract_all(self, spool: pathlib.Path) -> list[dict[str, Any]]:
+        def _extract_all(self, spool: pathlib.Path, paths: list[str]) -> list[dict[str, Any]]:
             import apache_beam as beam
             from apache_beam.options.pipeline_options import PipelineOptions
 
             config = self.builder_config
-            work = functools.partial(video_clips.extract_to_spool, config.path, config.cut, spool)
+            work = functools.partial(_cut_one, config.path, config.cut, spool)
             with beam.Pipeline(options=PipelineOptions(config.beam.split())) as pipeline:
-                paths = pipeline | beam.Create(video_clips.videos(pathlib.Path(config.path)))
-                reports = paths | beam.Reshuffle() | beam.Map(work) | beam.Map(json.dumps)  # a video is a unit of work
+                videos = pipeline | beam.Create(paths)
+                reports = videos | beam.Reshuffle() | beam.Map(work) | beam.Map(json.dumps)  # a video is a unit of work
                 _ = reports | beam.io.WriteToText(str(spool / "reports"), num_shards=1, shard_name_template="")
             return [json.loads(line) for line in (spool / "reports").read_text().splitlines()]
 
         def _generate_examples(self, spool: pathlib.Path, paths: list[str]) -> Any:
             import apache_beam as beam
 
-            files = [video_clips.spool_file(spool, path) for path in paths]
-            return beam.Create(files) | beam.FlatMap(video_clips.read_spool)
+            files = [clip_spool.file_of(spool, path) for path in paths]
+            return beam.Create(files) | beam.FlatMap(clip_spool.read)

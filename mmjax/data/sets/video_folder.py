@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from mmjax.data.files import media, prepared, video_clips
+from mmjax.data.files import faults, media, prepared, video, video_clips
 from mmjax.errors import UserError
 
 FIELDS: tuple[str, ...] = ("image", "frames", "waveform", "group", "index")
@@ -71,7 +71,7 @@ def source(
     prepared.assign_splits((), validation, test)  # checks the shares before any work
     folder = _folder(path)
     workers = len(os.sched_getaffinity(0)) if workers is None else max(1, workers)
-    cut = media.Cut(float(seconds), int(frames), int(size), float(min_seconds))
+    cut = video.Cut(float(seconds), int(frames), int(size), float(min_seconds))
     config = video_clips.Config(name=_name(folder, cut, validation, test), path=str(folder), cut=cut, workers=workers)
     config.validation, config.test = validation, test
     directory = _prepared(config, prepared.cache_dir(data_dir), beam)
@@ -105,19 +105,18 @@ def _folder(path: str) -> pathlib.Path:
     return folder
 
 
-def _name(folder: pathlib.Path, cut: media.Cut, validation: float, test: float) -> str:
-    paths = video_clips.videos(folder)
-    if not paths:
-        raise UserError(f"config.data.path={str(folder)!r} has no video: none of {', '.join(video_clips.SUFFIXES)}")
-    stats = [(video, *_size_and_time(folder / video)) for video in paths]
+def _name(folder: pathlib.Path, cut: video.Cut, validation: float, test: float) -> str:
+    found = video_clips.find(folder)
+    if not found.files:
+        there = "; ".join(filter(None, [faults.by_suffix(found.ignored), *faults.listed(found.faults)]))
+        raise UserError(
+            f"config.data.path={str(folder)!r} has no video: none of {', '.join(video_clips.SUFFIXES)}"
+            + (f"; it has {there}" if there else "")
+        )
+    stats = [(path, *size_and_time) for path, size_and_time in found.files.items()]
     print_ = prepared.fingerprint(str(folder), stats, dataclasses.asdict(cut), validation, test)
     stem = "".join(letter if letter.isalnum() else "_" for letter in folder.name)[:40]
     return f"{stem}-{print_}"
-
-
-def _size_and_time(file: pathlib.Path) -> tuple[int, int]:
-    stat = file.stat()
-    return stat.st_size, stat.st_mtime_ns
 
 
 def _prepared(config: video_clips.Config, root: pathlib.Path, beam: str | None) -> pathlib.Path:
@@ -140,7 +139,12 @@ def _prepare(config: video_clips.Config, root: pathlib.Path, beam: str | None) -
 def _tell(directory: pathlib.Path) -> None:
     """Prints what was prepared, and one line per kind of file that was left out."""
     report = json.loads((directory / "skipped.json").read_text())
-    print(f"video_folder: {report['clips']} clips of {report['used']} of {report['videos']} videos", file=sys.stderr)
+    ignored = faults.by_suffix(report["ignored"])
+    print(
+        f"video_folder: {report['clips']} clips of {report['used']} of {report['videos']} videos"
+        + (f"; other files, not looked at: {ignored}" if ignored else ""),
+        file=sys.stderr,
+    )
     for kind, count in sorted(report["counts"].items()):
         first = next(entry["path"] for entry in report["files"] if entry["kind"] == kind)
         action = "used up to the damage" if kind == "truncated" else "skipped"

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from video_writer import SIDE, number_of, peak_frequency, write_video
 
-from mmjax.data.files import media
+from mmjax.data.files import media, video
 
 av = pytest.importorskip("av")
 
 
 def cut_all(path, **cut):
-    clips, _ = media.clips(path, media.Cut(**{"size": SIDE, **cut}))
+    clips, _ = video.clips(path, video.Cut(**{"size": SIDE, **cut}))
     return list(clips)
 
 
@@ -38,7 +38,7 @@ def test_sound_and_pictures_of_every_container(tmp_path, suffix, codec, voice, r
     # Pictures on display at .25, .75, 1.25, 1.75 s of a video of 10 a second.
     numbers = [number_of(media.decode(data)) for clip in clips[:2] for data in clip.frames]
     with av.open(str(path)) as container:
-        shown = [(frame.time, number_of(media._rgb(frame, 1.0, SIDE))) for frame in container.decode(video=0)]
+        shown = [(frame.time, number_of(video._rgb(frame, 1.0, SIDE))) for frame in container.decode(video=0)]
     assert numbers == [max(s for s in shown if s[0] <= time)[1] for time in (0.25, 0.75, 1.25, 1.75)]
     if suffix != "avi":  # its writer leaves the second place of the stream empty
         assert numbers == [2, 7, 12, 17]
@@ -79,7 +79,7 @@ def test_truncated_stream_is_used_up_to_the_damage(tmp_path):
     path = write_video(tmp_path / "a.mkv", seconds=8.0, voice="flac")
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    clips, remark = media.clips(path, media.Cut(seconds=1.0, size=SIDE))
+    clips, remark = video.clips(path, video.Cut(seconds=1.0, size=SIDE))
     clips = list(clips)
     assert 1 <= len(clips) <= 6
     assert "truncated" in remark

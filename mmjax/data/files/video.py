@@ -1,0 +1,363 @@
+"""Videos with sound, cut into clips of pictures and their waveform: what a player shows and plays at each time."""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from mmjax.data.files import container as containers
+from mmjax.data.files import media
+from mmjax.data.files.sound_track import SoundTrack
+
+MISSING = 1.0  # seconds: the least that makes a file a truncated one
+
+
+@dataclasses.dataclass(frozen=True)
+class Cut:
+    """How a video is cut: clip length and least length in seconds, pictures per clip, their size in pixels."""
+
+    seconds: float = 6.0
+    frames: int = 1
+    size: int = 224
+    min_seconds: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """One stretch of a video: JPEG pictures evenly spaced, mono int16 sound at 22,050 Hz, start in seconds."""
+
+    frames: tuple[bytes, ...]
+    waveform: media.Sound
+    start: float
+
+
+def clips(path: pathlib.Path, cut: Cut) -> tuple[Iterator[Clip], str]:
+    """Cuts a video with sound into consecutive clips.
+
+    The sound is decoded at once (159 MB an hour); pictures are decoded clip by clip as the iterator is driven. Both are
+    placed by their time stamps; time 0 is the first picture that a player shows, edit lists heeded. The sound is that
+    of the default track; another one stands in where it is empty, silent or cannot be decoded. The last clip keeps its
+    true length when that is at least `cut.min_seconds` and is dropped otherwise.
+
+    Returns:
+      The iterator over clips, and a remark ("" or what is missing of a truncated file).
+
+    Raises:
+      Unusable: of kind "unreadable", "no picture", "no sound", "silent" or "too short".
+    """
+    reel = _scan(path)
+    sound, length = _sound(path, reel)
+    if length < min(cut.min_seconds, cut.seconds) - 1e-3:
+        raise media.Unusable("too short", f"{length:.2f} s of {cut.min_seconds:g} s")
+    if _is_silent(sound):
+        raise media.Unusable("silent", f"no sample above {media.SILENCE} of 32,767")
+    return _cut(path, reel, sound, _spans(length, cut), cut), _remark(path, reel, length)
+
+
+def _spans(length: float, cut: Cut) -> list[tuple[float, float]]:
+    """Start and end of each clip in seconds."""
+    whole = int((length + 1e-3) // cut.seconds)
+    spans = [(index * cut.seconds, (index + 1) * cut.seconds) for index in range(whole)]
+    if length - whole * cut.seconds >= cut.min_seconds - 1e-3:
+        spans.append((whole * cut.seconds, length))
+    return spans
+
+
+def _cut(
+    path: pathlib.Path, reel: _Reel, sound: media.Sound, spans: list[tuple[float, float]], cut: Cut
+) -> Iterator[Clip]:
+    pictures = _Pictures(path, reel)
+    try:
+        for start, end in spans:
+            times = (start + (end - start) * (i + 0.5) / cut.frames for i in range(cut.frames))
+            upright = (_rgb(pictures.at(time), reel.aspect, cut.size) for time in times)
+            jpegs = tuple(media.encode(Image.fromarray(picture), "jpeg") for picture in upright)
+            first, last = round(start * media.SAMPLE_RATE), round(end * media.SAMPLE_RATE)
+            yield Clip(jpegs, sound[first:last], start)
+    finally:
+        pictures.close()
+
+
+@dataclasses.dataclass
+class _Reel:
+    """What one pass over a file's packets tells.
+
+    Attributes:
+      unit: seconds of a time stamp of the pictures.
+      origin: time stamp of the first picture shown.
+      shown: (time stamp, number of its packet) of each picture shown, ascending.
+      keys: (number of the packet, time stamp) of each key frame, in the file's order; none where packets have no time
+        stamps of their own, as those of AVI: then pictures are decoded from the start.
+      end: of the last picture, in seconds from the origin.
+      aspect: how wide a pixel is for 1 high.
+      sounds: the sound tracks by FFmpeg's number, the one that is meant first; the first one is decoded.
+      sound: of the first one.
+      declared: the length in seconds that the file's header claims.
+      broken: whether reading ended by an error, or amid a packet.
+    """
+
+    unit: float
+    origin: int
+    shown: list[tuple[int, int]]
+    keys: list[tuple[int, int]]
+    end: float
+    aspect: float
+    sounds: list[int]
+    sound: SoundTrack
+    declared: float
+    broken: bool
+
+    def start(self) -> float:
+        return self.origin * self.unit
+
+
+def _scan(path: pathlib.Path) -> _Reel:
+    """Reads all packets once, decoding the sound, and the pictures up to the first that comes out."""
+    with containers.open_file(path) as file:
+        video = containers.picture_track(file)
+        if video is None:
+            raise media.Unusable("no picture", "the file has no video stream")
+        if not file.streams.audio:
+            raise media.Unusable("no sound", "the file has no audio stream")
+        sounds, sound = containers.sound_tracks(file, video), SoundTrack()
+        if video.codec_context is None or not sounds:
+            raise media.Unusable("unreadable", f"no decoder for its {'sound' if video.codec_context else 'pictures'}")
+        packets, first, broken = [], None, False
+        for packet in (reader := _Reader(file, video, sounds[0])).packets():
+            if packet.stream.index == sounds[0].index:
+                sound.decode(packet)
+                continue
+            if packet.size:
+                packets.append(_Packet.of(packet))
+            if first is None:
+                first = next(iter(_decoded(packet)), None)
+        broken = reader.broken
+        if first is None:
+            raise media.Unusable("unreadable", "no picture could be decoded")
+        origin = _stamp(first)
+        step = 1 / float(video.average_rate * video.time_base) if video.average_rate else 0
+        shown = [(p.stamp, i) for i, p in enumerate(packets) if not p.discarded and p.stamp >= origin] or [(origin, 0)]
+        end = max(stamp + (packets[i].duration or step) for stamp, i in shown) - origin
+        keys = [(i, p.stamp) for i, p in enumerate(packets) if p.is_key] if all(p.is_dated for p in packets) else []
+        return _Reel(
+            unit=float(video.time_base),
+            origin=origin,
+            shown=sorted(shown),
+            keys=keys,
+            end=end * float(video.time_base),
+            aspect=float(video.sample_aspect_ratio or 1),
+            sounds=[stream.index for stream in sounds],
+            sound=sound,
+            declared=(file.duration or 0) / 1e6,
+            broken=broken,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Packet:
+    """Of a picture: its time stamp (of decoding, where it is not `is_dated`) and duration, and what it is."""
+
+    stamp: int
+    duration: int
+    is_dated: bool
+    is_key: bool
+    discarded: bool  # by an edit list: decoded for those that follow, and never shown
+
+    @classmethod
+    def of(cls, packet: Any) -> _Packet:
+        dated = packet.pts is not None
+        stamp = packet.pts if dated else packet.dts if packet.dts is not None else -(1 << 62)
+        return cls(stamp, packet.duration or 0, dated, packet.is_keyframe, packet.is_discard)
+
+
+class _Reader:
+    """Packets of some streams up to the end, or to an error that ends the reading; then one that flushes each decoder.
+
+    Attributes:
+      broken: whether it was an error, or the end cut a packet.
+    """
+
+    def __init__(self, file: Any, *streams: Any):
+        self._file, self._streams, self.broken = file, streams, False
+
+    def packets(self) -> Iterator[Any]:
+        av = media.require_av()
+        try:
+            for packet in containers.packets(self._file, *self._streams):
+                if packet.size:
+                    self.broken = packet.is_corrupt
+                yield packet
+        except (av.FFmpegError, OSError):  # a truncated file: what was read before its end is used
+            self.broken = True
+            for stream in self._streams:
+                flush = av.Packet()
+                flush.stream, flush.time_base = stream, stream.time_base
+                yield flush
+
+
+def _decoded(packet: Any) -> list[Any]:
+    """Its frames; a damaged packet gives none."""
+    try:
+        return list(packet.decode())
+    except media.require_av().FFmpegError:
+        return []
+
+
+def _stamp(frame: Any) -> int:
+    """When a frame is shown; AVI has decoding times only, which FFmpeg puts in the order of showing."""
+    return int(frame.pts if frame.pts is not None else frame.dts if frame.dts is not None else 0)
+
+
+def _sound(path: pathlib.Path, reel: _Reel) -> tuple[media.Sound, float]:
+    """The sound from the first picture on, and the length in seconds up to which there are both."""
+    tracks: list[media.Sound] = []
+    for number in reel.sounds:
+        track = reel.sound if number == reel.sounds[0] else _decode_sound(path, number)
+        tracks.append(track.between(reel.start(), reel.start() + reel.end))
+        if not _is_silent(tracks[-1]):
+            reel.sound = track
+            break
+    else:
+        tracks.sort(key=len)
+    if not len(tracks[-1]):
+        raise media.Unusable("unreadable", "no sound could be decoded")
+    return tracks[-1], min(reel.end, len(tracks[-1]) / media.SAMPLE_RATE)
+
+
+def _decode_sound(path: pathlib.Path, number: int) -> SoundTrack:
+    with containers.open_file(path) as file:
+        track, stream = SoundTrack(), file.streams[number]
+        for packet in _Reader(file, stream).packets():
+            track.decode(packet)
+    return track
+
+
+def _is_silent(sound: media.Sound) -> bool:
+    return int(np.abs(sound.astype(np.int32)).max(initial=0)) <= media.SILENCE
+
+
+def _remark(path: pathlib.Path, reel: _Reel, length: float) -> str:
+    """What is missing. A header that claims too much is no proof: the file itself must end too early, or be damaged."""
+    found = max(reel.end, reel.sound.end() - reel.start())
+    lost = reel.sound.promised - reel.sound.end()
+    cut_off = reel.declared - found > MISSING and (reel.broken or containers.is_cut_off(path))
+    if not cut_off and lost <= MISSING:
+        return ""
+    whole = reel.declared if cut_off else reel.sound.promised - reel.start()
+    return f"truncated: {length:.1f} s of {whole:.1f} s are there"
+
+
+class _Pictures:
+    """The pictures of a file at ascending times.
+
+    Packets are read forward from the start, which any container allows, and only those are decoded that a picture
+    needs: from the key frame before it on. Where that does not give the picture that the packets promise (a key frame
+    from which a decoder cannot start), everything is decoded from the start.
+    """
+
+    def __init__(self, path: pathlib.Path, reel: _Reel):
+        self._path, self._reel, self._jumps = path, reel, bool(reel.keys)
+        self._open()
+
+    def _open(self) -> None:
+        self._file = containers.open_file(self._path)
+        video: Any = containers.picture_track(self._file)  # there is one: _scan saw it
+        sound = self._file.streams[self._reel.sounds[0]]  # both as in _scan, for the clock of joined streams
+        self._video = video
+        self._packets = _Reader(self._file, video, sound).packets()
+        self._fed = 0  # packets of pictures that were read
+        self._frames: list[Any] = []  # decoded ones to come, the next one first
+        self._last: Any = None  # the latest whose time has come
+        self._over = False
+
+    def close(self) -> None:
+        self._packets = iter(())
+        self._file.close()
+
+    def at(self, time: float) -> Any:
+        """The frame on display at `time`, in seconds from the first picture.
+
+        Raises:
+          Unusable: "unreadable", where nothing can be decoded there.
+        """
+        stamp = self._reel.origin + time / self._reel.unit + 1e-3
+        promised, number = self._reel.shown[max(0, bisect.bisect_right(self._reel.shown, (stamp, 1 << 62)) - 1)]
+        if self._jumps:
+            self._jump(promised, number)
+        frame = self._forward(stamp)
+        if self._jumps and (frame is None or _stamp(frame) < promised):
+            self.close()
+            self._open()
+            self._jumps = False
+            frame = self._forward(stamp)
+        frame = frame if frame is not None else next(iter(self._frames), None)
+        if frame is None:
+            raise media.Unusable("unreadable", f"no picture could be decoded at {time:.1f} s")
+        return frame
+
+    def _jump(self, promised: int, number: int) -> None:
+        """Passes over what the picture of packet `number` does not need."""
+        place = bisect.bisect_right(self._reel.keys, (number, 1 << 62)) - 1
+        while place > 0 and self._reel.keys[place][1] > promised:  # shown before that key frame, sent after it
+            place -= 1
+        key = self._reel.keys[max(0, place)][0]
+        if key <= self._fed:
+            return
+        while self._fed < key:
+            packet = next(self._packets, None)
+            if packet is None:
+                return
+            self._fed += packet.stream.index == self._video.index and packet.size > 0
+        self._video.codec_context.flush_buffers()
+        self._frames, self._last = [], None
+
+    def _forward(self, stamp: float) -> Any:
+        """Decodes until a frame later than `stamp` waits; the one before it, or None."""
+        while True:
+            while self._frames and _stamp(self._frames[0]) <= stamp:
+                self._last = self._frames.pop(0)
+            if self._frames or self._over:
+                return self._last
+            packet = next(self._packets, None)
+            if packet is None:
+                self._over = True
+            elif packet.stream.index == self._video.index:
+                self._fed += packet.size > 0
+                self._frames.extend(_decoded(packet))
+
+
+def _rgb(frame: Any, aspect: float, size: int) -> media.Picture:
+    """A decoded frame, its pixels `aspect` wide for 1 high, as upright RGB: short side `size`, centre cropped."""
+    width, height = frame.width * aspect, frame.height
+    scale = size / min(width, height)
+    wide, high = max(size, round(width * scale)), max(size, round(height * scale))
+    picture = frame.reformat(width=wide, height=high, format="rgb24", interpolation="BICUBIC").to_ndarray()
+    left, top = (wide - size) // 2, (high - size) // 2
+    return np.ascontiguousarray(_upright(picture[top : top + size, left : left + size], _matrix(frame)))
+
+
+def _matrix(frame: Any) -> tuple[int, int, int, int] | None:
+    """How a frame is to be shown: a, b, c, d of x' = a x + c y, y' = b x + d y, y pointing down."""
+    kind = media.require_av().sidedata.sidedata.Type.DISPLAYMATRIX
+    if kind not in frame.side_data:
+        return None
+    a, b, _, c, d, *_ = np.frombuffer(bytes(frame.side_data[kind]), np.int32).tolist()
+    return a, b, c, d
+
+
+def _upright(picture: media.Picture, matrix: tuple[int, int, int, int] | None) -> media.Picture:
+    """Turns and mirrors a picture by the matrix of its file, to the nearest quarter: phones write them as filmed."""
+    if matrix is None or not any(matrix):
+        return picture
+    a, b, c, d = matrix
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        right, down = a, d
+    else:
+        picture, right, down = picture.swapaxes(0, 1), c, b
+    return picture[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1]
