@@ -13,7 +13,6 @@ from typing import Any, BinaryIO
 
 from mmjax.data.files import media
 
-TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT: a format whose time stamps may start anew within the file
 JUMP = 10.0  # seconds: FFmpeg's own threshold beyond which two stamps are not of one clock
 STEP_BACK = 0.1  # seconds, its threshold for decoding times that go back
 MATROSKA, SEGMENT = bytes.fromhex("1A45DFA3"), bytes.fromhex("18538067")
@@ -29,9 +28,12 @@ def open_file(path: pathlib.Path) -> Any:
     """
     av = media.require_av()
     try:
-        return av.open(str(path), metadata_errors="replace")
+        container = av.open(str(path), metadata_errors="replace")
     except (av.FFmpegError, OSError, ValueError) as error:
         raise media.Unusable("unreadable", getattr(error, "strerror", None) or str(error)) from error
+    # PyAV has FFmpeg invent missing time stamps: for AVI in the order of decoding, which is not that of showing.
+    container.flags &= ~av.container.Flags.gen_pts.value
+    return container
 
 
 def picture_track(container: Any) -> Any | None:
@@ -70,7 +72,7 @@ def packets(container: Any, *streams: Any) -> Iterator[Any]:
     Recordings of MPEG transport and programme streams that were joined start their time stamps anew: as in FFmpeg's
     own tools, the later part follows the earlier one.
     """
-    if not container.format.flags & TS_DISCONT:
+    if not container.format.flags & media.require_av().format.Flags.ts_discont.value:  # whose stamps may start anew
         yield from container.demux(*streams)
         return
     clocks, latest = {stream.index: _Clock() for stream in streams}, 0.0

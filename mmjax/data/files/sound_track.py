@@ -96,7 +96,7 @@ class SoundTrack:
 
     def between(self, start: float, end: float) -> media.Sound:
         """The waveform from `start` to `end` or its own end in the file's time: gaps and a late start are silence."""
-        waveform = np.zeros(max(0, round((min(end, self.end()) - start) * RATE)), np.int16)
+        waveform = np.zeros(round(max(0.0, min(end, self.end()) - start) * RATE), np.int16)
         filled = 0
         for piece in self._pieces:
             at = round((piece.start - start) * RATE)
@@ -128,6 +128,6 @@ def _mono(frame: Any) -> npt.NDArray[np.float32]:
     samples = frame.to_ndarray()
     samples = samples.T if frame.format.is_planar else samples.reshape(frame.samples, -1)
     if samples.dtype == np.uint8:
-        samples = samples.astype(np.int16) * 256 - 32_768
+        samples = (samples.astype(np.int16) - 128) * 256
     scale = 1.0 if samples.dtype.kind == "f" else 2.0 ** (8 * samples.dtype.itemsize - 1)
     return (media.to_mono(samples.astype(np.float64)) / scale).astype(np.float32)

@@ -90,6 +90,7 @@ class _Reel:
 
     Attributes:
       unit: seconds of a time stamp of the pictures.
+      step: units from one picture to the next, where none says more.
       origin: time stamp of the first picture shown.
       shown: (time stamp, number of its packet) of each picture shown, ascending.
       keys: (number of the packet, time stamp) of each key frame, in the file's order; none where packets have no time
@@ -103,6 +104,7 @@ class _Reel:
     """
 
     unit: float
+    step: int
     origin: int
     shown: list[tuple[int, int]]
     keys: list[tuple[int, int]]
@@ -140,13 +142,17 @@ def _scan(path: pathlib.Path) -> _Reel:
         broken = reader.broken
         if first is None:
             raise media.Unusable("unreadable", "no picture could be decoded")
-        origin = _stamp(first)
-        step = 1 / float(video.average_rate * video.time_base) if video.average_rate else 0
-        shown = [(p.stamp, i) for i, p in enumerate(packets) if not p.discarded and p.stamp >= origin] or [(origin, 0)]
-        end = max(stamp + (packets[i].duration or step) for stamp, i in shown) - origin
-        keys = [(i, p.stamp) for i, p in enumerate(packets) if p.is_key] if all(p.is_dated for p in packets) else []
+        origin = _stamp(first, 0)
+        step = round(1 / float(video.average_rate * video.time_base)) if video.average_rate else 1
+        dated = all(p.is_dated for p in packets)
+        # Decoding times are those of showing but for a constant.
+        begin = origin if dated else min(p.stamp for p in packets)
+        shown = [(p.stamp, i) for i, p in enumerate(packets) if not p.discarded and p.stamp >= begin] or [(origin, 0)]
+        end = max(stamp + (packets[i].duration or step) for stamp, i in shown) - begin
+        keys = [(i, p.stamp) for i, p in enumerate(packets) if p.is_key] if dated else []
         return _Reel(
             unit=float(video.time_base),
+            step=step,
             origin=origin,
             shown=sorted(shown),
             keys=keys,
@@ -209,9 +215,9 @@ def _decoded(packet: Any) -> list[Any]:
         return []
 
 
-def _stamp(frame: Any) -> int:
+def _stamp(frame: Any, otherwise: int) -> int:
     """When a frame is shown; AVI has decoding times only, which FFmpeg puts in the order of showing."""
-    return int(frame.pts if frame.pts is not None else frame.dts if frame.dts is not None else 0)
+    return int(frame.pts if frame.pts is not None else frame.dts if frame.dts is not None else otherwise)
 
 
 def _sound(path: pathlib.Path, reel: _Reel) -> tuple[media.Sound, float]:
@@ -272,8 +278,9 @@ class _Pictures:
         self._video = video
         self._packets = _Reader(self._file, video, sound).packets()
         self._fed = 0  # packets of pictures that were read
-        self._frames: list[Any] = []  # decoded ones to come, the next one first
-        self._last: Any = None  # the latest whose time has come
+        self._frames: list[tuple[int, Any]] = []  # decoded ones to come with their time stamps, the next one first
+        self._last: tuple[int, Any] | None = None  # the latest whose time has come
+        self._newest = self._reel.origin - self._reel.step
         self._over = False
 
     def close(self) -> None:
@@ -290,16 +297,16 @@ class _Pictures:
         promised, number = self._reel.shown[max(0, bisect.bisect_right(self._reel.shown, (stamp, 1 << 62)) - 1)]
         if self._jumps:
             self._jump(promised, number)
-        frame = self._forward(stamp)
-        if self._jumps and (frame is None or _stamp(frame) < promised):
+        found = self._forward(stamp)
+        if self._jumps and (found is None or found[0] < promised):
             self.close()
             self._open()
             self._jumps = False
-            frame = self._forward(stamp)
-        frame = frame if frame is not None else next(iter(self._frames), None)
-        if frame is None:
+            found = self._forward(stamp)
+        found = found or next(iter(self._frames), None)
+        if found is None:
             raise media.Unusable("unreadable", f"no picture could be decoded at {time:.1f} s")
-        return frame
+        return found[1]
 
     def _jump(self, promised: int, number: int) -> None:
         """Passes over what the picture of packet `number` does not need."""
@@ -317,10 +324,10 @@ class _Pictures:
         self._video.codec_context.flush_buffers()
         self._frames, self._last = [], None
 
-    def _forward(self, stamp: float) -> Any:
-        """Decodes until a frame later than `stamp` waits; the one before it, or None."""
+    def _forward(self, stamp: float) -> tuple[int, Any] | None:
+        """Decodes until a frame later than `stamp` waits; the one before it and its time stamp, or None."""
         while True:
-            while self._frames and _stamp(self._frames[0]) <= stamp:
+            while self._frames and self._frames[0][0] <= stamp:
                 self._last = self._frames.pop(0)
             if self._frames or self._over:
                 return self._last
@@ -329,7 +336,9 @@ class _Pictures:
                 self._over = True
             elif packet.stream.index == self._video.index:
                 self._fed += packet.size > 0
-                self._frames.extend(_decoded(packet))
+                for frame in _decoded(packet):
+                    self._newest = _stamp(frame, self._newest + self._reel.step)
+                    self._frames.append((self._newest, frame))
 
 
 def _rgb(frame: Any, aspect: float, size: int) -> media.Picture:

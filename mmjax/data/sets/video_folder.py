@@ -2,9 +2,14 @@
 
     source("train", ("image", "waveform"), path="~/videos")
 
-The first call cuts the videos (mp4, mkv, webm, mov, avi, in any sub-folder) in parallel; later calls reuse the prepared
-copy while the files (names, sizes, times) and the options stay the same. Files that cannot be used are listed in
-`skipped.json` beside the prepared data.
+The first call cuts the videos (mp4, mkv, webm, mov, avi, ts, wmv, ..., in any sub-folder, links followed) in parallel,
+in child processes: a video that ends its decoder costs itself alone. Later calls reuse the prepared copy while the
+files (names, sizes, times) and the options stay the same. Files that cannot be used are listed in `skipped.json` beside
+the prepared data; other files are counted by suffix.
+
+Pictures and sound are what a player gives: edit lists are heeded, so a cut made without coding anew has only what it
+shows; pictures are upright and mirrored as the file says; the sound is the default track's (another stands in where it
+is empty or silent), within 50 ms of its time stamps.
 """
 
 from __future__ import annotations

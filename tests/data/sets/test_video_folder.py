@@ -1,17 +1,19 @@
 """video_folder on videos written here: a sine for sound, the frame's number painted as bars of bits."""
 
+import functools
 import json
 import os
 import pickle
+import shutil
 import signal
 import sys
 
 import children
 import numpy as np
 import pytest
-from video_writer import SIDE, peak_frequency, write_video
+from video_writer import SIDE, peak_frequency, write_or_die, write_video
 
-from mmjax.data.files import prepared, video_clips
+from mmjax.data.files import child_processes, clip_spool, prepared
 from mmjax.data.sets import video_folder
 from mmjax.errors import UserError
 
@@ -91,6 +93,25 @@ def test_what_cannot_be_used_is_counted_and_listed(folder, cache):
     assert (report["videos"], report["used"], report["clips"]) == (9, 4, 8)
 
 
+def test_folders_as_people_have_them(folder, tmp_path, capfd):
+    """Links to folders, suffixes of cameras, hidden folders, names of another age, and things that are no videos."""
+    videos, good = tmp_path / "videos", folder / "sub folder" / "v0.mp4"
+    for name in ("a.mp4", "00001.MTS", ".trash/b.mp4", "notes.txt", "more.txt", "LICENSE", "elsewhere/c.3gp"):
+        (videos / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(good, videos / name)
+    (videos / "elsewhere").rename(tmp_path / "elsewhere")
+    (videos / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(videos)
+    (videos / "gone.mkv").symlink_to("nowhere")
+    shutil.copy(good, os.fsencode(videos) + b"/caf\xe9.mp4")
+    opened = [open_(videos, tmp_path / "cache", split, ("group",)) for split in ("train", "validation", "test")]
+    assert {example["group"] for source in opened for example in source} == {"a.mp4", "00001.MTS", "link/c.3gp"}
+    told = capfd.readouterr().err
+    assert "6 clips of 3 of 3 videos; other files, not looked at: 2 .txt, 1 without a suffix" in told
+    for fault in ("link that leads back (link/back)", "dangling link (gone.mkv)", r"not UTF-8 (caf\xe9.mp4)"):
+        assert fault in told
+
+
 def test_source_pickles(folder, cache):
     train = open_(folder, cache)
     train[0]
@@ -107,14 +128,25 @@ def test_several_processes_give_the_same(folder, cache, tmp_path):
         assert (a["waveform"] == b["waveform"]).all()
 
 
-def loaded(path):
-    return {"path": path, "jax": "jax" in sys.modules, "tensorflow": "tensorflow" in sys.modules}
+LOADED = "[__import__('mmjax.data.files.clip_spool'), sorted(__import__('sys').modules)][1]"
 
 
-def test_worker_processes_import_neither_jax_nor_tensorflow():
-    results = list(video_clips._map(loaded, ["a", "b", "c"], 2))
-    assert sorted(result["path"] for result in results) == ["a", "b", "c"]
-    assert not any(result["jax"] or result["tensorflow"] for result in results)
+def test_children_import_little():
+    [(_, modules)] = child_processes.each(functools.partial(eval), [LOADED], 1)
+    assert "mmjax.data.files.video" in modules
+    assert not {"jax", "tensorflow", "tensorflow_datasets", "scipy", "scipy.signal"} & set(modules)
+
+
+def test_a_video_that_ends_its_decoder_costs_itself_alone(folder, cache, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(clip_spool, "write", write_or_die)
+    splits = ("train", "validation", "test")
+    groups = lambda cache: {e["group"] for split in splits for e in open_(folder, cache, split, ("group",))}  # noqa: E731
+    assert groups(tmp_path) == groups(cache) - {"sub folder/v2.mp4"}
+    assert "1 that ended its decoder (sub folder/v2.mp4) skipped" in capfd.readouterr().err
+    assert not list(tmp_path.rglob("spool"))
+    report = json.loads(next(tmp_path.rglob("skipped.json")).read_text())
+    lost = next(entry for entry in report["files"] if entry["path"] == "sub folder/v2.mp4")
+    assert (lost["kind"], lost["detail"]) == ("that ended its decoder", "by signal 9 (Killed)")
 
 
 def test_prepared_copy_is_reused_until_the_folder_or_an_option_changes(tmp_path):
@@ -138,15 +170,15 @@ def test_prepared_copy_is_reused_until_the_folder_or_an_option_changes(tmp_path)
 
 KILLED = """
 import os, signal, sys
-from mmjax.data.files import video_clips
+from mmjax.data.files import child_processes
 from mmjax.data.sets import video_folder
-whole = video_clips.extract
-def extract(folder, cut, path):
-    for item in whole(folder, cut, path):
-        if path.endswith("v2.mp4"):
+whole = child_processes.each
+def each(work, items, workers):
+    for done, found in enumerate(whole(work, items, workers)):
+        if done == 3:
             os.kill(os.getpid(), signal.SIGKILL)
-        yield item
-video_clips.extract = extract
+        yield found
+child_processes.each = each
 video_folder.source("train", path=sys.argv[1], data_dir=sys.argv[2], seconds=1.0, size=64, workers=1)
 """
 
