@@ -9,9 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from mmjax.data.files.faults import Unusable as Unusable
-from mmjax.data.files.pictures import Picture as Picture
-from mmjax.data.files.pictures import decode as decode
-from mmjax.data.files.pictures import encode as encode
 from mmjax.errors import UserError
 
 SAMPLE_RATE = 22_050

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from mmjax.data.files import container as containers
-from mmjax.data.files import media
+from mmjax.data.files import media, pictures
 from mmjax.data.files.sound_track import SoundTrack
 
 MISSING = 1.0  # seconds: the least that makes a file a truncated one
@@ -72,16 +72,16 @@ def _spans(length: float, cut: Cut) -> list[tuple[float, float]]:
 def _cut(
     path: pathlib.Path, reel: _Reel, sound: media.Sound, spans: list[tuple[float, float]], cut: Cut
 ) -> Iterator[Clip]:
-    pictures = _Pictures(path, reel)
+    shown = _Pictures(path, reel)
     try:
         for start, end in spans:
             times = (start + (end - start) * (i + 0.5) / cut.frames for i in range(cut.frames))
-            upright = (_rgb(pictures.at(time), reel.aspect, cut.size) for time in times)
-            jpegs = tuple(media.encode(Image.fromarray(picture), "jpeg") for picture in upright)
+            upright = (_rgb(shown.at(time), reel.aspect, cut.size) for time in times)
+            jpegs = tuple(pictures.encode(Image.fromarray(picture), "jpeg") for picture in upright)
             first, last = round(start * media.SAMPLE_RATE), round(end * media.SAMPLE_RATE)
             yield Clip(jpegs, sound[first:last], start)
     finally:
-        pictures.close()
+        shown.close()
 
 
 @dataclasses.dataclass
@@ -341,7 +341,7 @@ class _Pictures:
                     self._frames.append((self._newest, frame))
 
 
-def _rgb(frame: Any, aspect: float, size: int) -> media.Picture:
+def _rgb(frame: Any, aspect: float, size: int) -> pictures.Picture:
     """A decoded frame, its pixels `aspect` wide for 1 high, as upright RGB: short side `size`, centre cropped."""
     width, height = frame.width * aspect, frame.height
     scale = size / min(width, height)
@@ -360,7 +360,7 @@ def _matrix(frame: Any) -> tuple[int, int, int, int] | None:
     return a, b, c, d
 
 
-def _upright(picture: media.Picture, matrix: tuple[int, int, int, int] | None) -> media.Picture:
+def _upright(picture: pictures.Picture, matrix: tuple[int, int, int, int] | None) -> pictures.Picture:
     """Turns and mirrors a picture by the matrix of its file, to the nearest quarter: phones write them as filmed."""
     if matrix is None or not any(matrix):
         return picture

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from mmjax.data.files import faults, media, prepared, video, video_clips
+from mmjax.data.files import faults, media, pictures, prepared, video, video_clips
 from mmjax.errors import UserError
 
 FIELDS: tuple[str, ...] = ("image", "frames", "waveform", "group", "index")
@@ -90,10 +90,12 @@ def source(
 def _decode(fields: tuple[str, ...], record: dict[str, Any], index: int) -> dict[str, Any]:
     example: dict[str, Any] = {}
     if "frames" in fields:
-        example["frames"] = np.stack([media.decode(data) for data in record["frames"]])
+        example["frames"] = np.stack([pictures.decode(data) for data in record["frames"]])
     if "image" in fields:
         middle = len(record["frames"]) // 2
-        example["image"] = example["frames"][middle] if "frames" in fields else media.decode(record["frames"][middle])
+        example["image"] = (
+            example["frames"][middle] if "frames" in fields else pictures.decode(record["frames"][middle])
+        )
     if "waveform" in fields:
         example["waveform"] = record["waveform"]
     if "group" in fields:

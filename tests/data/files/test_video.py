@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from video_writer import RATE, SIDE, copy, edit, number_of, numbered, peak_frequency, write_video
 
-from mmjax.data.files import media, video
+from mmjax.data.files import media, pictures, video
 
 av = pytest.importorskip("av")
 
@@ -39,7 +39,7 @@ def test_sound_and_pictures_of_every_container(tmp_path, suffix, codec, voice, r
     assert abs(peak_frequency(middle, 22_050) - 440) <= 1
     assert abs(20 * np.log10(middle.std() / (0.5 * 32_767 / np.sqrt(2)))) < 1
     # Pictures on display at .25, .75, 1.25, 1.75 s of a video of 10 a second.
-    numbers = [number_of(media.decode(data)) for clip in clips[:2] for data in clip.frames]
+    numbers = [number_of(pictures.decode(data)) for clip in clips[:2] for data in clip.frames]
     with av.open(str(path)) as container:
         shown = [(frame.time, number_of(video._rgb(frame, 1.0, SIDE))) for frame in container.decode(video=0)]
     assert numbers == [max(s for s in shown if s[0] <= time)[1] for time in (0.25, 0.75, 1.25, 1.75)]
@@ -51,7 +51,7 @@ def test_pictures_across_key_frames_and_the_remainder_keeps_its_length(tmp_path)
     path = write_video(tmp_path / "a.mp4", seconds=7.0)
     clips = cut_all(path, seconds=5.0, frames=5)
     assert [round(len(clip.waveform) / 22_050, 1) for clip in clips] == [5.0, 2.0]
-    numbers = [[number_of(media.decode(data)) for data in clip.frames] for clip in clips]
+    numbers = [[number_of(pictures.decode(data)) for data in clip.frames] for clip in clips]
     assert numbers[0] == [5, 15, 25, 35, 45]
     # A fifth of 2 s each, in the middle of it: 5.2, 5.6, ... s.
     assert numbers[1] == [52, 56, 60, 64, 68] or numbers[1] == [51, 55, 59, 63, 67]  # on a frame's edge
@@ -73,7 +73,7 @@ def test_truncated_stream_is_used_up_to_the_damage(tmp_path):
     clips = list(clips)
     assert 1 <= len(clips) <= 6
     assert "truncated" in remark
-    assert [number_of(media.decode(clip.frames[0])) for clip in clips][:2] == [5, 15]
+    assert [number_of(pictures.decode(clip.frames[0])) for clip in clips][:2] == [5, 15]
 
 
 # -- edit lists --------------------------------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ def test_truncated_stream_is_used_up_to_the_damage(tmp_path):
 def shown(path, times, size=SIDE):
     """The numbers of the pictures on display at times that lie in the middle of clips of one length."""
     clips, _ = video.clips(path, video.Cut(seconds=2 * times[0], size=size, min_seconds=2 * times[0]))
-    numbers = {round(clip.start + times[0], 3): number_of(media.decode(clip.frames[0])) for clip in clips}
+    numbers = {round(clip.start + times[0], 3): number_of(pictures.decode(clip.frames[0])) for clip in clips}
     return [numbers.get(round(time, 3)) for time in times]
 
 
@@ -103,7 +103,7 @@ def test_what_a_cut_without_coding_leaves_out_is_not_there(long_video, tmp_path,
 
 
 @pytest.mark.parametrize(
-    ("pictures", "sound", "numbers", "length", "begins"),
+    ("vide", "soun", "numbers", "length", "begins"),
     [
         ([(2, 1.5), (2, 5.0)], [(2, 1.5), (2, 5.0)], [17, 22, 27, 32, 52, 57, 62, 67], 4.0, 0.0),
         ([(2, 5.0), (2, 1.5)], [(4, 1.5)], [52, 57, 62, 67, 17, 22, 27, 32], 4.0, 0.0),
@@ -113,11 +113,11 @@ def test_what_a_cut_without_coding_leaves_out_is_not_there(long_video, tmp_path,
         ([(4, 2.0)], [(2, 2.0)], [22, 27, 32, 37], 2.0, 0.0),
     ],
 )
-def test_any_edit_list_is_shown_as_a_player_does(long_video, tmp_path, pictures, sound, numbers, length, begins):
+def test_any_edit_list_is_shown_as_a_player_does(long_video, tmp_path, vide, soun, numbers, length, begins):
     path = tmp_path / "a.mp4"
     path.write_bytes(long_video.read_bytes())
     first = 0.2  # seconds: the writer delays both by its reordering of pictures
-    edit(path, vide=[(s, t if t < 0 else t + first) for s, t in pictures], soun=sound)
+    edit(path, vide=[(s, t if t < 0 else t + first) for s, t in vide], soun=soun)
     found = shown(path, [0.25 + 0.5 * i for i in range(len(numbers) - 1)])  # the last one may be short by a picture
     np.testing.assert_allclose(found, numbers[:-1], atol=1)  # FFmpeg keeps the edits to whole pictures
     clips = cut_all(path, seconds=20.0)
@@ -142,7 +142,7 @@ def test_pictures_without_time_stamps_come_in_their_order(tmp_path):
     with video.containers.open_file(path) as container:
         assert next(container.demux(video=0)).pts is None
     clip = cut_all(path, seconds=3.0, frames=30)[0]
-    numbers = [number_of(media.decode(data)) for data in clip.frames]
+    numbers = [number_of(pictures.decode(data)) for data in clip.frames]
     assert numbers in [list(range(30)), [0, *range(29)]]  # the writer may leave the second place of the stream empty
 
 
@@ -196,7 +196,7 @@ def test_turned_and_mirrored_upright(matrix, corners):
 @pytest.mark.parametrize("matrix", [(0, ONE, -ONE, 0), (-ONE, 0, 0, ONE), (0, ONE, ONE, 0)])
 def test_the_matrix_of_a_file(tmp_path, matrix):
     path = write_video(tmp_path / "a.mp4", seconds=1.0)
-    plain = media.decode(cut_all(path)[0].frames[0])
+    plain = pictures.decode(cut_all(path)[0].frames[0])
     data = bytearray(path.read_bytes())
     at = data.index(b"tkhd") + 4 + 4 + 20 + 16  # version and flags, times, id, duration; reserved, layer, volume
     assert data[at : at + 4] == ONE.to_bytes(4, "big")
@@ -205,7 +205,7 @@ def test_the_matrix_of_a_file(tmp_path, matrix):
     data[at : at + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in nine)
     path.write_bytes(data)
     (clip,) = cut_all(path)
-    difference = media.decode(clip.frames[0]).astype(int) - video._upright(plain, matrix)
+    difference = pictures.decode(clip.frames[0]).astype(int) - video._upright(plain, matrix)
     assert np.abs(difference).mean() < 3  # JPEG's
     assert number_of(plain) == 5
 
@@ -217,16 +217,16 @@ def with_tracks(path, *tracks):
     """A short video whose sound tracks are arrays [channels time] at 22,050 Hz, the last one the default."""
     layouts = {1: "mono", 2: "stereo", 6: "5.1"}
     with av.open(str(path), "w") as container:
-        pictures = container.add_stream("mjpeg", rate=RATE)
-        pictures.width = pictures.height = SIDE
-        pictures.pix_fmt = "yuvj420p"
+        picture = container.add_stream("mjpeg", rate=RATE)
+        picture.width = picture.height = SIDE
+        picture.pix_fmt = "yuvj420p"
         voices = [container.add_stream("pcm_s16le", rate=22_050, layout=layouts[len(track)]) for track in tracks]
         for voice in voices:
             voice.disposition = av.stream.Disposition.default if voice is voices[-1] else 0
         for index in range(10):
             frame = av.VideoFrame.from_ndarray(numbered(index), format="rgb24")
             frame.pts, frame.time_base = index, Fraction(1, RATE)
-            container.mux(pictures.encode(frame))
+            container.mux(picture.encode(frame))
         for voice, track in zip(voices, tracks, strict=True):
             if track.size:
                 packed = np.ascontiguousarray(track.T.reshape(1, -1), np.int16)
