@@ -7,6 +7,7 @@ configs/sound_tagging.py              sounding scenes, 2,000 labelled clips, whi
 configs/sound_tagging.py:tiny         seconds, for a look and for the tests
 configs/sound_tagging.py:esc50        ESC-50, or any folder with its layout, in its five folds: --config.data.path=DIR
 configs/sound_tagging.py:folder       a folder of sounds, a sub-folder a class, in five folds: --config.data.path=DIR
+                                      (--config.data.folds=10 for UrbanSound8K, =0 for Speech Commands' own splits)
 configs/sound_tagging.py:instruments  General MIDI instruments, trained on two sound fonts, tested on a third
 configs/sound_tagging.py:paper        ESC-50 at the paper's sizes: fine-tuned for 50 epochs, on an accelerator
 
@@ -72,7 +73,7 @@ def _folder(c: ConfigDict) -> None:
         {
             "name": "folder_audio",
             "path": "",  # a folder with a sub-folder a class, or ESC-50's own
-            "folds": 5,  # dealt out evenly; ESC-50 has its own
+            "folds": 5,  # dealt out evenly; ESC-50 has its own, UrbanSound8K 10; 0 for a folder with its own splits
             "fold": 1,  # set by each fold's run
             "validate": False,  # train on all folds but the one tested, as the tables of ESC-50 do
         }

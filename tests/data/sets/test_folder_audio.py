@@ -1,16 +1,19 @@
 """folder_audio: folds that keep recordings together, ESC-50's layout, and every kind of bad file by name."""
 
 import csv
+import functools
 import json
+import os
 import shutil
 
+import deadly_decoder
 import numpy as np
 import pytest
 import soundfile
 
 from mmjax import data
 from mmjax.data import spec
-from mmjax.data.files import media, sound_file
+from mmjax.data.files import child_processes, media, sound_file
 from mmjax.data.sets import folder_audio
 from mmjax.errors import UserError
 
@@ -23,6 +26,13 @@ def write(path, samples, rate=22_050, **options):
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, samples, rate, **options)
     return path
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(request, monkeypatch):
+    """A child process costs a second: one test has them."""
+    if "child" not in request.node.name:
+        monkeypatch.setattr(child_processes, "each", lambda work, items, workers: ((i, work(i)) for i in items))
 
 
 @pytest.fixture(scope="module")
@@ -279,3 +289,132 @@ def test_refusals(tree, cache, tmp_path):
         folder_audio.source("train", path=str(tree), data_dir=cache, folds=2)
     with pytest.raises(UserError, match="has no image"):
         data.open("train", ("image",), "folder_audio", path=str(tree), data_dir=cache)
+
+
+# -- collections, and what becomes of a run ----------------------------------------------------------------------------
+
+
+def test_a_child_that_dies_costs_one_file(tmp_path, monkeypatch, capsys):
+    for name in ("bell/0", "bell/deadly", "drum/1", "drum/2"):
+        write(tmp_path / f"sounds/{name}.wav", sine(440, 22_050))
+    monkeypatch.setattr(sound_file, "save", deadly_decoder.save)
+    opened = data.open("all", ("waveform",), "folder_audio", path=str(tmp_path / "sounds"), data_dir=str(tmp_path))
+    assert len(opened) == 3
+    said = capsys.readouterr().err
+    assert "folder_audio: 3 of 4 files" in said
+    with pytest.raises(UserError, match=r"no split 'fold1': it has fold2 \(1\), fold3 \(1\), fold4 \(1\)"):
+        folder_audio.source("test", path=str(tmp_path / "sounds"), data_dir=str(tmp_path))
+    assert "1 that ended its decoder (bell/deadly.wav) skipped" in said
+    faults = json.loads(next(tmp_path.rglob("skipped.json")).read_text())["faults"]
+    assert faults[0]["detail"] == "by signal 11 (Segmentation fault)"
+
+
+def test_workers_are_worth_their_start(tree, tmp_path, monkeypatch):
+    started = []
+
+    def each(work, items, workers):
+        started.append(workers)
+        return ((item, work(item)) for item in items)
+
+    monkeypatch.setattr(child_processes, "each", each)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)))
+    opened = functools.partial(folder_audio.source, "all", path=str(tree))
+    opened(data_dir=str(tmp_path / "few"))
+    monkeypatch.setattr(folder_audio, "CHILD", 5)
+    opened(data_dir=str(tmp_path / "many"))
+    assert started == [1, 1 + (19 + 2) // 5]  # 19 files and 0.2 MB
+
+
+def test_a_run_over_what_people_have(tmp_path, capsys):
+    """A name that is not UTF-8, telephony, a class folder that is a link, texts and a clip beside the classes."""
+    folder = tmp_path / "sounds"
+    for name in ("bell/0", "bell/1", "elsewhere/2", "top"):
+        write(folder / f"{name}.wav", sine(440, 22_050))
+    write(folder / "bell/phone.wav", sine(440, 8000, 1.0), 8000, subtype="GSM610")
+    shutil.copy(folder / "top.wav", folder / os.fsdecode(b"bell/caf\xe9.wav"))
+    (folder / "elsewhere").rename(tmp_path / "drum")
+    (folder / "drum").symlink_to(tmp_path / "drum")
+    for name in ("a.txt", "b.txt", "c.mid"):
+        (folder / "bell" / name).touch()
+    opened = data.open("all", ("group", "label"), "folder_audio", path=str(folder), data_dir=str(tmp_path / "cache"))
+    assert {(example["group"], int(example["label"])) for example in opened} == {
+        ("bell/0.wav", 0),
+        ("bell/1.wav", 0),
+        ("bell/phone.wav", 0),
+        ("drum/2.wav", 1),
+    }
+    said = capsys.readouterr().err.splitlines()
+    assert said[:2] == [
+        "folder_audio: sounds, 2 classes in 4 folds, by a folder each",
+        "folder_audio: 4 of 4 files; no sounds: 2 .txt, 1 .mid",
+    ]
+    assert "1 in no class folder (top.wav) skipped" in said[2]
+    assert "1 name that is not UTF-8 (bell/caf\\xe9.wav) skipped" in said[3]
+
+
+def test_urbansound8k_is_tested_in_its_own_folds(tmp_path):
+    folder = tmp_path / "US8K"
+    rows = ["slice_file_name,fsID,start,end,salience,fold,classID,class"]
+    for fold in (1, 2, 10):
+        for number, name in [(0, "air_conditioner"), (1, "car_horn")]:
+            file = f"{fold}{number}-{number}-0-0.wav"
+            write(folder / f"audio/fold{fold}/{file}", sine(200 * fold, 22_050))
+            rows.append(f"{file},{fold}{number},0,4,1,{fold},{number},{name}")
+    (folder / "metadata").mkdir()
+    (folder / "metadata/UrbanSound8K.csv").write_text("\n".join(rows))
+
+    def groups(split, fold):
+        opened = folder_audio.source(split, path=str(folder), data_dir=str(tmp_path / "cache"), fold=fold)
+        return {example["group"] for example in opened}
+
+    assert groups("test", 10) == {"100", "101"}
+    assert groups("validation", 10) == {"10", "11"}
+    assert groups("train", 10) == {"20", "21"}
+    with pytest.raises(UserError, match=r"config\.data\.fold=3: the folds are 1, 2, 10"):
+        groups("test", 3)
+
+
+def test_splits_of_its_own(tmp_path):
+    folder, options = tmp_path / "sounds", {"path": str(tmp_path / "sounds"), "data_dir": str(tmp_path / "cache")}
+    for i, name in enumerate(["train/bell/a", "train/drum/b", "train/drum/c", "test/bell/d"]):
+        write(folder / f"{name}.wav", sine(300 + i, 22_050))
+    opened = {split: folder_audio.source(split, **options, validate=False) for split in ("train", "test", "all")}
+    assert {split: len(source) for split, source in opened.items()} == {"train": 3, "test": 1, "all": 4}
+    assert [(e["group"], int(e["label"])) for e in opened["test"]] == [("test/bell/d.wav", 0)]
+    for wrong, message in [
+        ({"split": "validation"}, "no split 'validation' of sounds: it has its own train, test"),
+        ({"split": "test", "fold": 2}, r"config\.data\.fold=2: sounds has its own splits train, test, no folds"),
+        ({"split": "test", "folds": 5}, r"config\.data\.folds=5: .*--config\.data\.folds=0 makes one run"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            folder_audio.source(**wrong, **options)
+
+
+def test_fsd50k_has_tags_and_no_label(tmp_path):
+    folder, options = tmp_path / "FSD50K", {"path": str(tmp_path / "FSD50K"), "data_dir": str(tmp_path / "cache")}
+    truth = folder / "FSD50K.ground_truth"
+    truth.mkdir(parents=True)
+    (truth / "vocabulary.csv").write_text("0,Bark,/m/1\n1,Dog,/m/2\n2,Rain,/m/3\n")
+    (truth / "dev.csv").write_text('fname,labels,mids,split\n1,"Dog,Bark",x,train\n2,Rain,x,val\n')
+    (truth / "eval.csv").write_text("fname,labels,mids\n3,Dog,x\n")
+    for name in ("dev_audio/1", "dev_audio/2", "eval_audio/3"):
+        write(folder / f"FSD50K.{name}.wav", sine(440, 22_050))
+    for split, tags in [("train", [1, 0]), ("validation", [2, -1]), ("test", [1, -1])]:
+        opened = data.open(split, ("waveform", "tags"), "folder_audio", **options)
+        assert spec.unspelt(opened.constants["tags_names"]) == ("Bark", "Dog", "Rain")
+        assert [example["tags"].tolist() for example in opened] == [tags]
+        assert opened[0]["tags"].dtype == np.int32
+    with pytest.raises(UserError, match="is FSD50K, whose clips have several classes: tags, no label"):
+        data.open("train", ("waveform", "label"), "folder_audio", **options)
+    shutil.copytree(folder / "FSD50K.dev_audio", tmp_path / "plain/dog")
+    with pytest.raises(UserError, match="has no tags"):
+        data.open("train", ("waveform", "tags"), "folder_audio", path=str(tmp_path / "plain"))
+
+
+def test_a_missing_extra_is_told_before_any_work(tree, tmp_path, monkeypatch):
+    folder = shutil.copytree(tree, tmp_path / "sounds")
+    (folder / "bell/voice.m4a").touch()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"1 files \(bell/voice\.m4a\) need the extra `video`: pip install"):
+        folder_audio.source("train", path=str(folder), data_dir=str(tmp_path / "cache"))
+    assert not (tmp_path / "cache").exists()
