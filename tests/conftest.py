@@ -2,14 +2,13 @@
 
 import os
 
-from children import PATIENT
+from children import PATIENT, quick_flags
 
 # Before jax is imported anywhere: 8 CPU devices stand for a pod; the cache makes a second run start at once. Most of
 # the suite is compilation, of programs that run once: XLA makes them with few passes. What users run, compiled in
 # full, is run once, by a test of train.py. Of a flag that is given twice the last one counts.
 os.environ["XLA_FLAGS"] = (
-    f"--xla_backend_optimization_level=0 {os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8 "
-    + PATIENT
+    f"{quick_flags()} {os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8 {PATIENT}"
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(os.path.dirname(__file__), "..", ".jax_cache"))
