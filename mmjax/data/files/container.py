@@ -1,6 +1,6 @@
 """Files that hold tracks of pictures and sound (mp4, mkv, ts, ...): opening them, which track is meant, one clock.
 
-FFmpeg's demuxers do the reading; this is what a player adds to them.
+FFmpeg's demuxers do the reading; this is what a player adds to them, and what tells a file without its end.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from mmjax.data.files import media
 
 JUMP = 10.0  # seconds: FFmpeg's own threshold beyond which two stamps are not of one clock
 STEP_BACK = 0.1  # seconds, its threshold for decoding times that go back
+BLOCK = 1 << 16  # bytes read at once in search of zeros
 MATROSKA, SEGMENT = bytes.fromhex("1A45DFA3"), bytes.fromhex("18538067")
 ASF = bytes.fromhex("3026B2758E66CF11A6D900AA0062CE6C")
 ISO_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp")
@@ -97,10 +98,16 @@ def _jumps(clock: _Clock, time: float) -> bool:
     return abs(time - clock.expected) > JUMP or time + STEP_BACK < (clock.last or 0.0)
 
 
-def is_cut_off(path: pathlib.Path) -> bool:
-    """Whether a file ends before a part of it does, by the lengths that ISO, Matroska, RIFF and ASF files hold."""
+def missing(path: pathlib.Path) -> tuple[int, int]:
+    """(bytes that are there, bytes that are not), by what the file itself says: a header may be wrong about seconds.
+
+    Missing is what ISO media, Matroska, RIFF, ASF and FLV files promise beyond their end, and a tail of zeros: a
+    download into space that was set aside for it. (Other containers promise nothing.)
+    """
     size = path.stat().st_size
     with path.open("rb") as file:
+        there = _without_zeros(file, size)
+        file.seek(0)
         head = file.read(16)
         file.seek(0)
         if head[4:8] in ISO_BOXES:
@@ -111,13 +118,25 @@ def is_cut_off(path: pathlib.Path) -> bool:
             ends = _riff_ends(file)
         elif head == ASF:
             ends = _asf_ends(file)
+        elif head[:3] == b"FLV":
+            ends = _flv_ends(file)
         else:
-            return False
+            ends = iter(())
         for end in ends:
             if end > size:
-                return True
+                return there, end - there
             file.seek(end)
-    return False
+    return there, size - there
+
+
+def _without_zeros(file: BinaryIO, size: int) -> int:
+    while size:
+        start = max(0, size - BLOCK)
+        file.seek(start)
+        if kept := len(file.read(size - start).rstrip(b"\0")):
+            return start + kept
+        size = start
+    return 0
 
 
 # Each yields the ends of the parts at the top level; whoever asks moves the file there before the next.
@@ -165,3 +184,11 @@ def _asf_ends(file: BinaryIO) -> Iterator[int]:
         if length < 24:
             return
         yield at + length
+
+
+def _flv_ends(file: BinaryIO) -> Iterator[int]:
+    yield 13  # the header, and the length of no tag before the first one
+    while len(tag := file.read(11)) == 11 and tag[0] & 31 in (8, 9, 18):  # sound, pictures, data
+        yield file.tell() + int.from_bytes(tag[1:4], "big") + 4
+    if 0 < len(tag) < 11:
+        yield file.tell() + 11 - len(tag)

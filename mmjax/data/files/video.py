@@ -199,7 +199,7 @@ class _Reader:
                 if packet.size:
                     self.broken = packet.is_corrupt
                 yield packet
-        except (av.FFmpegError, OSError):  # a truncated file: what was read before its end is used
+        except (av.FFmpegError, OSError, IndexError):  # IndexError: PyAV, where a track begins amid a damaged file
             self.broken = True
             for stream in self._streams:
                 flush = av.Packet()
@@ -249,14 +249,18 @@ def _is_silent(sound: media.Sound) -> bool:
 
 
 def _remark(path: pathlib.Path, reel: _Reel, length: float) -> str:
-    """What is missing. A header that claims too much is no proof: the file itself must end too early, or be damaged."""
+    """What is missing. A header that claims too much is no proof: bytes must be missing, or unreadable."""
     found = max(reel.end, reel.sound.end() - reel.start())
-    lost = reel.sound.promised - reel.sound.end()
-    cut_off = reel.declared - found > MISSING and (reel.broken or containers.is_cut_off(path))
-    if not cut_off and lost <= MISSING:
-        return ""
-    whole = reel.declared if cut_off else reel.sound.promised - reel.start()
-    return f"truncated: {length:.1f} s of {whole:.1f} s are there"
+    there, missing = containers.missing(path)
+    # Each as the whole length that it lets expect, beside the length that is there.
+    expected = [
+        (length * (1 + missing / max(1, there)), length),
+        (reel.sound.promised - reel.start(), reel.sound.end() - reel.start()),
+    ]
+    if missing or reel.broken:
+        expected.append((reel.declared, found))
+    whole = max((whole for whole, part in expected if whole - part > MISSING), default=0)
+    return f"truncated: {length:.1f} s of about {whole:.1f} s are there" if whole else ""
 
 
 class _Pictures:

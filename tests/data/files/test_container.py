@@ -1,4 +1,4 @@
-"""What a container's own lengths say of its end."""
+"""What a file says of its own end."""
 
 import struct
 
@@ -25,6 +25,7 @@ WHOLE = {
     "riff": struct.pack("<4sI", b"RIFF", 50) + b"AVI " + b"m" * 46,
     "riff, two": (struct.pack("<4sI", b"RIFF", 50) + b"AVI " + b"m" * 46) * 2,
     "asf": container.ASF + struct.pack("<Q", 40) + b"h" * 16 + b"D" * 16 + struct.pack("<Q", 60) + b"m" * 36,
+    "flv": b"FLV\x01\x05\0\0\0\x09" + bytes(4) + b"\x09\0\0\x32" + b"t" * 7 + b"m" * 54,
 }
 OPEN = {
     "iso, to the end": box(b"ftyp", b"isom") + struct.pack(">I", 0) + b"mdat" + b"m" * 50,
@@ -36,9 +37,21 @@ OPEN = {
 
 
 @pytest.mark.parametrize("name", WHOLE | OPEN)
-def test_a_file_that_ends_before_its_parts(tmp_path, name):
-    path = tmp_path / "file"
-    path.write_bytes((WHOLE | OPEN)[name])
-    assert not container.is_cut_off(path)
-    path.write_bytes((WHOLE | OPEN)[name][:-7])
-    assert container.is_cut_off(path) == (name in WHOLE)
+def test_bytes_that_are_promised_and_not_there(tmp_path, name):
+    path, data = tmp_path / "file", (WHOLE | OPEN)[name]
+    path.write_bytes(data)
+    assert container.missing(path) == (len(data), 0)
+    path.write_bytes(data[:-7])
+    assert container.missing(path) == (max(0, len(data) - 7), 7 if name in WHOLE else 0)
+    path.write_bytes(data[: -len(data) // 3] + bytes(-(-len(data) // 3)))  # space set aside, a third not yet filled
+    assert container.missing(path) == (len(data) - -(-len(data) // 3), -(-len(data) // 3))
+
+
+def test_a_flash_video_cut_amid_the_head_of_a_tag(tmp_path):
+    (tmp_path / "file").write_bytes(WHOLE["flv"] + b"\x09\0\0")
+    assert container.missing(tmp_path / "file") == (len(WHOLE["flv"]) + 1, 10)
+
+
+def test_long_tails_of_zeros(tmp_path):
+    (tmp_path / "file").write_bytes(b"\0" * 9 + b"G" + b"\0" * 200_000)
+    assert container.missing(tmp_path / "file") == (10, 200_000)
