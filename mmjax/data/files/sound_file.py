@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from mmjax.data.files import media, sound_container
+from mmjax.data.files import container, media, sound_container
 from mmjax.errors import UserError
 
 # What libsndfile reads, and what only FFmpeg does.
@@ -110,7 +110,8 @@ def _damage(path: pathlib.Path, parts: list[_Decoded]) -> str:
     if missing:
         return f"{missing} bytes are missing at the end"
     errors = [part.error for part in parts if part.error]
-    return f"damaged after {sum(len(part.samples) / part.rate for part in parts):.2f} s: {errors[-1]}" if errors else ""
+    seconds = sum(len(part.samples) / part.rate for part in parts)
+    return f"damaged ({errors[-1]}): {seconds:.2f} s could be read" if errors else ""
 
 
 def _decode(path: pathlib.Path) -> list[_Decoded]:
@@ -119,7 +120,7 @@ def _decode(path: pathlib.Path) -> list[_Decoded]:
         return _by_sndfile(path)
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
         try:
-            av = media.require_av()
+            media.require_av()
         except UserError:
             if path.suffix.lower() in FFMPEG:
                 raise UserError(
@@ -128,10 +129,13 @@ def _decode(path: pathlib.Path) -> list[_Decoded]:
                 ) from None
             raise media.Unusable("unreadable", str(error)) from error
         try:
-            return [_by_ffmpeg(av, path)]
-        except (av.FFmpegError, OSError, ValueError) as second:
-            why = second if path.suffix.lower() in FFMPEG else error
-            raise media.Unusable("unreadable", getattr(why, "strerror", None) or str(why)) from error
+            return [_by_ffmpeg(path)]
+        except (media.Unusable, ValueError) as second:  # ValueError: a form of samples that PyAV does not know
+            if path.suffix.lower() not in FFMPEG:
+                raise media.Unusable("unreadable", str(error)) from second
+            raise (
+                second if isinstance(second, media.Unusable) else media.Unusable("unreadable", str(second))
+            ) from second
 
 
 # -- libsndfile --------------------------------------------------------------------------------------------------------
@@ -215,29 +219,54 @@ def _piped(data: bytes) -> Iterator[soundfile.SoundFile]:
 # -- FFmpeg ------------------------------------------------------------------------------------------------------------
 
 
-def _by_ffmpeg(av: Any, path: pathlib.Path) -> _Decoded:
-    """The sound track that a player plays; raises Unusable where there is none."""
+def _by_ffmpeg(path: pathlib.Path) -> _Decoded:
+    """The sound track that a player plays, or another where that one is silent; raises Unusable where there is none."""
+    with container.open_file(path) as file:
+        tracks = [stream.index for stream in container.sound_tracks(file)]
+    found: list[_Decoded] = []
+    for number in tracks:
+        found.append(_track(path, number))
+        if np.abs(found[-1].samples).max(initial=0) > media.SILENCE / 32_767:
+            return found[-1]
+    if not found:
+        raise media.Unusable("no sound", "the file has no audio stream that can be decoded")
+    return max(found, key=lambda track: len(track.samples))
+
+
+def _track(path: pathlib.Path, number: int) -> _Decoded:
+    """All of one stream; a damaged packet leaves no gap, but is told."""
+    av = media.require_av()
     blocks: list[Samples] = []
-    error, promised = "", None
-    with av.open(str(path)) as container:
-        track = container.streams.best("audio")
-        if track is None:
-            raise media.Unusable("no sound", "the file has no audio stream")
-        rate = track.rate
-        if container.format.name in ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "asf"):  # others guess it by bit rate
-            length = track.duration * track.time_base if track.duration else (container.duration or 0) / 1e6
-            promised = round(length * rate) if track.duration or len(container.streams) == 1 else None
+    errors: list[str] = []
+    with container.open_file(path) as file:
+        track = file.streams[number]
+        rate, promised = track.rate, _promised(file, track)
         # Channels as they are in the first frame, should a stream change amid itself.
         resampler = av.AudioResampler(format="fltp", layout=track.layout.name, rate=rate)
         try:
-            for frame in container.decode(track):
-                blocks.extend(piece.to_ndarray().T for piece in resampler.resample(frame))
+            for packet in file.demux(track):
+                try:
+                    frames = packet.decode()
+                except av.FFmpegError as caught:
+                    errors.append(caught.strerror)
+                    continue
+                blocks.extend(piece.to_ndarray().T for frame in frames for piece in resampler.resample(frame))
         except (av.FFmpegError, OSError) as caught:
-            error = getattr(caught, "strerror", None) or str(caught)
-        blocks.extend(piece.to_ndarray().T for piece in resampler.resample(None))
-    if error and not blocks:
-        raise media.Unusable("unreadable", error)
+            errors.append(getattr(caught, "strerror", None) or str(caught))
+        if blocks:
+            blocks.extend(piece.to_ndarray().T for piece in resampler.resample(None))
+    if errors and not blocks:
+        raise media.Unusable("unreadable", errors[0])
     samples = np.concatenate(blocks) if blocks else np.zeros((0, 1), np.float32)
     if promised is not None and promised - len(samples) < rate * SLACK:
         promised = None
-    return _Decoded(samples, rate, promised, error)
+    return _Decoded(samples, rate, promised, errors[0] if errors else "")
+
+
+def _promised(file: Any, track: Any) -> int | None:
+    """Samples that the header of a container promises, None where it has no number or a guess by the bit rate."""
+    if file.format.name not in ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "asf"):
+        return None
+    if track.duration:
+        return round(track.duration * track.time_base * track.rate)
+    return round((file.duration or 0) / 1e6 * track.rate) if len(file.streams) == 1 else None

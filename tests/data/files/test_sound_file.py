@@ -95,7 +95,7 @@ def test_a_truncated_mp3_is_used_up_to_the_damage(tmp_path, mp3, kind):
     (tmp_path / "x.mp3").write_bytes(data[: len(data) * 3 // 4 + 100])
     found, damage = seconds(tmp_path / "x.mp3")
     assert 3 < found < 7.5
-    assert "damaged after" in damage or "missing at the end" in damage
+    assert damage.startswith("damaged (") or "missing at the end" in damage
 
 
 @pytest.mark.parametrize(
@@ -187,6 +187,30 @@ def test_a_cut_webm_is_told(tmp_path):
     found, damage = seconds(path)
     assert 0.5 < found < 6
     assert damage.endswith("frames are missing at the end")
+
+
+def test_a_silent_track_hides_no_other(tmp_path):
+    """The first one is the default one."""
+    with av.open(str(tmp_path / "x.mka"), "w") as out:
+        streams = [out.add_stream("pcm_s16le", rate=RATE, layout="mono") for _ in range(2)]
+        for stream, loud in zip(streams, (0, 9000), strict=True):
+            frame = av.AudioFrame.from_ndarray(np.full((1, RATE), loud, np.int16), "s16", "mono")
+            frame.sample_rate, frame.pts = RATE, 0
+            out.mux([*stream.encode(frame), *stream.encode(None)])
+    waveform, damage = sound_file.read(tmp_path / "x.mka")
+    assert damage == ""
+    np.testing.assert_allclose(waveform[1000:-1000], 9000, atol=40)
+
+
+def test_a_damaged_packet_costs_itself(tmp_path):
+    path = encoded(tmp_path / "x.m4a", "aac", muxer={"movflags": "faststart"})
+    before = seconds(path)[0]
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 300] = b"\xff" * 300
+    path.write_bytes(data)
+    after, damage = seconds(path)
+    assert before - 1 < after < before + 0.001
+    assert damage.startswith("damaged (")
 
 
 def test_a_missing_extra_is_one_line_and_only_where_it_is_needed(tmp_path, monkeypatch):
