@@ -28,7 +28,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.eval.fit_examples = 4000  # training captions that the baselines choose from
     c.best, c.best_mode = "nll", "min"
 
-    c.data.tokens = ConfigDict({"kind": "words", "min_count": 1, "max_words": 10_000, "length": 24})
+    c.data.tokens = ConfigDict({"kind": "words", "rules": "unicode", "min_count": 1, "max_words": 10_000, "length": 24})
     c.objects = names.OBJECTS  # the words whose boxes the data set knows; () for a data set without boxes
 
     c.metrics = ()  # beside BLEU, ROUGE-L and CIDEr-D: "meteor", "spice", which need Java and the extra `coco`

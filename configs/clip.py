@@ -29,7 +29,15 @@ def get_config(variant: str = "") -> ConfigDict:
     c.best = "image_to_caption_batch_r@1"
 
     c.data.tokens = ConfigDict(
-        {"kind": "words", "min_count": 1, "max_words": 10_000, "length": 24, "captions": 5, "examples": 5000}
+        {
+            "kind": "words",
+            "rules": "unicode",
+            "min_count": 1,
+            "max_words": 10_000,
+            "length": 24,
+            "captions": 5,
+            "examples": 5000,
+        }
     )
     c.sides = ("image", "caption")
     c.label = "scene"  # the field whose classes are named by prompts; "" for none

@@ -24,7 +24,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.data = ConfigDict()
     c.data.name = "text"
     c.data.path = ""  # "" = captions of sounding scenes, Python's manual and its modules' docstrings
-    c.data.splitter = "words"  # or "whitespace", for text that is tokenised already
+    c.data.splitter = "unicode"  # or "words", which tears letters from their marks, or "whitespace"
     c.data.min_count = 5  # word2vec.c: -min-count
     c.data.sample = 1e-3  # word2vec.c: -sample
     c.data.tokens = 512  # words of an example; the embedded text is short

@@ -36,7 +36,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.size = 64  # of the pictures, which the data must have
     c.data.image_size = 64
     c.data.objects = (1, 1)  # one object: what a caption names is then what a picture must show; see `:two`
-    c.data.tokens = ConfigDict({"kind": "words", "min_count": 1, "max_words": 10_000, "length": 16})
+    c.data.tokens = ConfigDict({"kind": "words", "rules": "unicode", "min_count": 1, "max_words": 10_000, "length": 16})
 
     c.names = ConfigDict()  # whose words in a caption are looked for in the pictures; () where nobody knows
     c.names.object = names.OBJECTS
@@ -182,7 +182,9 @@ def _birds(c: ConfigDict) -> None:
 
 def _paper(c: ConfigDict) -> None:
     _folder(c)
-    c.data.tokens = ConfigDict({"kind": "characters", "min_count": 1, "max_words": 0, "length": 201})
+    c.data.tokens = ConfigDict(
+        {"kind": "characters", "rules": "unicode", "min_count": 1, "max_words": 0, "length": 201}
+    )
     c.model.kind, c.model.features = "char_cnn_rnn", 1024
     c.embedding.name = "triplet"
     c.code = 100

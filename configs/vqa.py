@@ -27,6 +27,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.best = "accuracy"
 
     c.data.tokens = ConfigDict()  # how questions and answers become numbers
+    c.data.tokens.rules = "unicode"  # letters keep their marks; "letters" as in runs from before
     c.data.tokens.length = 12  # words and signs of a question
     c.data.tokens.align = "right"  # train.lua
     c.data.tokens.min_count = 1  # prepro.py keeps every word

@@ -8,6 +8,7 @@ A config is a locked `ml_collections.ConfigDict`. Each section is the keyword ar
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ def _optimiser_form(section: Mapping[str, Any]) -> str | None:
 BEFORE: dict[str, Any] = {
     "loader.order": "hash",
     "optim.*.form": _optimiser_form,
+    "data.tokens.rules": "letters",
+    "data.splitter": operator.methodcaller("get", "splitter"),  # of skip-gram, which always said it
 }
 READ_WITH = {"form": ("eps",)}  # what a number means in one form and not in another stays with the form
 EDITION = 2  # raised whenever BEFORE gains a field

@@ -27,7 +27,10 @@ Grams = Mapping[tuple[str, ...], int]
 
 
 def scores(
-    hypotheses: Sequence[str], references: Sequence[Sequence[str]], java: Sequence[str] = ()
+    hypotheses: Sequence[str],
+    references: Sequence[Sequence[str]],
+    java: Sequence[str] = (),
+    rules: str = "unicode",
 ) -> dict[str, float]:
     """All figures of a split.
 
@@ -35,6 +38,7 @@ def scores(
       hypotheses: one caption an image, as text.
       references: the captions that people wrote for each of these images, at least one.
       java: "meteor" and "spice" where these are wanted: they need pycocoevalcap and Java.
+      rules: by which the captioner's sentences were cut, config.data.tokens.rules; see `tokenise`.
 
     Returns:
       {"bleu1": .., "bleu2": .., "bleu3": .., "bleu4": .., "rouge_l": ..}, 0..1; "cider_d", 0..10; and those of `java`,
@@ -44,8 +48,8 @@ def scores(
       UserError: the two differ in length, there is no image, an image has no reference, or Java is not there.
     """
     _check(hypotheses, references)
-    said = [tokenise.caption(text) for text in hypotheses]
-    wanted = [[tokenise.caption(text) for text in texts] for texts in references]
+    said = [tokenise.caption(text, rules) for text in hypotheses]
+    wanted = [[tokenise.caption(text, rules) for text in texts] for texts in references]
     figures = {f"bleu{n + 1}": value for n, value in enumerate(bleu(said, wanted))}
     figures["rouge_l"] = float(np.mean(rouge_l(said, wanted)))
     figures["cider_d"] = float(np.mean(cider_d(said, wanted)))

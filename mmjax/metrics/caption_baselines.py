@@ -49,7 +49,9 @@ def captions(
     return dict(zip(BASELINES, (most, known["tokens"][any_one], known["tokens"][nearest]), strict=True))
 
 
-def score(java: tuple[str, ...], predictions: Mapping[str, Any], references: Mapping[str, Any]) -> dict[str, float]:
+def score(
+    java: tuple[str, ...], predictions: Mapping[str, Any], references: Mapping[str, Any], *, rules: str = "unicode"
+) -> dict[str, float]:
     """Perplexity; and BLEU-1 to 4, ROUGE-L and CIDEr-D as coco-caption computes them, beside the baselines.
 
     Args:
@@ -57,6 +59,7 @@ def score(java: tuple[str, ...], predictions: Mapping[str, Any], references: Map
       predictions: "number/nats" [n 3], see `predictions.NUMBERS`; "text/caption" and, once they are known, those of the
         baselines, words of a vocabulary [n t].
       references: "captions", several a picture.
+      rules: by which sentences are cut, config.data.tokens.rules.
     """
     nats, unigram, words = np.sum(predictions["number/nats"], 0, dtype=np.float64)
     words = max(words, 1.0)
@@ -65,7 +68,8 @@ def score(java: tuple[str, ...], predictions: Mapping[str, Any], references: Map
     if len(texts) == 1:  # nothing to compare with before the baselines have seen the training split
         return figures
     people = [list(map(str, several)) for several in references["captions"]]
-    found = {name: caption.scores([vocabulary.join(row) for row in rows], people, java) for name, rows in texts.items()}
+    joined = {name: [vocabulary.join(row) for row in rows] for name, rows in texts.items()}
+    found = {name: caption.scores(said, people, java, rules) for name, said in joined.items()}
     for figure, value in found["caption"].items():
         figures[figure] = value
         figures |= {f"{figure}/{name}": found[name][figure] for name in BASELINES}

@@ -96,7 +96,7 @@ def build(config: ConfigDict) -> Task:
         metrics=bind(metrics, networks),
         predict=bind(predict, networks, **{"max_length": config.data.tokens.length, **config.decode}),
         predicts_from=("image",),
-        score=bind(caption_baselines.score, java),
+        score=bind(caption_baselines.score, java, rules=config.data.tokens.get("rules", "unicode")),
         references=("captions",),
         fit=Fit(bind(observe, networks), caption_baselines.solve),
     )

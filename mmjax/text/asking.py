@@ -20,6 +20,7 @@ def sentence(
     model: np.ndarray | None = None,
     length: int = 20,
     align: str = "left",
+    rules: str = "unicode",
 ) -> tuple[Int[np.ndarray, " t"], tuple[str, ...]]:
     """A sentence as `caption_tokens` of one example.
 
@@ -28,6 +29,7 @@ def sentence(
       spelled: the vocabulary, uint8 [v letters].
       model: of SentencePiece or byte pairs, where sentences are cut by one.
       length, align: of config.data.tokens: tokens of a sentence, <end> among them, and on which side they stand.
+      rules: of config.data.tokens, too, see `tokenise`.
 
     Returns:
       int32 [length], and lines for the user: what the vocabulary lacks, what was cut off.
@@ -36,7 +38,7 @@ def sentence(
       UserError: no word of it is in the vocabulary.
     """
     words = vocabulary.words_of(spelled)
-    ids, unknown = vocabulary.encode(text, words, "caption", model)
+    ids, unknown = vocabulary.encode(text, words, "caption", model, rules)
     lost = ", ".join(_with_neighbours(word, words) for word in unknown)
     if not (ids != vocabulary.UNK).any():
         raise UserError(f"--text {text!r}: no word of it is in the vocabulary ({lost or 'it has none'})")

@@ -1,16 +1,30 @@
 """From text to words, without Java: the Penn Treebank's way for captions, the VQA code's for questions.
 
 Pure functions on strings that every room may import: the vocabulary and the metrics must cut a caption alike.
+
+By today's rules, "unicode", letters keep their marks, as Stanford's PTBTokenizer and Unicode's UAX #29 have it: the
+vowels of Hindi, Thai and Tamil, the points of Hebrew and Arabic. Letters are composed (NFC), so that an accent that
+stands apart makes no other word. Of scripts without white space (Thai, Chinese) what stands between two spaces is one
+word, as Stanford has it, so that text that was cut by a segmenter stays as it was cut. Runs from before keep the rules
+"letters", for which a mark is a sign between words. Both cut text in ASCII alike.
 """
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import regex
+
+RULES = ("unicode", "letters")
 
 # What coco-caption drops after the tokeniser. Its list has -LRB- in capitals, which its lower-casing tokeniser never
 # writes: brackets stay in its captions as -lrb-, and here as well.
 PUNCTUATION = frozenset(["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"])
+_CONTROLS = dict.fromkeys((*range(32), 127), " ")
 _BRACKETS = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-"}
 _PLAIN = str.maketrans({"’": "'", "‘": "`", "“": '"', "”": '"', "–": "—", "…": " ... "})
 
@@ -19,32 +33,46 @@ _SHORT = (
     r"ph\.d|mr|mrs|ms|dr|prof|jr|sr|st|ave|blvd|rd|mt|ft|inc|co|ltd|corp|dept|vs|etc|gen|sen|rep|gov|capt|lt|sgt|col|rev|"
     "bros|al|jan|feb|apr|aug|sept|oct|nov|dec"
 )
-_CLITIC = r"'(?:s|m|d|re|ve|ll)(?![^\W_])"
-_BIT = r"[^\W_]+"  # a run of letters and digits
-_TOKEN = re.compile(
-    rf"""
-    https?://\S+ | www\.\S+ | [\w.+-]+@[\w-]+(?:\.[\w-]+)+
+
+
+def _pattern(letter: str, alphanumeric: str, inside: str, last: str) -> str:
+    """Tokens in terms of classes: a letter, a letter or digit, the inside of a class of these and _, any other sign."""
+    word = rf"[{inside}]" if len(inside) > 2 else inside
+    clitic = rf"'(?:s|m|d|re|ve|ll)(?!{alphanumeric})"
+    bit = rf"{alphanumeric}+"
+    return rf"""
+    https?://\S+ | www\.\S+ | [{inside}.+-]+@[{inside}-]+(?:\.[{inside}-]+)+
   | </?[a-z][^<>\s]*>
-  | '(?:n'|em|cause|[0-9]{{2}}s?)(?!\w) | 't(?=is\b|was\b)
-  | (?:{_CLITIC}) | n't(?!\w) | \bc\+\+
+  | '(?:n'|em|cause|[0-9]{{2}}s?)(?!{word}) | 't(?=is\b|was\b)
+  | (?:{clitic}) | n't(?!{word}) | \bc\+\+
   | (?:can(?=not\b)|gon(?=na\b)|wan(?=na\b)|got(?=ta\b)|gim(?=me\b)|lem(?=me\b))
   | y'(?=all\b)
-  | (?:[nldo]'|ma')[^\W\d_]+(?:-{_BIT})*
-  | (?:{_SHORT})\.(?!\w) | no\.(?=\s*[0-9])
-  | [^\W\d_](?:\.[^\W\d_])+\.? (?!\w) | (?<!\w)[^\W\d_]\.(?!\w)
+  | (?:[nldo]'|ma'){letter}+(?:-{bit})*
+  | (?:{_SHORT})\.(?!{word}) | no\.(?=\s*[0-9])
+  | {letter}(?:\.{letter})+\.? (?!{word}) | (?<!{word}){letter}\.(?!{word})
   | [0-9]{{1,2}}:[0-9]{{2}}(?=[ap]m\b)
-  | [+-]?[0-9]+(?:[.,:/][0-9]+)+(?:-{_BIT})* (?!\w)
-  | (?<!\w)[+-][0-9]+(?!\w)
+  | [+-]?[0-9]+(?:[.,:/][0-9]+)+(?:-{bit})* (?!{word})
+  | (?<!{word})[+-][0-9]+(?!{word})
   | (?-i:[A-Z]+(?:&[A-Z]+)+)
-  | [@#]?[^\W\d_]\w*?(?=n't(?!\w))
-  | [@#][^\W\d_]\w* | (?:{_BIT}|(?<=[^\W_])_(?=[^\W_]))+(?:[-./]{_BIT})*
-  | \.\.\.+ | --+ | [!?]{{2,}} | \S
-    """,
-    re.VERBOSE | re.IGNORECASE,
-)
+  | [@#]?{letter}{word}*?(?=n't(?!{word}))
+  | [@#]{letter}{word}* | (?:{bit}|(?<={alphanumeric})_(?={alphanumeric}))+(?:[-./]{bit})*
+  | \.\.\.+ | --+ | [!?]{{2,}} | {last}
+    """
 
 
-def caption(text: str) -> list[str]:
+# `re` is the faster one and knows no marks; `regex` does.
+_TOKEN = re.compile(_pattern(r"[^\W\d_]", r"[^\W_]", r"\w", r"\S"), re.VERBOSE | re.IGNORECASE)
+_JOINED = r"\p{M}\p{Join_Control}"  # what stands on letters, and what holds Persian's and Hindi's together
+
+
+@functools.cache
+def _marked_token() -> Any:
+    letters = rf"\p{{L}}\p{{Nl}}\p{{No}}{_JOINED}"
+    classes = (f"[{letters}]", rf"[{letters}\p{{Nd}}]", rf"{letters}\p{{Nd}}_", rf"\S[{_JOINED}]*")
+    return regex.compile(_pattern(*classes), regex.VERBOSE | regex.IGNORECASE)
+
+
+def caption(text: str, rules: str = "unicode") -> list[str]:
     """The words of a caption as coco-caption scores them: Penn Treebank tokens in lower case without punctuation.
 
     Written after the behaviour of Stanford's PTBTokenizer 3.4.1, which coco-caption starts in Java: "a dog's t-shirt
@@ -52,12 +80,17 @@ def caption(text: str) -> list[str]:
 
     Args:
       text: any text; control characters count as white space.
+      rules: of RULES.
 
     Returns:
       the words, without white space; [] for text without any.
     """
-    found = (match.group() for match in _TOKEN.finditer(_clean(text).translate(_PLAIN)))
-    lowered = (_BRACKETS.get(token, token.lower()) for token in found)
+    text = composed(_clean(text).translate(_PLAIN), rules)
+    marked = rules == "unicode" and not text.isascii()
+    found = (match.group() for match in (_marked_token() if marked else _TOKEN).finditer(text))
+    lowered: Iterable[str] = (_BRACKETS.get(token, token.lower()) for token in found)
+    if marked:
+        lowered = map(composed, lowered)  # of some capitals, only the small letter composes with its mark
     return [word for word in lowered if word not in PUNCTUATION and word[0] not in '"—' and set(word) not in _RUNS]
 
 
@@ -68,19 +101,31 @@ _RUNS = (set("."), set("-"))
 _QUESTION = re.compile(r"[-.\"',:? !$#@~()*&^%;\[\]/\\+<>\n=]|[^-.\"',:? !$#@~()*&^%;\[\]/\\+<>\n=]+")
 
 
-def question(text: str) -> list[str]:
+def question(text: str, rules: str = "unicode") -> list[str]:
     """The words of a question as the VQA code cuts them, in lower case: signs are words, the question mark too."""
-    words = (match.group().strip() for match in _QUESTION.finditer(_clean(text).lower()))
+    words = (match.group().strip() for match in _QUESTION.finditer(lower(_clean(text), rules)))
     return [word for word in words if word]
 
 
-def answer(text: str) -> str:
+def answer(text: str, rules: str = "unicode") -> str:
     """An answer as the answer vocabulary holds it: lower case, single spaces."""
-    return " ".join(_clean(text).lower().split())
+    return " ".join(lower(_clean(text), rules).split())
 
 
-SPLITTERS: dict[str, Callable[[str], list[str]]] = {"caption": caption, "question": question}
+SPLITTERS: dict[str, Callable[..., list[str]]] = {"caption": caption, "question": question}
+
+
+def composed(text: str, rules: str = "unicode") -> str:
+    """The text in NFC, and without the soft hyphens that hide in words."""
+    if text.isascii() or rules != "unicode":
+        return text
+    return unicodedata.normalize("NFC", text).replace("\xad", "")
+
+
+def lower(text: str, rules: str = "unicode") -> str:
+    """The text in lower case, and composed."""
+    return composed(text.lower(), rules)
 
 
 def _clean(text: str) -> str:
-    return "".join(" " if ord(letter) < 32 or letter == "\x7f" else letter for letter in text)
+    return text.translate(_CONTROLS)

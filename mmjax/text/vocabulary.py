@@ -56,7 +56,11 @@ def numbers_of(words: Sequence[str], spelled: Spelled) -> Int[np.ndarray, " n"]:
 
 
 def encode(
-    text: str, vocabulary: Sequence[str] | Spelled, field: str = "caption", model: Any = None
+    text: str,
+    vocabulary: Sequence[str] | Spelled,
+    field: str = "caption",
+    model: Any = None,
+    rules: str = "unicode",
 ) -> tuple[Int[np.ndarray, " t"], list[str]]:
     """A text as numbers, for use outside a run: a question typed by a user, a caption to be scored.
 
@@ -65,6 +69,7 @@ def encode(
       vocabulary: its words, or the spelled array from a checkpoint's `frozen`.
       field: "caption" or "question", which are cut differently.
       model: of SentencePiece or of byte pairs (uint8 array or bytes), where the vocabulary is one of these.
+      rules: of the run's config.data.tokens.rules, see `tokenise`.
 
     Returns:
       int32 [t] without <start>, <end> and padding, <unk> for what the vocabulary lacks; and those words, each once.
@@ -78,7 +83,7 @@ def encode(
         raise UserError("this vocabulary holds SentencePiece's pieces: encoding needs its model as well")
     if model is None and any(map(_ends_word, words)):
         raise UserError("this vocabulary holds byte pairs: encoding needs their model as well")
-    tokens = splitter(kind_of(words, model), field, model)(text)
+    tokens = splitter(kind_of(words, model), field, model, rules)(text)
     unknown = dict.fromkeys(token for token in tokens if token not in index)
     return np.array([index.get(token, UNK) for token in tokens], np.int32), list(unknown)
 
@@ -132,27 +137,28 @@ def kind_of(words: Sequence[str], model: Any = None) -> str:
     return "bytes" if BYTES[0] in known else "characters" if SPACE in known else "words"
 
 
-def splitter(kind: str, field: str, model: Any = None) -> Callable[[str], list[str]]:
+def splitter(kind: str, field: str, model: Any = None, rules: str = "unicode") -> Callable[[str], list[str]]:
     """text -> its tokens, spelled as the vocabulary spells them; picklable."""
     if kind == "words":
-        return tokenise.SPLITTERS[field]
+        return functools.partial(tokenise.SPLITTERS[field], rules=rules)
     if kind == "sentencepiece":
         return Pieces(_raw(model))
     if kind == "bpe":
         return byte_pairs.BytePairs(_raw(model))
-    return _characters if kind == "characters" else _bytes
+    return functools.partial(_characters if kind == "characters" else _bytes, rules=rules)
 
 
 def _raw(model: Any) -> bytes:
     return model if isinstance(model, bytes) else np.asarray(model, np.uint8).tobytes()
 
 
-def _characters(text: str) -> list[str]:
-    return [SPACE if letter == " " else letter for letter in f" {tokenise.answer(text)}"] if text.strip() else []
+def _characters(text: str, rules: str) -> list[str]:
+    letters = f" {tokenise.answer(text, rules)}" if text.strip() else ""
+    return [SPACE if letter == " " else letter for letter in letters]
 
 
-def _bytes(text: str) -> list[str]:
-    return [BYTES[value] for value in tokenise.answer(text).encode()]
+def _bytes(text: str, rules: str) -> list[str]:
+    return [BYTES[value] for value in tokenise.answer(text, rules).encode()]
 
 
 class Pieces:

@@ -66,6 +66,23 @@ def test_a_run_keeps_the_forms_in_which_it_began(tmp_path, monkeypatch):
     assert config.loader.order == "drawn"
 
 
+def test_words_of_runs_from_before_are_cut_as_they_were(tmp_path):
+    for data, today, line in (
+        ({"splitter": "words"}, {"splitter": "unicode"}, "config.data.splitter='words', and not 'unicode'"),
+        ({"tokens": {}}, {"tokens": {"rules": "unicode"}}, "config.data.tokens.rules='letters', and not 'unicode'"),
+        ({"tokens": 512}, {"tokens": 512}, ""),  # words of an example, and no section
+    ):
+        config = configs.engine("toy")
+        config.data.update(today)
+        old = json.loads(config.to_json())
+        old["data"] = data
+        del old["edition"]
+        (tmp_path / "config.json").write_text(json.dumps(old))
+        begun, lines = configs.as_begun(config, tmp_path)
+        assert lines == ([f"{line}, as this run began"] if line else [])
+        assert begun.data.get("splitter") == data.get("splitter")
+
+
 def test_optimisers_of_runs_from_before_keep_their_form_and_its_eps(tmp_path):
     config = configs.engine("toy")
     config.optim.a, config.optim.b = configs.adam(1e-3, name="rmsprop"), configs.adam(1e-2)

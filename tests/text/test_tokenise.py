@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmjax.text import tokenise
+from mmjax.text import tokenise, vocabulary
 
 
 @pytest.mark.parametrize(
@@ -18,12 +18,33 @@ from mmjax.text import tokenise
         ("café naïve grün 日本", "café naïve grün 日本"),
         ("a cat sits in. wow!! what?!", "a cat sits in wow !! what ?!"),
         ("a\tcat\n\x00sits", "a cat sits"),
+        ("हिन्दी भाषा, லால் தமிழ்.", "हिन्दी भाषा லால் தமிழ்"),
+        ("ภาษาไทย สีแดง", "ภาษาไทย สีแดง"),  # without white space there is one word
+        ("שָׁלוֹם עוֹלָם مُحَمَّد می‌خواهم", "שָׁלוֹם עוֹלָם مُحَمَّد می‌خواهم"),
+        ("Cafe\u0301 tie\u0302\u0301ng J\u030c co\u00adop", "café tiếng ǰ coop"),  # composed, also after lower-casing
+        ("❤️ बच्चों का कुत्ता's 3½ m²", "❤️ बच्चों का कुत्ता 's 3½ m²"),
         ("...", ""),
         ("", ""),
     ],
 )
 def test_captions(text, words):
     assert tokenise.caption(text) == words.split()
+
+
+def test_runs_from_before_keep_their_cuts_and_text_without_marks_is_cut_alike(rng):
+    assert tokenise.caption("भाषा cafe\u0301 naïve", "letters") == ["भ", "ा", "ष", "ा", "cafe", "\u0301", "naïve"]
+    assert tokenise.answer("CAFE\u0301", "letters") == "cafe\u0301"
+    signs = [*"abcANnt'.-_@#<>/ 12:,&$!\"éß½²日ª", "n't ", "no. ", "cannot ", "www.", "U.S."]
+    texts = ["".join(rng.choice(signs, 20)) for _ in range(500)]
+    assert [tokenise.caption(text, "letters") for text in texts] == [tokenise.caption(text) for text in texts]
+
+
+def test_a_letter_and_its_accent_are_one_word_everywhere():
+    assert tokenise.question("Un cafe\u0301?") == ["un", "café", "?"]
+    assert tokenise.answer("CAFE\u0301") == "café"
+    words = [*vocabulary.SPECIAL, "café", "भाषा"]
+    assert vocabulary.encode("cafe\u0301 भाषा", words)[0].tolist() == [4, 5]
+    assert vocabulary.encode("cafe\u0301 भाषा", words, rules="letters")[0].tolist() == [vocabulary.UNK] * 6
 
 
 def test_questions_keep_their_signs():

@@ -7,23 +7,32 @@ from __future__ import annotations
 
 import ast
 import codecs
-import gzip
 import pathlib
 import re
 import sysconfig
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 
+import regex
+
+from mmjax.data.files import text_files
 from mmjax.errors import UserError
+from mmjax.text import tokenise
 
 BLOCK = 2**20  # bytes
 _WORD = re.compile(r"[^\W\d_]+|\n")
-_SUFFIXES = ("", ".txt", ".text", ".md", ".gz")
-SPLITTERS = ("words", "whitespace")
+# A letter, and letters with all that stands on them: marks, and the joiners of Persian and Hindi.
+_MARKED_WORD = regex.compile(r"[\p{L}\p{Nl}\p{No}][\p{L}\p{Nl}\p{No}\p{M}\p{Join_Control}]*+|\n")
+SPLITTERS = ("unicode", "words", "whitespace")
 
 
 def splitter(name: str) -> Callable[[str], list[str]]:
-    """text -> words and "\\n"s: "words" are runs of letters in lower case, "whitespace" takes the text as it is."""
+    """text -> words and "\\n"s.
+
+    "unicode" is runs of letters with their marks, composed and in lower case, see `tokenise`; "words", of runs from
+    before, tears letters from their marks; "whitespace" takes the text as it is.
+    """
+    if name == "unicode":
+        return _marked_words
     if name == "words":
         return lambda text: _WORD.findall(text.lower())
     if name == "whitespace":
@@ -31,65 +40,48 @@ def splitter(name: str) -> Callable[[str], list[str]]:
     raise UserError(f"config.data.splitter {name!r} is unknown: choose {' or '.join(SPLITTERS)}")
 
 
+def _marked_words(text: str) -> list[str]:
+    return (_WORD if text.isascii() else _MARKED_WORD).findall(tokenise.lower(text))
+
+
 def _split_lines(text: str) -> list[str]:
     return text.replace("\n", " \0 ").split()  # no loop over lines: NUL is no white space
 
 
-def files(path: str) -> list[pathlib.Path]:
-    """The text files of a path, sorted: the file itself, or all of a folder and its folders.
-
-    Raises:
-      UserError: there is nothing, or nothing that looks like text.
-    """
-    place = pathlib.Path(path).expanduser()
-    if place.is_file():
-        return [place]
-    if not place.is_dir():
-        raise UserError(f"config.data.path={path}: there is no such file or folder")
-    found = sorted(p for p in place.rglob("*") if p.is_file() and p.suffix.lower() in _SUFFIXES and p.name[0] != ".")
-    if not found:
-        raise UserError(f"config.data.path={path}: the folder has no text files (.txt, .text, .md, .gz or no suffix)")
-    return found
-
-
 def read(paths: Iterable[pathlib.Path], block: int = BLOCK) -> Iterator[str]:
-    """The text of files in pieces that end between words; every file ends with a line end.
+    """The text of files in pieces that end between words; every file, also in an archive, ends with a line end.
 
     Raises:
       UserError: a file cannot be read, is not UTF-8, or has no white space for 16 blocks.
     """
     for path in paths:
-        decoder = codecs.getincrementaldecoder("utf-8")()
-        rest, done = "", 0
-        for raw in _bytes(path, block):
-            try:
-                rest += decoder.decode(raw)
-            except UnicodeDecodeError as error:
-                raise UserError(
-                    f"{path} is not UTF-8 text: byte {done + max(error.start, 0):,} or near it is 0x"
-                    f"{error.object[error.start]:02x}; convert it (iconv -t utf-8) or leave it out"
-                ) from None
-            done += len(raw)
-            cut = max(rest.rfind(" "), rest.rfind("\n"), rest.rfind("\t")) + 1
-            if not cut and len(rest) > 16 * block:
-                raise UserError(f"{path} has no white space in {len(rest):,} characters: is it text?")
-            if cut:
-                yield rest[:cut]
-                rest = rest[cut:]
+        for name, blocks in text_files.contents(path, block):
+            yield from _decoded(name, blocks, block)
+
+
+def _decoded(name: str, blocks: Iterable[bytes], block: int) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    rest, done = "", 0
+    for raw in blocks:
         try:
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            raise UserError(f"{path} is not UTF-8 text: it ends within a character") from None
-        yield f"{rest}\n"
-
-
-def _bytes(path: pathlib.Path, block: int) -> Iterator[bytes]:
+            rest += decoder.decode(raw)
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"{name} is not UTF-8 text: byte {done + max(error.start, 0):,} or near it is 0x"
+                f"{error.object[error.start]:02x}; convert it (iconv -t utf-8) or leave it out"
+            ) from None
+        done += len(raw)
+        cut = max(rest.rfind(" "), rest.rfind("\n"), rest.rfind("\t")) + 1
+        if not cut and len(rest) > 16 * block:
+            raise UserError(f"{name} has no white space in {len(rest):,} characters: is it text?")
+        if cut:
+            yield rest[:cut]
+            rest = rest[cut:]
     try:
-        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
-            while raw := file.read(block):
-                yield raw
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        raise UserError(f"{name} is not UTF-8 text: it ends within a character") from None
+    yield f"{rest}\n"
 
 
 def catalogue(name: str, column: str = "", data_dir: str | None = None) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Running text as numbered words: a file, a folder, .gz, a catalogue set, or the text that comes with Python.
+"""Running text as numbered words: a file, a folder, packed or not, a catalogue set, or the text that comes with Python.
 
 An example is a chunk of `tokens` words of running text, subsampled anew at each visit (Mikolov et al. 2013, section
 2.3, with word2vec.c's formula). The text is encoded once, to a cache on disk, and read from there through a memory map:
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from mmjax.data.files import text_corpus, text_judgements
+from mmjax.data.files import text_corpus, text_files, text_judgements
 from mmjax.data.tokens import counting
 from mmjax.data.tokens.counting import Encoded
 from mmjax.errors import UserError
@@ -71,7 +71,8 @@ class Text:
     def constants(self) -> dict[str, np.ndarray]:
         """The vocabulary, the words to show and the judgements: what belongs to the text as a whole."""
         words = self.encoded.words
-        spelling = np.array([word.encode()[:LETTERS] for word in words])  # as wide as the longest needs
+        cut = [word.encode()[:LETTERS].decode("utf-8", "ignore") for word in words]  # between letters
+        spelling = np.array([word.encode() for word in cut])  # as wide as the longest needs
         return {
             "word_counts": np.minimum(self.encoded.counts, 2**31 - 1).astype(np.int32),
             "word_spelling": spelling.view(np.uint8).reshape(len(words), -1),
@@ -89,7 +90,7 @@ def source(
     catalogue: str = "",
     column: str = "",
     data_dir: str | None = None,
-    splitter: str = "words",
+    splitter: str = "unicode",
     min_count: int = 5,
     max_words: int = 0,
     sample: float = 1e-3,
@@ -104,11 +105,15 @@ def source(
     Args:
       split: "train", "validation" or "test".
       fields: any of FIELDS.
-      path: a text file, a .gz or a folder of them, UTF-8, a sentence a line; "" = what `catalogue` names, or else the
-        text that is on every installation of this package.
+      path: a text file or a folder of them, UTF-8, a sentence a line: .txt, .text, .md, .tokens, .en and other
+        languages, or no suffix; packed as .gz, .bz2 or .xz, or in a .tar (packed or not) or .zip. READMEs and licences
+        are read only where there is nothing else. "" = what `catalogue` names, or else the text that is on every
+        installation of this package.
       catalogue: a TensorFlow Datasets set, and `column` its text feature where it has another name.
       data_dir: of the catalogue.
-      splitter: "words" (runs of letters, in lower case) or "whitespace" (the text is tokenised already).
+      splitter: "unicode" (runs of letters with their marks, in lower case), "words" (of runs from before: letters
+        are torn from their marks) or "whitespace" (the text is tokenised already). Text in ASCII is the same by the
+        first two. Of scripts without white space (Thai, Chinese) a word is what stands between two spaces.
       min_count: rarer words are left out.
       max_words: of the vocabulary, the most frequent ones; 0 = all.
       sample: threshold of the subsampling; 0 = none.
@@ -158,17 +163,19 @@ def corpus(
     catalogue: str = "",
     column: str = "",
     data_dir: str | None = None,
-    splitter: str = "words",
+    splitter: str = "unicode",
     min_count: int = 5,
     max_words: int = 0,
 ) -> Encoded:
     """The encoded text, from the cache or made now; arguments as in `source`."""
     split = text_corpus.splitter(splitter)
-    how = [splitter, min_count, max_words, 2]  # the last: of this module's format and of the embedded text
+    how = [splitter, min_count, max_words, 3]  # the last: of this module's format and of the embedded text
     if path:
-        found = text_corpus.files(path)
-        about: list[Any] = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in found]
-        texts, what = text_corpus.read(found), path
+        found = text_files.find(path)
+        if found.left_out:
+            print(found.left_out, file=sys.stderr)
+        about: list[Any] = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in found.files]
+        texts, what = text_corpus.read(found.files), path
     elif catalogue:
         about, what = ["catalogue", catalogue, column, data_dir], catalogue
         texts = text_corpus.catalogue(catalogue, column, data_dir)

@@ -44,6 +44,8 @@ class Options:
       align: "left" pads behind the text, "right" before it (the VQA code).
       answers: so many of the most frequent answers are classes.
       examples: training examples that are read for the vocabulary, evenly spread; 0 = all.
+      rules: "unicode", where letters keep their marks and are composed, or "letters", of runs from before: see
+        `tokenise`. Of "words", "characters" and "bytes"; the others bring their own.
       path: your own vocabulary, a word a line (what follows a space is ignored), or SentencePiece model, or for
         "bpe" bpe_simple_vocab_16e6.txt.gz, which is otherwise looked for among the installed packages.
     """
@@ -57,13 +59,18 @@ class Options:
     answers: int = 1000
     examples: int = 0
     path: str = ""
+    rules: str = "unicode"
 
     def __post_init__(self):
         least = {"min_count": 1, "max_words": 0, "length": 2, "captions": 1, "answers": 1, "examples": 0}
         for name, low in least.items():
             if getattr(self, name) < low:
                 raise UserError(f"config.data.tokens.{name} is {getattr(self, name)}: it must be at least {low}")
-        for name, choices in {"kind": vocabulary.CUTS, "align": ("left", "right")}.items():
+        for name, choices in {
+            "kind": vocabulary.CUTS,
+            "align": ("left", "right"),
+            "rules": tokenise.RULES,
+        }.items():
             if getattr(self, name) not in choices:
                 raise UserError(
                     f"config.data.tokens.{name} {getattr(self, name)!r} is unknown: choose {', '.join(choices)}"
@@ -184,9 +191,9 @@ def _str(value: Any) -> str:
 def _encoder(field: str, table: Table, chosen: Options) -> Callable[[Any], dict[str, Any]]:
     index = {word: number for number, word in enumerate(table.words)}
     if field in token_tables.LABELS:
-        return functools.partial(_label, field, index)
+        return functools.partial(_label, field, index, chosen.rules)
     name = token_tables.stem(field)
-    split = vocabulary.splitter(chosen.kind, name, table.model or None)
+    split = vocabulary.splitter(chosen.kind, name, table.model or None, chosen.rules)
     ends = (vocabulary.END,) if name == "caption" else ()
     numbers = functools.partial(_numbers, index, split, ends, chosen.length, chosen.align == "right")
     if field == "captions_tokens":
@@ -194,8 +201,8 @@ def _encoder(field: str, table: Table, chosen: Options) -> Callable[[Any], dict[
     return functools.partial(_tokens, field, numbers)
 
 
-def _label(field: str, index: dict[str, int], text: str) -> dict[str, Any]:
-    return {field: np.int32(index.get(tokenise.answer(text), -1))}
+def _label(field: str, index: dict[str, int], rules: str, text: str) -> dict[str, Any]:
+    return {field: np.int32(index.get(tokenise.answer(text, rules), -1))}
 
 
 Numbers = Callable[[str], tuple[np.ndarray, int]]

@@ -126,12 +126,12 @@ def _table(field: str, read: collections.Counter[str], chosen: Any) -> Table:
     if field in LABELS:
         counts: collections.Counter[str] = collections.Counter()
         for text, times in read.items():
-            counts[tokenise.answer(text)] += times
+            counts[tokenise.answer(text, chosen.rules)] += times
         words = _ranked(counts, 1, chosen.answers if field == "answer_label" else 0)
         known = sum(counts[word] for word in words)
         return Table(tuple(words), b"", counts.total(), counts.total(), counts.total() - known, {1: counts.total()})
     words, model = _words(field, read, chosen)
-    known_words, split = set(words), vocabulary.splitter(chosen.kind, field.split("_")[0], model or None)
+    known_words, split = set(words), vocabulary.splitter(chosen.kind, field.split("_")[0], model or None, chosen.rules)
     lengths: collections.Counter[int] = collections.Counter()
     total = unknown = 0
     for text, times in read.items():
@@ -155,7 +155,7 @@ def _words(field: str, read: collections.Counter[str], chosen: Any) -> tuple[lis
         return [*vocabulary.SPECIAL, *vocabulary.BYTES], b""
     if chosen.path:
         return [*vocabulary.SPECIAL, *_own(chosen.path)], b""
-    split = vocabulary.splitter(chosen.kind, field.split("_")[0])
+    split = vocabulary.splitter(chosen.kind, field.split("_")[0], rules=chosen.rules)
     counts: collections.Counter[str] = collections.Counter()
     for text, times in read.items():
         for token in split(text):

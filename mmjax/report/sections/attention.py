@@ -59,7 +59,7 @@ class _Row:
     def __init__(self, entries: np.ndarray, reference: np.ndarray | None):
         self.words = words_of(entries)
         self.references = [] if reference is None else _lines(reference)
-        known = {word for text in self.references for word in tokenise.caption(text)}
+        known = {word for text in self.references for rules in tokenise.RULES for word in tokenise.caption(text, rules)}
         self.strange = {word for word in self.words if known and word.strip(vocabulary.SPACE) not in known}
 
 

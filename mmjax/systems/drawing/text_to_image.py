@@ -44,7 +44,8 @@ def build(config: ConfigDict) -> Task:
     heads = {head: len(classes) for head, classes in names}
     more = [field for field, wanted in (("colours", "colour" in heads), ("boxes", game.placed)) if wanted]
     measured = judges or "colour" in heads
-    tokens = {"length": config.data.tokens.length, "align": config.data.tokens.get("align", "left")}
+    tokens = {"length": config.data.tokens.length, "align": "left", "rules": "unicode"}
+    tokens |= {name: config.data.tokens[name] for name in tokens if name in config.data.tokens}
     return Task(
         fields=("image", "caption_tokens", "caption_tokens_length", *more),
         init=bind(init, game, encoders, names, exchange, config.size),
@@ -146,12 +147,12 @@ def predict(
 
 
 def ask(
-    text: str, variables: Variables, constants: Constants, *, length: int, align: str
+    text: str, variables: Variables, constants: Constants, *, length: int, align: str, rules: str
 ) -> tuple[Batch, tuple[str, ...]]:
     """A sentence as the batch of one example."""
     del constants  # those of runs from before they were kept are in `frozen`
     frozen = variables["frozen"]
     spelled, model = np.asarray(frozen["caption_vocabulary"]), frozen.get("caption_model")
-    tokens, notes = asking.sentence(text, spelled, model, length, align)
+    tokens, notes = asking.sentence(text, spelled, model, length, align, rules)
     count = np.array([np.sum(tokens != vocabulary.PAD)], np.int32)
     return {"caption_tokens": tokens[None], "caption_tokens_length": count}, notes

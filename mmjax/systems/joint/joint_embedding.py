@@ -48,11 +48,12 @@ def build(config: ConfigDict) -> Task:
     made = tuple((side, towers.make(config, side)) for side in sides)
     networks = Networks(made, label, tags, tuple(config.prompts), config.method == "devise")
     length = config.data.tokens.length if "caption" in sides else 0
+    rules = config.data.tokens.get("rules", "unicode") if "caption" in sides else ""
     return Task(
         fields=(*itertools.chain(*(FIELDS[side] for side in sides)), *filter(None, dict.fromkeys((label, tags)))),
         modalities={MODALITIES[side]: FIELDS[side][:1] for side in sides},
         init=bind(init, networks, method, config.model.dimension, length),
-        fill=bind(fill, networks, length, config.weights),
+        fill=bind(fill, networks, length, rules, config.weights),
         needs=tuple(bind(towers.Side.check, side) for _, side in made),
         updates=(Update("embedding", bind(loss, networks, bind(method.loss, **config.loss))),),
         metrics=bind(joint_figures.metrics, networks),
@@ -116,7 +117,9 @@ def init(
     return {"params": {"embedding": params}, "state": changing, "frozen": fixed}
 
 
-def fill(networks: Networks, length: int, weights: str, variables: Variables, constants: Constants) -> Variables:
+def fill(
+    networks: Networks, length: int, rules: str, weights: str, variables: Variables, constants: Constants
+) -> Variables:
     """Published weights and word vectors in the place of fresh ones, and the sentences of the prompts."""
     params = dict(variables["params"]["embedding"])
     state, frozen = dict(variables["state"]["towers"]), dict(variables["frozen"]["towers"])
@@ -131,7 +134,7 @@ def fill(networks: Networks, length: int, weights: str, variables: Variables, co
     fixed = {**variables["frozen"], "towers": frozen}
     if "prompts" in fixed:
         fixed["prompts"] = {
-            field: prompts.tokens(networks.prompts, constants, field, length) for field in fixed["prompts"]
+            field: prompts.tokens(networks.prompts, constants, field, length, rules) for field in fixed["prompts"]
         }
     return {"params": {"embedding": params}, "state": {**variables["state"], "towers": state}, "frozen": fixed}
 

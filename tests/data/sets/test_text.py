@@ -1,12 +1,16 @@
 """Text to numbers: word2vec's vocabulary, subsampling and sentences, in pieces, and every kind of bad text."""
 
+import bz2
 import gzip
+import lzma
+import pathlib
+import shutil
 
 import numpy as np
 import pytest
 
 from mmjax import data
-from mmjax.data.files import text_corpus
+from mmjax.data.files import text_corpus, text_files
 from mmjax.data.sets import text
 from mmjax.data.tokens import counting
 from mmjax.errors import UserError
@@ -59,6 +63,56 @@ def test_folders_and_packed_files(tmp_path):
     write(tmp_path / "in", b"\xff\xfe", "picture.png")  # no text by its ending
     encoded = text.corpus(str(tmp_path / "in"), min_count=1)
     assert sentences(encoded) == [["one", "two"], ["three", "one"]]  # a file's last line ends with it
+
+
+def test_letters_keep_their_marks_and_runs_from_before_their_words(tmp_path):
+    path = write(tmp_path, "हिन्दी भाषा, ภาษาไทย Cafe\u0301 CAFÉ m² ❤️ don't 3x\n")
+    words = ["café", "हिन्दी", "भाषा", "ภาษาไทย", "m²", "don", "t", "x"]
+    assert text.corpus(path, min_count=1).words == words
+    before = text.corpus(path, min_count=1, splitter="words").words
+    assert {"ह", "cafe", "ภาษาไทย"} <= set(before)
+    assert "हिन्दी" not in before
+
+
+def test_shards_are_text_and_what_tells_of_them_is_not(tmp_path, capsys):
+    names = ["news.en-00001-of-00100", "AA/wiki_00", "part.0002", "wiki.train.tokens", "train.de", "b.txt", "c"]
+    for number, name in enumerate(names):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        write(tmp_path / "in", f"both word{chr(97 + number)}", name)
+    for name in ("README", "LICENSE.md", "x.json", "y.json", "z.tfrecord-00000-of-00001", "README_de.txt"):
+        write(tmp_path / "in", "about this corpus", name)
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "in" / "AA")
+    (tmp_path / "in" / "AA" / "loop").symlink_to(tmp_path / "in")
+    encoded = text.corpus(str(tmp_path / "in"), min_count=1)
+    assert sorted(encoded.words) == ["both", *(f"word{letter}" for letter in "abcdefg")]
+    assert encoded.counts[0] == 8  # the linked folder is read as well
+    told = capsys.readouterr().err
+    assert "8 read, left out: 2 link that leads back (AA/loop, link/loop), 3 of README and licence (LICENSE.md" in told
+    assert "2 .json, 1 without a suffix" in told or "2 .json, 1 .tfrecord" in told
+    (tmp_path / "alone").mkdir()
+    write(tmp_path / "alone", "only this", "README")
+    assert text.corpus(str(tmp_path / "alone"), min_count=1).words == ["only", "this"]
+
+
+def test_archives_give_the_text_in_them_and_never_their_headers(tmp_path):
+    (tmp_path / "src").mkdir()
+    write(tmp_path / "src", "the cat sat\n", "a.txt")
+    write(tmp_path / "src", b"\xff\x00", "a.jpg")
+    write(tmp_path / "src", "no corpus", "README")
+    for kind in ("tar", "gztar", "bztar", "xztar", "zip"):
+        path = shutil.make_archive(str(tmp_path / "packed"), kind, tmp_path / "src")
+        assert text.corpus(path, min_count=1).words == ["the", "cat", "sat"], path
+        pathlib.Path(path).rename(tmp_path / "misnamed")  # what it is, its bytes say
+        assert text.corpus(str(tmp_path / "misnamed"), min_count=1).words == ["the", "cat", "sat"], path
+        text.corpus.cache_clear()
+    for name, pack in {"a.bz2": bz2.compress, "a.txt.xz": lzma.compress}.items():
+        assert text.corpus(write(tmp_path, pack(b"one two"), name), min_count=1).words == ["one", "two"]
+    (tmp_path / "src" / "a.txt").unlink()
+    with pytest.raises(UserError, match=r"an archive without text files; it has 1 without a suffix, 1 .jpg"):
+        text.corpus(shutil.make_archive(str(tmp_path / "bare"), "gztar", tmp_path / "src"))
+    whole = pathlib.Path(shutil.make_archive(str(tmp_path / "cut"), "gztar", tmp_path / "src")).read_bytes()
+    with pytest.raises(UserError, match="cannot be read"):
+        text.corpus(write(tmp_path, whole[:-30], "cut.tgz"))
 
 
 def test_subsampling_keeps_what_word2vec_keeps():
@@ -143,7 +197,7 @@ def test_long_words_of_any_script_keep_their_spelling(tmp_path):
         ("one two three\n", {}, "no word occurs 5 times .the most frequent occurs 1 times"),
         (b"caf\xe9 au lait " * 9, {}, "not UTF-8 text: byte 3"),
         (b"fine text " * 9 + b"\xc3", {}, "ends within a character"),
-        ("a b c " * 9, {"splitter": "spaces"}, "choose words or whitespace"),
+        ("a b c " * 9, {"splitter": "spaces"}, "choose unicode or words or whitespace"),
         ("a b c " * 9, {"shown": ("d",)}, "'d' is not in the vocabulary"),
         ("a b c " * 9, {"pairs": ("absent.tsv",)}, "absent.tsv cannot be read"),
         ("a b c " * 9, {"tokens": 4}, "at least 16"),
@@ -161,7 +215,7 @@ def test_bad_input_is_told_in_words(tmp_path, content, options, message):
 def test_text_without_white_space_and_missing_or_broken_files(tmp_path):
     path = write(tmp_path, "x" * 2000)
     with pytest.raises(UserError, match="no white space"):
-        list(text_corpus.read(text_corpus.files(path), 100))
+        list(text_corpus.read(text_files.find(path).files, 100))
     with pytest.raises(UserError, match="no such file or folder"):
         text.source("train", path=str(tmp_path / "absent"))
     (tmp_path / "empty").mkdir()

@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from mmjax.data.files import text_corpus
+from mmjax.data.files import text_corpus, text_files
 from mmjax.data.tokens import counting
 
 
@@ -32,7 +32,7 @@ def test_the_size_of_the_pieces_does_not_matter(tmp_path, rng, monkeypatch, size
     path = write(tmp_path, "\n".join(lines))
     monkeypatch.setattr(counting, "PASS", size)
     folder = tmp_path / "small"
-    counting.encode(folder, text_corpus.read(text_corpus.files(path), size), text_corpus.splitter(splitter), 1)
+    counting.encode(folder, text_corpus.read(text_files.find(path).files, size), text_corpus.splitter(splitter), 1)
     assert sentences(counting.load(folder)) == [line.split() for line in lines if line]
 
 
@@ -41,7 +41,7 @@ def test_the_text_is_never_held_whole(tmp_path):
     line = " ".join(f"w{n}" for n in rng.integers(0, 300, 2000))
     path = write(tmp_path, f"{line}\n" * 3000)  # 6 million words, 29 MB; as numbers 24 MB
     tracemalloc.start()
-    texts = text_corpus.read(text_corpus.files(path), 2**16)
+    texts = text_corpus.read(text_files.find(path).files, 2**16)
     small = counting
     old, small.PASS = small.PASS, 2**16
     try:

@@ -1,0 +1,162 @@
+"""The text files of a folder, packed ones and archives among them: which they are, and what is in them."""
+
+from __future__ import annotations
+
+import bz2
+import collections
+import contextlib
+import dataclasses
+import gzip
+import lzma
+import os
+import pathlib
+import re
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import IO
+
+from mmjax.data.files import faults, tree
+from mmjax.errors import UserError
+
+SUFFIXES = ("", ".txt", ".text", ".md", ".tokens", ".tok", ".raw")
+# Parallel and monolingual corpora name their files by language: news.en, train.de.
+LANGUAGE = re.compile(
+    r"\.(ar|bg|bn|ca|cs|da|de|el|en|es|et|eu|fa|fi|fr|gl|gu|he|hi|hr|hu|hy|id|is|it|ja|ka|kk|km|ko|lt|lv|mn|mr|ms|my|ne|"
+    r"nl|no|pa|pl|pt|ro|ru|si|sk|sl|sr|sv|sw|ta|te|th|tl|tr|uk|ur|vi|zh)"
+)
+PACKED = (".gz", ".bz2", ".xz")
+ARCHIVES = (".tar", ".tgz", ".tbz2", ".txz", ".zip")
+# What lies beside a corpus and tells of it; a corpus only where there is nothing else.
+ABOUT = re.compile(
+    r"(readme|licen[cs]e|copying|copyright|notice|authors|changes|changelog|citation|(md5|sha256)sums?|checksums|manifest)"
+    r"([-._].*)?"
+)
+_SHARD = re.compile(r"[-._]\d+(?:[-._]of[-._]\d+)?$")  # news.en-00001-of-00100, wiki_00, part.0001
+_TAR = slice(257, 262)  # where a tar says "ustar"
+
+
+@dataclasses.dataclass(frozen=True)
+class Texts:
+    """The text files of a path, sorted, and a line on what was left out, "" for nothing."""
+
+    files: tuple[pathlib.Path, ...]
+    left_out: str = ""
+
+
+def find(path: str) -> Texts:
+    """The text files of a path: the file itself, or all of a folder and its folders; links are followed.
+
+    Raises:
+      UserError: there is nothing, or nothing that looks like text.
+    """
+    place = pathlib.Path(path).expanduser()
+    if place.is_file():
+        return Texts((place,))
+    if not place.is_dir():
+        raise UserError(f"config.data.path={path}: there is no such file or folder")
+    found = tree.walk(place, is_text)
+    about = [name for name in found.files if tells_of_others(name)]
+    about = about if len(about) < len(found.files) else []
+    missed = [*faults.listed((*found.faults, *(faults.Fault(name, "of README and licence") for name in about)))]
+    missed += filter(None, [faults.by_suffix(found.ignored)])
+    if not found.files:
+        raise UserError(
+            f"config.data.path={path}: the folder has no text files (.txt, .text, .md, .tokens, .en and other "
+            f"languages, or no suffix; .gz, .bz2, .xz, .tar or .zip of them){'; it has ' if missed else ''}"
+            f"{', '.join(missed)}"
+        )
+    kept = tuple(place / name for name in found.files if name not in about)
+    return Texts(kept, f"config.data.path={path}: {len(kept):,} read, left out: {', '.join(missed)}" if missed else "")
+
+
+def is_text(name: str) -> bool:
+    """Whether a file of this name is read as text, packed text or an archive."""
+    bare = _unpacked(name)
+    return bare.endswith(ARCHIVES) or _is_plain(bare)
+
+
+def tells_of_others(name: str) -> bool:
+    """Whether a file is a README, a licence or the like."""
+    return bool(ABOUT.fullmatch(os.path.basename(name).lower()))
+
+
+def _unpacked(name: str) -> str:
+    name = os.path.basename(name).lower()
+    return os.path.splitext(name)[0] if name.endswith(PACKED) else name
+
+
+def _is_plain(bare: str) -> bool:
+    suffix = os.path.splitext(_SHARD.sub("", bare))[1]
+    return suffix in SUFFIXES or bool(LANGUAGE.fullmatch(suffix))
+
+
+# -- what is in a file -------------------------------------------------------------------------------------------------
+
+# The last two are zipfile's: a method that it does not know, a password.
+_DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile)
+_BROKEN = (*_DAMAGED, NotImplementedError, RuntimeError)
+
+
+def contents(path: pathlib.Path, block: int) -> Iterator[tuple[str, Iterator[bytes]]]:
+    """(name, its bytes in blocks) of a file, or of each text file in an archive; what it is, its first bytes say.
+
+    Raises:
+      UserError: it cannot be read, or is an archive without text.
+    """
+    try:
+        with contextlib.ExitStack() as stack:
+            raw = stack.enter_context(path.open("rb"))
+            if raw.read(4) == b"PK\3\4":
+                yield from _members(path, _zipped(stack.enter_context(zipfile.ZipFile(path))), block)
+                return
+            file = _unpacking(stack, raw)
+            if file is raw and path.name.lower().endswith(PACKED):
+                raise UserError(f"{path} cannot be read: it is no {path.suffix}, whatever its name says")
+            if file.read(_TAR.stop)[_TAR] == b"ustar":
+                file.seek(0)
+                tar = stack.enter_context(tarfile.open(fileobj=file, mode="r|"))
+                yield from _members(path, ((m.name, tar.extractfile(m)) for m in tar if m.isreg()), block)
+                return
+            file.seek(0)
+            yield str(path), _blocks(file, block)
+    except _BROKEN as error:
+        raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _unpacking(stack: contextlib.ExitStack, raw: IO[bytes]) -> IO[bytes]:
+    """The file itself or what is packed in it, at its beginning."""
+    raw.seek(0)
+    head = raw.read(6)
+    raw.seek(0)
+    if head[:2] == b"\x1f\x8b":
+        return stack.enter_context(gzip.open(raw))  # type: ignore[arg-type, return-value]
+    if head[:3] == b"BZh":
+        return stack.enter_context(bz2.open(raw))
+    return stack.enter_context(lzma.open(raw)) if head == b"\xfd7zXZ\0" else raw
+
+
+def _zipped(archive: zipfile.ZipFile) -> Iterator[tuple[str, IO[bytes]]]:
+    for entry in archive.infolist():
+        if not entry.is_dir():
+            yield entry.filename, archive.open(entry)
+
+
+def _members(path: pathlib.Path, members: Iterator, block: int) -> Iterator[tuple[str, Iterator[bytes]]]:
+    """Those that are text; of a stream, so that each is read before the next one is named."""
+    ignored: collections.Counter[str] = collections.Counter()
+    some = False
+    for name, file in members:
+        if _is_plain(os.path.basename(name).lower()) and not tells_of_others(name):
+            some = True
+            yield f"{path}/{name}", _blocks(file, block)
+        else:
+            ignored[os.path.splitext(name)[1].lower()] += 1
+    if not some:
+        raise UserError(f"{path} is an archive without text files; it has {faults.by_suffix(ignored) or 'nothing'}")
+
+
+def _blocks(file: IO[bytes], block: int) -> Iterator[bytes]:
+    while raw := file.read(block):
+        yield raw
