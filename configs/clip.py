@@ -53,6 +53,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.image.activation = "gelu"  # OpenAI's weights are for quick_gelu
     c.image.dtype = "float32"
     c.image.remat = False
+    c.image.inside = 0  # of each block's network; 0 = four times the width
     c.image.trained = True
 
     c.caption = ConfigDict()  # of models.text.text_transformer

@@ -44,6 +44,11 @@ def _optimiser_form(section: Mapping[str, Any]) -> str | None:
     return "optax" if section.get("name") in ("rmsprop", "adagrad") else "torch"
 
 
+def _four_times(section: Mapping[str, Any]) -> int | None:
+    """What is inside a vision transformer's blocks, before other widths than four times its own could be asked for."""
+    return 0 if section.get("name") == "vit" else None
+
+
 # Where a repair changed what is computed, the field that says in which form, with the form of runs that began before
 # there was a choice (edition 1): they keep it, whatever the config file says today. * is any section. A form that
 # depends on the rest of its section is a function of it, None where the section has no such field.
@@ -52,6 +57,7 @@ BEFORE: dict[str, Any] = {
     "optim.*.form": _optimiser_form,
     "data.tokens.rules": "letters",
     "data.splitter": operator.methodcaller("get", "splitter"),  # of skip-gram, which always said it
+    "image.inside": _four_times,
 }
 READ_WITH = {"form": ("eps",)}  # what a number means in one form and not in another stays with the form
 EDITION = 2  # raised whenever BEFORE gains a field

@@ -1,7 +1,8 @@
 """CLIP's published weights, in the layouts of OpenAI, open_clip and Hugging Face, for models.joint.clip.
 
-What a file cannot say is which GELU it was trained with: OpenAI's are for activation "quick_gelu", and so are those of
-open_clip whose name says it; its others are for "gelu".
+What the tensors cannot say is how many heads a transformer has, and with which GELU it was trained: OpenAI's are for
+activation "quick_gelu", and so are those of open_clip whose name or config says it; its others are for "gelu". See
+`weights.clip_config`.
 """
 
 from __future__ import annotations
@@ -19,11 +20,10 @@ from flax import traverse_util
 from jaxtyping import Float, UInt8
 
 from mmjax.errors import OptionError, UserError
-from mmjax.models.text.text_transformer import TextTransformer
 from mmjax.models.vision.modified_resnet import ModifiedResNet
 from mmjax.models.vision.vision_transformer import VisionTransformer
 from mmjax.text import byte_pairs, vocabulary
-from mmjax.weights import safetensors_file, torch_file, torch_layout
+from mmjax.weights import clip_config, safetensors_file, torch_file, torch_layout
 
 Rule = tuple[str, str, str]  # ours with slashes, the collection first; OpenAI's name; what is done to its array
 _IMAGE = "visual."
@@ -59,6 +59,8 @@ def image(path: str | Path, model: nn.Module) -> dict[str, Any]:
         of = ("vit", "resnet")
         raise OptionError("name", f"is {of[vit]!r}: the tower of pictures in {path} is of kind {of[not vit]!r}")
     _check_sizes(_vit_sizes(tensors) if vit else _resnet_sizes(tensors), model, path)
+    if vit:
+        clip_config.check(path, model, "image")
     size = model.image_size  # type: ignore[attr-defined]
     return _assembled(tensors, _of_image(model), model, (jax.ShapeDtypeStruct((1, size, size, 3), jnp.uint8),), path)
 
@@ -82,6 +84,7 @@ def caption(path: str | Path, model: nn.Module, spelled: UInt8[np.ndarray, "v le
     found = _read(path)
     tensors = {name: x for name, x in found.items() if not name.startswith(_IMAGE) and name not in SCALARS.values()}
     _check_sizes(_text_sizes(tensors), model, path)
+    clip_config.check(path, model, "text")
     tensors["token_embedding.weight"] = _rows(tensors["token_embedding.weight"], spelled, path)
     inputs = (jax.ShapeDtypeStruct((1, 1), jnp.int32), jax.ShapeDtypeStruct((1,), jnp.int32))
     return _assembled(tensors, _of_caption(model), model, inputs, path)
@@ -168,9 +171,8 @@ def _openai(tensors: Mapping[str, np.ndarray], path: Path) -> dict[str, np.ndarr
 def _check_sizes(theirs: Mapping[str, Any], model: nn.Module, path: str | Path) -> None:
     """Raises OptionError, naming both sizes, unless a tower is as large as the weights'."""
     sizes = {name: (getattr(model, name), size) for name, size in theirs.items()}
-    if isinstance(model, VisionTransformer | TextTransformer) and model.width % 64 == 0:
-        # The file does not tell: all published towers have heads of 64. Other numbers would compute nonsense.
-        sizes["heads"] = model.heads, model.width // 64
+    if "inside" in sizes:
+        sizes["inside"] = sizes["inside"][0] or 4 * theirs["width"], sizes["inside"][1]  # a wrong width is said once
     wrong = [(name, f"is {ours}, the weights' {size}") for name, (ours, size) in sizes.items() if ours != size]
     if wrong:
         (first, said), *more = wrong
@@ -181,8 +183,9 @@ def _vit_sizes(tensors: Mapping[str, np.ndarray]) -> dict[str, int]:
     width, _, patch, _ = tensors["visual.conv1.weight"].shape
     side = round((len(tensors["visual.positional_embedding"]) - 1) ** 0.5)
     layers = _count(tensors, r"^visual\.transformer\.resblocks\.(\d+)\.")
-    embed = tensors["visual.proj"].shape[1]
-    return {"width": width, "layers": layers, "patch": patch, "image_size": side * patch, "embed": embed}
+    embed, first = tensors["visual.proj"].shape[1], tensors.get("visual.transformer.resblocks.0.mlp.c_fc.weight")
+    inside = {} if first is None else {"inside": len(first)}
+    return {"width": width, "layers": layers, "patch": patch, "image_size": side * patch, "embed": embed, **inside}
 
 
 def _resnet_sizes(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -355,6 +355,7 @@ def test_what_does_not_fit_is_named(tmp_path, rng, weights):
     )
     refused(r"^context is 8, the weights' 7 \(", caption=CAPTION.clone(context=8))
     refused(r"^image_size is 16, the weights' 8", VIT.clone(image_size=16))
+    refused(r"^inside is 72, the weights' 64", VIT.clone(inside=72))
     refused(r"^name is 'resnet': the tower of pictures in .* is of kind 'vit'", RESNET)
     words = [*vocabulary.SPECIAL, "a", "cat"]
     refused("choose tokens of kind 'bpe'", caption=CAPTION.clone(vocabulary=6), spelled=vocabulary.spell(words))

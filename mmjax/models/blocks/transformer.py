@@ -72,7 +72,7 @@ class Affine(nn.Module):
 
 
 class Block(nn.Module):
-    """x + attention(norm(x)), then x + network(norm(x)), the network four times as wide inside.
+    """x + attention(norm(x)), then x + network(norm(x)).
 
     Attributes:
       heads: of the attention; they must divide the width.
@@ -80,6 +80,7 @@ class Block(nn.Module):
       activation: a key of ACTIVATIONS.
       causal: no place sees what comes behind it.
       dtype: compute dtype.
+      inside: width of the network between its two layers; 0 = four times as wide as x.
     """
 
     heads: int
@@ -87,6 +88,7 @@ class Block(nn.Module):
     activation: str
     causal: bool
     dtype: Any
+    inside: int = 0
 
     @nn.compact
     def __call__(self, x: Float[Array, "b t d"], place: Int[Array, " b"] | None = None) -> Float[Array, "b u d"]:
@@ -104,7 +106,7 @@ class Block(nn.Module):
         heard = heard.swapaxes(1, 2).reshape(x.shape)  # b h u k -> b u d
         x = x + Affine(width, width**-0.5 * small, self.dtype, name="attention_out")(heard)
         y = LayerNorm(self.dtype, name="network_norm")(x)
-        y = Affine(4 * width, (2 * width) ** -0.5, self.dtype, name="network_in")(y)
+        y = Affine(self.inside or 4 * width, (2 * width) ** -0.5, self.dtype, name="network_in")(y)
         y = ACTIVATIONS[self.activation](y)
         return x + Affine(width, width**-0.5 * small, self.dtype, name="network_out")(y)
 
@@ -137,6 +139,7 @@ class Transformer(nn.Module):
       dtype: compute dtype; parameters are float32.
       remat: keep only each block's input for the backward pass and compute the rest again: far less memory, a third
         more arithmetic.
+      inside: of each block's network; 0 = four times the width.
     """
 
     layers: int
@@ -145,6 +148,7 @@ class Transformer(nn.Module):
     causal: bool = False
     dtype: Any = jnp.float32
     remat: bool = False
+    inside: int = 0
 
     @nn.compact
     def __call__(self, x: Float[Array, "b t d"], place: Int[Array, " b"] | None = None) -> Float[Array, "b u d"]:
@@ -159,6 +163,7 @@ class Transformer(nn.Module):
             raise UserError(f"{self.heads} heads do not divide a width of {x.shape[-1]}")
         block = nn.remat(Block) if self.remat else Block
         for i in range(self.layers):
-            made = block(self.heads, self.layers, self.activation, self.causal, self.dtype, name=f"block{i}")
+            own = (self.heads, self.layers, self.activation, self.causal, self.dtype, self.inside)
+            made = block(*own, name=f"block{i}")
             x = made(x, place if i + 1 == self.layers else None)
         return x

@@ -1,4 +1,4 @@
-"""CLIP's networks by their published names (Radford et al. 2021, tables 19 and 20).
+"""CLIP's networks by their published names: OpenAI's (Radford et al. 2021, tables 19 and 20), open_clip's larger ones.
 
 A preset is {"image": {"kind": "vit" or "resnet", options}, "text": {options}, "embed": n}: what `towers` makes of it
 has, with one number for the temperature, as many parameters as the published model, 151,277,313 for "ViT-B/32".
@@ -25,13 +25,19 @@ def _vit(width: int, layers: int, patch: int, size: int, text: int, embed: int) 
     return {"image": image, "text": _text(text), "embed": embed}
 
 
+def _large(width: int, layers: int, inside: int, text: int, text_layers: int, embed: int) -> dict[str, Any]:
+    """Sixteen heads, whatever the width: 80, 88 or 104 wide each."""
+    image = {"kind": "vit", "width": width, "layers": layers, "heads": 16, "patch": 14, "image_size": 224}
+    return {"image": {**image, "inside": inside}, "text": _text(text, text_layers), "embed": embed}
+
+
 def _resnet(layers: tuple[int, ...], width: int, size: int, text: int, embed: int) -> dict[str, Any]:
     image = {"kind": "resnet", "layers": layers, "width": width, "heads": width // 2, "image_size": size}
     return {"image": image, "text": _text(text), "embed": embed}
 
 
-def _text(width: int) -> dict[str, Any]:
-    return {"width": width, "layers": 12, "heads": width // 64, "context": 77}
+def _text(width: int, layers: int = 12) -> dict[str, Any]:
+    return {"width": width, "layers": layers, "heads": width // 64, "context": 77}
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -44,7 +50,20 @@ PRESETS: dict[str, dict[str, Any]] = {
     "RN50x4": _resnet((4, 6, 10, 6), 80, 288, 640, 640),
     "RN50x16": _resnet((6, 8, 18, 8), 96, 384, 768, 768),
     "RN50x64": _resnet((3, 15, 36, 10), 128, 448, 1024, 1024),
+    "ViT-H-14": _large(1280, 32, 0, 1024, 24, 1024),
+    "ViT-g-14": _large(1408, 40, 6144, 1024, 24, 1024),
+    "ViT-bigG-14": _large(1664, 48, 8192, 1280, 32, 1280),
 }
+# (width, layers) -> heads of every transformer that was published as CLIP's tower of pictures or of texts: no file of
+# weights tells, and any other number would compute nonsense. Those without a preset are open_clip's S, M, plus and e.
+HEADS: dict[str, dict[tuple[int, int], int]] = {
+    "image": {(384, 12): 6, (512, 12): 8, (896, 12): 14, (1792, 56): 16},
+    "text": {(256, 10): 4, (384, 12): 6, (1280, 36): 20},
+}
+for _preset in PRESETS.values():
+    for _side, _published in HEADS.items():
+        if "patch" in _preset[_side] or _side == "text":
+            _published[_preset[_side]["width"], _preset[_side]["layers"]] = _preset[_side]["heads"]
 
 
 def towers(

@@ -41,6 +41,7 @@ class VisionTransformer(nn.Module):
       activation: "quick_gelu" (OpenAI's weights) or "gelu".
       dtype: compute dtype; parameters are float32.
       remat: compute the blocks again in the backward pass instead of keeping what they made.
+      inside: width of each block's network between its two layers; 0 = four times `width`.
     """
 
     width: int = 768
@@ -52,6 +53,7 @@ class VisionTransformer(nn.Module):
     activation: str = "quick_gelu"
     dtype: Any = jnp.float32
     remat: bool = False
+    inside: int = 0
 
     @nn.compact
     def __call__(self, image: Num[Array, "b h w 3"], *, train: bool = False) -> Float[Array, "b d"]:
@@ -78,7 +80,8 @@ class VisionTransformer(nn.Module):
         position = self.param("positions", draw, (side**2 + 1, self.width), jnp.float32)
         x = jnp.concatenate([first, x], 1) + position.astype(self.dtype)[None]
         x = LayerNorm(self.dtype, name="norm_before")(x)
-        blocks = Transformer(self.layers, self.heads, self.activation, False, self.dtype, self.remat, name="blocks")
+        own = (self.layers, self.heads, self.activation, False, self.dtype, self.remat, self.inside)
+        blocks = Transformer(*own, name="blocks")
         x = blocks(x, jnp.zeros(x.shape[0], jnp.int32))[:, 0]
         return project(LayerNorm(self.dtype, name="norm_after")(x), self.embed, self.dtype)
 
