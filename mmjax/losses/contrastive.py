@@ -52,7 +52,7 @@ def clip(
     image: Float[Array, "b d"],
     text: Float[Array, "b d"],
     scale: Float[Array, ""],
-    group: Int[Array, " b"] | None = None,
+    group: Int[Array, "b ..."] | None = None,
     where: Bool[Array, " b"] | None = None,
     block: int | None = None,
     foils: Float[Array, "b k d"] | None = None,
@@ -66,7 +66,8 @@ def clip(
     Args:
       image, text: of unit length; row i of one belongs to row i of the other. Any float dtype; computed in float32.
       scale: of `scale`, what the cosines are multiplied by.
-      group: equal for pairs that match each other, the same numbers on all devices. None: each pair is its own.
+      group: equal for pairs that match each other, the same numbers on all devices; or [b k], see `pairs.Side`. None:
+        each pair is its own.
       where: False for pairs that do not count, whatever they hold.
       block: columns at a time, see `losses.pairs`; None: all at once.
       foils: of unit length: further texts of which each image must be told its own from; see `ops.captions.foiled`.
@@ -100,7 +101,7 @@ def siglip(
     text: Float[Array, "b d"],
     scale: Float[Array, ""],
     bias: Float[Array, ""],
-    group: Int[Array, " b"] | None = None,
+    group: Int[Array, "b ..."] | None = None,
     where: Bool[Array, " b"] | None = None,
     block: int | None = None,
 ) -> Float[Array, " b"]:

@@ -49,7 +49,7 @@ def embedding(
 
 
 def mismatch(
-    key: jax.Array, group: Int[Array, " b"], share: float = 0.8, where: Bool[Array, " b"] | None = None
+    key: jax.Array, group: Int[Array, "b ..."], share: float = 0.8, where: Bool[Array, " b"] | None = None
 ) -> tuple[Int[Array, " b"], Bool[Array, " b"]]:
     """Draws for each example whom of the batch it is paired with: itself, or with probability `share` another.
 
@@ -57,7 +57,7 @@ def mismatch(
 
     Args:
       key: the same on every device (not `collective.local_key`), so that what is drawn does not depend on them.
-      group: equal for examples that match each other; the same numbers on all devices.
+      group: equal for examples that match each other; the same numbers on all devices. Or [b k], see `pairs.Side`.
       share: the probability of another example, in [0, 1].
       where: False for examples that do not count; nobody is paired with them.
 
@@ -68,7 +68,8 @@ def mismatch(
     size = len(group)
     number = collective.numbers(size)
     counts = jnp.ones(size, bool) if where is None else jnp.asarray(where)
-    everyone, counts = collective.everywhere((jnp.asarray(group), counts))
+    own = jnp.asarray(group).reshape(size, -1)
+    everyone, counts = collective.everywhere((own, counts))
     total = len(everyone)
     of_choice, of_shift = jax.random.split(key)
     # Drawn for the whole batch and then picked from, so that one device and eight draw the same.
@@ -76,14 +77,14 @@ def mismatch(
     shift = jax.random.randint(of_shift, (total,), 1, max(total, 2))[number]
     partner = jnp.where(other, (number + shift) % total, number)
     partner = jnp.where(counts[partner], partner, number)
-    return partner, everyone[partner] == group
+    return partner, jnp.any(everyone[partner] == own, -1)
 
 
 def in_batch(
     key: jax.Array,
     a: Float[Array, "b d"],
     b: Float[Array, "b d"],
-    group: Int[Array, " b"] | None = None,
+    group: Int[Array, "b ..."] | None = None,
     margin: float = 0.1,
     share: float = 0.8,
     where: Bool[Array, " b"] | None = None,

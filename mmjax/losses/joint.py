@@ -24,14 +24,15 @@ Loss = tuple[Float[Array, ""], dict[str, Any]]  # and its logs
 
 
 class Pair(NamedTuple):
-    """Two sides of a batch as a loss sees them: `a` and `b` [b d], their log-variances or None, which captions are
-    equal [b] (None: no captions), whether an example counts [b], its class [b] or None, and the classes' vectors."""
+    """Two sides of a batch as a loss sees them: `a` and `b` [b d], their log-variances or None, which examples match,
+    [b] or [b k] (None: each itself; see `pairs.Side`), whether an example counts [b], its class [b] or None, and the
+    classes' vectors."""
 
     a: Float[Array, "b d"]
     b: Float[Array, "b d"]
     a_spread: Any
     b_spread: Any
-    group: Int[Array, " b"] | None
+    group: Int[Array, "b ..."] | None
     where: Bool[Array, " b"]
     label: Any
     classes: Any
@@ -82,7 +83,7 @@ def push_and_pull(params: Any, steps: Any, pair: Pair, key: Array, *, margin: fl
     return collective.mean_where(metric.push_pull(pair.a, other, matched, margin, pair.where), pair.where), {}
 
 
-def _group(pair: Pair) -> Int[Array, " b"]:
+def _group(pair: Pair) -> Int[Array, "b ..."]:
     return collective.numbers(len(pair.where)) if pair.group is None else pair.group
 
 

@@ -48,7 +48,7 @@ def push_pull_all(
     a: Float[Array, "b d"],
     b: Float[Array, "b d"],
     margin: float = 1.0,
-    group: Int[Array, " b"] | None = None,
+    group: Int[Array, "b ..."] | None = None,
     where: Bool[Array, " b"] | None = None,
     block: int | None = None,
 ) -> Float[Array, " b"]:
@@ -56,7 +56,8 @@ def push_pull_all(
 
     Args:
       a, b, margin, where: as for `push_pull`; row i of one belongs to row i of the other.
-      group: equal for pairs that match each other, the same numbers on all devices. None: each pair is its own.
+      group: equal for pairs that match each other, the same numbers on all devices; or [b k], see `pairs.Side`. None:
+        each pair is its own.
       block: columns at a time, see `losses.pairs`; None: all at once.
 
     Returns:
@@ -76,7 +77,7 @@ def triplet(
     text: Float[Array, "b d"],
     margin: float = 0.2,
     negatives: str = "sum",
-    group: Int[Array, " b"] | None = None,
+    group: Int[Array, "b ..."] | None = None,
     where: Bool[Array, " b"] | None = None,
     block: int | None = None,
 ) -> Float[Array, " b"]:
@@ -93,7 +94,8 @@ def triplet(
       margin: 0.2 in the paper.
       negatives: "sum", over all of the batch; or "hardest", the one of each side with the largest s, of equals the
         first.
-      group: equal for pairs that match each other, the same numbers on all devices; these are no negatives.
+      group: equal for pairs that match each other, the same numbers on all devices; these are no negatives. Or [b k],
+        see `pairs.Side`.
       where: False for pairs that do not count, whatever they hold.
       block: columns at a time, see `losses.pairs`; None: all at once.
 

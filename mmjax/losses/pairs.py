@@ -27,30 +27,32 @@ class Side(NamedTuple):
 
     Attributes:
       z: what the scores are made of: arrays [b ...], float32, 0 where an example does not count.
-      group: [b], equal for examples that match each other: of several captions of one image all have its number.
+      group: [b k], examples match each other that have any of k numbers in common: of several captions of one image all
+        have its number, and pictures with one caption have that of the caption.
       where: [b], False for examples that do not count.
       number: [b], the example's place in the batch of all devices.
     """
 
     z: Any
-    group: Int[Array, " b"]
+    group: Int[Array, "b k"]
     where: Bool[Array, " b"]
     number: Int[Array, " b"]
 
 
 def sides(
-    first: Any, second: Any, group: Int[Array, " b"] | None = None, where: Bool[Array, " b"] | None = None
+    first: Any, second: Any, group: Int[Array, "b ..."] | None = None, where: Bool[Array, " b"] | None = None
 ) -> tuple[Side, Side]:
     """Both sides of a batch of pairs.
 
     Args:
       first, second: trees of arrays [b ...], any float dtype; row i of one belongs to row i of the other.
-      group: see `Side`; the same on all devices, as image numbers of the data set are. None: each pair is its own.
+      group: [b] or [b k], see `Side`; the same on all devices, as numbers of what they hold are. None: each pair is its
+        own.
       where: False for pairs that do not count, whatever they hold. None: all count.
     """
     size = len(jax.tree.leaves(first)[0])
     number = collective.numbers(size)
-    group = number if group is None else jnp.asarray(group)
+    group = (number if group is None else jnp.asarray(group)).reshape(size, -1)
     where = jnp.ones(size, bool) if where is None else jnp.asarray(where)
     # Masked before any product: a NaN in the padding must not reach the gradient either.
     first, second = jax.tree.map(lambda x: keep(x.astype(jnp.float32), where), (first, second))
@@ -99,13 +101,17 @@ def fold(
 
 
 def same(own: Side, columns: Side) -> Bool[Array, "b k"]:
-    """Which columns match which row: those of its group, its own among them."""
-    return (own.group[:, None] == columns.group[None]) & columns.where[None]
+    """Which columns match which row: those of a group of its, its own among them."""
+    return _met(own, columns) & columns.where[None]
 
 
 def apart(own: Side, columns: Side) -> Bool[Array, "b k"]:
-    """Which columns are negatives of which row: those of another group."""
-    return (own.group[:, None] != columns.group[None]) & columns.where[None]
+    """Which columns are negatives of which row: those of other groups."""
+    return ~_met(own, columns) & columns.where[None]
+
+
+def _met(own: Side, columns: Side) -> Bool[Array, "b k"]:
+    return jnp.any(own.group[:, None] == columns.group[None], -1)
 
 
 def dot(a: Float[Array, "b d"], b: Float[Array, "k d"]) -> Float[Array, "b k"]:

@@ -38,7 +38,7 @@ def matching(
     b: Gaussian,
     slope: Float[Array, ""],
     shift: Float[Array, ""],
-    group: Int[Array, " b"] | None = None,
+    group: Int[Array, "b ..."] | None = None,
     where: Bool[Array, " b"] | None = None,
     block: int | None = None,
     pseudo: bool = False,
@@ -51,7 +51,8 @@ def matching(
     Args:
       a, b: one modality each; row i of one belongs to row i of the other.
       slope, shift: learned scalars, both starting at 5.
-      group: equal for pairs that match each other, the same numbers on all devices. None: each pair is its own.
+      group: equal for pairs that match each other, the same numbers on all devices; or [b k], see `pairs.Side`. None:
+        each pair is its own.
       where: False for pairs that do not count, whatever they hold.
       block: columns at a time, see `losses.pairs`; None: all at once.
       pseudo: whether b's at least as near to a_i as its own count as matches, too (section 3.3, pseudo-positives).

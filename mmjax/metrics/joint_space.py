@@ -33,16 +33,17 @@ def comparable(a: Side, b: Side) -> tuple[Any, Any]:
 
 
 def first_of_batch(
-    scores: Float[Array, "b b"], same: Int[Array, " b"], valid: Bool[Array, " b"]
+    scores: Float[Array, "b b"], same: Int[Array, "b ..."], valid: Bool[Array, " b"]
 ) -> tuple[Bool[Array, " b"], Float[Array, " b"]]:
     """Whether each query of a batch finds a match of its own before all else, and how often chance would.
 
     Args:
       scores: of all queries by all examples; a wrong one that is as high as the best match comes before it.
-      same: equal numbers for examples that match each other.
+      same: equal numbers for examples that match each other; or [b k], of which any in common will do.
       valid: which examples are there to be found.
     """
-    match = (same[:, None] == same[None]) & valid[None]
+    same = same.reshape(len(valid), -1)
+    match = jnp.any(same[:, None] == same[None], -1) & valid[None]
     best = jnp.max(scores, 1, where=match, initial=-jnp.inf)
     wrong = jnp.any((scores >= best[:, None]) & ~match & valid[None], 1)
     count = jnp.maximum(jnp.sum(valid, dtype=jnp.float32), 1.0)

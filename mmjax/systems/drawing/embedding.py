@@ -9,7 +9,7 @@ from jaxtyping import Array
 
 from mmjax.errors import UserError
 from mmjax.losses import contrastive, metric
-from mmjax.ops import captions, collective
+from mmjax.ops import alike, captions, collective
 from mmjax.ops.vectors import unit
 from mmjax.systems.drawing import wrong_captions
 from mmjax.systems.drawing.game import Negatives
@@ -47,7 +47,9 @@ def loss(
     """
     seen, after = encoders.pictures(variables, batch["image"], train=True)
     texts = encoders.texts(variables, batch["caption_tokens"], batch["caption_tokens_length"])
-    group = captions.number_of(batch["caption_tokens"], collective.numbers(len(seen)))  # equal captions match
+    # Equal captions match, and so do captions of one picture.
+    worded = captions.number_of(batch["caption_tokens"], collective.numbers(len(seen)))
+    group = jnp.stack([worded, alike.number_of(batch["image"])], 1)
     if name == "contrastive":
         more: dict[str, Any] = {}
         if negatives is not None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import jax
 from jax import numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from mmjax.losses import adversarial, contrastive
 from mmjax.models.drawing.placed import glimpse
-from mmjax.ops import collective
+from mmjax.ops import alike, collective
 from mmjax.ops.vectors import unit
 from mmjax.systems.drawing.game import Game, Logits, Rules, scaled
 from mmjax.task import Batch, Figures, Update, Variables, bind
@@ -37,8 +37,10 @@ def discriminator_loss(game: Game, variables: Variables, batch: Batch, key: Arra
     drawn = jax.lax.stop_gradient(drawn)
     others = jnp.roll(condition, 1, 0)
     negatives = _negatives(game, variables, batch, key)
-    # A neighbour may have the same: then there is nothing wrong, and nothing to pay.
-    wrong = {"mismatched": (others, jnp.any(condition != others, -1))} if rules.match else {}
+    # A neighbour may have the same text, or be the same picture: then there is nothing wrong, and nothing to pay.
+    pictures = alike.number_of(batch["image"])
+    apart = jnp.any(condition != others, -1) & (pictures != jnp.roll(pictures, 1))
+    wrong = {"mismatched": (others, apart)} if rules.match else {}
     if rules.match and negatives is not None:
         wrong["foils"] = (negatives[0][:, 0], negatives[1][:, 0])
     texts = [condition, *(text for text, _ in wrong.values())]
@@ -52,7 +54,7 @@ def discriminator_loss(game: Game, variables: Variables, batch: Batch, key: Arra
         logs[f"disc_right/{name}"] = jnp.mean(each[-1][0] < 0)
     value = sum(_of_one_kind(rules, real, fake, own) for own in each) / len(each)
     if rules.contrast:
-        logs["contrast/real"] = _contrast(rules, seen, condition, negatives)
+        logs["contrast/real"] = _contrast(rules, seen, condition, pictures, negatives)
         value = value + rules.contrast * logs["contrast/real"]
     value = value + _penalties(game, params, state["disc"], image, condition, boxes)
     return value, ({**state, "disc": after}, {name: jnp.float32(log) for name, log in logs.items()})
@@ -82,11 +84,13 @@ def _negatives(game: Game, variables: Variables, batch: Batch, key: Array) -> Wr
     return jax.lax.stop_gradient(game.negatives(variables, batch, collective.local_key(jax.random.fold_in(key, 1))))
 
 
-def _contrast(rules: Rules, seen: Any, condition: Float[Array, "b d"], negatives: Wrong | None) -> Float[Array, ""]:
+def _contrast(
+    rules: Rules, seen: Any, condition: Float[Array, "b d"], pictures: Int[Array, " b"], negatives: Wrong | None
+) -> Float[Array, ""]:
     """XMC-GAN's contrastive loss of picture and sentence (Zhang et al. 2021, eq. 3), on `seen`, the embeddings."""
-    # Pictures of the same text are not each other's negatives.
+    # Pictures of the same text are not each other's negatives, nor are texts of the same picture.
     same = jnp.all(condition[:, None] == collective.everywhere(condition)[None], -1)
-    group, scale = jnp.argmax(same, 1), jnp.float32(rules.scale)
+    group, scale = jnp.stack([jnp.argmax(same, 1).astype(jnp.int32), pictures], 1), jnp.float32(rules.scale)
     more: dict[str, Any] = {} if negatives is None else {"foils": unit(negatives[0]), "foiled": negatives[1]}
     each = [jnp.mean(contrastive.clip(unit(x), unit(condition), scale, group, **more)) for x in jax.tree.leaves(seen)]
     return sum(each, start=jnp.float32(0)) / len(each)
@@ -135,7 +139,9 @@ def generator_loss(game: Game, variables: Variables, batch: Batch, key: Array) -
     logs = {"diversity": spread(own) / jnp.maximum(spread(scaled(batch["image"])), 1e-6)}
     if rules.contrast:
         embeddings = jax.tree.map(lambda x: x[: len(condition)], seen)
-        logs["contrast/drawn"] = _contrast(rules, embeddings, condition, _negatives(game, variables, batch, key))
+        logs["contrast/drawn"] = _contrast(
+            rules, embeddings, condition, alike.number_of(batch["image"]), _negatives(game, variables, batch, key)
+        )
         value = value + rules.contrast * logs["contrast/drawn"]
     if boxes is not None:
         more, placing = _placing(game, params["gen"], batch, condition, boxes, own)

@@ -29,6 +29,7 @@ from mmjax.known import prompts, towers
 from mmjax.losses import joint
 from mmjax.metrics import prior
 from mmjax.models.joint import clip
+from mmjax.ops import alike as contents
 from mmjax.ops import captions, collective
 from mmjax.systems.joint import joint_figures
 from mmjax.systems.joint.joint_networks import FIELDS, MODALITIES, Networks, captioned, fields_of, first, many_hot, own
@@ -147,20 +148,22 @@ def loss(
 ) -> tuple[Float[Array, ""], tuple[dict[str, Any], Figures]]:
     """The mean over the batch of a method's values, added up over all pairs of sides.
 
-    Of several captions of an example one is drawn at each visit. Captions of equal words match each other's pictures:
-    they are no negatives.
+    Of several captions of an example one is drawn at each visit. Captions of equal words match each other's pictures,
+    and so does what is said of a picture that stands twice in the batch: they are no negatives.
     """
     of_draw, of_method = jax.random.split(key)
     points: dict[str, Any] = {}
     spreads: dict[str, Any] = {}
     states: dict[str, Any] = {}
-    group = None
+    alike: dict[str, Any] = {}  # equal numbers of what is the same on a side
     for side in networks.names:
         fields = fields_of(batch, side)
         if side == "caption":
             tokens, sizes = fields
             fields = list(captions.drawn(tokens, sizes, collective.local_key(of_draw)))
-            group = captions.number_of(fields[0], collective.numbers(len(fields[0])))
+            alike[side] = captions.number_of(fields[0], collective.numbers(len(fields[0])))
+        else:
+            alike[side] = contents.number_of(fields[0])
         points[side], spreads[side], states[side] = networks.embed(variables, side, *fields, train=True)
     label = first(batch[networks.label]) if networks.label else None
     classes = networks.named(variables, networks.label) if networks.among_names else None
@@ -169,7 +172,7 @@ def loss(
     for number, (one, two) in enumerate(itertools.combinations(points, 2)):
         worded = "caption" in (one, two)  # an example without a caption teaches the other sides alone
         where = captioned(batch) if worded else jnp.ones(len(batch["valid"]), bool)
-        shared = group if worded else None
+        shared = jnp.stack([alike[one], alike[two]], 1)
         pair = joint.Pair(points[one], points[two], spreads[one], spreads[two], shared, where, label, classes)
         drawn = jax.random.fold_in(of_method, number)
         with section("config.loss"):

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Key
 
 from mmjax.losses import joint, probabilistic
 from mmjax.metrics import joint_space, prior, tagging
-from mmjax.ops import captions
+from mmjax.ops import alike, captions
 from mmjax.ops.vectors import unit
 from mmjax.systems.joint.joint_networks import FIELDS, Networks, captioned, fields_of, first, many_hot
 from mmjax.task import Batch, Figures, Variables
@@ -53,9 +53,11 @@ def metrics(networks: Networks, variables: Variables, batch: Batch) -> dict[str,
         valid = valid & captioned(batch)
     count = jnp.sum(valid, dtype=jnp.float32)
     own = jnp.arange(len(valid), dtype=jnp.int32)
-    numbers = captions.number_of(batch["captions_tokens"][:, 0], own) if "caption" in seen else own
+    numbers = {side: alike.number_among(fields_of(batch, side)[0], valid) for side in seen if side != "caption"}
+    if "caption" in seen:
+        numbers["caption"] = captions.number_of(batch["captions_tokens"][:, 0], own)
     for one, two in itertools.combinations(seen, 2):
-        same = numbers if "caption" in (one, two) else own
+        same = jnp.stack([numbers[one], numbers[two]], 1)
         a, b = joint_space.comparable(*((_one(side, seen[side][0]), _one(side, seen[side][1])) for side in (one, two)))
         scores = a @ b.T
         for name, found in ((f"{one}_to_{two}", scores), (f"{two}_to_{one}", scores.T)):

@@ -139,6 +139,7 @@ def test_a_step_of_every_method_lowers_its_loss(variant, batch, rng, tmp_path):
 
 def test_loss_is_the_losses_module_s_on_the_drawn_captions(batch):
     config = make(**{"loss.warmup": 0, "data.tokens.length": T})
+    batch["image"][::2] = batch["image"][0]  # one picture: its captions are no negatives of each other
     task, variables = start(config, batch)
     key = jax.random.key(3)
     value, (state, _) = jax.jit(task.updates[0].loss)(variables, batch, key)
@@ -150,9 +151,11 @@ def test_loss_is_the_losses_module_s_on_the_drawn_captions(batch):
     )
     (image, *_), (text, *_) = both(variables, batch["image"], tokens, length)
     sentences = [tuple(row[:n]) for row, n in zip(np.asarray(tokens), np.asarray(length))]
-    group = np.array([sentences.index(s) for s in sentences], np.int32)
+    worded = np.array([sentences.index(s) for s in sentences], np.int32)
+    group = np.stack([worded, np.where(np.arange(B) % 2, np.arange(B), 0)], 1).astype(np.int32)
     expected = jnp.mean(metric.triplet(image, text, 0.2, "hardest", group))
     np.testing.assert_allclose(value, expected, rtol=1e-5)
+    assert abs(jnp.mean(metric.triplet(image, text, 0.2, "hardest", worded)) / expected - 1) > 1e-3
     assert float(state["steps"]) == 1
 
 
@@ -183,6 +186,11 @@ def test_figures_of_a_perfect_space(batch, monkeypatch):
     figures = task.metrics(variables, batch)
     assert [float(x) for x in figures["image_to_caption_batch_r@1"]] == [B - 1, B - 1]
     np.testing.assert_allclose(figures["image_to_caption_batch_r@1/chance"][0], 1.0, rtol=1e-6)
+    # Where a picture stands twice both captions are right for it; where all are blanked that says nothing.
+    points = points.at[1].set(points[0])
+    for pictures, hits in ((batch["image"][[0, 0, *range(2, B)]], B - 1), (np.zeros_like(batch["image"]), B - 3)):
+        figures = task.metrics(variables, {**batch, "image": pictures})
+        assert float(figures["image_to_caption_batch_r@1"][0]) == hits
 
 
 def test_zero_shot_names_the_class_whose_prompt_is_nearest(batch, monkeypatch):
