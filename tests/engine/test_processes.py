@@ -10,6 +10,10 @@ import sys
 import children
 import numpy as np
 import pytest
+from shared import devices, one_device
+
+from mmjax.engine import loop
+from mmjax.tools import train
 
 # A small net for small pictures, in which fsdp splits the kernel between its wide stages: it has mesh.LARGE elements.
 TINY = ("--config=configs/recognition.py:tiny", "--config.model.widths=(4,256,256)", "--config.model.depths=(1,1,1)")
@@ -30,11 +34,10 @@ def free_port():
 
 @pytest.fixture
 def start(compiled):
-    """(flags, devices) -> a run of train.py under way."""
+    """(flags) -> a run of train.py under way, in a process with one device."""
 
-    def call(*flags, devices=1):
-        flags = (*TINY, *flags)
-        return children.Child(sys.executable, "train.py", *flags, XLA_FLAGS=children.xla_flags(devices), **compiled)
+    def call(*flags):
+        return children.Child(sys.executable, "train.py", *TINY, *flags, XLA_FLAGS=children.xla_flags(), **compiled)
 
     return call
 
@@ -53,18 +56,26 @@ def split(checkpoint):
     return sum(any(json.loads(sharding)["partition_spec"]) for sharding in shardings)
 
 
-def test_a_run_of_eight_devices_goes_on_with_two_and_with_one(tmp_path, start):
+def here(*flags):
+    """A run of train.py in this process; see `one_device` and `devices` for how many devices it sees."""
+    config, workdir, _ = train.parse([*TINY, *flags])
+    return loop.run(config, workdir)
+
+
+def test_a_run_of_eight_devices_goes_on_with_two_and_with_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(children.ROOT)
     sizes = ("--config.fsdp=True", "--config.eval.examples=8", "--config.eval.test_examples=8")
-    first = f"--workdir={tmp_path / 'run8'}"
-    assert "on 8 x" in finished(start(*sizes, "--config.steps=2", first, devices=8))[0]
+    here(*sizes, "--config.steps=2", f"--workdir={tmp_path / 'run8'}")
+    assert "on 8 x" in capsys.readouterr().out
     assert split(tmp_path / "run8" / "checkpoints" / "2") >= 3  # the kernel and both of Adam's moments
-    for devices in (2, 1):
-        shutil.copytree(tmp_path / "run8", tmp_path / f"run{devices}")
-    for devices in (8, 2, 1):  # the same four steps, wherever the last two ran
-        again = start(*sizes, "--config.steps=4", f"--workdir={tmp_path / f'run{devices}'}", devices=devices)
-        (output,) = finished(again)
+    for count in (2, 1):
+        shutil.copytree(tmp_path / "run8", tmp_path / f"run{count}")
+    for count in (8, 2, 1):  # the same four steps, wherever the last two ran
+        with devices(count):
+            here(*sizes, "--config.steps=4", f"--workdir={tmp_path / f'run{count}'}")
+        output = capsys.readouterr().out
         assert "going on from step 2 of 4" in output
-        assert f"on {devices} x" in output
+        assert f"on {count} x" in output
     assert split(tmp_path / "run2" / "checkpoints" / "4") >= 3
     assert split(tmp_path / "run1" / "checkpoints" / "4") == 0
     assert len(losses(tmp_path / "run8")) == 4
@@ -73,13 +84,15 @@ def test_a_run_of_eight_devices_goes_on_with_two_and_with_one(tmp_path, start):
 
 
 @pytest.mark.parametrize("parallel", ["jit", "pmap"])
-def test_two_processes_train_to_the_losses_of_one(tmp_path, start, parallel):
+def test_two_processes_train_to_the_losses_of_one(tmp_path, start, parallel, monkeypatch):
+    monkeypatch.chdir(children.ROOT)
     port = free_port()
     flags = [f"--config.parallel={parallel}", "--config.steps=6", "--config.eval.every=3"]
     together = [f"--workdir={tmp_path / 'two'}", f"--coordinator=127.0.0.1:{port}", "--processes=2"]
     pair = [start(*flags, *together, f"--process={i}") for i in range(2)]
     outputs = finished(*pair)
-    finished(start(*flags, f"--workdir={tmp_path / 'one'}"))
+    with one_device():
+        here(*flags, f"--workdir={tmp_path / 'one'}")
     np.testing.assert_allclose(losses(tmp_path / "two"), losses(tmp_path / "one"), rtol=2e-4)
     two, one = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("two", "one"))
     assert two["examples"] == one["examples"] == 20
