@@ -98,7 +98,15 @@ class Checkpoints:
         laid = ocp.checkpoint_utils.construct_restore_args(target)
         args = ocp.args.PyTreeRestore(item=target, restore_args=laid, partial_restore=True)
         with ocp.PyTreeCheckpointer() as reader:
-            return dataclasses.replace(state, frozen=reader.restore(path, args=args))
+            try:
+                saved = reader.restore(path, args=args)
+            except ValueError:
+                saved = getattr(reader.metadata(path).item_metadata, "tree", None)
+                if not _unlike(saved, target, partial=True):
+                    raise
+        if unlike := _unlike(saved, target, partial=True):  # Orbax restores a scalar whatever shape is wanted
+            raise UserError(_of_another(str(path), unlike))
+        return dataclasses.replace(state, frozen=saved)
 
     def save_fitted(self, step: int, fitted: Any) -> None:
         """Writes what the task solved after `step`, over what may be there."""
@@ -130,12 +138,22 @@ class Checkpoints:
         try:
             saved = self.manager.restore(step, args=ocp.args.StandardRestore(target))
         except Exception as error:  # Orbax raises whatever the storage below it does
+            place = f"{self.workdir}/checkpoints/{step}"
+            if unlike := _unlike(self._shapes(step), target):
+                raise UserError(_of_another(place, unlike)) from None
             others = ", ".join(str(other) for other in self.manager.all_steps() if other != step) or "no other"
             raise UserError(
-                f"{self.workdir}/checkpoints/{step} is damaged or of another network ({str(error).splitlines()[0]}); "
-                f"remove that folder to go on from the step before it (there is {others})"
+                f"{place} is damaged ({str(error).splitlines()[0]}); remove that folder to go on from the step before "
+                f"it (there is {others})"
             ) from None
         return dataclasses.replace(state, **saved)
+
+    def _shapes(self, step: int) -> Any:
+        """The tree of a checkpoint's shapes; None where that cannot be read."""
+        try:
+            return getattr(self.manager.item_metadata(step), "tree", None)
+        except Exception:  # as above: it is damaged, which is said of the checkpoint itself
+            return None
 
     def step_of(self, step: int | str | None) -> int:
         """Resolves None (newest) and "best" to a step that exists."""
@@ -165,3 +183,35 @@ class Checkpoints:
 
 def _changing(state: TrainState) -> dict[str, Any]:
     return {"step": state.step, "params": state.params, "opt_state": state.opt_state, "state": state.state}
+
+
+def _unlike(saved: Any, wanted: Any, partial: bool = False) -> list[str]:
+    """How the arrays of two trees differ, a line each; with `partial`, `saved` may have more. [] where one is None."""
+    if saved is None:
+        return []
+    there, here = (
+        {
+            jax.tree_util.keystr(path, simple=True, separator="/"): tuple(x.shape)
+            for path, x in jax.tree.leaves_with_path(t)
+        }
+        for t in (saved, wanted)
+    )
+    names = [name for name in {**here, **there} if name in here or not partial]
+    return [
+        f"{name} is {_shape(there.get(name))} there and {_shape(here.get(name))} here"
+        for name in names
+        if there.get(name) != here.get(name)
+    ]
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "absent" if shape is None else f"[{' '.join(map(str, shape))}]"
+
+
+def _of_another(place: str, unlike: list[str]) -> str:
+    """Nothing is wrong with such a checkpoint: whoever removed it would lose it."""
+    more = f" (and {len(unlike) - 1} others)" if len(unlike) > 1 else ""
+    return (
+        f"{place} is of another network: {unlike[0]}{more}. It is whole, keep it: the data, the config or the code is "
+        "not what the run began with"
+    )

@@ -25,6 +25,7 @@ FREE = [
     "steps_per_call",
     "cpu_devices",
     "debug_nans",
+    "data_changed",
     "log_every",
     "save_every",
     "best",
@@ -77,6 +78,7 @@ def engine(system: str, variant: str = "") -> ConfigDict:
     c.train_split = "train"
     c.validation_split = "validation"  # looked at every eval.every steps; chooses the best checkpoint
     c.test_split = "test"  # looked at once, at the end
+    c.data_changed = "refuse"  # what a run does whose examples changed since it began; "accept" goes on with them
 
     c.loader = ConfigDict()  # arguments of data.pipeline
     c.loader.workers = 0  # processes that prepare examples; 0 = threads of this one

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from mmjax import data, predictions, systems
 from mmjax import workdir as files
 from mmjax.data import pipeline, spec
-from mmjax.engine import checkpoint, evaluate, mesh, optim, probes
+from mmjax.engine import checkpoint, data_record, evaluate, mesh, optim, probes
 from mmjax.engine import step as steps
 from mmjax.errors import UserError
 from mmjax.task import Batch, Task, bind
@@ -61,6 +61,7 @@ def prepare(config: ConfigDict, workdir: Path, command: str = "") -> Ready:
             need()
     judges = {judge.name: judge.load() for judge in task.judges}  # a missing file is said now, not after hours
     sources = open_splits(task, config)
+    seen_data, changed = known_data(task, config, workdir, sources)
     batch = example_batch(sources[config.train_split], config)
     constants = dict(getattr(sources[config.train_split], "constants", {}))
     task = evaluate.named(task, constants)
@@ -77,6 +78,8 @@ def prepare(config: ConfigDict, workdir: Path, command: str = "") -> Ready:
         state = saver.restore_frozen(saver.restore(state))
         say(f"going on from step {int(state.step)} of {config.steps}")
     record(config, workdir, seen, constants, task, fresh)
+    if first():
+        data_record.write(workdir, seen_data, 0 if fresh else int(state.step), changed)
     if fresh:
         saver.save_frozen(state.frozen)
     size = sum(x.size for x in jax.tree.leaves(state.params))
@@ -115,15 +118,40 @@ def fill(
 
 def open_splits(task: Task, config: ConfigDict) -> dict[str, data.Source]:
     """Opens every split before the first step: a typo must not wait for the first look at it."""
-    asked = (*task.fields, *(field for field in task.references if field not in task.fields))
     text = [field for field in task.references if spec.FIELDS[field].dtype == "str"]
     if text and jax.process_count() > 1:
         raise UserError(f"{config.system} scores {', '.join(text)}, which is text: train it on one process")
     opened = functools.partial(data.open, train_split=config.train_split, **config.data)  # its text: the vocabulary
     sources = {config.train_split: opened(config.train_split, task.fields)}
     for split in (config.validation_split, config.test_split):
-        sources[split] = opened(split, asked)
+        sources[split] = opened(split, asked(task))
     return sources
+
+
+def asked(task: Task) -> tuple[str, ...]:
+    """The fields of a held-out split: what training has, and what the figures compare with."""
+    return (*task.fields, *(field for field in task.references if field not in task.fields))
+
+
+def known_data(
+    task: Task, config: ConfigDict, workdir: Path, sources: Mapping[str, data.Source]
+) -> tuple[data_record.Record, list[str]]:
+    """The data's fingerprints, and how they differ from those that a run that goes on began with, which is said.
+
+    Raises:
+      UserError: the data changed, see `data_record.check`.
+    """
+    if config.data_changed not in data_record.CHOICES:
+        known = ", ".join(data_record.CHOICES)
+        raise UserError(f"config.data_changed is {config.data_changed!r}: choose one of {known}")
+    fields = {split: asked(task) for split in sources} | {config.train_split: task.fields}
+    now = {split: data_record.of(source, fields[split]) for split, source in sources.items()}
+    if not first() or not checkpoint.has_any(workdir):
+        return now, []
+    changed, lines = data_record.check(workdir, now, config.data_changed == "accept")
+    for line in lines:
+        say(line)
+    return now, changed
 
 
 def record(
@@ -137,7 +165,8 @@ def record(
     decays = [group for group, section in config.optim.items() if section.get("decay", "none") != "none"]
     if before.get("steps", config.steps) < config.steps and decays:
         say(f"note: the learning rate of {', '.join(decays)} had fallen for {before['steps']} steps and rises again")
-    files.write_json(workdir / files.CONFIG, config.to_dict())
+    # A change of the data is accepted once, and not whatever comes later.
+    files.write_json(workdir / files.CONFIG, {**config.to_dict(), "data_changed": data_record.CHOICES[0]})
     files.write_json(workdir / files.NAMES, dict(task.names))
     # What a checkpoint was made for stays; what a run left that saved nothing goes, for its data may have changed.
     if fresh or not (workdir / files.BATCH).exists():

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from mmjax import systems
 from mmjax import workdir as files
 from mmjax.data import spec
-from mmjax.engine import checkpoint, evaluate, mesh, optim
+from mmjax.engine import checkpoint, data_record, evaluate, mesh, optim
 from mmjax.engine import config as configs
 from mmjax.engine import step as steps
 from mmjax.errors import UserError
@@ -33,6 +33,7 @@ class Restored:
       step: the training step that they are from.
       constants: of the data that it was trained on: vocabularies, names of classes.
       shapes: {field: (dtype, batch, size, ...)} of the batches that it was trained on.
+      data: what its run knows of its data, {split: fingerprints}; {} of a run from before there were any.
     """
 
     config: ConfigDict
@@ -41,6 +42,7 @@ class Restored:
     step: int
     constants: Constants = dataclasses.field(default_factory=dict)
     shapes: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
+    data: data_record.Record = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def _predict(self) -> Any:
@@ -76,9 +78,30 @@ class Restored:
         found = jax.tree.map(np.asarray, self._predict(self.variables, full, jax.random.key(seed)))
         return {name: evaluate.readable(name, value) for name, value in found.items()}
 
+    def compare(self, source: Any, split: str = "") -> list[str]:
+        """Compares data that is to be predicted with what the system was trained on.
+
+        `predict` cannot: a batch does not say what its numbers mean.
+
+        Args:
+          source: what `mmjax.data.open` gives, or your own with constants "<field>_names".
+          split: of the run, to compare the examples with, too; "" compares what the numbers mean.
+
+        Returns:
+          How the examples differ, a line for each kind; [] where they are the same or no split is named, and for a
+          run from before fingerprints were kept.
+
+        Raises:
+          UserError: its numbers mean something else: classes or words are others, or have other numbers. It says which.
+        """
+        return data_record.compare(self.data, source, split)
+
 
 def restore(path: str | Path, step: int | str | None = None) -> Restored:
     """Loads a trained system; its data need not be there, but the weight files that its config names must.
+
+    Its names, vocabularies and shapes are those that the run holds, whatever has become of its data since; data that
+    you open is held against them by `Restored.compare`.
 
     Args:
       path: the workdir of a run.
@@ -109,4 +132,5 @@ def restore(path: str | Path, step: int | str | None = None) -> Restored:
     named = {head: tuple(names) for head, names in (files.read_json(folder / files.NAMES) or {}).items()}
     task = dataclasses.replace(task, names={**task.names, **named})
     trained = {name: tuple(shape) for name, shape in shapes.items()}
-    return Restored(config, task, {**state.variables, **fitted}, int(state.step), constants, trained)
+    known = data_record.read(folder) or {}
+    return Restored(config, task, {**state.variables, **fitted}, int(state.step), constants, trained, known)

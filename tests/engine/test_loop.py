@@ -197,7 +197,7 @@ def test_debug_nans_names_the_operation_of_the_first_step(tmp_path, parallel):
 @pytest.mark.parametrize("parallel", ["jit", "pmap"])
 def test_debug_nans_names_the_operation(tmp_path, parallel):
     config = toy.config(debug_nans=True, parallel=parallel)
-    config.data = configs.ConfigDict({"name": "toy", "bad": (3,)})
+    config.data = configs.ConfigDict({"name": "toy", "bad": (8,)})  # in the third batch
     with pytest.raises(NonFinite, match=r"step 3: invalid value \(nan\) encountered in \w+ at .*toy\.py:\d+"):
         loop.run(config, tmp_path / "run")
 
@@ -272,6 +272,29 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_goes_on(tmp_path, agai
     shutil.rmtree(newest)
     assert mmjax.restore(tmp_path / "run").step == 8
     assert loop.run(toy.config(steps=14), tmp_path / "run")
+
+
+def test_a_good_checkpoint_of_another_network_is_not_to_be_removed(again):
+    saver = checkpoint.Checkpoints(again, read_only=True)
+    ready = prepare.prepare(toy.config(steps=14), again)
+    ready.saver.close()
+    own = ready.state.params["net"]["Dense_1"]
+    for change, words in (
+        (
+            {"Dense_1": {**own, "kernel": np.zeros((8, 3), np.float32)}},
+            r"Dense_1/kernel is \[8 1\] there and \[8 3\] here\.",
+        ),
+        ({"Dense_2": own}, r"Dense_2/bias is absent there and \[1\] here \(and 1 others\)"),
+    ):
+        other = dataclasses.replace(ready.state, params={"net": {**ready.state.params["net"], **change}})
+        with pytest.raises(
+            UserError, match=rf"checkpoints/12 is of another network: params/net/{words}.*keep it"
+        ) as error:
+            saver.restore(other)
+        assert "remove" not in str(error.value)
+    with pytest.raises(UserError, match=r"frozen is of another network: offset is \[\] there and \[2\] here"):
+        saver.restore_frozen(dataclasses.replace(ready.state, frozen={"offset": np.zeros(2, np.float32)}))
+    saver.close()
 
 
 def test_a_reader_leaves_a_write_under_way_alone(tmp_path, again):

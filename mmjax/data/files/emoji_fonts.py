@@ -33,6 +33,11 @@ class Style:
     box: Box
     size: int
 
+    @functools.cached_property
+    def digest(self) -> str:
+        """Hexadecimal digits of the font's bytes."""
+        return hashlib.blake2b(pathlib.Path(self.path).read_bytes(), digest_size=8).hexdigest()
+
     def draw(self, text: str) -> np.ndarray:
         """uint8 [size size 3] on white. Emoji keep their sizes: a small square stays small."""
         picture = _canvas(self.path, text).crop(self.box)

@@ -28,7 +28,9 @@ from array_record.python import array_record_data_source
 from tensorflow_datasets.core import shuffle as tfds_shuffle
 from tensorflow_datasets.core.utils import tqdm_utils
 
-from mmjax.data import spec
+from mmjax.data import fingerprints, spec
+from mmjax.data.files import digests
+from mmjax.data.fingerprints import Print
 from mmjax.errors import UserError
 
 _AUDIO = "tensorflow_datasets.core.features.audio_feature.Audio"
@@ -221,6 +223,16 @@ class Records:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_reader": None}
 
+    def digests(self, columns: Iterable[str]) -> dict[str, np.ndarray]:
+        """{column: a digest of each example's stored value, uint64 [n]}, made once and kept beside the copy."""
+        columns = sorted(set(columns))
+        found: dict[str, list[np.ndarray]] = {column: [] for column in columns}
+        for file in self._files:
+            whole = digests.of_file(self._directory, file, {column: self._features[column] for column in columns})
+            for column in columns:
+                found[column].append(whole[column][file.skip : file.skip + file.take])
+        return {column: np.concatenate(parts) for column, parts in found.items()}
+
 
 def _file_instructions(directory: pathlib.Path, info: dict[str, Any], split: str) -> list[Any]:
     file_format = info.get("fileFormat", "tfrecord")
@@ -257,6 +269,8 @@ class Source:
       records: what is stored.
       decode: of a record and its position.
       names: of the classes of fields, in order, e.g. {"label": ("bell", "drum")}; they become constants "label_names".
+      columns: {field: the column of `records` that it is made from}, for its fingerprint.
+      content: what tells the content of all columns, for data that cannot change under its name; "" reads it.
     """
 
     def __init__(
@@ -264,8 +278,11 @@ class Source:
         records: Records,
         decode: Callable[[dict[str, Any], int], dict[str, Any]],
         names: Mapping[str, Iterable[str]] = types.MappingProxyType({}),
+        columns: Mapping[str, str] = types.MappingProxyType({}),
+        content: str = "",
     ):
         self._records, self._decode = records, decode
+        self._names, self._columns, self._content = dict(names), dict(columns), content
         self.constants = {f"{field}_names": spec.spelt(own) for field, own in names.items()}
 
     def __len__(self) -> int:
@@ -273,6 +290,15 @@ class Source:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         return self._decode(self._records[int(index)], int(index))
+
+    @property
+    def prints(self) -> dict[str, Print]:
+        """Fingerprints of the fields whose column is known."""
+        named = {field: tuple(self._names.get(field, ())) for field in self._columns}
+        if self._content:
+            return {f: fingerprints.whole(self._content, c, meanings=named[f]) for f, c in self._columns.items()}
+        stored = self._records.digests(self._columns.values())
+        return {field: fingerprints.of_digests(stored[column], named[field]) for field, column in self._columns.items()}
 
 
 def text(value: Any) -> str:

@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mmjax.data import spec
+from mmjax.data import fingerprints, spec
 from mmjax.data.files import caption_files, pictures, prepared, tree
 from mmjax.data.files.faults import Fault, listed
+from mmjax.data.fingerprints import Print
 from mmjax.data.sets import catalogue
 from mmjax.errors import UserError
 
@@ -46,6 +47,14 @@ class Captioned:
     def constants(self) -> dict[str, np.ndarray]:
         """The names of the classes, where the data set names them."""
         return dict(getattr(self.pictures, "constants", {}))
+
+    @property
+    def prints(self) -> dict[str, Print]:
+        """Fingerprints: of the captions those of the user's files, of all else those of the catalogue, as chosen."""
+        said = fingerprints.each(self.said)
+        inner = fingerprints.of(self.pictures, [f for f in self.fields if f in ("image", "label", "group")])
+        chosen = {f: fingerprints.whole(p.content, self.rows, meanings=p.meanings) for f, p in inner.items()}
+        return {**chosen, **{f: said for f in self.fields if f in ("caption", "captions")}}
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         found: dict[str, Any] = dict(self.pictures[self.rows[int(index)]])

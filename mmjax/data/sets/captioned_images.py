@@ -182,7 +182,9 @@ def source(
     wanted = {"captions" if field == "caption" else field for field in fields} & set(stored)
     # With nothing stored asked for (only `index`), the cheapest column still gives the length.
     parsed = {column: stored[column] for column in wanted or {"group"}}
-    return prepared.Source(prepared.Records(directory, split, parsed), functools.partial(_decode, tuple(fields)))
+    columns = {f: column for f in fields if (column := "captions" if f == "caption" else f) in stored}
+    records = prepared.Records(directory, split, parsed)
+    return prepared.Source(records, functools.partial(_decode, tuple(fields)), columns=columns)
 
 
 def _decode(fields: tuple[str, ...], record: dict[str, Any], index: int) -> dict[str, Any]:

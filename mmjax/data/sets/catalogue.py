@@ -127,7 +127,10 @@ def source(
     classes = {field: _class_names(_feature(features, stored[field])) for field in _CLASSES if field in stored}
     names = {field: own for field, own in classes.items() if own}
     kind = Drawing if any(part for _, part, _ in converters.values()) else builders.Source
-    return kind(records, functools.partial(_decode, fields, converters), names)
+    # A version of a catalogue set does not change: its name, and how much each split holds, tell what is in it.
+    info = builders.read_info(directory)
+    content = builders.fingerprint(info["name"], *directory.parts[-2:], info["splits"], split)
+    return kind(records, functools.partial(_decode, fields, converters), names, stored, content)
 
 
 class Drawing(builders.Source):

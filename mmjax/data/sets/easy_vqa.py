@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from mmjax.data import fingerprints
 from mmjax.data.files import pictures, prepared
+from mmjax.data.fingerprints import Print
 from mmjax.errors import UserError
 
 FIELDS: tuple[str, ...] = ("image", "question", "answer", "question_type", "group", "index")
@@ -33,6 +35,14 @@ class EasyVQA:
 
     def __len__(self) -> int:
         return len(self.questions)
+
+    @property
+    def prints(self) -> dict[str, Print]:
+        """Fingerprints: by the questions that the package has; its pictures do not change under their numbers."""
+        asked = [question for question, _, _ in self.questions]
+        pictures, answers = ([row[place] for row in self.questions] for place in (2, 1))
+        columns = {"image": pictures, "group": pictures, "question": asked}
+        return {field: fingerprints.whole(columns.get(field, answers)) for field in self.fields if field != "index"}
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         question, answer, picture = self.questions[index]

@@ -21,9 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from mmjax.data import spec
+from mmjax.data import fingerprints, spec
 from mmjax.data.files import emoji_fonts, emoji_names, prepared, tags
 from mmjax.data.files.emoji_names import Emoji
+from mmjax.data.fingerprints import Print
 from mmjax.errors import UserError
 
 NOTO = "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf"
@@ -57,6 +58,20 @@ class EmojiSource:
     @functools.cached_property
     def _numbers(self) -> dict[str, dict[str, int]]:
         return {field: {name: number for number, name in enumerate(own)} for field, own in self.names.items()}
+
+    @property
+    def prints(self) -> dict[str, Print]:
+        """Fingerprints: of pictures by the font and the emoji, of all else by what is said of each."""
+        drawn = dict(zip(("image", "pair"), self.styles, strict=False))
+        made = {
+            **{field: ((style.digest, style.size, one.text) for one in self.emoji) for field, style in drawn.items()},
+            "caption": (one.name for one in self.emoji),
+            "captions": (self.captions[one.text] for one in self.emoji),
+            "label": (getattr(one, self.classes) for one in self.emoji),
+            "tags": (one.keywords for one in self.emoji),
+            "group": (one.family for one in self.emoji),
+        }
+        return {f: fingerprints.each(made[f], self.names.get(f, ())) for f in self.fields if f in made}
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         emoji = self.emoji[index]

@@ -140,7 +140,8 @@ def source(
     records = prepared.Records(directory, "+".join([part for part in chosen if part in usable] or chosen), parsed)
     width = max(len(clip.labels) for clip in layout.clips)
     decode = functools.partial(_decode, tuple(fields), width)
-    return prepared.Source(records, decode, {named: layout.names} if named in fields else {})
+    columns = {field: field for field in fields if field in stored}
+    return prepared.Source(records, decode, {named: layout.names} if named in fields else {}, columns)
 
 
 def labels(path: str, esc10: bool = False) -> tuple[str, ...]:

@@ -90,7 +90,8 @@ def source(
     stored = {name: feature for name, feature in sound_font_builder.stored().items() if name in wanted}
     records = prepared.Records(directory, split, stored)
     names = {"label": labels(classes, effects)} if "label" in fields else {}
-    return prepared.Source(records, functools.partial(_decode, tuple(fields), classes), names)
+    columns = {field: column.get(field, field) for field in fields if field != "index"}
+    return prepared.Source(records, functools.partial(_decode, tuple(fields), classes), names, columns)
 
 
 def labels(classes: str = "program", effects: bool = False) -> tuple[str, ...]:

@@ -17,7 +17,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mmjax.data import spec
+from mmjax.data import fingerprints, spec
+from mmjax.data.fingerprints import Print
 from mmjax.data.scenes import face, names, questions, units
 from mmjax.data.scenes.example import Example
 from mmjax.errors import UserError
@@ -62,6 +63,7 @@ NAMES: dict[str, tuple[str, ...]] = {
 UNITS: tuple[str, ...] = units.UNITS
 ANSWERS: tuple[str, ...] = questions.ANSWERS
 FACTORS: tuple[str, ...] = face.FACTORS
+EDITION = 1  # raised whenever the same options would give other examples
 SPLITS: dict[str, int] = {"train": 100_000, "validation": 2_000, "test": 2_000}
 
 
@@ -84,6 +86,14 @@ class SoundingScenes:
     def constants(self) -> dict[str, np.ndarray]:
         """The names of the classes of the fields: "label_names", "scene_names", ..."""
         return {f"{field}_names": spec.spelt(NAMES[field]) for field in self.fields if field in NAMES}
+
+    @property
+    def prints(self) -> dict[str, Print]:
+        """Fingerprints: of what is generated, the generator's edition and what it is asked for."""
+        sizes = (self.examples, self.objects, self.image_size, self.seconds)
+        about = ("sounding_scenes", EDITION, self.split, self.seed, sizes)
+        fields = [field for field in self.fields if field != "index"]
+        return {f: fingerprints.whole(*about, f, meanings=NAMES.get(f, ())) for f in fields}
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray | str | list[str]]:
         example = self.example(index)

@@ -17,7 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from mmjax.data import fingerprints
 from mmjax.data.files import text_corpus, text_files, text_judgements
+from mmjax.data.fingerprints import Print
 from mmjax.data.tokens import counting
 from mmjax.data.tokens.counting import Encoded
 from mmjax.errors import UserError
@@ -66,6 +68,12 @@ class Text:
         tokens[: len(kept)] = words[kept]
         sentence[: len(kept)] = np.cumsum(begins, dtype=np.int32)[kept]
         return {"tokens": tokens, "sentence": sentence, "index": np.int32(index)}
+
+    @property
+    def prints(self) -> dict[str, Print]:
+        """Fingerprints: of the whole encoded text, of which every split is a share, and its vocabulary."""
+        whole = fingerprints.whole(counting.digest(self.encoded), self.tokens, meanings=self.encoded.words)
+        return {"tokens": whole, "sentence": Print(whole.content)}
 
     @functools.cached_property
     def constants(self) -> dict[str, np.ndarray]:

@@ -158,7 +158,9 @@ def source(
     if "tags" in fields:
         names["tags"] = tags.names(report["tags"], min_tag)
     numbers = {tag: number for number, tag in enumerate(names.get("tags", ()))}
-    return prepared.Source(records, functools.partial(_decode, tuple(fields), numbers, report["depth"]), names)
+    columns = {f: column for f in fields if (column := _STORED_AS.get(f, f)) in stored}
+    decode = functools.partial(_decode, tuple(fields), numbers, report["depth"])
+    return prepared.Source(records, decode, names, columns)
 
 
 _STORED_AS = {"captions": "caption", "tags": "folder"}

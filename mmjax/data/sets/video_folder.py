@@ -84,7 +84,9 @@ def source(
     wanted = {"frames" if field == "image" else field for field in fields} & set(stored)
     # With nothing stored asked for (only `index`), the cheapest column still gives the length.
     parsed = {name: stored[name] for name in wanted or {"group"}}
-    return prepared.Source(prepared.Records(directory, split, parsed), functools.partial(_decode, fields))
+    columns = {f: column for f in fields if (column := "frames" if f == "image" else f) in stored}
+    records = prepared.Records(directory, split, parsed)
+    return prepared.Source(records, functools.partial(_decode, fields), columns=columns)
 
 
 def _decode(fields: tuple[str, ...], record: dict[str, Any], index: int) -> dict[str, Any]:

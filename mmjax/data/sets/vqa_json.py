@@ -26,8 +26,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from mmjax.data import fingerprints
 from mmjax.data.files import pictures, prepared, tree
 from mmjax.data.files.faults import Unusable
+from mmjax.data.fingerprints import Print
 from mmjax.errors import UserError
 
 FIELDS: tuple[str, ...] = ("image", "question", "answer", "answers", "question_type", "group", "index")
@@ -59,6 +61,18 @@ class VQAJson:
 
     def __len__(self) -> int:
         return len(self.records)
+
+    @property
+    def prints(self) -> dict[str, Print]:
+        """Fingerprints: of the texts, and of pictures by their names and sizes, so that none of them need be read."""
+        there = {record.picture for record in self.records if os.path.exists(record.picture)}
+        sizes = {path: os.path.getsize(path) for path in there}
+        made = {
+            "image": [(os.path.basename(r.picture), sizes.get(r.picture)) for r in self.records],
+            **{f: [getattr(r, f) for r in self.records] for f in ("question", "answer", "answers", "question_type")},
+            "group": [r.image_id for r in self.records],
+        }
+        return {f: fingerprints.whole(made[f]) for f in self.fields if f in made}
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         record, picture = self.records[index], None

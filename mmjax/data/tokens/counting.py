@@ -6,6 +6,7 @@ The result is a folder: `tokens.npy`, int32 on disk and never read whole (number
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -165,6 +166,21 @@ def load(folder: pathlib.Path) -> Encoded:
     """What `encode` wrote."""
     words = (folder / "words.txt").read_text(encoding="utf-8").split("\n")
     return Encoded(words, np.load(folder / "counts.npy"), np.load(folder / "tokens.npy", mmap_mode="r"))
+
+
+def digest(encoded: Encoded) -> str:
+    """Hexadecimal digits of a corpus that `load` gave: of all its numbers. Read once, then kept beside them."""
+    kept = pathlib.Path(str(encoded.tokens.filename)).with_name("digest.txt")  # type: ignore[attr-defined]
+    with contextlib.suppress(OSError):
+        return kept.read_text(encoding="ascii")
+    state = hashlib.blake2b(digest_size=8)
+    for start in range(0, len(encoded.tokens), PASS):
+        state.update(np.ascontiguousarray(encoded.tokens[start : start + PASS]).data)
+    with contextlib.suppress(OSError):
+        part = kept.with_suffix(f".{os.getpid()}")
+        part.write_text(state.hexdigest(), encoding="ascii")
+        part.replace(kept)
+    return state.hexdigest()
 
 
 def cache(key: object) -> pathlib.Path:

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from mmjax.data import fingerprints
+from mmjax.data.fingerprints import Print
 from mmjax.data.tokens import token_tables
 from mmjax.data.tokens.token_tables import Table
 from mmjax.errors import UserError
@@ -163,6 +165,21 @@ class Tokenised:
                 found[f"{field}_names"] = found[f"{name}_vocabulary"]
             if table.model:
                 found[f"{name}_model"] = np.frombuffer(table.model, np.uint8)
+        return found
+
+    @property
+    def prints(self) -> dict[str, Print]:
+        """Of a field that is made here: the text that it is made from, and the words that its numbers mean."""
+        whole = tuple(field for field in self.fields if field not in self.encoders)
+        columns = tuple(column for field in self.encoders for column in FROM[field])
+        inner = getattr(self.inner, "prints", None) or fingerprints.of(self.inner, (*whole, *columns))
+        found = {field: inner[field] for field in whole if field in inner}
+        for field, table in self.tables.items():
+            text = next((inner[column] for column in FROM[field] if column in inner), None)
+            if text is not None:
+                # Pieces that are the same may still be cut otherwise: the model is part of the content.
+                content = text.content + (fingerprints.whole(table.model.hex()).content if table.model else "")
+                found[field] = Print(content, table.words, text.examples)
         return found
 
 
