@@ -1,8 +1,24 @@
 """What tests of data sets share with those of the files that they are read from."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import sound_font_writer
+
+from mmjax.data.files import child_processes
+
+
+@pytest.fixture(scope="module")
+def started():
+    with child_processes.Children(1) as children:
+        yield children
+
+
+@pytest.fixture
+def one_child(started, monkeypatch):
+    """The same child process for all preparations of a module: starting one takes longer than they do."""
+    monkeypatch.setattr(child_processes, "Children", lambda workers: contextlib.nullcontext(started))
 
 
 @pytest.fixture(scope="module")

@@ -158,6 +158,14 @@ def square(folder: str, size: int, fit: str, path: str) -> bytes | Fault:
         return Fault(path, kind, error.detail)
 
 
+def whole(folder: str, size: int, path: str) -> bytes | Fault:
+    """The PNG of a picture that is fitted whole into a white square, or why there is none; see `square`."""
+    try:
+        return encode(on_white(pathlib.Path(folder, path), size), "png")
+    except Unusable as error:
+        return Fault(path, error.kind, error.detail)
+
+
 def encode(picture: Image.Image, file_format: str) -> bytes:
     """A picture as the bytes of a PNG (lossless) or JPEG (quality 95) file."""
     buffer = io.BytesIO()

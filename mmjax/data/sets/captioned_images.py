@@ -223,7 +223,9 @@ def find(folder: pathlib.Path, captions: Sequence[str] = (), validation: float =
     items, remarks = _merged(folder, by_path)
     told = [fault for fault in faults if fault.kind in caption_files.USED]
     faults = [fault for fault in faults if fault.kind not in caption_files.USED]
-    return Found(_with_splits(items, validation, test), faults, told + remarks, found.ignored)
+    others = collections.Counter(found.ignored)
+    others.subtract(file.suffix.lower() for file in (*files, *_lists(files)) if file.resolve().is_relative_to(folder))
+    return Found(_with_splits(items, validation, test), faults, told + remarks, dict(+others))
 
 
 def _merged(
@@ -262,6 +264,11 @@ def _with_splits(items: list[Item], validation: float, test: float) -> list[Item
     return [dataclasses.replace(item, split=drawn.get(item.path, item.split)) for item in items]
 
 
+def _lists(files: Iterable[pathlib.Path]) -> set[pathlib.Path]:
+    """The lists of splits beside the files with the captions."""
+    return {file for place in {file.parent for file in files} for _, file in caption_files.split_lists(place)}
+
+
 def _pictures(folder: pathlib.Path) -> tree.Found:
     return tree.walk(folder, pictures.suffixes())
 
@@ -273,8 +280,8 @@ def _prepared(
     folder: pathlib.Path, captions: tuple[str, ...], data_dir: str | None, options: tuple[Any, ...]
 ) -> pathlib.Path:
     files, found = caption_choice.find(folder, captions), _pictures(folder)
-    lists = {file for place in {file.parent for file in files} for _, file in caption_files.split_lists(place)}
-    stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in sorted({*files, *lists})]
+    read = sorted({*files, *_lists(files)})
+    stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in read]
     stem = "".join(letter if letter.isalnum() else "_" for letter in folder.name)[:40]
     name = f"{stem}-{prepared.fingerprint(str(folder), stats, found.files, options)}"
     size, fit, validation, test = options

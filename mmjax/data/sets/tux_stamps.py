@@ -11,6 +11,7 @@ import collections
 import dataclasses
 import functools
 import json
+import os
 import pathlib
 import sys
 from collections.abc import Iterable, Iterator
@@ -20,7 +21,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
 
-from mmjax.data.files import media, pictures, prepared, sound_file
+from mmjax.data.files import child_processes, media, pictures, prepared, sound_file, tree
 from mmjax.data.files import tags as tags
 from mmjax.errors import UserError
 from mmjax.text import tokenise
@@ -74,6 +75,8 @@ class TuxStamps(tfds.core.GeneratorBasedBuilder):
         }
         return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
 
+    children: child_processes.Children  # which whoever prepares starts and ends
+
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[str, dict[str, Any]]]]:
         config = self.builder_config
         stamps, skipped = find(pathlib.Path(config.path))
@@ -81,9 +84,13 @@ class TuxStamps(tfds.core.GeneratorBasedBuilder):
         groups = grouped(stamp.caption for stamp in stamps)
         splits = prepared.assign_splits(groups.values(), config.validation, config.test)
         examples: dict[str, list[dict[str, Any]]] = {}
-        for stamp in tqdm.tqdm(stamps, desc="reading stamps", unit="stamp", disable=None):
+        work = functools.partial(pictures.whole, config.path, config.size)
+        by_path = {f"{stamp.name}.png": stamp for stamp in stamps}
+        read = tqdm.tqdm(self.children.each(work, by_path), "reading stamps", len(stamps), unit="stamp", disable=None)
+        for path, picture in read:
+            stamp = by_path[path]
             try:
-                example = _read(pathlib.Path(config.path), stamp, config)
+                example = _example(pathlib.Path(config.path), stamp, config, picture)
             except media.Unusable as error:
                 skipped[error.kind] += 1
                 continue
@@ -140,8 +147,13 @@ def source(
     config = Config(name=name, path=str(folder), size=size, sound=sound or None, validation=validation, test=test)
     root = prepared.cache_dir(data_dir)
     directory = root / "tux_stamps" / config.name / str(TuxStamps.VERSION)
-    if not prepared.is_prepared(directory) and prepared.prepare(prepared.build(TuxStamps, config, root)):
-        _tell(directory)
+    if not prepared.is_prepared(directory):
+        builder: Any = prepared.build(TuxStamps, config, root)
+        with child_processes.Children(len(os.sched_getaffinity(0))) as children:
+            builder.children = children
+            made = prepared.prepare(builder)
+        if made:
+            _tell(directory)
     stored = {
         "image": prepared.encoded(),
         "caption": tfds.features.Text(),
@@ -194,13 +206,13 @@ def _folder(path: str) -> pathlib.Path:
 
 def find(folder: pathlib.Path) -> tuple[list[Stamp], collections.Counter[str]]:
     """The PNG stamps that have a caption, in order, and how many others there are of each kind."""
-    pictures = sorted(folder.rglob("*.png"))
-    names = {picture.with_suffix("") for picture in pictures}
-    skipped = collections.Counter({"SVG only": len({p.with_suffix("") for p in folder.rglob("*.svg")} - names)})
+    found = tree.walk(folder, (".png", ".svg"))
+    names = {suffix: [path[:-4] for path in found.files if path.endswith(suffix)] for suffix in (".png", ".svg")}
+    skipped = collections.Counter({"SVG only": len(set(names[".svg"]) - set(names[".png"]))})
+    skipped.update(fault.kind for fault in found.faults)
     stamps = []
-    for picture in pictures:
-        caption = caption_of(picture)
-        name = picture.relative_to(folder).with_suffix("").as_posix()
+    for name in names[".png"]:
+        caption = caption_of(folder / f"{name}.png")
         if caption and "/" in name:
             stamps.append(Stamp(name, caption))
         else:
@@ -223,18 +235,22 @@ def grouped(captions: Iterable[str]) -> dict[str, str]:
     return {text: first.setdefault(tuple(tokenise.caption(text.rstrip(" .!"))), text) for text in sorted(captions)}
 
 
-def _read(folder: pathlib.Path, stamp: Stamp, config: Config) -> dict[str, Any]:
-    """One example; raises Unusable where the picture, or the sound that is asked for, cannot be used."""
+def _example(folder: pathlib.Path, stamp: Stamp, config: Config, picture: Any) -> dict[str, Any]:
+    """One example; raises Unusable where the picture, or the sound that is asked for, cannot be used.
+
+    `picture` is its PNG, or what a child process says instead.
+    """
+    if not isinstance(picture, bytes):
+        raise media.Unusable(picture.kind, picture.detail)
     waveform = np.zeros(0, np.int16)
     if config.sound:
         file = folder / f"{stamp.name}.ogg"
         if not file.exists():
             raise media.Unusable("without a sound effect", stamp.name)
         waveform = sound_file.read(file)[0]
-    picture = pictures.on_white(folder / f"{stamp.name}.png", config.size)
     return {
         "name": stamp.name,
-        "image": pictures.encode(picture, "png"),  # lossless: flat colours and sharp edges are what JPEG does worst
+        "image": picture,  # lossless: flat colours and sharp edges are what JPEG does worst
         "caption": stamp.caption,
         "label": stamp.name.split("/")[0],
         "folder": stamp.name.rsplit("/", 1)[0],
@@ -243,10 +259,7 @@ def _read(folder: pathlib.Path, stamp: Stamp, config: Config) -> dict[str, Any]:
 
 
 def _fingerprint(folder: pathlib.Path, *options: Any) -> str:
-    files = [file for suffix in ("png", "svg", "txt") for file in folder.rglob(f"*.{suffix}")]
-    files += [sound for file in files if (sound := file.with_suffix(".ogg")).exists()]
-    stats = sorted((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in set(files))
-    return prepared.fingerprint(stats, options)
+    return prepared.fingerprint(str(folder), tree.walk(folder, (".png", ".svg", ".txt", ".ogg")).files, options)
 
 
 def _write_report(

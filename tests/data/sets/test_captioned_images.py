@@ -9,30 +9,19 @@ import pytest
 from PIL import Image
 
 from mmjax import data
-from mmjax.data.files import child_processes, pictures
+from mmjax.data.files import pictures
 from mmjax.data.sets import captioned_images
 from mmjax.errors import UserError
 from mmjax.text import vocabulary
 
 SIZE = 16
+pytestmark = pytest.mark.usefixtures("one_child")
 
 
 @pytest.fixture(autouse=True)
 def caches(tmp_path, monkeypatch):
     monkeypatch.setenv("MMJAX_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("MMJAX_CACHE", str(tmp_path / "cache"))
-
-
-@pytest.fixture(scope="module")
-def started():
-    with child_processes.Children(1) as children:
-        yield children
-
-
-@pytest.fixture(autouse=True)
-def one_child(started, monkeypatch):
-    """The same child process for all tests here: starting one takes longer than they do."""
-    monkeypatch.setattr(child_processes, "Children", lambda workers: contextlib.nullcontext(started))
 
 
 def picture(path, colour=(255, 0, 0), size=(40, 20)):
@@ -308,6 +297,7 @@ def test_a_damaged_picture_is_left_out_and_the_copy_is_made_anew_when_files_chan
 
 def test_a_picture_that_ends_its_decoder_costs_itself(tmp_path, monkeypatch, capsys):
     root = folder(tmp_path, 4)
+    (root / "p4.heic").write_bytes(b"of a suffix that is not read")
     for name in ("p1.png", "p2.png"):
         (root / name).rename(root / f"deadly_{name}")
     write(root, "p0.png,a,train", "deadly_p1.png,b,train", "deadly_p2.png,c,test", "p3.png,d,train")
@@ -317,7 +307,7 @@ def test_a_picture_that_ends_its_decoder_costs_itself(tmp_path, monkeypatch, cap
     died = {"kind": "picture that ended its decoder", "detail": "by signal 9 (Killed)"}
     assert sorted(faults, key=str) == [{"path": f"deadly_p{i}.png", **died} for i in (1, 2)]
     told = capsys.readouterr().err
-    assert "captioned_images: 2 train pictures; beside them are 1 .csv" in told
+    assert "captioned_images: 2 train pictures; beside them are 1 .heic" in told
     assert "left out 2 picture that ended its decoder (" in told
 
 

@@ -3,6 +3,7 @@
 import importlib.util
 import itertools
 import json
+import os
 import pathlib
 
 import numpy as np
@@ -17,6 +18,7 @@ from mmjax.data.sets import tux_stamps, video_folder
 from mmjax.errors import UserError
 
 SIZE = 32
+pytestmark = pytest.mark.usefixtures("one_child")
 
 
 def stamp(root, name, caption=None, colour=(255, 0, 0), sound=None, size=(40, 20)):
@@ -202,3 +204,16 @@ def test_the_example_makes_videos_that_video_folder_reads(tree, tmp_path, capsys
     assert 0.04 < red.mean() < 0.25
     corner = clip["image"][:4, :4].reshape(-1, 3)
     assert corner.std(0).max() < 4
+
+
+def test_folders_behind_links_and_names_of_all_kinds(tmp_path):
+    for name in ("elsewhere/duck", "stamps/animals/cat"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / f"{name}.png")
+        (tmp_path / f"{name}.txt").write_text(f"A {name.split('/')[-1]}.")
+    (tmp_path / "stamps" / "birds").symlink_to(tmp_path / "elsewhere")
+    with open(os.fsencode(tmp_path) + b"/stamps/animals/caf\xe9.png", "wb") as file:
+        file.write((tmp_path / "elsewhere" / "duck.png").read_bytes())
+    stamps, skipped = tux_stamps.find(tmp_path / "stamps")
+    assert [(stamp.name, stamp.caption) for stamp in stamps] == [("animals/cat", "A cat."), ("birds/duck", "A duck.")]
+    assert +skipped == {"name that is not UTF-8": 1}
