@@ -142,7 +142,7 @@ def source(
     fields: Sequence[str] = FIELDS,
     *,
     path: str = "",
-    captions: Sequence[str] = (),
+    captions: str | Sequence[str] = (),
     data_dir: str | None = None,
     size: int = 224,
     fit: str = "crop",
@@ -155,7 +155,8 @@ def source(
       split: "train", "validation" or "test", as the files say; one that they do not give is a share of "train".
       fields: of FIELDS. `captions` are all of a picture, `caption` is the first; `group` is the picture's path.
       path: the folder of the pictures.
-      captions: the files with the captions, from the folder or anywhere; () = found by their usual names.
+      captions: the file or files with the captions, from the folder or anywhere; () = found by their usual names. All
+        that are named are read, whatever they have in common.
       data_dir: where the prepared copy goes; $MMJAX_DATA or ~/.cache/mmjax where None.
       size: of the square pictures, in pixels.
       fit: "crop" scales the shorter side and cuts out the middle (Show, Attend and Tell), "squash" gives up the
@@ -177,7 +178,8 @@ def source(
     folder = pathlib.Path(path).expanduser().resolve() if path else None
     if folder is None or not folder.is_dir():
         raise UserError(f"config.data.path={path!r} is not a folder: it must be one of pictures, with their captions")
-    directory = _prepared(folder, tuple(captions), data_dir, (size, fit, validation, test))
+    captions = (captions,) * bool(captions) if isinstance(captions, str) else tuple(captions)
+    directory = _prepared(folder, captions, data_dir, (size, fit, validation, test))
     stored = {"image": prepared.encoded(), "captions": prepared.encoded(many=True), "group": tfds.features.Text()}
     wanted = {"captions" if field == "caption" else field for field in fields} & set(stored)
     # With nothing stored asked for (only `index`), the cheapest column still gives the length.

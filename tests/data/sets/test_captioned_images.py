@@ -317,6 +317,7 @@ def test_files_can_lie_elsewhere(tmp_path):
     write(root, "p2.png,c,train", name="more.csv")
     found = splits(root, captions=(str(tmp_path / "mine.csv"), "more.csv"), validation=0)
     assert found == {"train": {"p0.png": ("a",), "p2.png": ("c",)}, "test": {"p1.png": ("b",)}}
+    assert splits(root, captions="more.csv", validation=0, test=0) == {"train": {"p2.png": ("c",)}}
 
 
 @pytest.mark.parametrize(
