@@ -13,8 +13,8 @@ from mmjax.data.files import media
 
 RATE = media.SAMPLE_RATE
 # Sound off its time stamps by less is left alone: containers round them to as much as some milliseconds. A clock that
-# is fast or slow is followed by resampling, by 2 % at most, a third of a semitone.
-TOLERANCE, BEND = 0.015, 0.02
+# is fast or slow is followed by resampling: by 1 % at 10 ms, and 2 % at most, a third of a semitone.
+TOLERANCE, BEND = 0.005, 0.02
 JUMP = 0.045  # seconds off, where bending is not enough: the sound goes on at its time stamp
 FADE = 110  # samples, 5 ms: from one piece to the next that begins before its end
 

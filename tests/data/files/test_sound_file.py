@@ -180,6 +180,14 @@ def test_ffmpeg_reads_the_rest(tmp_path, name, codec):
     assert sound_file.SUFFIXES.count(path.suffix) == 1
 
 
+def test_a_tag_in_any_encoding_does_no_harm(tmp_path):
+    path = encoded(tmp_path / "x.m4a", "aac")
+    path.write_bytes(path.read_bytes().replace(b"SoundHandler", "Sén Handler ".encode("latin-1")))
+    with pytest.raises(UnicodeDecodeError):
+        av.open(str(path))
+    assert seconds(path)[0] > 6
+
+
 def test_a_cut_webm_is_told(tmp_path):
     path = encoded(tmp_path / "x.webm", "libopus")
     assert seconds(path)[1] == ""

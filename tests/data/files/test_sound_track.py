@@ -88,7 +88,7 @@ def test_segments_that_are_longer_than_their_time_stamps():
 def test_time_stamps_rounded_by_a_container_change_nothing(rng):
     samples = clicks(3.0)
     exact = decoded(frames(samples, lambda time: time))
-    jitter = iter(rng.uniform(-0.01, 0.01, 100))
+    jitter = iter(rng.uniform(-0.003, 0.003, 100))
     np.testing.assert_array_equal(decoded(frames(samples, lambda time: time + (next(jitter) if time else 0))), exact)
 
 

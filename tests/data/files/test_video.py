@@ -279,6 +279,13 @@ def test_a_tag_in_any_encoding_does_no_harm(tmp_path):
     with pytest.raises(UnicodeDecodeError):
         av.open(str(path))
     assert len(cut_all(path)) == 1
+    path = write_video(tmp_path / "a.mov", seconds=1.0)  # the name of a handler, which phones write in their language
+    data = path.read_bytes()
+    assert b"VideoHandler" in data
+    path.write_bytes(data.replace(b"VideoHandler", "Vidéo Handle".encode("latin-1")))
+    with pytest.raises(UnicodeDecodeError):
+        av.open(str(path))
+    assert len(cut_all(path)) == 1
 
 
 def declaring(path, seconds):
