@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from mmjax.data.files import container as containers
-from mmjax.data.files import media, pictures
+from mmjax.data.files import media, pictures, upright
 from mmjax.data.files.sound_track import SoundTrack
 
 MISSING = 1.0  # seconds: the least that makes a file a truncated one
@@ -76,8 +76,8 @@ def _cut(
     try:
         for start, end in spans:
             times = (start + (end - start) * (i + 0.5) / cut.frames for i in range(cut.frames))
-            upright = (_rgb(shown.at(time), reel.aspect, cut.size) for time in times)
-            jpegs = tuple(pictures.encode(Image.fromarray(picture), "jpeg") for picture in upright)
+            turned = (upright.rgb(shown.at(time), reel.aspect, cut.size) for time in times)
+            jpegs = tuple(pictures.encode(Image.fromarray(picture), "jpeg") for picture in turned)
             first, last = round(start * media.SAMPLE_RATE), round(end * media.SAMPLE_RATE)
             yield Clip(jpegs, sound[first:last], start)
     finally:
@@ -343,34 +343,3 @@ class _Pictures:
                 for frame in _decoded(packet):
                     self._newest = _stamp(frame, self._newest + self._reel.step)
                     self._frames.append((self._newest, frame))
-
-
-def _rgb(frame: Any, aspect: float, size: int) -> pictures.Picture:
-    """A decoded frame, its pixels `aspect` wide for 1 high, as upright RGB: short side `size`, centre cropped."""
-    width, height = frame.width * aspect, frame.height
-    scale = size / min(width, height)
-    wide, high = max(size, round(width * scale)), max(size, round(height * scale))
-    picture = frame.reformat(width=wide, height=high, format="rgb24", interpolation="BICUBIC").to_ndarray()
-    left, top = (wide - size) // 2, (high - size) // 2
-    return np.ascontiguousarray(_upright(picture[top : top + size, left : left + size], _matrix(frame)))
-
-
-def _matrix(frame: Any) -> tuple[int, int, int, int] | None:
-    """How a frame is to be shown: a, b, c, d of x' = a x + c y, y' = b x + d y, y pointing down."""
-    kind = media.require_av().sidedata.sidedata.Type.DISPLAYMATRIX
-    if kind not in frame.side_data:
-        return None
-    a, b, _, c, d, *_ = np.frombuffer(bytes(frame.side_data[kind]), np.int32).tolist()
-    return a, b, c, d
-
-
-def _upright(picture: pictures.Picture, matrix: tuple[int, int, int, int] | None) -> pictures.Picture:
-    """Turns and mirrors a picture by the matrix of its file, to the nearest quarter: phones write them as filmed."""
-    if matrix is None or not any(matrix):
-        return picture
-    a, b, c, d = matrix
-    if abs(a) + abs(d) >= abs(b) + abs(c):
-        right, down = a, d
-    else:
-        picture, right, down = picture.swapaxes(0, 1), c, b
-    return picture[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1]

@@ -55,3 +55,44 @@ def test_a_flash_video_cut_amid_the_head_of_a_tag(tmp_path):
 def test_long_tails_of_zeros(tmp_path):
     (tmp_path / "file").write_bytes(b"\0" * 9 + b"G" + b"\0" * 200_000)
     assert container.missing(tmp_path / "file") == (10, 200_000)
+
+
+class Stream:
+    def __init__(self, index):
+        self.index = index
+
+
+class Packet:
+    def __init__(self, stream, dts, duration):
+        self.stream, self.dts, self.pts, self.duration, self.time_base = stream, dts, dts + 40, duration, 0.001
+
+
+class Joined:
+    """Two recordings end to end, whose stamps begin at 1400 ms: pictures every 40 ms, sound every 100 ms.
+
+    The last sound of the first comes after the first pictures of the second, as sound is sent in larger packets.
+    """
+
+    format = type("Format", (), {"flags": 0x200})
+    picture, sound = Stream(0), Stream(1)
+
+    def demux(self, *streams):
+        part = [(self.picture, 1400 + 40 * i, 40) for i in range(50)] + [
+            (self.sound, 1430 + 100 * i, 100) for i in range(20)
+        ]
+        part.sort(key=lambda packet: packet[1])
+        late = part.pop(max(i for i, packet in enumerate(part) if packet[0] is self.sound))
+        later = [(stream, dts + 20 * stream.index, duration) for stream, dts, duration in part]
+        for packet in (*part, *later[:1], late, *later[1:]):
+            yield Packet(*packet)
+
+
+def test_the_streams_of_joined_recordings_stay_together():
+    joined = Joined()
+    found = {0: [], 1: []}
+    for packet in container.packets(joined, joined.picture, joined.sound):
+        assert packet.pts == packet.dts + 40
+        found[packet.stream.index].append(packet.dts)
+    assert found[0] == [1400 + 40 * i for i in range(100)]
+    # Sound and pictures of the second keep the 50 ms by which they differ there.
+    assert found[1] == [1430 + 100 * i for i in range(20)] + [3450 + 100 * i for i in range(19)]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from video_writer import RATE, SIDE, copy, edit, number_of, numbered, peak_frequency, write_video
 
-from mmjax.data.files import media, pictures, video
+from mmjax.data.files import media, pictures, upright, video
 
 av = pytest.importorskip("av")
 
@@ -41,7 +41,7 @@ def test_sound_and_pictures_of_every_container(tmp_path, suffix, codec, voice, r
     # Pictures on display at .25, .75, 1.25, 1.75 s of a video of 10 a second.
     numbers = [number_of(pictures.decode(data)) for clip in clips[:2] for data in clip.frames]
     with av.open(str(path)) as container:
-        shown = [(frame.time, number_of(video._rgb(frame, 1.0, SIDE))) for frame in container.decode(video=0)]
+        shown = [(frame.time, number_of(upright.rgb(frame, 1.0, SIDE))) for frame in container.decode(video=0)]
     assert numbers == [max(s for s in shown if s[0] <= time)[1] for time in (0.25, 0.75, 1.25, 1.75)]
     if suffix != "avi":  # its writer leaves the second place of the stream empty
         assert numbers == [2, 7, 12, 17]
@@ -190,7 +190,7 @@ ONE = 1 << 16
     ],
 )
 def test_turned_and_mirrored_upright(matrix, corners):
-    np.testing.assert_array_equal(video._upright(np.array([[1, 2], [3, 4]]), matrix), corners)
+    np.testing.assert_array_equal(upright.turned(np.array([[1, 2], [3, 4]]), matrix), corners)
 
 
 @pytest.mark.parametrize("matrix", [(0, ONE, -ONE, 0), (-ONE, 0, 0, ONE), (0, ONE, ONE, 0)])
@@ -205,7 +205,7 @@ def test_the_matrix_of_a_file(tmp_path, matrix):
     data[at : at + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in nine)
     path.write_bytes(data)
     (clip,) = cut_all(path)
-    difference = pictures.decode(clip.frames[0]).astype(int) - video._upright(plain, matrix)
+    difference = pictures.decode(clip.frames[0]).astype(int) - upright.turned(plain, matrix)
     assert np.abs(difference).mean() < 3  # JPEG's
     assert number_of(plain) == 5
 
