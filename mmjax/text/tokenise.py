@@ -20,6 +20,8 @@ from typing import Any
 import regex
 
 RULES = ("unicode", "letters")
+# Spelled so in a text these are text, three words each; <unk> in a text is what it is among tokens.
+_MARKERS = ("<pad>", "<start>", "<end>")
 
 # What coco-caption drops after the tokeniser. Its list has -LRB- in capitals, which its lower-casing tokeniser never
 # writes: brackets stay in its captions as -lrb-, and here as well.
@@ -91,7 +93,10 @@ def caption(text: str, rules: str = "unicode") -> list[str]:
     lowered: Iterable[str] = (_BRACKETS.get(token, token.lower()) for token in found)
     if marked:
         lowered = map(composed, lowered)  # of some capitals, only the small letter composes with its mark
-    return [word for word in lowered if word not in PUNCTUATION and word[0] not in '"—' and set(word) not in _RUNS]
+    words = [word for word in lowered if word not in PUNCTUATION and word[0] not in '"—' and set(word) not in _RUNS]
+    if rules != "unicode" or "<" not in text:
+        return words
+    return [part for word in words for part in (("<", word[1:-1], ">") if word in _MARKERS else (word,))]
 
 
 _RUNS = (set("."), set("-"))

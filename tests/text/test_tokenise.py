@@ -23,6 +23,8 @@ from mmjax.text import tokenise, vocabulary
         ("שָׁלוֹם עוֹלָם مُحَمَّد می‌خواهم", "שָׁלוֹם עוֹלָם مُحَمَّد می‌خواهم"),
         ("Cafe\u0301 tie\u0302\u0301ng J\u030c co\u00adop", "café tiếng ǰ coop"),  # composed, also after lower-casing
         ("❤️ बच्चों का कुत्ता's 3½ m²", "❤️ बच्चों का कुत्ता 's 3½ m²"),
+        ("<start> a red <b> <End>", "< start > a red <b> < end >"),  # of the data, and no marks of ours
+        ("a <unk> dog", "a <unk> dog"),  # as a captioner writes it
         ("...", ""),
         ("", ""),
     ],
@@ -33,6 +35,7 @@ def test_captions(text, words):
 
 def test_runs_from_before_keep_their_cuts_and_text_without_marks_is_cut_alike(rng):
     assert tokenise.caption("भाषा cafe\u0301 naïve", "letters") == ["भ", "ा", "ष", "ा", "cafe", "\u0301", "naïve"]
+    assert tokenise.caption("<start> a", "letters") == ["<start>", "a"]
     assert tokenise.answer("CAFE\u0301", "letters") == "cafe\u0301"
     signs = [*"abcANnt'.-_@#<>/ 12:,&$!\"éß½²日ª", "n't ", "no. ", "cannot ", "www.", "U.S."]
     texts = ["".join(rng.choice(signs, 20)) for _ in range(500)]

@@ -22,11 +22,10 @@ from mmjax.data.tokens import byte_pair_file, counting
 from mmjax.errors import UserError
 from mmjax.text import byte_pairs, tokenise, vocabulary
 
-FORMAT = 1  # of the cache; raised whenever the same texts would give other words
+FORMAT = 2  # of the cache; raised whenever the same texts would give other words
 ALIKE = {"captions_tokens": "caption_tokens"}  # all captions and one of them share a vocabulary
 LABELS = ("answer_label", "question_type_label")  # whole texts as classes
 SHAPING = ("length", "captions", "align")  # options that change arrays, not vocabularies
-PROBES = 64  # training examples whose texts are part of the cache's key: another text is another vocabulary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,17 +70,18 @@ def tables(made: tuple[str, ...], chosen: Any, training: Callable[[], Any], abou
     source = training()
     if not len(source):
         raise UserError("the training split is empty: there is no text to build a vocabulary from")
-    probe = [_texts_of(source[index], made) for index in _spread(len(source), PROBES)]
     path = str(byte_pair_file.find(chosen.path)) if chosen.kind == "bpe" else chosen.path
     own = _digest(path) if path else ""
     how = {name: value for name, value in dataclasses.asdict(chosen).items() if name not in SHAPING}
-    keys = {
-        field: counting.cache([FORMAT, field, how, own, about, len(source), [p[field] for p in probe]])
-        for field in made
-    }
+    known = {field: text for field in made if (text := _fingerprint(source, field))}
+    # Of a source that does not know its text again, the text itself is the key: another one is another vocabulary.
+    read = _read(source, tuple(field for field in made if field not in known), chosen)
+    known |= {field: _digest_of(texts) for field, texts in read.items()}
+    keys = {field: counting.cache([FORMAT, field, how, own, about, len(source), known[field]]) for field in made}
     found = {field: table for field, key in keys.items() if (table := _KEPT.get(str(key)) or _load(key)) is not None}
     missing = tuple(field for field in made if field not in found)
-    counted = _count(source, missing, chosen) if missing else {}
+    read |= _read(source, tuple(field for field in missing if field not in read), chosen)
+    counted = {field: _table(field, read[field], chosen) for field in missing}
     for field, table in counted.items():
         _save(keys[field], table)
     found |= counted
@@ -90,6 +90,20 @@ def tables(made: tuple[str, ...], chosen: Any, training: Callable[[], Any], abou
             _KEPT[str(key)] = found[field]
             print(_told(field, found[field], chosen), file=sys.stderr)
     return {field: found[ALIKE.get(field, field)] for field in asked}
+
+
+def _fingerprint(source: Any, field: str) -> str:
+    """What the source says of the text that a field is made from; "" where it says nothing."""
+    offered = getattr(source, "prints", {})
+    return " ".join(offered[name].content for name in (f"{stem(field)}s", stem(field)) if name in offered)
+
+
+def _digest_of(texts: collections.Counter[str]) -> str:
+    state = hashlib.sha256()
+    for text, times in sorted(texts.items()):
+        raw = text.encode("utf-8", "surrogatepass")
+        state.update(b"%d %d:" % (times, len(raw)) + raw)
+    return state.hexdigest()
 
 
 def _texts_of(example: dict[str, Any], made: tuple[str, ...]) -> dict[str, list[str]]:
@@ -112,13 +126,14 @@ def _spread(size: int, most: int) -> Iterable[int]:
 # -- counting ----------------------------------------------------------------------------------------------------------
 
 
-def _count(source: Any, made: tuple[str, ...], chosen: Any) -> dict[str, Table]:
-    read: dict[str, collections.Counter[str]] = {field: collections.Counter() for field in made}  # texts recur
-    places = list(_spread(len(source), chosen.examples))
+def _read(source: Any, made: tuple[str, ...], chosen: Any) -> dict[str, collections.Counter[str]]:
+    """{field: its texts, how often each occurs} of the examples that a vocabulary is made from."""
+    read: dict[str, collections.Counter[str]] = {field: collections.Counter() for field in made}
+    places = list(_spread(len(source), chosen.examples)) if made else []
     for index in tqdm.tqdm(places, desc="reading texts", unit="example", disable=None, leave=False):
         for field, found in _texts_of(source[index], made).items():
             read[field].update(found)
-    return {field: _table(field, read[field], chosen) for field in made}
+    return read
 
 
 def _table(field: str, read: collections.Counter[str], chosen: Any) -> Table:
