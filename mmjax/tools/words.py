@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mmjax.errors import UserError
+from mmjax.text import tokenise
 from mmjax.tools import Parser
 from mmjax.weights import word_vectors
 
@@ -24,6 +25,7 @@ def load(path: str) -> word_vectors.Vectors:
 
 def near(words: Sequence[str], vectors: np.ndarray, word: str, count: int = 8) -> list[tuple[str, float]]:
     """The nearest words by cosine similarity. Raises UserError for an unknown word."""
+    word = next((form for form in (word, tokenise.composed(word), tokenise.lower(word)) if form in words), word)
     if word not in words:
         close = difflib.get_close_matches(word, words, 3)
         raise UserError(f"{word!r} is not in the vocabulary" + (f"; did you mean {', '.join(close)}?" if close else ""))

@@ -19,6 +19,7 @@ from mmjax.errors import OptionError, UserError
 from mmjax.text import vocabulary as spelling
 
 FORMATS = {".txt": "word2vec text", ".vec": "word2vec text", ".bin": "word2vec binary", ".safetensors": "safetensors"}
+_ENDS_A_WORD = {".safetensors": "", "": "\t\r\n"}  # " \n" in those of word2vec
 Matrix = Float[np.ndarray, "v d"]
 Vectors = tuple[list[str], Matrix]
 
@@ -28,7 +29,8 @@ def write(path: str | pathlib.Path, words: Sequence[str], vectors: Matrix) -> pa
 
     Args:
       path: the file; without an ending it is a folder for TensorBoard's projector.
-      words: one for each vector, without white space.
+      words: one for each vector; .txt, .vec and .bin hold none with a space or line end, the projector none with a tab
+        or line end. Other white space, no-break spaces among it, is part of a word, as in gensim.
       vectors: float32 [v d].
 
     Raises:
@@ -37,11 +39,13 @@ def write(path: str | pathlib.Path, words: Sequence[str], vectors: Matrix) -> pa
     path, vectors = pathlib.Path(path).expanduser(), np.ascontiguousarray(vectors, np.float32)
     if len(words) != len(vectors):
         raise UserError(f"{path}: {len(words)} words do not go with {len(vectors)} vectors")
-    bad = next((word for word in words if not word or any(c.isspace() for c in word)), None)
-    if bad is not None:
-        raise UserError(f"{path}: the word {bad!r} is empty or has white space, which these formats cannot hold")
     if path.suffix not in FORMATS and path.suffix:
         raise UserError(f"{path}: write .txt, .vec, .bin, .safetensors, or a folder for TensorBoard's projector")
+    ends = _ENDS_A_WORD.get(path.suffix, " \n")
+    bad = next((word for word in words if not word or any(sign in word for sign in ends)), None)
+    if bad is not None:
+        what = f"the word {bad!r} has white space that ends it in this format: .safetensors holds it" if bad else ""
+        raise UserError(f"{path}: {what or 'a word is empty'}")
     writer = {".bin": _write_binary, ".safetensors": _write_safetensors, "": _write_projector}.get(
         path.suffix, _write_text
     )
@@ -84,12 +88,21 @@ def _write_projector(path: pathlib.Path, words: Sequence[str], vectors: Matrix) 
 def read(path: str | pathlib.Path) -> Vectors:
     """(words, float32 [v d]) of a file, its format known by the ending; of a projector folder or a skip-gram workdir.
 
-    A .gz is unpacked; of a workdir it is the newest checkpoint.
+    A .gz is unpacked; of a workdir it is the newest checkpoint. Of a word that stands there twice the first vector is
+    taken, as in gensim.
 
     Raises:
       UserError: it is missing, or not of that format; the line or the word where reading stopped is named.
     """
-    path = pathlib.Path(path).expanduser()
+    words, vectors = _read(pathlib.Path(path).expanduser())
+    first = {word: number for number, word in reversed(list(enumerate(words)))}
+    if len(first) == len(words):
+        return words, vectors
+    kept = sorted(first.values())
+    return [words[number] for number in kept], vectors[kept]
+
+
+def _read(path: pathlib.Path) -> Vectors:
     try:
         if path.is_dir():
             return _read_workdir(path) if (path / "config.json").exists() else _read_projector(path)

@@ -9,7 +9,7 @@ import pytest
 from mmjax.errors import UserError
 from mmjax.weights import word_vectors
 
-WORDS = ["red", "grün", "blue"]
+WORDS = ["red", "grün", "New\u00a0York"]  # a no-break space ends no word
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_gensim_reads_what_we_write_and_we_read_what_it_writes(tmp_path, vectors
 def test_trained_vectors_initialise_another_systems_words(tmp_path, vectors):
     path = word_vectors.write(tmp_path / "v.bin", WORDS, vectors)
     fresh = np.full((3, 4), 0.1, np.float32)
-    table, share = word_vectors.initialise(fresh, ["blue", "<pad>", "red"], str(path))
+    table, share = word_vectors.initialise(fresh, ["New\u00a0York", "<pad>", "red"], str(path))
     scale = 0.1 / np.sqrt(np.mean(vectors**2))
     np.testing.assert_allclose(table[[0, 2]], vectors[[2, 0]] * scale, rtol=1e-5)
     np.testing.assert_array_equal(table[1], fresh[1])
@@ -92,10 +92,25 @@ def test_mistakes_are_told_in_words(tmp_path, vectors):
         word_vectors.read(tmp_path)
     with pytest.raises(UserError, match="2 words do not go with 3"):
         word_vectors.write(tmp_path / "a.txt", WORDS[:2], vectors)
-    with pytest.raises(UserError, match="'a b'"):
-        word_vectors.write(tmp_path / "a.txt", ["a b", "c", "d"], vectors)
+    for name, word in {"a.txt": "a b", "a.bin": "a\nb", "a": "a\tb"}.items():
+        with pytest.raises(UserError, match=r"white space that ends it in this format: \.safetensors holds it"):
+            word_vectors.write(tmp_path / name, [word, "c", "d"], vectors)
+    assert word_vectors.read(word_vectors.write(tmp_path / "a.safetensors", ["a b", "c", "d"], vectors))[0][0] == "a b"
+    with pytest.raises(UserError, match="a word is empty"):
+        word_vectors.write(tmp_path / "a.safetensors", ["", "c", "d"], vectors)
     with pytest.raises(UserError, match="safetensors"):
         word_vectors.write(tmp_path / "a.npz", WORDS, vectors)
+
+
+@pytest.mark.parametrize("name", ["v.txt", "v.bin"])
+def test_of_a_word_that_stands_twice_the_first_is_meant_as_in_gensim(tmp_path, vectors, name):
+    path = word_vectors.write(tmp_path / name, ["red", "blue", "red"], vectors)
+    words, back = word_vectors.read(path)
+    assert words == ["red", "blue"]
+    np.testing.assert_array_equal(back, vectors[:2])
+    assert word_vectors.select(["red"], str(path), 4)[1].tolist() == vectors[:1].tolist()
+    keyed = pytest.importorskip("gensim.models").KeyedVectors
+    np.testing.assert_array_equal(keyed.load_word2vec_format(path, binary=name == "v.bin")["red"], vectors[0])
 
 
 def test_glove_has_no_first_line(tmp_path):

@@ -128,8 +128,9 @@ def source(
       tokens: words of an example, after subsampling.
       held_out: False trains on all chunks; validation and test then are chunks of the training text.
       shown: words whose neighbours the report shows, before the most frequent ones.
-      pairs: files of word pairs judged by people (WordSim-353, SimLex-999: word, word, value); "" = the small set of
-        the package.
+      pairs: files of word pairs judged by people (WordSim-353, SimLex-999, SimVerb-3500, MEN, Rare Words, as they are
+        published: word, word, perhaps a part of speech, value); "" = the small set of the package. Words that the
+        vocabulary lacks as they are spelled are looked up in lower case, here and in `shown` and `questions`.
       questions: files of analogies (questions-words.txt).
 
     Raises:

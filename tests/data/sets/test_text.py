@@ -183,6 +183,43 @@ def test_constants_hold_vocabulary_and_judgements(tmp_path):
     assert len(found["pairs/kinds"]) == len(found["judged/kinds"]) > 500
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("SimLex-999", "word1\tword2\tPOS\tSimLex999\tconc(w1)\tconc(w2)\tconcQ\nred\tblue\tA\t1.58\t2.72\t2.81\t2"),
+        ("SimVerb-3500", "red\tblue\tV\t1.58\tSYNONYMS\nblue\tred\tV\t0\tNONE"),
+        ("combined", "Word 1,Word 2,Human (mean)\nred,blue,1.58"),
+        ("set1", "Word 1,Word 2,Human (mean),1,2,3\nred,blue,1.58,9,8,7"),
+        ("wordsim_goldstandard", "Red\tblue\t1.58"),
+        ("MEN_natural", "red blue 1.580000"),
+        ("MEN_lemma", "red-j blue-n 1.580000"),
+        ("rw", "red\tblue\t1.58\t5\t7\t9"),
+        ("rg65", "red;blue;1.58"),
+        ("gensim", "# comment\n# and more\nred\tblue\t1.58"),
+    ],
+)
+def test_judgements_are_read_as_they_are_published(tmp_path, name, content):
+    pairs = write(tmp_path, content, f"{name}.txt")
+    found = text.source("train", path=write(tmp_path, "red blue red green\n" * 5), pairs=(pairs,)).constants
+    assert found[f"pairs/{name}"][0].tolist() == [0, 1]
+    np.testing.assert_allclose(found[f"judged/{name}"][0], 1.58)
+    assert len(found[f"judged/{name}"]) == (2 if "V" in content else 1)
+
+
+def test_words_asked_for_keep_their_case_where_the_vocabulary_does(tmp_path):
+    path = write(tmp_path, "Turkey turkey turkey Ankara café\n" * 5)
+    pairs = write(tmp_path, "Turkey\tturkey\t1\nANKARA\tAnkara\t2\ncafe\u0301\tCAFE\u0301\t3\n", "p.tsv")
+    asked = write(tmp_path, "Turkey Ankara turkey Ankara\n", "q.txt")
+    options = {"path": path, "pairs": (pairs,), "questions": (asked,)}
+    cased = text.source("train", splitter="whitespace", shown=("Turkey",), **options).constants
+    assert cased["pairs/p"].tolist() == [[1, 0], [-1, 2], [3, 3]]
+    assert cased["questions/q"].tolist() == [[1, 2, 0, 2]]
+    assert cased["shown"][0] == 1
+    lower = text.source("train", shown=("Turkey",), **options).constants
+    assert lower["pairs/p"].tolist() == [[0, 0], [1, 1], [2, 2]]
+    assert lower["questions/q"].tolist() == [[0, 1, 0, 1]]
+
+
 def test_long_words_of_any_script_keep_their_spelling(tmp_path):
     long = ["достопримечательность", "достопримечательности"]  # 42 bytes each, the first 40 of them the same
     found = text.source("train", path=write(tmp_path, f"{long[0]} {long[1]}\n" * 9)).constants
