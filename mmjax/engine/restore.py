@@ -14,8 +14,8 @@ from ml_collections import ConfigDict
 
 from mmjax import systems
 from mmjax import workdir as files
-from mmjax.data import spec
-from mmjax.engine import checkpoint, data_record, evaluate, mesh, optim
+from mmjax.data import given, spec
+from mmjax.engine import checkpoint, data_record, evaluate, optim
 from mmjax.engine import config as configs
 from mmjax.engine import step as steps
 from mmjax.errors import UserError
@@ -48,25 +48,28 @@ class Restored:
     def _predict(self) -> Any:
         return jax.jit(self.task.predict)
 
-    def predict(self, batch: Mapping[str, Any], seed: int = 0) -> dict[str, np.ndarray]:
+    def predict(self, batch: Mapping[str, Any], seed: int = 0, sample_rate: int | None = None) -> dict[str, np.ndarray]:
         """The task's predictions for a batch of any size.
 
         Args:
           batch: {field: array [b ...]} with the fields of `task.predicts_from`, or of `task.fields` where that names
-            none; `valid` may be left out, and so may `<field>_length` where every example is full.
+            none; `valid` may be left out, and so may `<field>_length` where every example is full. Types and shapes
+            are those of the glossary, or others that mean one thing, see `mmjax.data.given`: int16, int32 and floats in
+            -1..1 are the same sound, uint8 and floats in 0..1 the same picture.
           seed: of whatever the system draws.
+          sample_rate: of the sounds, in Hz, where it is not the 22,050 of the networks.
 
         Returns:
           {"kind/name": array [b ...]}; text as byte strings, a caption's tokens for `vocabulary.join`.
 
         Raises:
-          UserError: a field is missing.
+          UserError: a field is missing, or given in a form that could be none or several things.
         """
         needed = self.task.predicts_from or self.task.fields
         missing = [field for field in needed if field not in batch and not field.endswith("_length")]
         if missing:
             raise UserError(f"predict needs {', '.join(needed)}: {', '.join(missing)} is missing")
-        full = mesh.numeric(batch)
+        full = given.batch(batch, self.shapes, sample_rate)
         rows = len(next(iter(full.values())))
         full.setdefault("valid", np.ones(rows, bool))
         for field in self.task.fields:
