@@ -59,8 +59,7 @@ def image(path: str | Path, model: nn.Module) -> dict[str, Any]:
         of = ("vit", "resnet")
         raise OptionError("name", f"is {of[vit]!r}: the tower of pictures in {path} is of kind {of[not vit]!r}")
     _check_sizes(_vit_sizes(tensors) if vit else _resnet_sizes(tensors), model, path)
-    if vit:
-        clip_config.check(path, model, "image")
+    clip_config.check(path, model, "image")
     size = model.image_size  # type: ignore[attr-defined]
     return _assembled(tensors, _of_image(model), model, (jax.ShapeDtypeStruct((1, size, size, 3), jnp.uint8),), path)
 

@@ -1,4 +1,4 @@
-"""What no tensor of CLIP's published weights says: how many heads its transformers have, and which GELU."""
+"""What no tensor of CLIP's published weights says: how many heads its attention has, and which GELU."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NAMED = ((r"quick-?_?gelu|openai", "quick_gelu"), (r"laion-?_?[25]b|datacomp|co
 
 
 def check(path: str | Path, model: Any, side: str) -> None:
-    """Heads and activation of a transformer, by what stands beside its weights, or by what is published of its sizes.
+    """Heads and activation of a tower, by what stands beside its weights, or by what is published of its sizes.
 
     A config.json (Hugging Face's) or open_clip_config.json in the same folder is believed. Without one, the heads are
     those of the published network of these sizes, and the name of the file says which GELU it may be for. What nothing
@@ -25,7 +25,7 @@ def check(path: str | Path, model: Any, side: str) -> None:
 
     Args:
       path: of the weights.
-      model: a VisionTransformer or a TextTransformer.
+      model: a VisionTransformer or a TextTransformer, or a ModifiedResNet, which has no GELU.
       side: "image" or "text".
 
     Raises:
@@ -35,18 +35,19 @@ def check(path: str | Path, model: Any, side: str) -> None:
     heads = said.get("heads", networks.HEADS[side].get((model.width, model.layers)))
     if heads not in (None, model.heads):
         raise OptionError("heads", f"is {model.heads}, the weights' {heads} ({path})")
-    if said and said["activation"] != model.activation:
-        raise OptionError("activation", f"is {model.activation!r}, the weights' {said['activation']!r} ({path})")
+    gelu = getattr(model, "activation", None)
+    if said and gelu and said["activation"] != gelu:
+        raise OptionError("activation", f"is {gelu!r}, the weights' {said['activation']!r} ({path})")
     if heads is None:
         _tell(path, side, f"how many heads it has: heads={model.heads} is taken")
-    if not said:
+    if gelu and not said:
         name = "/".join(Path(path).parts[-4:])  # as far as models--OWNER--NAME/snapshots/COMMIT/FILE of a download
         guess = next((act for pattern, act in _NAMED if re.search(pattern, name, re.IGNORECASE)), None)
         if guess is None:
             known = "OpenAI's want quick_gelu, most of open_clip's gelu"
-            _tell(path, side, f"with which GELU it was trained: activation={model.activation!r} is taken; {known}")
-        elif guess != model.activation:
-            line = f"by its name it was trained with activation={guess!r}, and {model.activation!r} is taken"
+            _tell(path, side, f"with which GELU it was trained: activation={gelu!r} is taken; {known}")
+        elif guess != gelu:
+            line = f"by its name it was trained with activation={guess!r}, and {gelu!r} is taken"
             print(f"{path}: {line} for the tower of {_TOWERS[side]}", file=sys.stderr)
 
 
@@ -68,9 +69,11 @@ def _beside(path: Path, model: Any, side: str) -> dict[str, Any]:
 
 def _of_open_clip(config: Any, side: str) -> dict[str, Any]:
     own = config["model_cfg"][{"image": "vision_cfg", "text": "text_cfg"}[side]]
-    heads = own["width"] // own.get("head_width", 64) if side == "image" else own.get("heads", 8)
+    layers = tuple(own["layers"]) if isinstance(own["layers"], list) else own["layers"]  # of a ResNet's stages
+    inside = own["width"] * 32 if isinstance(layers, tuple) else own["width"]
+    heads = inside // own.get("head_width", 64) if side == "image" else own.get("heads", 8)
     activation = "quick_gelu" if config["model_cfg"].get("quick_gelu") else "gelu"
-    return {"width": own["width"], "layers": own["layers"], "heads": heads, "activation": activation}
+    return {"width": own["width"], "layers": layers, "heads": heads, "activation": activation}
 
 
 def _of_hugging_face(config: Any, side: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 from mmjax.errors import OptionError
 from mmjax.models.joint import clip as networks
 from mmjax.models.text.text_transformer import TextTransformer
+from mmjax.models.vision.modified_resnet import ModifiedResNet
 from mmjax.models.vision.vision_transformer import VisionTransformer
 from mmjax.weights import clip_config
 
@@ -47,6 +48,19 @@ def test_other_sizes_need_the_field_and_no_guess(weights, capsys):
     heads, activation = capsys.readouterr().err.splitlines()
     assert heads == f"{path}: nothing says of the tower of pictures how many heads it has: heads=3 is taken"
     assert "with which GELU it was trained: activation='quick_gelu' is taken; OpenAI's want quick_gelu" in activation
+
+
+def test_residual_networks_have_heads_too(weights, capsys):
+    path, write = weights
+    half = ModifiedResNet((3, 4, 6, 3), 64, 32, 1024, 224)  # heads are of 2,048 / 64
+    clip_config.check(path, half, "image")
+    with pytest.raises(OptionError, match=r"^heads is 8, the weights' 32 \("):
+        clip_config.check(path, half.clone(heads=8), "image")
+    write("open_clip_config.json", {"model_cfg": {"vision_cfg": {"width": 20, "layers": [1, 1]}}})
+    clip_config.check(path, ModifiedResNet((1, 1), 20, 10, 12, 16), "image")
+    with pytest.raises(OptionError, match=r"^heads is 5, the weights' 10 \("):
+        clip_config.check(path, ModifiedResNet((1, 1), 20, 5, 12, 16), "image")
+    assert capsys.readouterr().err == ""
 
 
 OPEN_CLIP = {

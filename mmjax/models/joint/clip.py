@@ -54,16 +54,15 @@ PRESETS: dict[str, dict[str, Any]] = {
     "ViT-g-14": _large(1408, 40, 6144, 1024, 24, 1024),
     "ViT-bigG-14": _large(1664, 48, 8192, 1280, 32, 1280),
 }
-# (width, layers) -> heads of every transformer that was published as CLIP's tower of pictures or of texts: no file of
+# (width, layers) -> heads of every network that was published as CLIP's tower of pictures or of texts: no file of
 # weights tells, and any other number would compute nonsense. Those without a preset are open_clip's S, M, plus and e.
-HEADS: dict[str, dict[tuple[int, int], int]] = {
+HEADS: dict[str, dict[tuple[int, Any], int]] = {
     "image": {(384, 12): 6, (512, 12): 8, (896, 12): 14, (1792, 56): 16},
     "text": {(256, 10): 4, (384, 12): 6, (1280, 36): 20},
 }
 for _preset in PRESETS.values():
     for _side, _published in HEADS.items():
-        if "patch" in _preset[_side] or _side == "text":
-            _published[_preset[_side]["width"], _preset[_side]["layers"]] = _preset[_side]["heads"]
+        _published[_preset[_side]["width"], _preset[_side]["layers"]] = _preset[_side]["heads"]
 
 
 def towers(
