@@ -35,6 +35,13 @@ def fold(workdir: Path, number: int) -> Path:
     return workdir / f"fold{number}"
 
 
+def other_folds(workdir: Path) -> list[Path]:
+    """The workdirs of a cross-validation beside that of one of its folds; [] where it is no fold's."""
+    if not workdir.name.startswith("fold") or not (workdir.parent / LOCK).exists():
+        return []
+    return sorted(path for path in workdir.parent.glob("fold*") if path.name != workdir.name)
+
+
 def write_json(path: Path, content: Any) -> None:
     """Writes JSON atomically: a reader, or a kill, never meets half a file."""
     part = path.with_suffix(".part")

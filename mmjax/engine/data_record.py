@@ -6,8 +6,6 @@ from which a difference is named.
 
 from __future__ import annotations
 
-import dataclasses
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,21 +15,11 @@ import numpy as np
 from mmjax import workdir as files
 from mmjax.data import fingerprints, spec
 from mmjax.data.fingerprints import Print
+from mmjax.engine import data_changes as changes
+from mmjax.engine.data_changes import Record, Split
 from mmjax.errors import UserError
 
 CHOICES = ("refuse", "accept")
-SHOWN = 3  # of the names and numbers that differ
-
-
-@dataclasses.dataclass(frozen=True)
-class Split:
-    """One split as a run saw it: how many examples, and {field: fingerprint}."""
-
-    examples: int
-    fields: Mapping[str, Print]
-
-
-Record = Mapping[str, Split]  # by the name of the split
 
 
 def of(source: Any, fields: Sequence[str]) -> Split:
@@ -63,7 +51,7 @@ def check(workdir: Path, now: Record, accept: bool) -> tuple[list[str], list[str
                 for line in _by_constants(workdir, now)
             ),
         ]
-    meanings, examples = differences(before, now)
+    meanings, examples = changes.differences(before, now)
     if meanings:
         raise UserError(
             f"--workdir={workdir}: its data does not mean what it meant when the run began: {'; '.join(meanings)}. "
@@ -82,10 +70,37 @@ def compare(before: Record, source: Any, split: str = "") -> list[str]:
     if split and before and split not in before:
         raise UserError(f"the run knows no split {split!r}: it has {', '.join(before)}")
     now = of(source, tuple(dict.fromkeys(field for there in before.values() for field in there.fields)))
-    meanings = [line for name, there in before.items() for line in differences({name: there}, {name: now})[0]]
+    meanings = changes.other_meanings(before, dict.fromkeys(before, now))
     if meanings:
-        raise UserError(f"this data does not mean what the run's meant: {'; '.join(dict.fromkeys(meanings))}")
-    return _changed(split, before[split], now) if split in before else []
+        raise UserError(f"this data does not mean what the run's meant: {'; '.join(meanings)}")
+    return changes.changed(split, before[split], now) if split in before else []
+
+
+def check_folds(workdir: Path, now: Record, accept: bool) -> list[str]:
+    """Compares the data of a fold that begins with that of the folds of its cross-validation that are there.
+
+    Each fold has other splits of the same data: what its numbers mean is compared, and all splits together. Arguments
+    and errors are those of `check`.
+
+    Returns:
+      Lines for the user.
+    """
+    known = [(fold, record) for fold in files.other_folds(workdir) if (record := read(fold)) is not None]
+    for fold, before in known[:1]:
+        if meanings := changes.other_meanings(before, now):
+            raise UserError(
+                f"--workdir={workdir.parent}: the data does not mean what it meant in {fold.name}: "
+                f"{'; '.join(meanings)}. Give the data as it was, or choose another --workdir"
+            )
+        if changed := changes.changed_in_all(before, now):
+            if not accept:
+                raise UserError(
+                    f"--workdir={workdir.parent}: the data has changed since {fold.name}, and the mean would be of "
+                    f"both: {changed}. Give the data as it was, choose another --workdir, or go on with "
+                    "--config.data_changed=accept"
+                )
+            return [f"note: the data has changed since {fold.name}, as accepted: {changed}"]
+    return []
 
 
 def _by_constants(workdir: Path, now: Record) -> list[str]:
@@ -93,9 +108,9 @@ def _by_constants(workdir: Path, now: Record) -> list[str]:
     kept, lines = files.read_arrays(workdir / files.CONSTANTS), []
     for split in now.values():
         for field, own in split.fields.items():
-            spelt = kept.get(f"{field}_names", kept.get(f"{_stem(field)}_vocabulary"))
+            spelt = kept.get(f"{field}_names", kept.get(f"{changes.stem(field)}_vocabulary"))
             if own.meanings and spelt is not None and (old := spec.unspelt(spelt)) != own.meanings:
-                lines += _meant(field, old, own.meanings)
+                lines += changes.meant(field, old, own.meanings)
     return list(dict.fromkeys(lines))
 
 
@@ -116,10 +131,9 @@ def write(workdir: Path, now: Record, step: int = 0, changed: Iterable[str] = ()
         for field, own in split.fields.items():
             fields[field] = {"content": own.content}
             if own.meanings:
-                fields[field]["meanings"] = _hex(own.meanings)
-                arrays[f"{name}/{field}/meanings"] = np.frombuffer(
-                    "\0".join(own.meanings).encode("utf-8", "surrogateescape"), np.uint8
-                )
+                fields[field]["meanings"] = changes.digits(own.meanings)
+                letters = "\0".join(own.meanings).encode("utf-8", "surrogateescape")
+                arrays[f"{name}/{field}/meanings"] = np.frombuffer(letters, np.uint8)
             if own.examples is not None:
                 arrays[f"{name}/{field}/examples"] = own.examples
         splits[name] = {"examples": split.examples, "fields": fields}
@@ -145,109 +159,9 @@ def _fields(split: str, raw: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
     for field, own in raw["fields"].items():
         spelt = arrays.get(f"{split}/{field}/meanings")
         meanings = () if spelt is None else tuple(spelt.tobytes().decode("utf-8", "surrogateescape").split("\0"))
-        if _hex(meanings) != own.get("meanings", _hex(())):  # the details are missing, or of another moment
-            meanings = (own["meanings"],)
-        yield field, Print(own["content"], meanings, arrays.get(f"{split}/{field}/examples"))
-
-
-def _hex(meanings: Iterable[str]) -> str:
-    return fingerprints.whole(list(meanings)).content
-
-
-# -- what differs -----------------------------------------------------------------------------------------------------
-
-
-def differences(old: Record, new: Record) -> tuple[list[str], list[str]]:
-    """(what means something else, which examples changed), in words; only splits and fields that both have."""
-    meanings: list[str] = []
-    examples: list[str] = []
-    for name in (name for name in new if name in old):
-        there, here = old[name], new[name]
-        for field in (field for field in here.fields if field in there.fields):
-            was, now = there.fields[field].meanings, here.fields[field].meanings
-            if was != now and was != (_hex(now),):
-                meanings += _meant(field, was, now)
-        examples += _changed(name, there, here)
-    if examples and (moved := _moved(old, new)):
-        same, lines = moved
-        (meanings if same else examples).extend(lines)
-    return list(dict.fromkeys(meanings)), examples
-
-
-def _stem(field: str) -> str:
-    return {"captions_tokens": "caption"}.get(field, field.removesuffix("_tokens").removesuffix("_label"))
-
-
-def _meant(field: str, old: Sequence[str], new: Sequence[str]) -> list[str]:
-    """How the meanings of a field's numbers differ: "label 2 was 'dog', is 'cat'"."""
-    words = field == "tokens" or field.endswith("_tokens")
-    stem = "" if field == "tokens" else f"{_stem(field)} "
-    one, several = ("word", "words") if words else ("class", "classes")
-    where, number = (f"in the {stem}vocabulary", f"{stem}word") if words else (f"of {field}", field)
-    lines = []
-    if len(old) != len(new) or not words:
-        come, gone = [x for x in new if x not in set(old)], [x for x in old if x not in set(new)]
-        pairs = ((come, "more"), (gone, "fewer")) if len(come) != len(gone) else ()
-        lines = [f"{len(x)} {one if len(x) == 1 else several} {how} {where}: {_listed(x)}" for x, how in pairs if x]
-    other = [i for i, (was, now) in enumerate(zip(old, new, strict=False)) if was != now]
-    shown = ", ".join(f"{number} {i} was {old[i]!r}, is {new[i]!r}" for i in other[:SHOWN])
-    rest = f" (and {len(other) - SHOWN:,} others)" if len(other) > SHOWN else ""
-    return [*lines, *([shown + rest] if other else ())]
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:SHOWN])) + (", ..." if len(names) > SHOWN else "")
-
-
-def _changed(name: str, old: Split, new: Split) -> list[str]:
-    """How the examples of a split differ, in at most one line."""
-    fields = [f for f in new.fields if f in old.fields and new.fields[f].content != old.fields[f].content]
-    more = new.examples - old.examples
-    parts = [f"{_counted(abs(more))} {'more' if more > 0 else 'fewer'}"] if more else []
-    others: dict[str, list[str]] = {}
-    for field in fields:
-        was, now = old.fields[field].examples, new.fields[field].examples
-        if was is None or now is None:
-            how = "" if more else "other content"
-        else:
-            come, gone = (sum(x.values()) for x in (_counter(now) - _counter(was), _counter(was) - _counter(now)))
-            how = f"other in {_counted(min(come, gone))}" if min(come, gone) else "" if more else "in another order"
-        others.setdefault(how, []).append(field)
-    parts += [f"{', '.join(own)} {how}" for how, own in others.items() if how]
-    return [f"{name}: {'; '.join(parts)}"] if parts else []
-
-
-def _counted(number: int) -> str:
-    return f"{number:,} example{'' if number == 1 else 's'}"
-
-
-def _counter(values: np.ndarray) -> Counter[int]:
-    return Counter(values.tolist())
-
-
-def _moved(old: Record, new: Record) -> tuple[bool, list[str]] | None:
-    """(whether all splits together hold what they held, which examples are in another split); None if none is."""
-    names = [name for name in new if name in old]
-    held = [record[name].fields for record in (old, new) for name in names]
-    known = [{field for field, own in fields.items() if own.examples is not None} for fields in held]
-    common = sorted(set.intersection(*known)) if known else []
-    if not common:
-        return None
-    # An example is what all its fields say of it together.
-    there, here = ({name: _rows(record[name], common) for name in names} for record in (old, new))
-    lines = []
-    for one in names:
-        for other in names:
-            left, come = there[one] - here[one], here[other] - there[other]
-            if one != other and (count := sum((left & come).values())):
-                lines.append(f"{_counted(count)} of {one} {'is' if count == 1 else 'are'} in {other} now")
-    return (_total(there) == _total(here), lines) if lines else None
-
-
-def _rows(split: Split, fields: Sequence[str]) -> Counter[Any]:
-    columns = [own for field in fields if (own := split.fields[field].examples) is not None]
-    return Counter(zip(*(column.tolist() for column in columns), strict=True))
-
-
-def _total(parts: Mapping[str, Counter[Any]]) -> Counter[Any]:
-    return sum(parts.values(), Counter())
+        if "meanings" in own and changes.digits(meanings) != own["meanings"]:
+            meanings = (own["meanings"],)  # the names are missing, or of another moment
+        examples = arrays.get(f"{split}/{field}/examples")
+        if examples is not None and not own["content"].startswith(fingerprints.of_digests(examples).content):
+            examples = None
+        yield field, Print(own["content"], meanings, examples)

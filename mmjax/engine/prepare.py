@@ -146,9 +146,13 @@ def known_data(
         raise UserError(f"config.data_changed is {config.data_changed!r}: choose one of {known}")
     fields = {split: asked(task) for split in sources} | {config.train_split: task.fields}
     now = {split: data_record.of(source, fields[split]) for split, source in sources.items()}
-    if not first() or not checkpoint.has_any(workdir):
+    if not first():
         return now, []
-    changed, lines = data_record.check(workdir, now, config.data_changed == "accept")
+    accept = config.data_changed == "accept"
+    if checkpoint.has_any(workdir):
+        changed, lines = data_record.check(workdir, now, accept)
+    else:
+        changed, lines = [], data_record.check_folds(workdir, now, accept)
     for line in lines:
         say(line)
     return now, changed

@@ -18,7 +18,7 @@ import mmjax
 from mmjax import data, systems
 from mmjax.data import fingerprints
 from mmjax.engine import config as configs
-from mmjax.engine import data_record, loop
+from mmjax.engine import data_changes, data_record, loop
 from mmjax.errors import UserError
 from mmjax.task import Task, Update
 
@@ -214,6 +214,30 @@ def test_restored_it_compares_what_the_user_opens(folder, tmp_path):
         trained.compare(data.open("test", ("waveform", "label"), **options))
 
 
+def test_a_cross_validation_is_of_one_data_set(folder, tmp_path):
+    """It was stopped after its first fold, which is of two steps."""
+    shutil.copytree(tmp_path / "run", tmp_path / "whole/fold1")
+
+    def run(**changes):
+        c = config("folder_audio", 2, folder)
+        c.eval.folds = 2
+        c.update(changes)
+        loop.run(c, tmp_path / "whole")
+
+    kept = json.loads((tmp_path / "whole/fold1/config.json").read_text())
+    kept["data"]["fold"] = 1
+    (tmp_path / "whole/fold1/config.json").write_text(json.dumps(kept))
+    change_file(folder)
+    with pytest.raises(UserError, match=r"has changed since fold1, .*: 1 example new and 1 example gone\. .*=accept"):
+        run()
+    rename(folder)
+    with pytest.raises(UserError, match=r"not mean what it meant in fold1: label 1 was 'dog', is 'cat'"):
+        run(data_changed="accept")
+    (folder / "cat").rename(folder / "dog")
+    run(data_changed="accept")
+    assert (tmp_path / "whole/results.json").exists()
+
+
 # -- captions ---------------------------------------------------------------------------------------------------------
 
 SAID = ("a red square", "a green square", "a blue square", "a red square", "a green square", "a blue square")
@@ -265,7 +289,7 @@ IMAGE, OTHER = ({"image": fingerprints.whole(version)} for version in "12")
 
 def split(*values, names=(), field="label", more=None):
     fields = {field: fingerprints.each(values, names), **(more or {})}
-    return data_record.Split(len(values), fields)
+    return data_changes.Split(len(values), fields)
 
 
 @pytest.mark.parametrize(
@@ -284,14 +308,14 @@ def split(*values, names=(), field="label", more=None):
     ],
 )
 def test_what_changed_is_counted(old, new, examples):
-    assert data_record.differences({"train": old}, {"train": new}) == ([], examples)
+    assert data_changes.differences({"train": old}, {"train": new}) == ([], examples)
 
 
 def test_names_and_numbers_are_shown_but_not_all_of_them():
     names = [f"n{i}" for i in range(9)]
     old, new = ({"train": split(1, names=own, field="tokens")} for own in (names[:8], ["n8", *names[:8]]))
     shown = "tokens 0 was 'n0', is 'n8', tokens 1 was 'n1', is 'n0', tokens 2 was 'n2', is 'n1' (and 5 others)"
-    assert data_record.differences(old, new) == (
+    assert data_changes.differences(old, new) == (
         ["1 word more in the vocabulary: 'n8'", shown.replace("tokens", "word")],
         [],
     )
@@ -300,12 +324,12 @@ def test_names_and_numbers_are_shown_but_not_all_of_them():
 def test_a_record_is_read_as_it_was_written(tmp_path):
     now = {"train": split(1, 2, names=("a", "b\nc")), "test": split(3, names=("a", "b\nc"))}
     data_record.write(tmp_path, now)
-    assert data_record.differences(data_record.read(tmp_path), now) == ([], [])
+    assert data_changes.differences(data_record.read(tmp_path), now) == ([], [])
     other = {"train": split(1, 2, names=("a", "d"))}
-    assert data_record.differences(data_record.read(tmp_path), other) == (["label 1 was 'b\\nc', is 'd'"], [])
+    assert data_changes.differences(data_record.read(tmp_path), other) == (["label 1 was 'b\\nc', is 'd'"], [])
     (tmp_path / "data.npz").unlink()  # it only names what differs
-    assert data_record.differences(data_record.read(tmp_path), now) == ([], [])
-    assert data_record.differences(data_record.read(tmp_path), other)[0]
+    assert data_changes.differences(data_record.read(tmp_path), now) == ([], [])
+    assert data_changes.differences(data_record.read(tmp_path), other)[0]
     (tmp_path / "data.json").write_text('{"splits": {"train": 3}}')
     with pytest.raises(UserError, match=r"data\.json is damaged"):
         data_record.read(tmp_path)
