@@ -170,7 +170,8 @@ def score(
     spelled = {name: _texts(predictions[f"text/{name}"]) for name in BESIDE if f"text/{name}" in predictions}
     first = _texts(predictions["text/answer"][:, 0])
     if annotators == "ten":
-        people, name = [list(map(str, several)) for several in references["answers"]], "vqa_accuracy"
+        people = [[tokenise.composed(str(one)) for one in several] for several in references["answers"]]
+        name = "vqa_accuracy"
     else:
         people, name, rules = [[tokenise.answer(str(one))] for one in references["answer"]], "accuracy", "none"
     kinds = references["question_type"] if types else [answer_kind(several) for several in people]
@@ -193,7 +194,8 @@ def _texts(values: Any) -> list[str]:
     values = np.asarray(values)
     if values.dtype == np.uint8:
         values = np.ascontiguousarray(values).view(f"S{values.shape[-1]}")[..., 0]
-    return [value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in values]
+    texts = (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in values)
+    return [tokenise.composed(text) for text in texts]  # answers are known in this form, but for runs from before
 
 
 def answer_kind(answers: Sequence[str]) -> str:

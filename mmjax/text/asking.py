@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from mmjax.errors import UserError
-from mmjax.text import vocabulary
+from mmjax.text import tokenise, vocabulary
 
 LISTED = 12  # names of classes in a message
 
@@ -58,7 +58,7 @@ def class_of(text: str, names: Sequence[str], count: int = 0) -> int:
     Raises:
       UserError: there is no such class; says which come near, or which there are.
     """
-    wanted, folded = text.strip().casefold(), [name.casefold() for name in names]
+    wanted, *folded = (tokenise.composed(name).casefold() for name in (text.strip(), *names))
     count = len(names) or count
     for known in (folded, [str(number) for number in range(count)]):
         if wanted in known:

@@ -155,6 +155,17 @@ def test_score_by_hand():
     assert kinds["accuracy_other"] == 0.5
 
 
+@pytest.mark.parametrize(("annotators", "name"), [("one", "accuracy"), ("ten", "vqa_accuracy")])
+def test_an_accent_may_stand_apart_from_its_letter(annotators, name):
+    said = ("café", "cafe\u0301")  # as vocabularies hold it today, and held it before
+    predictions = {"text/answer": spelled(*said)[:, None]}
+    predictions |= {f"text/{other}": spelled(*said) for other in ("another_picture", "another_question")}
+    people = np.empty(2, object)
+    people[:] = [["cafe\u0301"] * 10, ["café"] * 10]
+    references = {"answers": people, "answer": np.array([several[0] for several in people], object)}
+    assert vqa.score(predictions, references, annotators=annotators, rules="official", types=False)[name] == 1
+
+
 def test_score_with_ten_annotators():
     predictions = {
         "text/answer": spelled("two", "red")[:, None],

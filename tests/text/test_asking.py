@@ -35,6 +35,7 @@ def test_a_class_by_its_name_or_number():
     names = ("Bell", "dog", "drum kit")
     assert asking.class_of("DRUM kit", names) == 2
     assert asking.class_of(" 1", names) == 1
+    assert asking.class_of("CAFE\u0301", ("tea", "café")) == 1
     assert asking.class_of("2", (), 3) == 2
     with pytest.raises(UserError, match=r"it has numbers, 0 to 2$"):
         asking.class_of("bell", (), 3)
