@@ -224,6 +224,9 @@ def test_long_words_of_any_script_keep_their_spelling(tmp_path):
     long = ["достопримечательность", "достопримечательности"]  # 42 bytes each, the first 40 of them the same
     found = text.source("train", path=write(tmp_path, f"{long[0]} {long[1]}\n" * 9)).constants
     assert vocabulary.words_of(found["word_spelling"]) == long
+    thai = "ภาษาไทย" * 6  # 126 bytes without white space: cut between two letters
+    found = text.source("train", path=write(tmp_path, f"{thai} a\n" * 9, "thai.txt")).constants
+    assert vocabulary.words_of(found["word_spelling"])[0] == thai[:33]
 
 
 @pytest.mark.parametrize(
