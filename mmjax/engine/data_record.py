@@ -48,7 +48,7 @@ def check(workdir: Path, now: Record, accept: bool) -> tuple[list[str], list[str
             "be told; from now on it can",
             *(
                 f"note: the data differs from what the run was trained on: {line}"
-                for line in _by_constants(workdir, now)
+                for line in _by_constants(files.read_arrays(workdir / files.CONSTANTS), now)
             ),
         ]
     meanings, examples = changes.differences(before, now)
@@ -65,12 +65,12 @@ def check(workdir: Path, now: Record, accept: bool) -> tuple[list[str], list[str
     return examples, [f"note: the data has changed, as accepted: {line}" for line in examples]
 
 
-def compare(before: Record, source: Any, split: str = "") -> list[str]:
-    """How a source differs from the split of a run; any split will do for what its numbers mean, see `Restored`."""
+def compare(before: Record, kept: Mapping[str, Any], source: Any, fields: Sequence[str], split: str = "") -> list[str]:
+    """How a source differs from the split of a run, whose constants are `kept` and fields `fields`, see `Restored`."""
     if split and before and split not in before:
         raise UserError(f"the run knows no split {split!r}: it has {', '.join(before)}")
-    now = of(source, tuple(dict.fromkeys(field for there in before.values() for field in there.fields)))
-    meanings = changes.other_meanings(before, dict.fromkeys(before, now))
+    now = of(source, fields)
+    meanings = changes.other_meanings(before, dict.fromkeys(before, now)) or _by_constants(kept, {split: now})
     if meanings:
         raise UserError(f"this data does not mean what the run's meant: {'; '.join(meanings)}")
     return changes.changed(split, before[split], now) if split in before else []
@@ -103,9 +103,9 @@ def check_folds(workdir: Path, now: Record, accept: bool) -> list[str]:
     return []
 
 
-def _by_constants(workdir: Path, now: Record) -> list[str]:
+def _by_constants(kept: Mapping[str, Any], now: Record) -> list[str]:
     """What the names that a run always kept tell of its data."""
-    kept, lines = files.read_arrays(workdir / files.CONSTANTS), []
+    lines: list[str] = []
     for split in now.values():
         for field, own in split.fields.items():
             spelt = kept.get(f"{field}_names", kept.get(f"{changes.stem(field)}_vocabulary"))

@@ -91,13 +91,14 @@ class Restored:
           split: of the run, to compare the examples with, too; "" compares what the numbers mean.
 
         Returns:
-          How the examples differ, a line for each kind; [] where they are the same or no split is named, and for a
-          run from before fingerprints were kept.
+          How the examples differ, in a line; [] where they are the same or no split is named, and for a run from
+          before fingerprints were kept, of which only the names are known.
 
         Raises:
           UserError: its numbers mean something else: classes or words are others, or have other numbers. It says which.
         """
-        return data_record.compare(self.data, source, split)
+        fields = (*self.task.fields, *self.task.references)
+        return data_record.compare(self.data, self.constants, source, fields, split)
 
 
 def restore(path: str | Path, step: int | str | None = None) -> Restored:

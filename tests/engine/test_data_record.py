@@ -1,5 +1,6 @@
 """A run whose data changed: what is the same goes on, other examples must be accepted, other meanings are refused."""
 
+import dataclasses
 import json
 import os
 import re
@@ -207,11 +208,14 @@ def test_restored_it_compares_what_the_user_opens(folder, tmp_path):
     options = {"name": "folder_audio", "path": str(folder)}
     assert trained.compare(data.open("test", ("waveform", "label"), **options)) == []
     change_file(folder)
+    with pytest.raises(UserError, match="knows no split 'tset': it has train, validation, test"):
+        trained.compare([], "tset")
     lines = trained.compare(data.open("train", ("waveform", "label"), **options), "train")
     assert lines == ["train: waveform other in 1 example"]
     rename(folder)
-    with pytest.raises(UserError, match="label 1 was 'dog', is 'cat'"):
-        trained.compare(data.open("test", ("waveform", "label"), **options))
+    for run in (trained, dataclasses.replace(trained, data={})):  # one from before knows its names
+        with pytest.raises(UserError, match="label 1 was 'dog', is 'cat'"):
+            run.compare(data.open("test", ("waveform", "label"), **options))
 
 
 def test_a_cross_validation_is_of_one_data_set(folder, tmp_path):

@@ -64,7 +64,10 @@ class EmojiSource:
         """Fingerprints: of pictures by the font and the emoji, of all else by what is said of each."""
         drawn = dict(zip(("image", "pair"), self.styles, strict=False))
         made = {
-            **{field: ((style.digest, style.size, one.text) for one in self.emoji) for field, style in drawn.items()},
+            **{
+                field: [(style.digest, style.box, style.size, e.text) for e in self.emoji]
+                for field, style in drawn.items()
+            },
             "caption": (one.name for one in self.emoji),
             "captions": (self.captions[one.text] for one in self.emoji),
             "label": (getattr(one, self.classes) for one in self.emoji),

@@ -53,6 +53,8 @@ def test_text_files_are_found_by_the_pictures_names(root, tmp_path, capsys):
     options = {"of": "flowers", "captions": str(tmp_path), "data_dir": str(root), "size": 8}
     opened = data.open("train", captioned_catalogue.FIELDS, "captioned_catalogue", **options)
     assert "1 of 4 train pictures have no caption" in capsys.readouterr().err
+    assert set(opened.prints) == set(captioned_catalogue.FIELDS) - {"index"}
+    assert len(opened.prints["captions"].examples) == 3
     by_name = {example["group"]: example for example in pickle.loads(pickle.dumps(opened))}
     assert set(by_name) == {"image_00000.jpg", "image_00001.jpg", "image_00003.jpg"}
     for k, example in ((0, by_name["image_00000.jpg"]), (3, by_name["image_00003.jpg"])):

@@ -211,6 +211,9 @@ def test_slices_and_pickling(root):
     assert [whole[1], whole[2]] == list(part)
     copy = pickle.loads(pickle.dumps(part))
     assert copy[0] == part[0]
+    assert part.prints["text"].content == copy.prints["text"].content != whole.prints["text"].content
+    assert open_(root, ("label", "text")).prints["text"].content == whole.prints["text"].content
+    assert open_(root, ("label",)).prints["label"].meanings == WORDS
     with pytest.raises(UserError, match=r"no split 'validation': it has .*train \(3\)"):
         open_(root, ("text",), "validation")
 

@@ -61,6 +61,11 @@ def test_what_a_letter_is_as_an_example(options):
     names = {name: spec.unspelt(spelt) for name, spelt in source.constants.items()}
     assert names["label_names"] == ("Big Letters", "Small Letters")
     assert names["tags_names"] == ("big", "consonant", "small", "vowel")
+    prints, test = source.prints, splits["test"].prints
+    assert set(prints) == set(emoji.FIELDS) - {"index"}
+    assert prints["label"].meanings == names["label_names"]
+    assert set(test["pair"].examples.tolist()) < set(prints["image"].examples.tolist())  # drawn by the same font
+    assert not set(test["image"].examples.tolist()) & set(prints["image"].examples.tolist())
     example = next(e for e in source if e["caption"] == "letter B")
     assert tuple(example) == emoji.FIELDS
     assert example["captions"] == ("letter B", "a picture of a letter B")  # other letters are big consonants as well

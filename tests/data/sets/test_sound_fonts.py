@@ -88,6 +88,8 @@ def test_examples_are_the_plan_without_what_is_silent(tmp_path, monkeypatch, cap
         p for p in sound_fonts.plan("train", ("0", "1", "2"), "2", 120, (3, 1, 2)) if p.program != 7 or p.font == "0"
     ]
     assert len(train) == len(plan) == 3 * 239
+    assert set(train.prints) == set(sound_fonts.FIELDS) - {"index"}
+    assert len(set(train.prints["group"].examples.tolist())) == 2  # the fonts of training
     for index in (0, 6, 126, 127, 500, 716):
         example, phrase = train[index], plan[index]
         sounding = (int(phrase.font), phrase.program, phrase.pitches[0], phrase.velocity)

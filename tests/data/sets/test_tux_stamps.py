@@ -108,6 +108,13 @@ def test_folders_are_tags_and_classes_have_names(tree, cache):
     source = tux_stamps.source("train", ("tags", "label", "caption"), **options)
     names = {name: spec.unspelt(spelt) for name, spelt in source.constants.items()}
     assert names == {"tags_names": ("animals", "birds", "cartoon"), "label_names": ("animals", "food")}
+    prints = source.prints
+    assert {field: prints[field].meanings for field in prints} == {
+        "tags": names["tags_names"],
+        "label": names["label_names"],
+        "caption": (),
+    }
+    assert prints["tags"].content != prints["label"].content  # of the folders, which make the tags
     stamps = list(itertools.chain(*splits(tree, cache, ("tags", "caption"), min_tag=5).values()))
     found = {(e["caption"], *e["tags"].tolist()) for e in stamps}
     assert ("A bird № 3.", 0, 1, -1) in found

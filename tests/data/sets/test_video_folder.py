@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from video_writer import SIDE, peak_frequency, write_or_die, write_video
 
+from mmjax.data import fingerprints
 from mmjax.data.files import child_processes, clip_spool, prepared
 from mmjax.data.sets import video_folder
 from mmjax.errors import UserError
@@ -56,6 +57,8 @@ def test_examples_hold_the_fields_asked_for(folder, cache):
     train = open_(folder, cache)
     example = train[0]
     assert tuple(example) == video_folder.FIELDS
+    assert set(train.prints) == set(video_folder.FIELDS) - {"index"}
+    assert train.prints["group"].examples.tolist() == [fingerprints.digest(e["group"]) for e in train]
     assert example["frames"].shape == (1, SIDE, SIDE, 3)
     assert example["image"].dtype == np.uint8
     assert (example["image"] == example["frames"][0]).all()

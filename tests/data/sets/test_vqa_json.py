@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -56,6 +57,8 @@ def test_reads_both_versions_and_layouts(tmp_path, version, layout):
     assert len(held) > 0
     groups = [{source[i]["group"] for i in range(len(source))} for source in (train, held)]
     assert not groups[0] & groups[1]  # a picture's questions are on one side
+    seen = test.prints
+    assert set(seen) == set(vqa_json.FIELDS) - {"index"}
     example = test[0]
     assert example["image"].shape == (16, 16, 3)
     assert example["answer"] == "red"
@@ -65,6 +68,10 @@ def test_reads_both_versions_and_layouts(tmp_path, version, layout):
     picture = np.mean([train[0]["image"][..., 0].mean() - int(train[0]["group"])])
     assert abs(picture) < 3  # the question stands beside its own picture
     assert vqa_json.source("test", types="question_type", **options)[0]["question_type"] == "what color is"
+    path = pathlib.Path(test.records[0].picture)
+    path.write_bytes(path.read_bytes() + b"more")
+    now = test.prints
+    assert {field for field in seen if seen[field].content != now[field].content} == {"image"}
 
 
 def test_ok_vqa(tmp_path, capsys):
