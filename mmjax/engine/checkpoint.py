@@ -98,15 +98,10 @@ class Checkpoints:
         laid = ocp.checkpoint_utils.construct_restore_args(target)
         args = ocp.args.PyTreeRestore(item=target, restore_args=laid, partial_restore=True)
         with ocp.PyTreeCheckpointer() as reader:
-            try:
-                saved = reader.restore(path, args=args)
-            except ValueError:
-                saved = getattr(reader.metadata(path).item_metadata, "tree", None)
-                if not _unlike(saved, target, partial=True):
-                    raise
-        if unlike := _unlike(saved, target, partial=True):  # Orbax restores a scalar whatever shape is wanted
-            raise UserError(_of_another(str(path), unlike))
-        return dataclasses.replace(state, frozen=saved)
+            # Beforehand: Orbax restores a scalar whatever shape is wanted, and an error leaves its other reads behind.
+            if unlike := _unlike(_tree(path), target, partial=True):
+                raise UserError(_of_another(str(path), unlike))
+            return dataclasses.replace(state, frozen=reader.restore(path, args=args))
 
     def save_fitted(self, step: int, fitted: Any) -> None:
         """Writes what the task solved after `step`, over what may be there."""
@@ -135,12 +130,12 @@ class Checkpoints:
         """
         step = self.step_of(step)
         target = jax.tree.map(ocp.utils.to_shape_dtype_struct, _changing(state))
+        place = f"{self.workdir}/checkpoints/{step}"
+        if unlike := _unlike(self._shapes(step), target):  # beforehand, see `restore_frozen`
+            raise UserError(_of_another(place, unlike))
         try:
             saved = self.manager.restore(step, args=ocp.args.StandardRestore(target))
         except Exception as error:  # Orbax raises whatever the storage below it does
-            place = f"{self.workdir}/checkpoints/{step}"
-            if unlike := _unlike(self._shapes(step), target):
-                raise UserError(_of_another(place, unlike)) from None
             others = ", ".join(str(other) for other in self.manager.all_steps() if other != step) or "no other"
             raise UserError(
                 f"{place} is damaged ({str(error).splitlines()[0]}); remove that folder to go on from the step before "
@@ -151,7 +146,8 @@ class Checkpoints:
     def _shapes(self, step: int) -> Any:
         """The tree of a checkpoint's shapes; None where that cannot be read."""
         try:
-            return getattr(self.manager.item_metadata(step), "tree", None)
+            # Not the manager's: that of one which has neither saved nor restored yet knows of none.
+            return _tree(self.workdir.absolute() / files.CHECKPOINTS / str(step) / "default")
         except Exception:  # as above: it is damaged, which is said of the checkpoint itself
             return None
 
@@ -179,6 +175,12 @@ class Checkpoints:
         """Waits, then lets go of the files."""
         self.manager.wait_until_finished()
         self.manager.close()
+
+
+def _tree(path: Path) -> Any:
+    """The tree of shapes of what was saved at a path."""
+    with ocp.PyTreeCheckpointer() as reader:
+        return getattr(reader.metadata(path).item_metadata, "tree", None)
 
 
 def _changing(state: TrainState) -> dict[str, Any]:

@@ -185,5 +185,5 @@ def test_methods_are_those_of_optax(rng):
     }
     assert set(pairs) == set(optim.METHODS)
     for name, peer in pairs.items():
-        ours = optim.make(name, 0.1, steps=3, weight_decay=0.3, momentum=0.9)
+        ours = optim.make(name, 0.1, steps=3, weight_decay=0.3, momentum=0.9, form="optax")
         np.testing.assert_allclose(run(ours), run(peer), rtol=1e-6, err_msg=name)
