@@ -98,7 +98,7 @@ class Checkpoints:
         laid = ocp.checkpoint_utils.construct_restore_args(target)
         args = ocp.args.PyTreeRestore(item=target, restore_args=laid, partial_restore=True)
         with ocp.PyTreeCheckpointer() as reader:
-            # Beforehand: Orbax restores a scalar whatever shape is wanted, and an error leaves its other reads behind.
+            # Beforehand: without a sharding Orbax restores any shape, and an error leaves its other reads behind.
             if unlike := _unlike(_tree(path), target, partial=True):
                 raise UserError(_of_another(str(path), unlike))
             return dataclasses.replace(state, frozen=reader.restore(path, args=args))
