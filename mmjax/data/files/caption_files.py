@@ -14,14 +14,14 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from mmjax.data.files import caption_tables
+from mmjax.data.files import caption_tables, tree
 from mmjax.data.files.caption_tables import CAPTION, FILE, SPLIT, SPLITS, UnknownLayout
 from mmjax.data.files.faults import Fault
 from mmjax.errors import UserError
 
 # What is told of pictures that are used all the same: where one is in two splits, the first of HELD_OUT is meant.
-SPLITS_DIFFER, TWICE = "of two splits, in the held-out one", "under another name once"
-USED = (SPLITS_DIFFER, TWICE)
+SPLITS_DIFFER = "of two splits, in the held-out one"
+USED = (SPLITS_DIFFER, tree.AGAIN)
 HELD_OUT = ("test", "validation", "train", "")  # which split of several a picture is kept in
 LAYOUTS = (
     "COCO's captions_*.json, Karpathy's dataset_*.json, Flickr8k's token file (image.jpg#0, TAB, caption), or CSV or "

@@ -171,5 +171,8 @@ def serve() -> None:
             reply = (False, str(error))
         except Exception as error:
             reply = (False, Lost("unreadable", "".join(traceback.format_exception_only(error)).strip()))
-        pickle.dump(reply, replies)
-        replies.flush()
+        try:
+            pickle.dump(reply, replies)
+            replies.flush()
+        except BrokenPipeError:  # the parent was ended amid the work
+            os._exit(0)  # without another try to send what is still held back

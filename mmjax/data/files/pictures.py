@@ -46,7 +46,7 @@ def read(source: pathlib.Path | bytes, least: int = 0, upright: bool = False) ->
       upright: turned and mirrored as its EXIF data says.
 
     Raises:
-      Unusable: it cannot be read, or has floats outside 0..1.
+      Unusable: it cannot be read, has floats outside 0..1, or integers so small that all is black.
     """
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as file:
@@ -80,9 +80,11 @@ def _shallow(picture: Image.Image, full_scale: float) -> Image.Image:
     samples = np.asarray(picture)
     if picture.mode == "I" and full_scale > 2**31:
         samples = samples.view(np.uint32)  # Pillow knows signed ones only
-    grey = Image.fromarray(_scaled(samples, full_scale))
-    clear = picture.info.get("transparency")
+    eight = _scaled(samples, full_scale)
+    grey, clear = Image.fromarray(eight), picture.info.get("transparency")
     if clear is None:
+        if picture.mode != "F" and not eight.any() and samples.max(initial=0) > 0:  # classes, 16 bits in a TIFF of 32
+            raise Unusable("values too small for their type", f"0 to {samples.max()} of {full_scale:.0f}, all black")
         return grey
     return Image.merge("LA", (grey, Image.fromarray(np.where(samples == clear, 0, 255).astype(np.uint8))))
 

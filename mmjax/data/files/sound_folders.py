@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import hashlib
 import pathlib
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from mmjax.data.files import sound_file, tree
 from mmjax.data.files.faults import Fault, by_suffix
@@ -131,6 +132,9 @@ def _folders(folder: pathlib.Path) -> Layout:
             faults.append(Fault(path, "background noise, which is no class"))
         else:
             used.append(path)
+    first = tree.aliases(folder, used)
+    used, again = _once(used, first, at)
+    faults += again
     names = tuple(sorted({path.split("/")[at] for path in used}))
     if not names:
         raise UserError(f"config.data.path={str(folder)!r} has no class but {_NOISE}")
@@ -143,12 +147,24 @@ def _folders(folder: pathlib.Path) -> Layout:
         own, by = "splits", " and ".join(_LISTS.values())
     parts = {path: part_of[path.split("/")[part_at]] if part_of else lists.get(path, "train") for path in used}
     speech = lists or any(_SPEAKER.fullmatch(path.rsplit("/", 1)[1]) for path in used)
+    group = _groups(used, first, max(at, part_at))
     clips = tuple(
-        Clip(path, (names.index(path.split("/")[at]),), _group(path, max(at, part_at)), parts[path] if own else "")
-        for path in used
+        Clip(path, (names.index(path.split("/")[at]),), group[path], parts[path] if own else "") for path in used
     )
     title = "Speech Commands" if speech else str(folder.name)
     return Layout(folder, title, names, clips, found.files, own, by, False, tuple(faults), found.ignored)
+
+
+def _once(paths: Collection[str], first: Mapping[str, str], at: int) -> tuple[list[str], list[Fault]]:
+    """Each file once a class, by the first of its names there, and faults for the others; `first` as of `_groups`."""
+    kept: dict[tuple[str, str], str] = {}
+    for path in paths:
+        kept.setdefault((path.split("/")[at], first[path]), path)
+    used = set(kept.values())
+    again = [
+        Fault(path, tree.AGAIN, f"it is {kept[path.split('/')[at], first[path]]}") for path in paths if path not in used
+    ]
+    return [path for path in paths if path in used], again
 
 
 def _nothing(folder: pathlib.Path, found: tree.Found) -> str:
@@ -223,6 +239,25 @@ def _held_out(folder: pathlib.Path, used: Collection[str]) -> dict[str, str]:
         if found:
             return found
     return {}
+
+
+def _groups(paths: Collection[str], first: Mapping[str, str], deepest: int) -> dict[str, str]:
+    """The group of each file; groups that have a file in common, by a link into another class, are one.
+
+    Args:
+      first: {path: the first name of its file}.
+    """
+    group = {path: _group(path, deepest) for path in first}
+    members: dict[str, list[str]] = collections.defaultdict(list)
+    for path in paths:
+        members[group[path]].append(path)
+    for path in paths:
+        mine, other = group[first[path]], group[path]
+        if mine != other:
+            joined = members.pop(other, [])
+            members[mine] += joined
+            group |= dict.fromkeys(joined, mine)
+    return group
 
 
 def _group(path: str, deepest: int) -> str:

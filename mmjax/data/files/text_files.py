@@ -11,6 +11,7 @@ import lzma
 import os
 import pathlib
 import re
+import sys
 import tarfile
 import zipfile
 import zlib
@@ -34,7 +35,6 @@ ABOUT = re.compile(
     r"([-._].*)?"
 )
 _SHARD = re.compile(r"[-._]\d+(?:[-._]of[-._]\d+)?$")  # news.en-00001-of-00100, wiki_00, part.0001
-_TAR = slice(257, 262)  # where a tar says "ustar"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +56,7 @@ def find(path: str) -> Texts:
         return Texts((place,))
     if not place.is_dir():
         raise UserError(f"config.data.path={path}: there is no such file or folder")
-    found = tree.walk(place, is_text)
+    found = tree.once(place, tree.walk(place, is_text))
     about = [name for name in found.files if tells_of_others(name)]
     about = about if len(about) < len(found.files) else []
     missed = [*faults.listed((*found.faults, *(faults.Fault(name, "of README and licence") for name in about)))]
@@ -114,15 +114,28 @@ def contents(path: pathlib.Path, block: int) -> Iterator[tuple[str, Iterator[byt
             file = _unpacking(stack, raw)
             if file is raw and path.name.lower().endswith(PACKED):
                 raise UserError(f"{path} cannot be read: it is no {path.suffix}, whatever its name says")
-            if file.read(_TAR.stop)[_TAR] == b"ustar":
+            if _is_tar(file.read(tarfile.BLOCKSIZE)):
                 file.seek(0)
                 tar = stack.enter_context(tarfile.open(fileobj=file, mode="r|"))
                 yield from _members(path, ((m.name, tar.extractfile(m)) for m in tar if m.isreg()), block)
                 return
             file.seek(0)
-            yield str(path), _blocks(file, block)
+            yield str(path), _blocks(path, file, block)
     except _BROKEN as error:
-        raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise _unreadable(path, error) from None
+
+
+def _is_tar(head: bytes) -> bool:
+    """Whether these are the first bytes of a tar of any age: its header has a sum over itself."""
+    try:
+        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
+    except tarfile.TarError:
+        return False
+    return True
+
+
+def _unreadable(path: pathlib.Path, error: Exception) -> UserError:
+    return UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}")
 
 
 def _unpacking(stack: contextlib.ExitStack, raw: IO[bytes]) -> IO[bytes]:
@@ -146,17 +159,30 @@ def _zipped(archive: zipfile.ZipFile) -> Iterator[tuple[str, IO[bytes]]]:
 def _members(path: pathlib.Path, members: Iterator, block: int) -> Iterator[tuple[str, Iterator[bytes]]]:
     """Those that are text; of a stream, so that each is read before the next one is named."""
     ignored: collections.Counter[str] = collections.Counter()
-    some = False
+    read = 0
     for name, file in members:
+        if _is_hidden(name):
+            continue
         if _is_plain(os.path.basename(name).lower()) and not tells_of_others(name):
-            some = True
-            yield f"{path}/{name}", _blocks(file, block)
+            read += 1
+            yield f"{path}/{name}", _blocks(path, file, block)
         else:
             ignored[os.path.splitext(name)[1].lower()] += 1
-    if not some:
+    if not read:
         raise UserError(f"{path} is an archive without text files; it has {faults.by_suffix(ignored) or 'nothing'}")
+    if ignored:
+        print(f"{path}: {read:,} read, left out: {faults.by_suffix(ignored)}", file=sys.stderr)
 
 
-def _blocks(file: IO[bytes], block: int) -> Iterator[bytes]:
-    while raw := file.read(block):
-        yield raw
+def _is_hidden(name: str) -> bool:
+    """Whether a member is hidden, or in a hidden folder, or what macOS keeps beside each file."""
+    parts = name.split("/")
+    return "__MACOSX" in parts or any(part.startswith(".") and part not in (".", "..") for part in parts)
+
+
+def _blocks(path: pathlib.Path, file: IO[bytes], block: int) -> Iterator[bytes]:
+    try:
+        while raw := file.read(block):
+            yield raw
+    except _BROKEN as error:  # here, for it is read by whoever asked for the contents
+        raise _unreadable(path, error) from None

@@ -6,10 +6,11 @@ import collections
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 from mmjax.data.files.faults import Fault
 
+AGAIN = "under another name once"  # of a second name of a file that is used
 SUFFIX = 12  # letters at most; what is longer (a date, a part of a name) is counted as no suffix
 
 
@@ -76,6 +77,23 @@ def walk(folder: pathlib.Path, wanted: Collection[str] | Callable[[str], bool]) 
             else:
                 files[path] = (stat.st_size, stat.st_mtime_ns)
     return Found(dict(sorted(files.items())), dict(ignored), tuple(sorted(faults, key=lambda fault: fault.path)))
+
+
+def once(folder: pathlib.Path, found: Found) -> Found:
+    """What was found, but each file by the first of its names only: of links to one file, all others are faults."""
+    first = aliases(folder, found.files)
+    again = [Fault(path, AGAIN, f"it is {name}") for path, name in first.items() if path != name]
+    return dataclasses.replace(
+        found,
+        files={path: stat for path, stat in found.files.items() if first[path] == path},
+        faults=tuple(sorted((*found.faults, *again), key=lambda fault: fault.path)),
+    )
+
+
+def aliases(folder: pathlib.Path, paths: Iterable[str]) -> dict[str, str]:
+    """{path: the first of these paths that leads to the same file}, by links of either kind."""
+    seen: dict[tuple[int, int], str] = {}
+    return {path: seen.setdefault(_identity(os.stat(folder / path)), path) for path in paths}
 
 
 def printable(path: str) -> str:

@@ -88,8 +88,8 @@ class VideoFolder(tfds.core.GeneratorBasedBuilder):
 
 
 def find(folder: pathlib.Path) -> tree.Found:
-    """The videos in any sub-folder; what is hidden is no video."""
-    return tree.walk(folder, SUFFIXES)
+    """The videos in any sub-folder, each once; what is hidden is no video."""
+    return tree.once(folder, tree.walk(folder, SUFFIXES))
 
 
 def cut_videos(

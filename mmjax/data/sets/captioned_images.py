@@ -244,7 +244,7 @@ def _merged(
         captions = list(named[0].captions)
         for picture in named[1:]:
             captions += [caption for caption in picture.captions if caption not in captions]
-        remarks += [Fault(path, caption_files.TWICE, f"it is {first}") for path in paths if path != first]
+        remarks += [Fault(path, tree.AGAIN, f"it is {first}") for path in paths if path != first]
         splits = [picture.split or _of_folder(path) for path in paths for picture in by_path[path]]
         split = caption_files.held_out(first, splits, remarks)
         items.append(Item(first, tuple(captions), split))
@@ -285,7 +285,9 @@ def _prepared(
     read = sorted({*files, *_lists(files)})
     stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in read]
     stem = "".join(letter if letter.isalnum() else "_" for letter in folder.name)[:40]
-    name = f"{stem}-{prepared.fingerprint(str(folder), stats, found.files, options)}"
+    # What is named is read as it is, all of it and in that order; what is found is chosen from.
+    named = [list(map(str, files))] if captions else []
+    name = f"{stem}-{prepared.fingerprint(str(folder), stats, found.files, options, *named)}"
     size, fit, validation, test = options
     config = Config(
         name=name, path=str(folder), captions=captions, size=size, fit=fit, validation=validation, test=test

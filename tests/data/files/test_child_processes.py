@@ -1,7 +1,9 @@
 """Work in child processes: what each item gives, whatever becomes of the child."""
 
 import os
+import pickle
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -49,3 +51,14 @@ def test_whoever_wants_no_more_waits_for_nothing():
     item, result = next(found)
     assert result[0] == item
     found.close()
+
+
+def test_a_child_whose_parent_was_killed_ends_without_a_word():
+    """It is amid its work, and cannot send what it found."""
+    command = [sys.executable, "-c", child_processes._START]
+    read, write = os.pipe()
+    os.close(read)
+    sent = pickle.dumps(sys.path) + pickle.dumps((len, "item"))
+    found = subprocess.run(command, input=sent, stdout=write, stderr=subprocess.PIPE)
+    os.close(write)
+    assert (found.returncode, found.stderr) == (0, b"")

@@ -54,6 +54,17 @@ def test_all_kinds_of_a_picture_are_one(kind):
     np.testing.assert_allclose(found.astype(int), np.repeat(RAMP[..., None].astype(int), 3, 2), atol=1)
 
 
+def test_integers_that_would_all_be_black_are_told():
+    """16 bits that a program wrote as 32, and numbers of classes in 16 bits: no picture."""
+    for samples, detail in (
+        (DEEP.astype(np.int32), f"0 to 64764 of {2**31 - 1}"),
+        ((RAMP // 20).astype(np.uint16), "0 to 12 of 65535"),
+    ):
+        with pytest.raises(Unusable, match=f"values too small for their type: {detail}, all black"):
+            pictures.decode(of(samples))
+    assert not pictures.decode(of(DEEP * 0)).any()  # a black one is one
+
+
 def test_one_bit():
     found = pictures.decode(saved(Image.fromarray(RAMP).convert("1", dither=Image.Dither.NONE), "PNG"))
     np.testing.assert_array_equal(found[0, :, 0], np.where(RAMP[0] >= 128, 255, 0))

@@ -226,6 +226,22 @@ def test_links_and_what_is_no_sound(tmp_path):
     assert layout.ignored == {".txt": 1, ".json": 1}
 
 
+def test_a_file_in_several_classes_is_in_one_fold(tmp_path):
+    """By links, as one who makes subsets of a collection has them; twice in one class it is used once."""
+    made(tmp_path, *[f"dog/{i}.wav" for i in range(8)], *[f"cat/rec/{i}.wav" for i in range(3)], "cat/9.wav")
+    os.symlink(tmp_path / "dog", tmp_path / "fox")
+    os.symlink(tmp_path / "dog/0.wav", tmp_path / "dog/again.wav")
+    os.symlink(tmp_path / "dog/5.wav", tmp_path / "cat/rec/z.wav")
+    layout, clips = found(tmp_path, 4)
+    assert [(fault.path, fault.kind) for fault in layout.faults] == [
+        ("dog/again.wav", "under another name once"),
+        ("fox/again.wav", "under another name once"),
+    ]
+    assert len(clips) == 8 + 8 + 5
+    assert all(clips[f"dog/{i}.wav"] == ("dog", clips[f"fox/{i}.wav"][1]) for i in range(8))
+    assert {clips[f"{path}.wav"][1] for path in ("dog/5", "fox/5", "cat/rec/z", "cat/rec/0")} == {clips["dog/5.wav"][1]}
+
+
 def test_no_sound_says_what_there_is(tmp_path):
     made(tmp_path, "cat/1.mid", "cat/2.mid", "3.wav")
     with pytest.raises(

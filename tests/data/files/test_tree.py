@@ -50,3 +50,17 @@ def test_a_name_that_is_not_utf_8_and_a_pipe(tmp_path):
     found = tree.walk(tmp_path, (".wav",))
     assert list(found.files) == ["good.wav"]
     assert found.faults == (Fault("caf\\xe9.wav", "name that is not UTF-8"),)
+
+
+def test_a_file_of_several_names_is_one(tmp_path):
+    write(tmp_path / "b/1.wav", "one")
+    write(tmp_path / "c/2.wav", "two")
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    os.link(tmp_path / "c/2.wav", tmp_path / "c/3.wav")
+    write(tmp_path / "c/4.wav", "two")  # of the same content, and another file
+    found = tree.once(tmp_path, tree.walk(tmp_path, (".wav",)))
+    assert list(found.files) == ["a/1.wav", "c/2.wav", "c/4.wav"]
+    assert found.faults == (
+        Fault("b/1.wav", tree.AGAIN, "it is a/1.wav"),
+        Fault("c/3.wav", tree.AGAIN, "it is c/2.wav"),
+    )

@@ -295,6 +295,20 @@ def test_a_damaged_picture_is_left_out_and_the_copy_is_made_anew_when_files_chan
     assert set(splits(root, validation=0)["train"]) == {"p0.png", "p1.png", "b/same.png"}
 
 
+def test_captions_that_are_named_are_no_copy_of_those_that_are_found(tmp_path):
+    for number in range(3):
+        picture(tmp_path / f"{number}.png", (number, 0, 0))
+    for name, said in (("a.token.txt", "a dog runs"), ("a.lemma.token.txt", "a dog run")):
+        (tmp_path / name).write_text("".join(f"{number}.png#0\t{said}\n" for number in range(3)))
+    options = {"path": str(tmp_path), "size": 4, "validation": 0.0, "test": 0.0}
+    for captions, wanted in (
+        ((), ("a dog runs",)),
+        (("a.token.txt", "a.lemma.token.txt"), ("a dog runs", "a dog run")),
+        (("a.lemma.token.txt", "a.token.txt"), ("a dog run", "a dog runs")),
+    ):
+        assert captioned_images.source("train", captions=captions, **options)[0]["captions"] == wanted
+
+
 def test_a_picture_that_ends_its_decoder_costs_itself(tmp_path, monkeypatch, capsys):
     root = folder(tmp_path, 4)
     (root / "p4.heic").write_bytes(b"of a suffix that is not read")

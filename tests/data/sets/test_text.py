@@ -5,6 +5,8 @@ import gzip
 import lzma
 import pathlib
 import shutil
+import tarfile
+import zipfile
 
 import numpy as np
 import pytest
@@ -81,13 +83,17 @@ def test_shards_are_text_and_what_tells_of_them_is_not(tmp_path, capsys):
         write(tmp_path / "in", f"both word{chr(97 + number)}", name)
     for name in ("README", "LICENSE.md", "x.json", "y.json", "z.tfrecord-00000-of-00001", "README_de.txt"):
         write(tmp_path / "in", "about this corpus", name)
-    (tmp_path / "in" / "link").symlink_to(tmp_path / "in" / "AA")
+    (tmp_path / "elsewhere").mkdir()
+    write(tmp_path / "elsewhere", "both wordh", "wiki_01")
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in" / "zz").symlink_to(tmp_path / "in" / "AA")
     (tmp_path / "in" / "AA" / "loop").symlink_to(tmp_path / "in")
     encoded = text.corpus(str(tmp_path / "in"), min_count=1)
-    assert sorted(encoded.words) == ["both", *(f"word{letter}" for letter in "abcdefg")]
-    assert encoded.counts[0] == 8  # the linked folder is read as well
+    assert sorted(encoded.words) == ["both", *(f"word{letter}" for letter in "abcdefgh")]
+    assert encoded.counts[0] == 8  # the linked folder is read as well, and a second name of one that was read is not
     told = capsys.readouterr().err
-    assert "8 read, left out: 2 link that leads back (AA/loop, link/loop), 3 of README and licence (LICENSE.md" in told
+    assert "8 read, left out: 2 link that leads back (AA/loop, zz/loop), 3 of README and licence (LICENSE.md" in told
+    assert "1 under another name once (zz/wiki_00)" in told
     assert "2 .json, 1 without a suffix" in told or "2 .json, 1 .tfrecord" in told
     (tmp_path / "alone").mkdir()
     write(tmp_path / "alone", "only this", "README")
@@ -113,6 +119,33 @@ def test_archives_give_the_text_in_them_and_never_their_headers(tmp_path):
     whole = pathlib.Path(shutil.make_archive(str(tmp_path / "cut"), "gztar", tmp_path / "src")).read_bytes()
     with pytest.raises(UserError, match="cannot be read"):
         text.corpus(write(tmp_path, whole[:-30], "cut.tgz"))
+
+
+@pytest.mark.parametrize("packed", [gzip.compress, bz2.compress, lzma.compress])
+def test_a_packed_file_that_was_cut_off_is_told(tmp_path, packed, rng):
+    path = write(tmp_path, packed(rng.integers(97, 122, 9000, np.uint8).tobytes())[:-40], "a.txt.gz")
+    with pytest.raises(UserError, match=r"a\.txt\.gz cannot be read"):
+        text.corpus(path, min_count=1)
+
+
+def test_what_is_in_an_archive_beside_its_text(tmp_path, capsys):
+    members = {"x/a.txt": b"the cat\n", "x/._a.txt": b"no text", "__MACOSX/a.txt": b"no text", "./b.en": b"sat on\n"}
+    members |= {"x/c.txt.gz": gzip.compress(b"packed"), "x/.git/a.txt": b"no text", "README": b"no text"}
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    assert text.corpus(str(tmp_path / "a.zip"), min_count=1).words == ["the", "cat", "sat", "on"]
+    assert capsys.readouterr().err == f"{tmp_path}/a.zip: 2 read, left out: 1 without a suffix, 1 .gz\n"
+
+
+def test_a_tar_from_before_tars_said_so(tmp_path):
+    header = tarfile.TarInfo("cat.txt")
+    header.size = 12
+    old = bytearray(header.tobuf(tarfile.USTAR_FORMAT))
+    old[257:265], old[148:156] = bytes(8), b" " * 8
+    old[148:156] = b"%06o\0 " % sum(old)
+    path = write(tmp_path, bytes(old) + b"the dog sat\n".ljust(512, b"\0") + bytes(1024), "a.tar")
+    assert text.corpus(path, min_count=1).words == ["the", "dog", "sat"]
 
 
 def test_subsampling_keeps_what_word2vec_keeps():

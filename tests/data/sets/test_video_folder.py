@@ -106,12 +106,18 @@ def test_folders_as_people_have_them(folder, tmp_path, capfd):
     (videos / "link").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere" / "back").symlink_to(videos)
     (videos / "gone.mkv").symlink_to("nowhere")
+    (videos / "z.mp4").symlink_to("a.mp4")
     shutil.copy(good, os.fsencode(videos) + b"/caf\xe9.mp4")
     opened = [open_(videos, tmp_path / "cache", split, ("group",)) for split in ("train", "validation", "test")]
     assert {example["group"] for source in opened for example in source} == {"a.mp4", "00001.MTS", "link/c.3gp"}
     told = capfd.readouterr().err
     assert "6 clips of 3 of 3 videos; other files, not looked at: 2 .txt, 1 without a suffix" in told
-    for fault in ("link that leads back (link/back)", "dangling link (gone.mkv)", r"not UTF-8 (caf\xe9.mp4)"):
+    for fault in (
+        "link that leads back (link/back)",
+        "dangling link (gone.mkv)",
+        r"not UTF-8 (caf\xe9.mp4)",
+        "name once (z.mp4)",
+    ):
         assert fault in told
 
 
