@@ -36,7 +36,7 @@ def batch(
       sample_rate: of every sound, in Hz; None = 22,050. Others are resampled as the data sets do; lengths follow.
 
     Returns:
-      {field: [b ...]}, with a batch axis each and one b.
+      {field: [b ...]}, with a batch axis each and one b, of at least one row.
 
     Raises:
       UserError: a type or shape that is not the field's and could be none or several things, numbers that are not
@@ -47,10 +47,10 @@ def batch(
     out: dict[str, np.ndarray] = {}
     for name, value in values.items():
         array = _array(name, value)
-        if array.dtype.kind not in "biufV":
-            continue
         if _known(name):
             array = _field(name, array, tuple((shapes or {}).get(name, ()))[2:])
+        elif array.dtype.kind not in "biufV":  # text
+            continue
         out[name] = array
     sounds = [name for name in out if _kind(name) == "sound"]
     if sample_rate is not None and not sounds:
@@ -83,7 +83,9 @@ def _array(name: str, value: Any) -> np.ndarray:
         array = np.asarray(value)
     except ValueError:  # rows of different lengths
         raise UserError(f"{name}: its rows differ in shape; pad them to one, and give {name}_length") from None
-    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+    if array.dtype.name == "bfloat16":
+        return array.astype(np.float32)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)  # a file's bytes may be the other way round
 
 
 def _refused(name: str, array: np.ndarray, why: str = "") -> UserError:
@@ -100,6 +102,10 @@ def _field(name: str, array: np.ndarray, trained: tuple[int, ...]) -> np.ndarray
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise _refused(name, array, "with numbers that are not finite")
     kind = _kind(name)
+    if array.ndim and (not len(array) or (kind and not array.size)):
+        raise _refused(name, array, "which holds nothing")
+    if array.dtype.kind not in "biuf":
+        raise _refused(name, array)
     if kind == "picture":
         return _pictures(name, array, trained)
     if kind == "sound":

@@ -54,7 +54,14 @@ def test_every_type_and_shape_of_a_picture_is_one_picture(name, picture):
     clear = np.concatenate([picture, np.full((2, 8, 6, 1), 255, np.uint8)], -1)
     for same in (
         *(picture, picture / 255, np.float32(picture) / 255, picture.astype(np.int64), picture.tolist()),
-        *(picture.transpose(0, 3, 1, 2), clear, clear.transpose(0, 3, 1, 2), picture.astype(np.uint16) * 257),
+        *(
+            picture.astype(">i4"),
+            (picture / 255).astype(">f4"),
+            picture.transpose(0, 3, 1, 2),
+            clear,
+            clear.transpose(0, 3, 1, 2),
+            picture.astype(np.uint16) * 257,
+        ),
     ):
         found = one(name, same)
         assert found.dtype == np.uint8
@@ -112,6 +119,13 @@ def test_other_fields_have_their_type_and_their_batch_axis():
         ({"image": np.ones((1, 4, 4, 3), bool)}, {}, "got bool"),
         ({"image": np.zeros((3, 9, 9), np.uint8)}, {}, "channels first or 3 grey ones"),
         ({"image": np.zeros((1, 9, 9, 2), np.uint8)}, {}, r"^image wants uint8 \[b h w 3\], or floats in 0..1: got"),
+        ({"image": np.zeros((0, 9, 9, 3), np.uint8)}, {}, r"got uint8 \[0 9 9 3\], which holds nothing"),
+        ({"image": np.zeros((2, 0, 9, 3), np.uint8)}, {}, "which holds nothing"),
+        ({"waveform": np.zeros((1, 0))}, {}, "which holds nothing"),
+        ({"label": np.zeros(0, np.int32)}, {}, "which holds nothing"),
+        ({"image": None}, {}, r"got object \[\]$"),
+        ({"image": ["a.png", "b.png"]}, {}, r"got <U5 \[2\]$"),
+        ({"waveform": np.ones((1, 4), complex)}, {}, "got complex128"),
         ({"image": np.zeros(9, np.uint8)}, {}, r"got uint8 \[9\]$"),
         ({"caption_tokens": np.ones((1, 3))}, {}, r"^caption_tokens wants int32 \[b t\]: got float64 \[1 3\]$"),
         ({"boxes": np.ones(4)}, {}, r"^boxes wants float32 \[b n 4\]: got float64 \[4\]$"),
