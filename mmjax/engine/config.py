@@ -15,6 +15,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from mmjax import workdir as files
 from mmjax.errors import UserError
 
 # How a run is carried out, not what it computes: these may differ between the parts of one run.
@@ -199,7 +200,9 @@ def as_begun(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, list[str]]:
 
     Where there is no run yet, or one of today, both are as they were: the config, and nothing.
     """
-    if not (workdir / "config.json").exists() or (old := load(workdir)).edition >= config.get("edition", EDITION):
+    # A cross-validation has its own config when it is done; before, it began as its first fold did.
+    began = next((path for path in (workdir, files.fold(workdir, 1)) if (path / files.CONFIG).exists()), None)
+    if began is None or (old := load(began)).edition >= config.get("edition", EDITION):
         return config, []
     there, here, lines = old.to_dict(), config.to_dict(), []
     here["edition"] = there["edition"]

@@ -66,6 +66,18 @@ def test_a_run_keeps_the_forms_in_which_it_began(tmp_path, monkeypatch):
     assert config.loader.order == "drawn"
 
 
+def test_folds_of_a_cross_validation_are_of_the_form_of_the_first(tmp_path):
+    config = configs.engine("toy")
+    old = json.loads(config.to_json())
+    del old["edition"], old["loader"]["order"]
+    (tmp_path / "fold1").mkdir()
+    (tmp_path / "fold1/config.json").write_text(json.dumps(old))
+    begun, lines = configs.as_begun(config, tmp_path)
+    assert (begun.edition, begun.loader.order, len(lines)) == (1, "hash", 1)
+    assert configs.as_begun(begun, tmp_path / "fold1") == (begun, [])  # told once
+    assert configs.as_begun(begun, tmp_path / "fold2") == (begun, [])
+
+
 def test_words_of_runs_from_before_are_cut_as_they_were(tmp_path):
     for data, today, line in (
         ({"splitter": "words"}, {"splitter": "unicode"}, "config.data.splitter='words', and not 'unicode'"),
