@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from ml_collections import ConfigDict
 
 from mmjax import workdir as files
+from mmjax.engine import agree
 from mmjax.engine import config as configs
 from mmjax.errors import UserError
 
 
-@contextmanager
+@contextlib.contextmanager
 def claim(config: ConfigDict, workdir: Path, first: bool = True) -> Iterator[None]:
     """Holds the workdir for this run: makes it, or checks that it belongs to this config.
 
@@ -27,26 +29,34 @@ def claim(config: ConfigDict, workdir: Path, first: bool = True) -> Iterator[Non
       first: whether this is the first process, the only one that writes.
 
     Raises:
-      UserError: not writable, held by another process, of another config, or not a workdir.
+      UserError: not writable, held by another process, of another config, or not a workdir; in every process.
     """
-    if not first:
+    with contextlib.ExitStack() as held:
+        with agree.together():
+            if first:
+                held.enter_context(_hold(workdir))
+                if (workdir / files.CONFIG).exists():
+                    _check_same(configs.load(workdir), config, workdir)
+                elif any(_foreign(path) for path in workdir.iterdir()):
+                    raise UserError(
+                        f"--workdir={workdir} has files but no config.json: choose an empty or a new folder"
+                    )
         yield
-        return
+
+
+def _hold(workdir: Path) -> TextIO:
+    """The open lock of a workdir, which is made where it is new."""
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         lock = (workdir / files.LOCK).open("w")
     except OSError as error:
         raise UserError(f"--workdir={workdir} cannot be written: {error.strerror}") from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"--workdir={workdir} is in use by another process: choose another, or wait") from None
-        if (workdir / files.CONFIG).exists():
-            _check_same(configs.load(workdir), config, workdir)
-        elif any(_foreign(path) for path in workdir.iterdir()):
-            raise UserError(f"--workdir={workdir} has files but no config.json: choose an empty or a new folder")
-        yield
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise UserError(f"--workdir={workdir} is in use by another process: choose another, or wait") from None
+    return lock
 
 
 def _foreign(path: Path) -> bool:

@@ -27,6 +27,16 @@ def of(source: Any, fields: Sequence[str]) -> Split:
     return Split(len(source), fingerprints.of(source, fields))
 
 
+def digits(record: Record) -> str:
+    """Hexadecimal digits of all that a record says."""
+    prints = {
+        f"{name} {field}": (own.content, own.meanings)
+        for name, split in record.items()
+        for field, own in split.fields.items()
+    }
+    return fingerprints.whole({name: split.examples for name, split in record.items()}, prints).content
+
+
 def check(workdir: Path, now: Record, accept: bool) -> tuple[list[str], list[str]]:
     """Compares the data with what the run began with.
 

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from mmjax import data, predictions, systems
 from mmjax import workdir as files
 from mmjax.data import pipeline, spec
-from mmjax.engine import checkpoint, data_record, evaluate, mesh, optim, probes
+from mmjax.engine import agree, checkpoint, data_record, evaluate, mesh, optim, probes
 from mmjax.engine import step as steps
 from mmjax.errors import UserError
 from mmjax.task import Batch, Task, bind
@@ -52,16 +52,18 @@ class Ready:
 
 def prepare(config: ConfigDict, workdir: Path, command: str = "") -> Ready:
     """Opens and checks everything that a run needs, before the first step."""
-    task = systems.build(config)
-    for note in task.notes:
-        say(note)
-    optimisers = optim.of(task, config.optim, config.steps)
-    if not checkpoint.has_any(workdir):
-        for need in task.needs:
-            need()
-    judges = {judge.name: judge.load() for judge in task.judges}  # a missing file is said now, not after hours
-    sources = open_splits(task, config)
-    seen_data, changed = known_data(task, config, workdir, sources)
+    with agree.together():  # the first exchange of the processes is after it
+        task = systems.build(config)
+        for note in task.notes:
+            say(note)
+        optimisers = optim.of(task, config.optim, config.steps)
+        if not checkpoint.has_any(workdir):
+            for need in task.needs:
+                need()
+        judges = {judge.name: judge.load() for judge in task.judges}  # a missing file is said now, not after hours
+        sources = open_splits(task, config)
+        seen_data, changed = known_data(task, config, workdir, sources)
+    _check_alike(seen_data)
     batch = example_batch(sources[config.train_split], config)
     constants = dict(getattr(sources[config.train_split], "constants", {}))
     task = evaluate.named(task, constants)
@@ -156,6 +158,17 @@ def known_data(
     for line in lines:
         say(line)
     return now, changed
+
+
+def _check_alike(now: data_record.Record) -> None:
+    """Raises UserError where another process has other data than the first: a batch would be of both."""
+    every = agree.told(data_record.digits(now))
+    for process, own in enumerate(every):
+        if own != every[0]:
+            raise UserError(
+                f"process {process} has other data than process 0, of which each reads its part of a batch: give all "
+                f"the same (here {', '.join(f'{split.examples:,} examples of {name}' for name, split in now.items())})"
+            )
 
 
 def record(

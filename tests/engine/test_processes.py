@@ -111,3 +111,14 @@ def test_a_signal_to_one_of_two_processes_stops_both_at_one_step(tmp_path, start
         outputs = finished(*pair)
     assert "stopped by a signal at step" in outputs[0]
     assert json.loads((tmp_path / "run" / "status.json").read_text())["state"] == "stopped"
+
+
+def test_two_processes_with_other_data_are_refused_together(tmp_path, start):
+    port = free_port()
+    together = [f"--workdir={tmp_path / 'run'}", f"--coordinator=127.0.0.1:{port}", "--processes=2"]
+    pair = [start(*together, f"--process={i}", f"--config.data.seed={i}") for i in range(2)]
+    with pair[0], pair[1]:  # neither waits for the other
+        done = [process.finish() for process in pair]
+    assert [one.returncode for one in done] == [2, 2]
+    assert all("process 1 has other data than process 0" in one.stderr for one in done)
+    assert not (tmp_path / "run" / "config.json").exists()
