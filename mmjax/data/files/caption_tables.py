@@ -95,12 +95,24 @@ def _column(names: Sequence[str], known: Sequence[str]) -> int | None:
 def _cells(lines: list[str], delimiter: str) -> list[str] | None:
     """The cells of one record; None where its quotes are not those of a table."""
     try:
-        found = list(
-            csv.reader([line + "\n" for line in lines], delimiter=delimiter, skipinitialspace=True, strict=True)
-        )
+        return _parsed(lines, delimiter)
     except csv.Error:
         return None
+
+
+def _parsed(lines: list[str], delimiter: str) -> list[str] | None:
+    """The cells of one record, None of several; csv.Error where its quotes are not those of a table."""
+    found = list(csv.reader([line + "\n" for line in lines], delimiter=delimiter, skipinitialspace=True, strict=True))
     return found[0] if len(found) == 1 else None
+
+
+def _goes_on(lines: list[str], delimiter: str) -> bool:
+    """Whether a cell is still open at the end: then, and only then, further lines may belong to it."""
+    try:
+        _parsed(lines, delimiter)
+    except csv.Error as error:
+        return str(error).startswith("unexpected end")
+    return False
 
 
 def _record(lines: list[str], at: int, heading: _Heading) -> tuple[list[str], int]:
@@ -108,13 +120,18 @@ def _record(lines: list[str], at: int, heading: _Heading) -> tuple[list[str], in
     cells = _cells([lines[at]], heading.delimiter)
     if cells is not None or not lines[at].strip():
         return cells or [], 1
+    if not _goes_on([lines[at]], heading.delimiter):
+        return [cell.strip() for cell in lines[at].split(heading.delimiter)], 1
     for end in range(at + 1, min(at + LONGEST, len(lines))):
         below = [cell.strip(' "') for cell in lines[end].split(heading.delimiter)]
         if heading.file < len(below) and _is_picture(below[heading.file]):
             break  # a row of its own
+        if '"' not in lines[end] or _goes_on(lines[at : end + 1], heading.delimiter):
+            continue
         cells = _cells(lines[at : end + 1], heading.delimiter)
         if cells is not None and len(cells) == len(heading.names):
             return cells, end + 1 - at
+        break  # it is closed
     return [cell.strip() for cell in lines[at].split(heading.delimiter)], 1
 
 
