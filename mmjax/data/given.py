@@ -10,6 +10,7 @@ channels last: [2 time] is a batch of two sounds).
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,7 +43,7 @@ def batch(
       UserError: a type or shape that is not the field's and could be none or several things, numbers that are not
         finite or out of range, or fields of different b. One line, with what is wanted.
     """
-    if sample_rate is not None and not (sample_rate == int(sample_rate) > 0):
+    if sample_rate is not None and not _whole(sample_rate):
         raise UserError(f"sample_rate={sample_rate}: it must be a whole number of samples a second, such as 44100")
     out: dict[str, np.ndarray] = {}
     for name, value in values.items():
@@ -64,6 +65,10 @@ def batch(
     if len(set(rows.values())) > 1:
         raise UserError(f"a batch has one number of rows: {', '.join(f'{k} has {n}' for k, n in rows.items())}")
     return out
+
+
+def _whole(rate: Any) -> bool:
+    return isinstance(rate, numbers.Real) and float(rate) > 0 and float(rate) % 1 == 0
 
 
 def _known(name: str) -> bool:

@@ -54,6 +54,7 @@ def build(config: ConfigDict) -> Task:
         predict=bind(predict, model, features, rows),
         modalities={"sound": ("waveform",)},
         fit=Fit(rows, bind(solve, features, **config.svm)),
+        predicts_from=("waveform", "waveform_length"),
         names={"finetuned": "label", **dict.fromkeys(SHOWN, "label")},
         notes=() if trained else (UNTRAINED,),
     )
@@ -124,7 +125,9 @@ def observe(model: SoundNet, features: Features, variables: Variables, batch: Ba
     rows = sound_tagger.of_network(model, frozen["trained"], features, *sound) if "trained" in frozen else {}
     noise = sound_tagger.of_network(model, random, features, *sound)
     rows = rows | {f"random_{layer}": x for layer, x in noise.items()}
-    about = {"label": batch["label"], "time": jnp.full(len(batch["label"]), _time(batch), jnp.int32)}
+    about = {"time": jnp.full(len(batch["waveform"]), _time(batch), jnp.int32)}
+    if "label" in batch:  # not where a user predicts
+        about["label"] = batch["label"]
     return rows | sound_tagger.of_sound(features, *sound) | about
 
 
@@ -182,15 +185,17 @@ def predict(
         "heatmap/mel": shown["mel"],
         "heatmap/mfcc": shown["mfcc"],
         "scores/finetuned": jax.nn.softmax(_classify(model, variables, batch)),
-        "label/finetuned_target": batch["label"],
     }
+    if "label" in batch:  # not where a user predicts
+        out["label/finetuned_target"] = batch["label"]
     if "fitted" not in variables:
         return out
     judged = judge(features, rows, variables, batch)
     for row in SHOWN:
         if row in judged:
-            guess = jnp.argmax(judged[row], -1).astype(jnp.int32)
-            out |= {f"label/{row}": guess, f"label/{row}_target": batch["label"]}
+            out[f"label/{row}"] = jnp.argmax(judged[row], -1).astype(jnp.int32)
+            if "label" in batch:
+                out[f"label/{row}_target"] = batch["label"]
     return out
 
 

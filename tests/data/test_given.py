@@ -111,6 +111,8 @@ def test_other_fields_have_their_type_and_their_batch_axis():
         ({"waveform": np.zeros((2, 99, 99))}, {}, r"got float64 \[2 99 99\]$"),
         ({"waveform": [[1, 2], [3]]}, {}, "differ in shape; pad them"),
         ({"waveform": SOUND}, {"sample_rate": 0}, "sample_rate=0"),
+        ({"waveform": SOUND}, {"sample_rate": float("nan")}, "sample_rate=nan"),
+        ({"waveform": SOUND}, {"sample_rate": "44100"}, "sample_rate=44100"),
         ({"image": np.zeros((1, 4, 4, 3))}, {"sample_rate": 8000}, "there is none in image"),
         ({"image": np.full((1, 4, 4, 3), 200.0)}, {}, r"floats in 0..1: got float64 .* 0 to 200: .* divide by 255"),
         ({"image": np.full((1, 4, 4, 3), -1.0)}, {}, "with values -1 to 0"),

@@ -182,6 +182,14 @@ def test_predictions_show_sound_features_and_guesses():
     energy = np.asarray(sound_tagger.spectra(FEATURES, jnp.asarray(made["waveform"]))["energy"])
     assert found["audio/griffin_lim_of_mel"].shape == made["waveform"].shape
     assert np.linalg.norm(np.sqrt(rebuilt) - np.sqrt(energy)) < 0.45 * np.linalg.norm(np.sqrt(energy))
+    # In a notebook there is no label, and all but the truth is the same.
+    del made["label"]
+    shapes = jax.eval_shape(task().predict, variables, made, jax.random.key(0))
+    assert set(shapes) == {name for name in found if not name.endswith("_target")}
+
+
+def test_what_it_predicts_from_is_the_sound_alone():
+    assert sound_tagging.build(tiny()).predicts_from == ("waveform", "waveform_length")
 
 
 def tiny(**changes):
