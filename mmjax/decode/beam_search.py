@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from mmjax.decode import common
 from mmjax.decode.common import Decoded, Step
-from mmjax.errors import UserError
+from mmjax.errors import OptionError
 
 SEMANTICS = ("shrinking", "frozen", "refilled", "im2txt")
 PENALTIES = ("none", "mean", "gnmt")
@@ -297,6 +297,6 @@ def _check(size, semantics, n_best, penalty, alpha, unfinished):
     common.known("penalty", penalty, PENALTIES)
     common.known("unfinished", unfinished, UNFINISHED)
     if not 1 <= n_best <= size:
-        raise UserError(f"n_best is {n_best}: it must be 1 to the size of the beam, {size}")
+        raise OptionError("n_best", f"is {n_best}: it must be 1 to the size of the beam, {size}")
     if alpha < 0:
-        raise UserError(f"alpha is {alpha}: it must be 0 or more")
+        raise OptionError("alpha", f"is {alpha}: it must be 0 or more")

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from mmjax.errors import UserError
+from mmjax.errors import OptionError, UserError
 
 Step = Callable[[Any, Int[Array, " b"]], tuple]
 
@@ -146,9 +146,9 @@ def write(room: Any, t: Int[Array, ""], values: Any) -> Any:
 
 
 def known(name: str, value: str, choices: Sequence[str]) -> None:
-    """Raises UserError where `value` is not one of the choices."""
+    """Raises OptionError where `value` is not one of the choices."""
     if value not in choices:
-        raise UserError(f"{name} is {value!r}: choose {' or '.join(map(repr, choices))}")
+        raise OptionError(name, f"is {value!r}: choose {' or '.join(map(repr, choices))}")
 
 
 def check_tokens(end: int, forbidden: Sequence[int], min_length: int, max_length: int, vocabulary: int) -> None:

@@ -60,6 +60,7 @@ def prepare(config: ConfigDict, workdir: Path, command: str = "") -> Ready:
         if not checkpoint.has_any(workdir):
             for need in task.needs:
                 need()
+        _check_judges(task, config)
         judges = {judge.name: judge.load() for judge in task.judges}  # a missing file is said now, not after hours
         sources = open_splits(task, config)
         seen_data, changed = known_data(task, config, workdir, sources)
@@ -199,6 +200,16 @@ def example_batch(source: data.Source, config: ConfigDict) -> dict[str, np.ndarr
     return mesh.numeric(next(pipeline.eval_batches(source, rows, rows, **options)))
 
 
+def _check_judges(task: Task, config: ConfigDict) -> None:
+    """Refuses judges that a system has no use for: nobody would miss their figures before the end."""
+    have = {judge.name for judge in task.judges}
+    for name in config.eval.get("judges", ()):  # absent in runs from before there were any
+        if name.partition(":")[0] not in have:
+            raise UserError(
+                f"config.eval.judges: {name!r} measures nothing here: {config.system} has no judges; set ()"
+            )
+
+
 def _check_answers(task: Task, config: ConfigDict, state: steps.TrainState, judges: Mapping, batch: Batch) -> None:
     """Refuses, before hours of training, a `best` that is no figure, a probe of a field or modality that is not there,
     and predictions that the glossary does not cover."""
@@ -208,7 +219,10 @@ def _check_answers(task: Task, config: ConfigDict, state: steps.TrainState, judg
         raise UserError(f"config.best {config.best!r} is no figure: choose one of {', '.join(figures)}")
     known = (*task.fields, *task.modalities)
     for name in config.eval.probes:
-        probes.make(name)
+        try:
+            probes.make(name)
+        except UserError as error:
+            raise UserError(f"config.eval.probes: {error}") from None
         if name.partition(":")[2] not in known:
             raise UserError(f"config.eval.probes: {name!r} names no field or modality; there are {', '.join(known)}")
     predictions.check(jax.eval_shape(task.predict, variables, batch, jax.random.key(0)))

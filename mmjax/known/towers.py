@@ -10,7 +10,8 @@ A tower takes the fields of its side and returns one vector an example. Both kin
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -179,10 +180,18 @@ def make(config: Mapping[str, Any], side: str) -> Side:
 def image(clip_weights: str, *, name: str, trained: bool, normalise: bool = False, **options: Any) -> Tower:
     """The tower of config.image: a kind of CLIP's with its options and published weights, or "", or an encoder with
     `normalise` and the other arguments of `encoders.make`."""
-    if name not in clip.IMAGE_NETWORKS:
+    if name not in (*clip.IMAGE_NETWORKS, *encoders.NAMES):
+        known = ", ".join((*clip.IMAGE_NETWORKS, *encoders.NAMES))
+        raise OptionError("name", f"{name!r} is unknown: choose one of {known}")
+    if name in encoders.NAMES:
+        _known(options, inspect.signature(encoders.make).parameters, name)
         return Tower(encoders.make(name, trained=trained, **options), normalise=normalise)
     model = _model(clip.IMAGE_NETWORKS[name], name, options)
     if not clip_weights:
+        if not trained:
+            raise OptionError(
+                "trained", f"is False, but {name!r} has no weights: give CLIP's in config.weights, or train"
+            )
         return Tower(Network(model, trained=trained))
     return Tower(Network(model, load=published.image, source=(clip_weights, model), trained=trained))
 
@@ -212,10 +221,15 @@ def sound(clip_weights: str, *, soundnet: str, layer: str, trained: bool, **size
 
 
 def _model(kind: type[nn.Module], name: str, options: Mapping[str, Any]) -> nn.Module:
-    strange = next((option for option in options if option not in kind.__dataclass_fields__), None)
+    _known(options, kind.__dataclass_fields__, name)
+    return kind(**options)
+
+
+def _known(options: Mapping[str, Any], known: Collection[str], name: str) -> None:
+    """Raises OptionError for an option that a network has not."""
+    strange = next((option for option in options if option not in known), None)
     if strange is not None:
         raise OptionError(strange, f"is no option of {name!r}: start from a variant that has it")
-    return kind(**options)
 
 
 def head(method: str, side: str, tower: Tower | TextTower, **options: Any) -> Head:

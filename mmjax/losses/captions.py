@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from jax import numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from mmjax.errors import OptionError
 from mmjax.losses import sequence
 from mmjax.ops import collective
+
+PER = ("caption", "word")
 
 
 def caption_loss(
@@ -41,7 +44,12 @@ def caption_loss(
 
     Returns:
       the loss, the baseline after this batch, and scalars for the curves.
+
+    Raises:
+      OptionError: of `per`, `reduction` or `reward`.
     """
+    if per not in PER:
+        raise OptionError("per", f"is {per!r}: choose {' or '.join(map(repr, PER))}")
     words = sequence.cross_entropy(out["logits"], tokens, where)
     by_word = collective.mean_where(words, where)
     value, logs = by_word if per == "word" else jnp.mean(jnp.sum(words, 1)), {"nll": by_word}

@@ -204,7 +204,8 @@ def predict(
     features, write = networks.writing(variables, layer)
     memory, carry = write(features, method="start")
     step = functools.partial(write, memory, method="step")
-    found = decode.beam(step, carry, vocabulary.START, vocabulary.END, forbidden=NEVER, **options)
+    with section("config.decode"):
+        found = decode.beam(step, carry, vocabulary.START, vocabulary.END, forbidden=NEVER, **options)
     out = {"image/picture": batch["image"], "text/caption": spelled[found.tokens[:, 0]]}
     if "caption_tokens" in batch:
         words, unigram, where, _ = _forced(networks, variables, batch, layer)

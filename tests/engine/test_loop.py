@@ -331,6 +331,21 @@ def test_what_would_fail_at_the_end_fails_at_once(tmp_path, change, words):
     assert not (tmp_path / "run/config.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("probes", ("blnk:boxes",), r"^config\.eval\.probes: probe 'blnk:boxes' is unknown"),
+        ("judges", ("recogniser",), r"^config\.eval\.judges: 'recogniser' measures nothing here: \w+ has no judges"),
+    ],
+)
+def test_an_evaluation_that_cannot_be_is_said_at_once(tmp_path, field, value, words):
+    config = toy.config()
+    with config.unlocked():
+        config.eval[field] = value
+    with pytest.raises(UserError, match=words):
+        loop.run(config, tmp_path / "run")
+
+
 def test_a_task_warns_once_for_as_long_as_it_has_reason_to(tmp_path, monkeypatch, capsys):
     seen = []
 

@@ -243,6 +243,20 @@ def test_mistakes_are_told_in_one_line(changes, said):
         captioning.build(make(**changes))
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"loss.per": "sentence"}, r"^config\.loss\.per is 'sentence': choose 'caption' or 'word'"),
+        ({"decode.semantics": "magic"}, r"^config\.decode\.semantics is 'magic': choose 'shrinking' or"),
+    ],
+)
+def test_what_is_found_while_it_is_traced_names_its_section(changes, said, fresh, batch):
+    task, (_, _, state) = captioning.build(make(**changes)), fresh
+    use = task.updates[0].loss if "loss.per" in changes else task.predict
+    with pytest.raises(UserError, match=said):
+        jax.eval_shape(use, state.variables, batch, jax.random.key(0))
+
+
 @pytest.mark.parametrize("variant", ["tiny", "hard", "show_and_tell", "stamps"])
 def test_two_builds_of_a_config_are_one_task(variant):
     one, other = (systems.build(get_config("captioning", variant)) for _ in range(2))

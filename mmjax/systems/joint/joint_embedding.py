@@ -102,7 +102,8 @@ def init(
         if name == "caption":
             side = side.sized(len(batch["caption_vocabulary"]))
             fields = [fields[0][:, 0], fields[1][:, 0]]
-        made = side.init(jax.random.fold_in(key, number), *fields)
+        with section(f"config.{name}"):
+            made = side.init(jax.random.fold_in(key, number), *fields)
         params[name] = {"tower": made["tower"]["params"], "head": made["head"]["params"]}
         state[name], frozen[name] = made["tower"]["state"], made["tower"]["frozen"]
     classes = {field: len(batch[f"{field}_names"]) for field in networks.roles.values()}

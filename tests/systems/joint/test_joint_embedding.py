@@ -305,6 +305,24 @@ def test_one_clear_line(changes, said):
         joint_embedding.build(make(**changes))
 
 
+@pytest.mark.parametrize(
+    ("name", "changes", "said"),
+    [
+        ("joint_embedding", {"image.layer": "top"}, r"^config\.image\.layer 'top' is unknown: choose one of map"),
+        ("clip", {"image.name": "magic"}, r"^config\.image\.name 'magic' is unknown: choose one of vit, resnet, scene"),
+        ("clip", {"image.name": "scene"}, r"^config\.image\.\w+ is no option of 'scene'"),
+        (
+            "clip",
+            {"image.trained": False},
+            r"^config\.image\.trained is False, but 'vit' has no weights: give CLIP's",
+        ),
+    ],
+)
+def test_an_encoder_s_mistakes_name_their_section(name, changes, said, batch):
+    with pytest.raises(UserError, match=said):
+        start(make(name=name, **changes), batch)
+
+
 def test_what_is_found_while_the_step_is_traced_names_its_section(batch):
     task, variables = start(make(**{"loss.negatives": "some"}), batch)
     with pytest.raises(UserError, match=r"config.loss.negatives is 'some'"):
