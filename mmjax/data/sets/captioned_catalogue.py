@@ -53,7 +53,10 @@ class Captioned:
         """Fingerprints: of the captions those of the user's files, of all else those of the catalogue, as chosen."""
         said = fingerprints.each(self.said)
         inner = fingerprints.of(self.pictures, [f for f in self.fields if f in ("image", "label", "group")])
-        chosen = {f: fingerprints.whole(p.content, self.rows, meanings=p.meanings) for f, p in inner.items()}
+        how = {"image": (self.size, self.fit)}
+        chosen = {
+            f: fingerprints.whole(p.content, self.rows, how.get(f), meanings=p.meanings) for f, p in inner.items()
+        }
         return {**chosen, **{f: said for f in self.fields if f in ("caption", "captions")}}
 
     def __getitem__(self, index: int) -> dict[str, Any]:

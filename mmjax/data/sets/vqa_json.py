@@ -68,7 +68,7 @@ class VQAJson:
         there = {record.picture for record in self.records if os.path.exists(record.picture)}
         sizes = {path: os.path.getsize(path) for path in there}
         made = {
-            "image": [(os.path.basename(r.picture), sizes.get(r.picture)) for r in self.records],
+            "image": [self.size, *((os.path.basename(r.picture), sizes.get(r.picture)) for r in self.records)],
             **{f: [getattr(r, f) for r in self.records] for f in ("question", "answer", "answers", "question_type")},
             "group": [r.image_id for r in self.records],
         }

@@ -1,5 +1,6 @@
 """Captions of the user's for pictures of the catalogue: found by name, in both layouts, and what is left out."""
 
+import dataclasses
 import io
 import pickle
 
@@ -55,6 +56,9 @@ def test_text_files_are_found_by_the_pictures_names(root, tmp_path, capsys):
     assert "1 of 4 train pictures have no caption" in capsys.readouterr().err
     assert set(opened.prints) == set(captioned_catalogue.FIELDS) - {"index"}
     assert len(opened.prints["captions"].examples) == 3
+    for change in ({"size": 9}, {"fit": "pad"}):
+        other = dataclasses.replace(opened, **change).prints
+        assert [f for f in other if other[f].content != opened.prints[f].content] == ["image"]
     by_name = {example["group"]: example for example in pickle.loads(pickle.dumps(opened))}
     assert set(by_name) == {"image_00000.jpg", "image_00001.jpg", "image_00003.jpg"}
     for k, example in ((0, by_name["image_00000.jpg"]), (3, by_name["image_00003.jpg"])):

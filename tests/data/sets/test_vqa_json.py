@@ -1,5 +1,6 @@
 """VQA's official files, written small: what is read, what is skipped and told, and every user mistake."""
 
+import dataclasses
 import itertools
 import json
 import pathlib
@@ -58,6 +59,8 @@ def test_reads_both_versions_and_layouts(tmp_path, version, layout):
     groups = [{source[i]["group"] for i in range(len(source))} for source in (train, held)]
     assert not groups[0] & groups[1]  # a picture's questions are on one side
     seen = test.prints
+    larger = dataclasses.replace(test, size=test.size + 1).prints
+    assert [field for field in seen if seen[field].content != larger[field].content] == ["image"]
     assert set(seen) == set(vqa_json.FIELDS) - {"index"}
     example = test[0]
     assert example["image"].shape == (16, 16, 3)
