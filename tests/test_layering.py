@@ -38,6 +38,18 @@ ROOMS = {
 }
 # What every room may import: strings and numbers, nothing of jax.
 COMMON = {"errors", "typed", "text"}
+# Inside data/, which is as large as the rest: what each of its rooms may import of it.
+FLOORS = {
+    "spec": set(),
+    "fingerprints": {"spec"},
+    "scenes": set(),
+    "tokens": {"fingerprints"},
+    "files": {"spec", "fingerprints", "tokens"},
+    "sets": {"spec", "fingerprints", "scenes", "tokens", "files"},
+    "given": {"spec", "files"},
+    "pipeline": {"Source"},
+    "__init__": {"sets", "spec", "tokens"},
+}
 NO_JAX = (
     "data",
     "report",
@@ -88,6 +100,19 @@ def check(here, code):
 
 
 SHARED = {"build", "names"}
+
+
+def inner_room(path):
+    """Of a module of data/."""
+    return path.relative_to(PACKAGE / "data").parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "data").rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_arrow_of_data_runs_up(path):
+    here = inner_room(path)
+    assert here in FLOORS, f"data/{here} has no rule"
+    reached = {name.split(".")[2] for name in imports(path.read_text()) if name.startswith("mmjax.data.")}
+    assert reached <= FLOORS[here] | {here}, f"data/{here} must not import {reached - FLOORS[here]}"
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(PACKAGE)))

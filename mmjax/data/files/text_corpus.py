@@ -84,28 +84,8 @@ def _decoded(name: str, blocks: Iterable[bytes], block: int) -> Iterator[str]:
     yield f"{rest}\n"
 
 
-def catalogue(name: str, column: str = "", data_dir: str | None = None) -> Iterator[str]:
-    """The text of a TensorFlow Datasets set, an example a paragraph."""
-    from mmjax.data.sets import catalogue as sets
-
-    source = sets.source(
-        "train", ("text",), name=name, mapping=(("text", column),) if column else (), data_dir=data_dir
-    )
-    for index in range(len(source)):
-        text = source[index]["text"]
-        yield (text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)) + "\n"
-
-
-def embedded(captions: int = 1500) -> Iterator[str]:
-    """Text that is there wherever Python and this package are: captions of sounding scenes, and Python's own manual.
-
-    Args:
-      captions: scenes whose five captions are told.
-    """
-    from mmjax.data.sets import sounding_scenes
-
-    scenes = sounding_scenes.source("train", ("captions",), examples=captions)
-    yield "".join(f"{caption}\n" for index in range(captions) for caption in scenes[index]["captions"])
+def manual() -> Iterator[str]:
+    """Text that is there wherever Python is: its own manual, and the docstrings of its library."""
     import pydoc_data.topics
 
     for topic in sorted(pydoc_data.topics.topics):

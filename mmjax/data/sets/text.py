@@ -20,6 +20,8 @@ import numpy as np
 from mmjax.data import fingerprints
 from mmjax.data.files import text_corpus, text_files, text_judgements
 from mmjax.data.fingerprints import Print
+from mmjax.data.sets import catalogue as sets
+from mmjax.data.sets import sounding_scenes
 from mmjax.data.tokens import counting
 from mmjax.data.tokens.counting import Encoded
 from mmjax.errors import UserError
@@ -187,14 +189,30 @@ def corpus(
         texts, what = text_corpus.read(found.files), path
     elif catalogue:
         about, what = ["catalogue", catalogue, column, data_dir], catalogue
-        texts = text_corpus.catalogue(catalogue, column, data_dir)
+        texts = _of_catalogue(catalogue, column, data_dir)
     else:
         about, what = ["embedded", sys.version], "the embedded text"
-        texts = text_corpus.embedded()
+        texts = _embedded()
     folder = counting.cache([about, how])
     if not folder.exists():
         counting.encode(folder, texts, split, min_count, max_words, what)
     return counting.load(folder)
+
+
+def _of_catalogue(name: str, column: str, data_dir: str | None) -> Iterator[str]:
+    """The text of a TensorFlow Datasets set, an example a paragraph."""
+    mapping = (("text", column),) if column else ()
+    source = sets.source("train", ("text",), name=name, mapping=mapping, data_dir=data_dir)
+    for index in range(len(source)):
+        text = source[index]["text"]
+        yield (text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)) + "\n"
+
+
+def _embedded(captions: int = 1500) -> Iterator[str]:
+    """Text that is on every installation: the five captions of so many sounding scenes, and Python's own manual."""
+    scenes = sounding_scenes.source("train", ("captions",), examples=captions)
+    yield "".join(f"{caption}\n" for index in range(captions) for caption in scenes[index]["captions"])
+    yield from text_corpus.manual()
 
 
 def keep_probability(counts: np.ndarray, sample: float) -> np.ndarray:
