@@ -140,6 +140,25 @@ class Fit:
 
 
 @dataclasses.dataclass(frozen=True)
+class Features:
+    """What a frozen network makes of a field: the same at every visit, so the engine may compute it once.
+
+    Where it does, training batches have `<field>_<name>` in the place of the field, for each name that `compute` gives,
+    and whoever wants one asks `"image_features" in batch`, which is known when the function is traced. The losses must
+    need nothing else of the field; all other functions get the field itself.
+
+    Attributes:
+      field: what goes in; the loader must give the same at every visit, as it does of pictures.
+      weights: (variables) -> the arrays that `compute` reads, all of `frozen`.
+      compute: (weights, field [b ...]) -> {name: array [b ...]}; jitted; of each example alone.
+    """
+
+    field: str
+    weights: Callable[[Variables], Any]
+    compute: Callable[[Any, Any], dict[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
 class Judge:
     """A network that only measures: no part of the system, in no checkpoint and no training step.
 
@@ -198,6 +217,7 @@ class Task:
       modalities: {modality: its fields}, of those among `fields` (references among them) that go in and not of what is
         asked for: {"picture": ("image",), "words": ("question_tokens",)}; a name of `data.spec.MODALITIES`. What a
         modality is worth is measured without it: `engine.probes`.
+      features: what the losses need of a field that only a frozen network looks at, see `Features`.
       judges: networks that only measure, chosen by config.eval.judges.
       ask: (text, variables, constants) -> (batch of one example, lines for the user): what a user typed as the system
         reads it, for the command line's tools; None for a system that reads no text. Raises UserError for a text that
@@ -224,6 +244,7 @@ class Task:
     needs: tuple[Callable[[], Any], ...] = ()
     references: tuple[str, ...] = ()
     fit: Fit | None = None
+    features: Features | None = None
     judges: tuple[Judge, ...] = ()
     ask: Callable[[str, Variables, Constants], tuple[Batch, tuple[str, ...]]] | None = None
     names: Mapping[str, tuple[str, ...] | str] = dataclasses.field(default_factory=dict)

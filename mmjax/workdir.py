@@ -26,6 +26,7 @@ PREDICTIONS = "predictions"  # <split>.npz, and <split>.json with class names an
 CHECKPOINTS = "checkpoints"  # <step>/ of Orbax: the newest two and the best
 FROZEN = "frozen"  # weights that never change, of Orbax
 FITTED = "fitted"  # <step>/ of Orbax: what was solved after that step
+FEATURES = "features"  # <digest>/ of what a frozen network makes of the training split; may be removed at any time
 TENSORBOARD = "tensorboard"
 REPORT = "report.html"
 

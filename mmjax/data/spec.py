@@ -3,7 +3,8 @@
 A task names the fields that it needs and a data set the fields that it has; any data set that has them will do.
 Shapes are of one example; a batch puts `b` in front. A field of variable length along an axis marked `*` is
 padded to a fixed length and is then accompanied by `<field>_length`, int32 of the shape in front of that axis.
-What the numbers of a field of classes mean is the constant "<field>_names" of the source, see `spelt`.
+Training batches may have `<field>_<name>` in the place of a field: what a frozen network makes of it, see
+`task.Features`. What the numbers of a field of classes mean is the constant "<field>_names" of the source, see `spelt`.
 """
 
 from __future__ import annotations

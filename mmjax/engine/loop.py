@@ -85,9 +85,7 @@ def train(ready: Ready) -> steps.TrainState | None:
     logs.status("running", at, ready.command)
     call = _caller(ready)
     state = ready.placement.place(state)
-    batches = pipeline.train_batches(
-        ready.sources[config.train_split], config.batch_size, config.seed, at, ready.process, **config.loader
-    )
+    batches = pipeline.train_batches(ready.training, config.batch_size, config.seed, at, ready.process, **config.loader)
     pending: list[tuple[int, int, Any]] = []
     said: tuple[str, ...] = ()
     stop = False

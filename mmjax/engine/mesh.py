@@ -39,7 +39,11 @@ def make(parallel: str, model_axis: int = 1, fsdp: bool = False) -> Jitted | Rep
 
 def numeric(batch: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The columns that can go to a device; text stays on the host."""
-    return {name: value for name, value in batch.items() if np.asarray(value).dtype.kind in "biuf"}
+    return {name: value for name, value in batch.items() if _is_number(np.asarray(value).dtype)}
+
+
+def _is_number(dtype: np.dtype) -> bool:
+    return dtype.kind in "biuf" or jax.dtypes.issubdtype(dtype, np.inexact)  # bfloat16 is of NumPy's kind V
 
 
 def devices() -> list[jax.Device]:

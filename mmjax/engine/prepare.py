@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from mmjax import data, predictions, systems
 from mmjax import workdir as files
 from mmjax.data import pipeline, spec
-from mmjax.engine import agree, checkpoint, data_record, evaluate, mesh, optim, probes
+from mmjax.engine import agree, checkpoint, data_record, evaluate, features, mesh, optim, probes
 from mmjax.engine import step as steps
 from mmjax.errors import UserError
 from mmjax.task import Batch, Task, bind
@@ -38,6 +38,7 @@ class Ready:
     optimisers: steps.Optimisers
     state: steps.TrainState  # fresh or restored, laid out for jit; training consumes it
     sources: dict[str, data.Source]  # by the name of the split
+    training: data.Source  # the training split as the steps see it, see `engine.features`
 
     @property
     def process(self) -> PROCESS:
@@ -88,7 +89,10 @@ def prepare(config: ConfigDict, workdir: Path, command: str = "") -> Ready:
     size = sum(x.size for x in jax.tree.leaves(state.params))
     say(f"{size:,} parameters on {len(mesh.devices())} x {mesh.devices()[0].device_kind}")
     evaluator = evaluate.Evaluator(task, jitted, judges)
-    return Ready(config, workdir, command, task, placement, evaluator, saver, optimisers, state, sources)
+    split = config.train_split
+    known = seen_data[split].fields
+    training = features.training(task, config, workdir, sources[split], known, batch, state, jitted, say)
+    return Ready(config, workdir, command, task, placement, evaluator, saver, optimisers, state, sources, training)
 
 
 def shapes(

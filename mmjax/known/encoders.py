@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from jaxtyping import Array, UInt8
+
 from mmjax.errors import OptionError
 from mmjax.known import recogniser
 from mmjax.known.network import Network, Parts
@@ -80,6 +82,11 @@ def parts(variables: Mapping[str, Any], group: str) -> dict[str, Any]:
         "state": variables["state"].get("encoder", {}).get("state", {}),
         "frozen": variables["frozen"]["encoder"],
     }
+
+
+def features(encoder: Network, own: Parts, image: UInt8[Array, "b h w 3"]) -> dict[str, Array]:
+    """What there is to know of pictures for whoever reads a frozen encoder: its layer."""
+    return {"features": encoder(own, image)[0]}
 
 
 def placed(variables: Mapping[str, Any], group: str, parts: Parts) -> dict[str, Any]:

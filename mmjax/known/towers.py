@@ -157,8 +157,14 @@ class Side:
         """(points, log-variances or None, the tower's state)."""
         tower: Any = self.tower  # each kind takes its own fields
         features, state = tower(own["tower"], *fields, train=train)
+        return *self.lead(own, features), state
+
+    def lead(
+        self, own: Mapping[str, Any], features: Float[Array, "n f"]
+    ) -> tuple[Float[Array, "n d"], Float[Array, "n d"] | None]:
+        """(points, log-variances or None) of what the tower gave."""
         found: Any = self.head.apply(own["head"], features)
-        return *found, state
+        return found
 
 
 # -- of a config -------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax import numpy as jnp
-from jaxtyping import Array, Bool, Float, Key, UInt8
+from jaxtyping import Array, Bool, Float, Key
 from ml_collections import ConfigDict
 
 from mmjax import decode
@@ -30,7 +30,7 @@ from mmjax.metrics import caption_baselines, caption_java, localisation
 from mmjax.models.text.show_and_tell import ShowAndTell
 from mmjax.models.text.show_attend_tell import ShowAttendTell
 from mmjax.ops import collective
-from mmjax.task import Batch, Constants, Figures, Fit, Task, Update, Variables, bind
+from mmjax.task import Batch, Constants, Features, Figures, Fit, Task, Update, Variables, bind
 from mmjax.text import vocabulary
 
 NETWORKS = {"show_and_tell": ShowAndTell, "show_attend_tell": ShowAttendTell}
@@ -47,10 +47,12 @@ class Networks:
     writer: ShowAndTell | ShowAttendTell
 
     def look(
-        self, variables: Variables, image: UInt8[Array, "b h w 3"], train: bool = False
+        self, variables: Variables, batch: Batch, train: bool = False
     ) -> tuple[Float[Array, "b ..."], dict[str, Any]]:
         """The encoder's map [b i j d] or vector [b d], and what it adds to the state after this batch."""
-        layer, state = self.encoder(encoders.parts(variables, GROUP), image, train=train)
+        if "image_features" in batch:  # computed once, see `Task.features`
+            return batch["image_features"], {}
+        layer, state = self.encoder(encoders.parts(variables, GROUP), batch["image"], train=train)
         return layer, encoders.beside(state)
 
     def prepare(self, layer: Float[Array, "b ..."]) -> Float[Array, "b ..."]:
@@ -86,6 +88,7 @@ def build(config: ConfigDict) -> Task:
         networks = Networks(encoder, _writer(config.network, options))
     if objects and config.network == "show_and_tell":
         raise UserError("config.objects are looked for by attention, which Show and Tell has not: set it to ()")
+    seen_once = Features("image", bind(encoders.parts, group=GROUP), bind(encoders.features, encoder))
     return Task(
         fields=("image", "caption_tokens", "caption_tokens_length", *(("objects", "boxes") if objects else ())),
         modalities={"picture": ("image",)},
@@ -98,6 +101,7 @@ def build(config: ConfigDict) -> Task:
         predicts_from=("image",),
         score=bind(caption_baselines.score, java, rules=config.data.tokens.get("rules", "unicode")),
         references=("captions",),
+        features=None if encoder.trained else seen_once,
         fit=Fit(bind(observe, networks), caption_baselines.solve),
     )
 
@@ -155,7 +159,7 @@ def loss(
     """See `caption_loss`, whose options these are; and how often each word was seen."""
     tokens, where, state = batch["caption_tokens"], _where(batch), variables["state"]
     drop, sample = jax.random.split(collective.local_key(key))
-    layer, encoder = networks.look(variables, batch["image"], train=True)
+    layer, encoder = networks.look(variables, batch, train=True)
     features, write = networks.writing(variables, layer)
     out = write(features, tokens, train=True, rngs={"dropout": drop, "sample": sample})
     with section("config.loss"):
@@ -180,7 +184,7 @@ def _forced(
 
 def metrics(networks: Networks, variables: Variables, batch: Batch) -> dict[str, tuple[Array, Array]]:
     """Nats a word of given captions beside those of word frequencies; where the network looks as it names an object."""
-    layer, _ = networks.look(variables, batch["image"])
+    layer, _ = networks.look(variables, batch)
     words, unigram, where, maps = _forced(networks, variables, batch, layer)
     count = jnp.sum(where, dtype=jnp.float32)
     figures = {"nll": (jnp.sum(words), count), "nll/unigram": (jnp.sum(unigram), count)}
@@ -199,7 +203,7 @@ def predict(
 
     Where the batch has a caption, as in all but notebooks, also that caption and its nats. `options` are of the search.
     """
-    layer, _ = networks.look(variables, batch["image"])
+    layer, _ = networks.look(variables, batch)
     spelled = variables["frozen"]["caption_vocabulary"]
     features, write = networks.writing(variables, layer)
     memory, carry = write(features, method="start")
@@ -222,5 +226,5 @@ def predict(
 
 def observe(networks: Networks, variables: Variables, batch: Batch) -> dict[str, Array]:
     """What the baselines need of the training split: each picture's features and a caption of it."""
-    layer, _ = networks.look(variables, batch["image"])
+    layer, _ = networks.look(variables, batch)
     return {"features": caption_baselines.direction(layer), "tokens": batch["caption_tokens"]}

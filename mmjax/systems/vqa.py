@@ -16,7 +16,7 @@ from typing import Any
 
 import jax
 from jax import numpy as jnp
-from jaxtyping import Array, Float, Int, Key, UInt8
+from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
 
 from mmjax.errors import section
@@ -27,7 +27,7 @@ from mmjax.metrics import prior, vqa
 from mmjax.models.joint.vqa import VQA, with_words
 from mmjax.ops import collective
 from mmjax.ops.partners import partners
-from mmjax.task import Batch, Constants, Figures, Task, Update, Variables, bind
+from mmjax.task import Batch, Constants, Features, Figures, Task, Update, Variables, bind
 
 CONTROLS = {"question_only": "question", "image_only": "image"}  # group: fusion
 SHOWN = 5  # answers of each question
@@ -59,10 +59,12 @@ class Networks:
         return self.sized(variables["frozen"], group).apply({"params": own}, *inputs, **options)
 
     def look(
-        self, variables: Variables, image: UInt8[Array, "b h w 3"], train: bool = False
+        self, variables: Variables, batch: Batch, train: bool = False
     ) -> tuple[Float[Array, "b ..."], dict[str, Any]]:
         """The pictures' features, and what the encoder adds to the state after this batch."""
-        layer, state = self.encoder(encoders.parts(variables, "net"), image, train=train)
+        if "image_features" in batch:  # computed once, see `Task.features`
+            return batch["image_features"], {}
+        layer, state = self.encoder(encoders.parts(variables, "net"), batch["image"], train=train)
         return layer, encoders.beside(state)
 
 
@@ -76,6 +78,7 @@ def build(config: ConfigDict) -> Task:
         networks = Networks(encoder, VQA(0, 0, **options), typed)
     with section("config.evaluation"):
         vqa.check(**evaluation)
+    seen_once = Features("image", bind(encoders.parts, group="net"), bind(encoders.features, encoder))
     kinds = ("question_type",) if typed else ()
     return Task(
         fields=("image", "question_tokens", "answer_label", *(f"{field}_label" for field in kinds)),
@@ -84,6 +87,7 @@ def build(config: ConfigDict) -> Task:
         fill=bind(fill, networks, words),
         needs=(bind(Network.check, encoder),),
         updates=tuple(Update(group, bind(loss, networks, group)) for group in ("net", *CONTROLS)),
+        features=None if encoder.trained else seen_once,
         metrics=bind(metrics, networks),
         predict=bind(predict, networks),
         score=bind(vqa.score, **evaluation),
@@ -136,7 +140,7 @@ def loss(
     label, state = batch["answer_label"], variables["state"]
     features, seen = jnp.zeros((len(label), 1)), dict[str, Any]()
     if group != "question_only":
-        features, seen = networks.look(variables, batch["image"], train=group == "net")
+        features, seen = networks.look(variables, batch, train=group == "net")
     drop = {"dropout": collective.local_key(key)}
     logits = networks.apply(variables, group, features, batch["question_tokens"], train=True, rngs=drop)
     where = label >= 0
@@ -169,7 +173,7 @@ def _answer(
     networks: Networks, variables: Variables, batch: Batch
 ) -> tuple[Float[Array, "b n"], Float[Array, "b n"], dict[str, Float[Array, "b a"]]]:
     """The common-space vectors of picture and question, and the logits of every group."""
-    features, _ = networks.look(variables, batch["image"])
+    features, _ = networks.look(variables, batch)
     controls = {group: networks.apply(variables, group, features, batch["question_tokens"]) for group in CONTROLS}
     image = networks.apply(variables, "net", features, method="see")
     question = networks.apply(variables, "net", batch["question_tokens"], method="ask")

@@ -77,7 +77,8 @@ class VQAJson:
     def __getitem__(self, index: int) -> dict[str, Any]:
         record, picture = self.records[index], None
         if "image" in self.fields:
-            record, picture = self._seen(index)
+            index, picture = self._seen(index)
+            record = self.records[index]
         made = {
             "image": lambda: picture,
             "question": lambda: record.question,
@@ -89,12 +90,13 @@ class VQAJson:
         }
         return {field: made[field]() for field in self.fields}
 
-    def _seen(self, index: int) -> tuple[Record, np.ndarray]:
-        """The record and its picture; where it is damaged the next whole one, so that the run goes on."""
+    def _seen(self, index: int) -> tuple[int, np.ndarray]:
+        """Which record it is, and its picture; where that is damaged the next whole one, so that the run goes on."""
         for step in range(len(self.records)):
-            record = self.records[(index + step) % len(self.records)]
+            there = (index + step) % len(self.records)
+            record = self.records[there]
             try:
-                return record, _read(record.picture, self.size)
+                return there, _read(record.picture, self.size)
             except Unusable as error:
                 if record.picture not in self.unreadable:
                     self.unreadable.add(record.picture)

@@ -32,7 +32,17 @@ from mmjax.models.joint import clip
 from mmjax.ops import alike as contents
 from mmjax.ops import captions, collective
 from mmjax.systems.joint import joint_figures
-from mmjax.systems.joint.joint_networks import FIELDS, MODALITIES, Networks, captioned, fields_of, first, many_hot, own
+from mmjax.systems.joint.joint_networks import (
+    FIELDS,
+    MODALITIES,
+    Networks,
+    captioned,
+    fields_of,
+    first,
+    many_hot,
+    once,
+    own,
+)
 from mmjax.task import Batch, Bound, Constants, Figures, Task, Update, Variables, bind
 
 
@@ -57,6 +67,7 @@ def build(config: ConfigDict) -> Task:
         fill=bind(fill, networks, length, rules, config.weights),
         needs=tuple(bind(towers.Side.check, side) for _, side in made),
         updates=(Update("embedding", bind(loss, networks, bind(method.loss, **config.loss))),),
+        features=once(networks),
         metrics=bind(joint_figures.metrics, networks),
         predict=bind(joint_figures.predict, networks),
         predicts_from=FIELDS[sides[0]],  # the other sides are embedded where they are there
@@ -158,6 +169,10 @@ def loss(
     states: dict[str, Any] = {}
     alike: dict[str, Any] = {}  # equal numbers of what is the same on a side
     for side in networks.names:
+        if f"{side}_features" in batch:  # computed once, see `Task.features`
+            alike[side] = batch[f"{side}_number"]
+            points[side], spreads[side], states[side] = networks.lead(variables, side, batch[f"{side}_features"])
+            continue
         fields = fields_of(batch, side)
         if side == "caption":
             tokens, sizes = fields

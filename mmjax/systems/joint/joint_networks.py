@@ -7,11 +7,12 @@ from typing import Any
 
 import jax
 from jax import numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
-from mmjax.known.towers import Side
+from mmjax.known.towers import Side, Tower
+from mmjax.ops import alike
 from mmjax.ops.vectors import unit
-from mmjax.task import Batch, Variables
+from mmjax.task import Batch, Features, Variables, bind
 
 FIELDS = {
     "image": ("image",),
@@ -53,6 +54,11 @@ class Networks:
         """(points, log-variances or None, the tower's state) of a side."""
         return dict(self.sides)[side](own(variables, side), *fields, train=train)
 
+    def lead(self, variables: Variables, side: str, features: Float[Array, "b f"]) -> Embedded:
+        """As `embed`, of what a frozen tower gave."""
+        parts = own(variables, side)
+        return *dict(self.sides)[side].lead(parts, features), parts["tower"]["state"]
+
     def named(self, variables: Variables, field: str) -> Float[Array, "c d"]:
         """The points of the names of a field's classes: the mean over the prompts, of length 1."""
         tokens, length = variables["frozen"]["prompts"][field]  # c p t, c p
@@ -69,6 +75,22 @@ def own(variables: Variables, side: str) -> dict[str, Any]:
         "frozen": variables["frozen"]["towers"][side],
     }
     return {"tower": parts, "head": {"params": params["head"]}}
+
+
+def once(networks: Networks) -> Features | None:
+    """What a frozen tower of pictures makes of them, and which of them are the same."""
+    tower = dict(networks.sides)["image"].tower if "image" in networks.names else None
+    if not isinstance(tower, Tower) or tower.network.trained:
+        return None
+    return Features("image", bind(_weights, "image"), bind(_features, tower))
+
+
+def _weights(side: str, variables: Variables) -> dict[str, Any]:
+    return own(variables, side)["tower"]
+
+
+def _features(tower: Tower, parts: Any, image: UInt8[Array, "b h w 3"]) -> dict[str, Array]:
+    return {"features": tower(parts, image)[0], "number": alike.number_of(image)}
 
 
 def fields_of(batch: Batch, side: str) -> list[Array]:

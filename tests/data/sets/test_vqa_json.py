@@ -139,6 +139,11 @@ def test_a_damaged_picture_does_not_stop_a_run(tmp_path, capsys):
     assert "5" not in groups
     assert len(groups) == 40
     assert capsys.readouterr().err.count("000000000005.jpg is skipped") == 1
+    # `index` says which question was given in the place of a damaged picture's, see data/stored_features.py.
+    asked = vqa_json.source("train", ("group",), path=str(tmp_path), size=8, validation=0.0)
+    given = [int(source[i]["index"]) for i in range(40)]
+    assert groups == [asked[i]["group"] for i in given]
+    assert [i for i in range(40) if given[i] != i] == [i for i in range(40) if asked[i]["group"] == "5"] != []
     batch = next(pipeline.train_batches(source, 4, 0, 0))
     assert batch["image"].shape == (4, 8, 8, 3)
     assert len(batch["answers"][0]) == 10
