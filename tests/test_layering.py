@@ -48,6 +48,7 @@ FLOORS = {
     "sets": {"spec", "fingerprints", "scenes", "tokens", "files"},
     "given": {"spec", "files"},
     "pipeline": {"Source"},
+    "stored_features": {"Source"},
     "__init__": {"sets", "spec", "tokens"},
 }
 NO_JAX = (

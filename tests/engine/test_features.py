@@ -1,6 +1,7 @@
 """Features of frozen networks: losses are those of pictures, bit for bit, and a store is of exactly one content."""
 
 import dataclasses
+import functools
 import shutil
 
 import flax.linen as nn
@@ -43,6 +44,7 @@ def weights(seed, width=6):
     return {"params": {"out": {"kernel": kernel, "bias": np.zeros(width, np.float32)}}}
 
 
+@functools.wraps(encoders.make)  # with its options, which are asked for
 def encoder(name="", layer="", trained=False, statistics="batch", **_):
     del name
     return Network(Patches(), layer or "map", 0, weights, (0,), lambda *_: None, trained, statistics)
