@@ -146,6 +146,12 @@ def test_predictions_are_of_the_glossary_and_classes_are_named(tiny):
     variables = tiny.ready.evaluator._judged(tiny.variables)
     shapes = jax.eval_shape(task.predict, variables, batch, jax.random.key(0))
     predictions.check(shapes)
+    needed = task.predicts_from or task.fields
+    told = {"index", *(field for several in task.modalities.values() for field in several)}
+    assert {field for field in needed if not field.endswith("_length")} <= told, "a user need not know the answer"
+    given = {k: v for k, v in batch.items() if k == "valid" or k.removesuffix("_length") in needed}
+    alone = jax.eval_shape(task.predict, variables, given, jax.random.key(0))
+    assert alone.keys() <= shapes.keys()
     for key, value in shapes.items():
         kind, _, head = key.partition("/")
         assert value.shape[0] == size

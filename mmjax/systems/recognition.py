@@ -30,6 +30,7 @@ def build(config: ConfigDict) -> Task:
         updates=(Update("net", bind(loss, model, **config.loss)),),
         metrics=bind(metrics, model),
         predict=bind(predict, model),
+        predicts_from=("image",),
         modalities={"picture": ("image",)},
         names=names,
     )
@@ -104,8 +105,10 @@ def metrics(model: Recogniser, variables: Variables, batch: Batch) -> Figures:
 
 
 def predict(model: Recogniser, variables: Variables, batch: Batch, key: Array) -> dict[str, Array]:
-    """The picture, the network's class probabilities, and what they should have been."""
+    """The picture, the network's class probabilities, and what they should have been where that is known."""
     del key
-    logits, truth = _look(model, variables, batch["image"]), targets(model, batch)
-    scores = {f"scores/{head}": jax.nn.softmax(logits[head]) for head in truth}
-    return {"image/picture": batch["image"]} | scores | {f"scores/{h}_target": t for h, (t, _) in truth.items()}
+    logits = _look(model, variables, batch["image"])
+    out = {"image/picture": batch["image"]} | {f"scores/{h}": jax.nn.softmax(logits[h]) for h in ("object", "scene")}
+    if {"objects", "areas", "scene"} <= set(batch):  # not where a user shows a picture
+        out |= {f"scores/{head}_target": truth for head, (truth, _) in targets(model, batch).items()}
+    return out

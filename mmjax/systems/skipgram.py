@@ -43,6 +43,7 @@ def build(config: ConfigDict) -> Task:
         updates=(Update("tables", bind(loss, sampling), rows),),
         metrics=bind(metrics, sampling, **config.evaluation),
         predict=predict,
+        predicts_from=("index",),
         modalities={"words": ("tokens",)},
     )
 

@@ -55,6 +55,7 @@ def build(config: ConfigDict) -> Task:
         updates=(Update("sound", bind(loss, model, see, **config.loss)),),
         metrics=bind(metrics, model, see),
         predict=bind(predict, model, see, config.vision),
+        predicts_from=("waveform", "waveform_length"),
         score=score,
         # The picture is what is asked for: the teacher names it and retrieval finds it. Only the sound goes in.
         modalities={"sound": ("waveform",)},
@@ -161,16 +162,16 @@ def metrics(model: SoundNet, see: See, variables: Variables, batch: Batch) -> Fi
 
 
 def predict(model: SoundNet, see: See, vision: str, variables: Variables, batch: Batch, key: Array) -> dict[str, Array]:
-    """The clip's picture and sound, and both networks' class probabilities averaged over its steps."""
+    """The clip's sound and the student's class probabilities averaged over its steps; with a picture the teacher's."""
     del key
-    teacher = see(variables["frozen"], batch)
     student, _ = _hear(model, variables, batch, train=False)
     where = student.pop("where")
-    frames = _frames(batch, vision)
-    out = {"image/picture": frames[:, frames.shape[1] // 2], "audio/sound": batch["waveform"]}
-    for head, logits in student.items():
-        out[f"scores/{head}"] = _frame_mean(jax.nn.log_softmax(logits), where)
-        out[f"scores/{head}_target"] = _frame_mean(teacher[head], where)
+    out = {"audio/sound": batch["waveform"]}
+    out |= {f"scores/{head}": _frame_mean(jax.nn.log_softmax(logits), where) for head, logits in student.items()}
+    if vision in batch:
+        teacher, frames = see(variables["frozen"], batch), _frames(batch, vision)
+        out["image/picture"] = frames[:, frames.shape[1] // 2]
+        out |= {f"scores/{head}_target": _frame_mean(teacher[head], where) for head in student}
     return out
 
 

@@ -90,6 +90,7 @@ def build(config: ConfigDict) -> Task:
         features=None if encoder.trained else seen_once,
         metrics=bind(metrics, networks),
         predict=bind(predict, networks),
+        predicts_from=("image", "question_tokens"),
         score=bind(vqa.score, **evaluation),
         references=("answers" if evaluation["annotators"] == "ten" else "answer", *kinds),
     )
@@ -161,10 +162,10 @@ def follow(networks: Networks, state: Mapping[str, Any], batch: Batch) -> dict[s
 
 
 def _priors(networks: Networks, state: Mapping[str, Any], batch: Batch) -> dict[str, Int[Array, " b"]]:
-    """The most frequent answer of training, and that of the question's type."""
-    most = jnp.broadcast_to(prior.majority(state["prior"]), batch["answer_label"].shape)
+    """The most frequent answer of training, and that of the question's type, where it is told."""
+    most = jnp.broadcast_to(prior.majority(state["prior"]), batch["question_tokens"].shape[:1])
     out = {"most_frequent": most}
-    if networks.types:
+    if networks.types and "question_type_label" in batch:
         out["most_frequent_of_type"] = prior.majority_of(state["by_type"], batch["question_type_label"], most)
     return out
 
@@ -204,7 +205,7 @@ def metrics(networks: Networks, variables: Variables, batch: Batch) -> dict[str,
 def predict(networks: Networks, variables: Variables, batch: Batch, key: Key[Array, ""]) -> dict[str, Array]:
     """The picture, the question, the likeliest answers with their probabilities, and what says the same with less."""
     image, question, logits = _answer(networks, variables, batch)
-    spelled, label = variables["frozen"]["answer_vocabulary"], batch["answer_label"]
+    spelled = variables["frozen"]["answer_vocabulary"]
     other = partners(batch["valid"], key)
     shuffled = {
         "another_picture": networks.apply(variables, "net", image[other], question, method="answer"),
@@ -213,11 +214,15 @@ def predict(networks: Networks, variables: Variables, batch: Batch, key: Key[Arr
     scores, best = jax.lax.top_k(jax.nn.softmax(logits["net"]), min(SHOWN, len(spelled)))
     one = {name: jnp.argmax(x, -1) for name, x in {**shuffled, **{g: logits[g] for g in CONTROLS}}.items()}
     one |= _priors(networks, variables["state"], batch)
+    truth = {}
+    if "answer_label" in batch:  # not where a user asks
+        label = batch["answer_label"]
+        truth["text/answer_target"] = jnp.where((label >= 0)[:, None], spelled[jnp.maximum(label, 0)], jnp.uint8(0))
     return {
         "image/picture": batch["image"],
         "text/question": variables["frozen"]["question_vocabulary"][batch["question_tokens"]],
         "text/answer": spelled[best],
-        "text/answer_target": jnp.where((label >= 0)[:, None], spelled[jnp.maximum(label, 0)], jnp.uint8(0)),
+        **truth,
         "scores/answer": scores,
         **{f"text/{name}": spelled[guess] for name, guess in one.items()},
     }
