@@ -192,6 +192,17 @@ def test_what_it_predicts_from_is_the_sound_alone():
     assert sound_tagging.build(tiny()).predicts_from == ("waveform", "waveform_length")
 
 
+def test_sounds_too_short_for_its_windows_are_refused():
+    made, (variables, _) = batch(2), fitted()
+    short = {
+        **made,
+        "waveform": made["waveform"][:, : TIME // 2],
+        "waveform_length": np.minimum(made["waveform_length"], TIME // 2),
+    }
+    with pytest.raises(UserError, match=rf"waveform: sounds of {TIME // 2:,} samples do not fill the windows"):
+        jax.eval_shape(task().predict, variables, short, jax.random.key(0))
+
+
 def tiny(**changes):
     config = get_config("sound_tagging")
     config.update_from_flattened_dict(changes)

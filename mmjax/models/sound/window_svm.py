@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from mmjax.errors import UserError
 from mmjax.models.sound.sound_tagger import SOUND, Features, moments, windows
 from mmjax.ops import linear_svm
 
@@ -80,7 +81,16 @@ def fit_rows(
 def scores(
     fitted: Mapping[str, Array], observed: Float[Array, "b s c"], features: Features, time: int, row: str
 ) -> Float[Array, "b c"]:
-    """The scores of each clip for each class; arguments as for `fit`."""
+    """The scores of each clip for each class; arguments as for `fit`.
+
+    Raises:
+      UserError: clips too short for the windows that it was fitted on.
+    """
     x = samples(features, time, row, observed)
+    if x.shape[-1] != len(fitted["mean"]):
+        raise UserError(
+            f"waveform: sounds of {time:,} samples do not fill the windows that {row} was fitted on: pad them with "
+            "silence to the length of the training clips, and give waveform_length"
+        )
     svm = linear_svm.LinearSVM(jnp.asarray(fitted["weights"]), jnp.asarray(fitted["bias"]))
     return jnp.mean(svm.scores((x - fitted["mean"][None, None]) / fitted["deviation"][None, None]), 1)
