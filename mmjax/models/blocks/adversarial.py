@@ -14,6 +14,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from mmjax.ops.convolution import convolve
+
 
 def blocks(x: Float[Array, "b h w c"]) -> Float[Array, "b i j d"]:
     """Moves each 2 x 2 square of pixels into the channels."""
@@ -65,7 +67,7 @@ class Weights(nn.Module):
             kernel = kernel / self._norm(kernel.reshape(-1, self.features), train)
         kernel, x = kernel.astype(self.dtype), x.astype(self.dtype)
         if self.kernel:
-            y = lax.conv_general_dilated(x, kernel, (1, 1), self.padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+            y = convolve(x, kernel, (1, 1), self.padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
         else:
             y = x @ kernel
         if self.bias:

@@ -1,7 +1,8 @@
-"""Blocks of small picture networks."""
+"""Blocks of picture networks, and the convolution that all of them use."""
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -10,6 +11,10 @@ from jaxtyping import Array, Float, Num
 
 from mmjax.models.blocks.norm import BatchNorm
 from mmjax.ops import maximum
+from mmjax.ops.convolution import convolve
+
+# Linen's convolution, its numbers computed by ours: every network of two dimensions uses it.
+Convolution = functools.partial(nn.Conv, conv_general_dilated=convolve)
 
 
 def space_to_depth(x: Float[Array, "b h w c"], block: int) -> Float[Array, "b i j d"]:
@@ -35,7 +40,7 @@ class Block(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b i j d"]:
         initialiser = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
         size = (3, 3)
-        conv = nn.Conv(self.channels, size, self.stride, use_bias=False, dtype=self.dtype, kernel_init=initialiser)
+        conv = Convolution(self.channels, size, self.stride, use_bias=False, dtype=self.dtype, kernel_init=initialiser)
         y = nn.relu(BatchNorm(dtype=self.dtype, name="norm")(conv(x), train=train))
         return x + y if x.shape == y.shape else y
 

@@ -11,6 +11,7 @@ from jax import lax
 from jaxtyping import Array, Float, Num
 
 from mmjax.models.blocks.norm import BatchNorm
+from mmjax.models.blocks.pictures import Convolution
 
 # kernel, stride, expansion, channels, repeats: the stages of EfficientNet-B0 (Tan and Le 2019, table 1).
 STAGES = (
@@ -111,7 +112,7 @@ class InvertedResidual(nn.Module):
 def pointwise(channels: int, dtype: Any, name: str) -> nn.Conv:
     """A 1x1 convolution without bias, named."""
     initialiser = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-    return nn.Conv(channels, (1, 1), use_bias=False, dtype=dtype, kernel_init=initialiser, name=name)
+    return Convolution(channels, (1, 1), use_bias=False, dtype=dtype, kernel_init=initialiser, name=name)
 
 
 def normalise(dtype: Any, name: str) -> BatchNorm:
@@ -153,7 +154,7 @@ class EfficientNetLite(nn.Module):
         width, depth, _ = SIZES[self.size]
         initialiser = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
         x = ((image.astype(jnp.float32) - 127.0) / 128.0).astype(self.dtype)
-        x = nn.Conv(32, (3, 3), 2, use_bias=False, dtype=self.dtype, kernel_init=initialiser, name="stem")(x)
+        x = Convolution(32, (3, 3), 2, use_bias=False, dtype=self.dtype, kernel_init=initialiser, name="stem")(x)
         x = nn.relu6(normalise(self.dtype, "stem_norm")(x, train=train))
         out, block = {"stem": x}, 0
         for number, (kernel, stride, expansion, channels, repeats) in enumerate(STAGES, start=1):

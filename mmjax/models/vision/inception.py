@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Num
 
+from mmjax.models.blocks import pictures
 from mmjax.models.blocks.norm import BatchNorm
 
 SIZE = 299  # side of the picture inside
@@ -158,7 +159,7 @@ class Convolution(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j d"]:
-        x = nn.Conv(
+        x = pictures.Convolution(
             self.channels,
             self.kernel,
             self.stride,

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Num
 
 from mmjax.errors import UserError
 from mmjax.models.blocks.norm import BatchNorm
+from mmjax.models.blocks.pictures import Convolution
 from mmjax.models.blocks.transformer import Affine
 from mmjax.models.vision.vision_transformer import standardised
 from mmjax.ops.attention import attend
@@ -22,7 +23,7 @@ def convolution(channels: int, kernel: int, stride: int, dtype: Any, name: str) 
     """A convolution without bias, padded by half its kernel on both sides."""
     pads = ((kernel // 2, kernel // 2),) * 2
     size = (kernel, kernel)
-    return nn.Conv(channels, size, stride, pads, use_bias=False, dtype=dtype, kernel_init=_KERNEL, name=name)
+    return Convolution(channels, size, stride, pads, use_bias=False, dtype=dtype, kernel_init=_KERNEL, name=name)
 
 
 def mean_pool(x: Float[Array, "b h w c"], size: int) -> Float[Array, "b i j c"]:

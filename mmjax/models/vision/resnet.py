@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
 from mmjax.models.blocks.norm import BatchNorm
+from mmjax.models.blocks.pictures import Convolution
 
 # depth: blocks in each of the four stages (He et al. 2016, table 1); from 50 on the blocks are bottlenecks.
 STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -22,7 +23,7 @@ def convolution(channels: int, kernel: int, stride: int, dtype: Any, name: str) 
     initialiser = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
     pads = ((kernel // 2, kernel // 2),) * 2
     size = (kernel, kernel)
-    return nn.Conv(channels, size, stride, pads, use_bias=False, dtype=dtype, kernel_init=initialiser, name=name)
+    return Convolution(channels, size, stride, pads, use_bias=False, dtype=dtype, kernel_init=initialiser, name=name)
 
 
 class Residual(nn.Module):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Num
 
+from mmjax.models.blocks.pictures import Convolution
 from mmjax.models.vision.resnet import MEAN, STD
 
 # depth: 3x3 convolutions in each of the five stages (Simonyan and Zisserman 2015, table 1, columns D and E).
@@ -74,7 +75,7 @@ class VGG(nn.Module):
             for i in range(1, count + 1):
                 name = f"conv{stage}_{i}"
                 wide = self.channels[stage - 1]
-                x = nn.relu(nn.Conv(wide, (3, 3), dtype=self.dtype, kernel_init=initialiser, name=name)(x))
+                x = nn.relu(Convolution(wide, (3, 3), dtype=self.dtype, kernel_init=initialiser, name=name)(x))
             out[f"conv{stage}"] = x
             x = nn.max_pool(x, (2, 2), (2, 2))
         x = adaptive_mean(x, GRID).reshape(len(x), -1)  # b i j c -> b (i j c)

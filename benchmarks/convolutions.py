@@ -1,0 +1,82 @@
+"""Gradients of two-dimensional convolutions on a CPU: mmjax.ops.convolution against XLA's own, by turns in one run.
+
+    python benchmarks/convolutions.py [--quick] [--batch 32]
+
+One line for each shape of a network of ours, or of a U-Net's: the forward pass and both gradients of one convolution of
+float32 pictures, as one program a side, which must agree to 1e-5. XLA's forward pass alone stands beside them: what
+both gradients would cost at best is three times that. Where ours has no form of its own the program is the same, and
+the ratio shows the noise of the machine. `ratio N.NN` is XLA's time over ours, the minimum of each over the rounds: on
+a busy machine the minimum is what others disturbed least.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+
+import _side_by_side as side_by_side
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from mmjax.ops.convolution import convolve
+
+# name: side, channels in, channels out, kernel, stride, zeros around
+SHAPES = {
+    "ResNet-50, 1x1": (56, 64, 256, 1, 1, 0),
+    "ResNet-50, 1x1 shortcut": (56, 256, 512, 1, 2, 0),
+    "EfficientNet, expansion": (56, 24, 144, 1, 1, 0),
+    "EfficientNet, projection": (14, 672, 112, 1, 1, 0),
+    "ResNet-18, 1x1 shortcut": (28, 64, 128, 1, 2, 0),
+    "U-Net, 4x4 of stride 2": (64, 32, 64, 4, 2, 1),
+    "U-Net, 4x4 of stride 2, deeper": (32, 64, 128, 4, 2, 1),
+    "ResNet-18, 3x3": (28, 64, 64, 3, 1, 1),
+    "64 x 64, 3x3": (64, 32, 32, 3, 1, 1),
+}
+NHWC = ("NHWC", "HWIO", "NHWC")
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="few rounds: ends within a minute")
+    parser.add_argument("--batch", type=int, default=32)
+    options = parser.parse_args()
+    print(f"{side_by_side.device_name()}, jax {jax.__version__}, batches of {options.batch}, milliseconds")
+    for name, shape in SHAPES.items():
+        times = measured(shape, options.batch, 5 if options.quick else 25)
+        print(
+            f"ratio {times['xla'] / times['ours']:.2f} {name:<31} {shape}: both passes {times['ours']:.1f}, "
+            f"XLA's own {times['xla']:.1f}, its forward pass alone {times['forward']:.1f}",
+            flush=True,
+        )
+
+
+def measured(shape: tuple[int, ...], batch: int, rounds: int) -> dict[str, float]:
+    """Milliseconds, the minimum of the rounds, of "xla", "ours" and "forward"."""
+    side, channels, out, size, stride, pad = shape
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(batch, side, side, channels)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(size, size, channels, out)), jnp.float32)
+    options = {"window_strides": (stride, stride), "padding": ((pad, pad), (pad, pad)), "dimension_numbers": NHWC}
+    forward = jax.jit(functools.partial(lax.conv_general_dilated, **options))
+    turned = jnp.asarray(rng.normal(size=forward(x, kernel).shape), jnp.float32)
+
+    def passes(conv):
+        def run(x, kernel, turned):
+            value, back = jax.vjp(functools.partial(conv, **options), x, kernel)
+            return value, *back(turned)
+
+        return functools.partial(jax.jit(run), x, kernel, turned)
+
+    sides = {"xla": passes(lax.conv_general_dilated), "ours": passes(convolve)}
+    for ours, own in zip(sides["ours"](), sides["xla"](), strict=True):
+        np.testing.assert_allclose(ours, own, atol=1e-5 * float(jnp.abs(own).max()), rtol=1e-5)
+    sides["forward"] = functools.partial(forward, x, kernel)
+    waiting = {name: functools.partial(lambda run: jax.block_until_ready(run()), run) for name, run in sides.items()}
+    return {name: 1e3 * min(t) for name, t in side_by_side.alternate(waiting, rounds, 60.0).items()}
+
+
+if __name__ == "__main__":
+    main()
