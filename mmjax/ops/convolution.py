@@ -7,9 +7,10 @@ XLA's CPU back end runs a forward pass about as fast as the processor multiplies
 - that of the input of a strided convolution is made by one over zeros: where the kernel is a multiple of the stride and
   the picture large, a convolution of stride one over blocks of pixels takes half the time.
 
-`benchmarks/convolutions.py` measures both. Other kernels keep XLA's gradients: on the processor that this was measured
-on, one with AVX-512, they took at most twice the forward pass, and no sum of products by pixels or by examples took
-less. (Without AVX-512 that of a 3 x 3 kernel has been seen to take 10 times the forward pass.)
+`benchmarks/convolutions.py` measures both. Other kernels keep XLA's gradients. On the processor that this was measured
+on, one with AVX-512, that of a 3 x 3 kernel took one to two times the processor time of the forward pass, and sums of
+products by pixels or by examples took about as much or more; that of a 2 x 2 kernel took up to three times. (Without
+AVX-512 that of a 3 x 3 kernel has been seen to take 10 times the forward pass; no form was measured there.)
 """
 
 from __future__ import annotations
