@@ -9,7 +9,7 @@ data), visual question answering (at a batch of 64: the network of the default c
 LSTMs of 2 x 512 units read 26 words) and a joint embedding (`:folder`). What is learned of noise
 is nothing; what a step costs does not depend on it.
 
-Both sides are runs as `train.py` prepares them, which differ in config.features.cache. Steps alternate, each with its
+Both sides are runs as `train.py` prepares them, which differ in config.feature_cache. Steps alternate, each with its
 own batch from the data's threads, from the second epoch on; the ratio is the median over the pairs. Before that both
 take two steps from the same state, whose losses must agree. What the one pass before the first step takes is printed
 beside it. The peer is this library without the store: no other trains these systems on pictures of a frozen network
@@ -141,7 +141,7 @@ def measure(config: ConfigDict, workdir: pathlib.Path, options: argparse.Namespa
     closing, seconds = [], {}
     for name, cache in (("features", "workdir"), ("pictures", "")):
         with config.unlocked():
-            config.features.cache = cache
+            config.feature_cache = cache
         (workdir / name).mkdir(parents=True)
         began, said = time.perf_counter(), io.StringIO()
         with contextlib.redirect_stdout(said):

@@ -33,7 +33,7 @@ FREE = [
     "best_mode",
 ]
 FREE += ["loader.workers", "loader.threads", "loader.prefetch"]
-FREE += ["features.cache"]
+FREE += ["feature_cache"]
 FREE += ["data.workers", "data.data_dir", "data.download", "data.beam"]
 
 # Fields whose absence, in a run from before there were any, is the system's to read: it may have judged all the same.
@@ -91,8 +91,8 @@ def engine(system: str, variant: str = "") -> ConfigDict:
     c.loader.pixels = 0  # resize pictures to this square; 0 = as they are
     c.loader.order = "permutation"  # of training: below 1,000 examples one drawn an epoch; or "hash", of any number
 
-    c.features = ConfigDict()  # of frozen networks, which are the same at every visit: see engine/features.py
-    c.features.cache = "workdir"  # where those of the training split are kept; or a folder; "" computes them anew
+    # Where a frozen network's features of the training split are kept: a folder, or "" to compute them at every visit.
+    c.feature_cache = "workdir"
 
     c.eval = ConfigDict()  # when, and on how much, the held-out splits are looked at
     c.eval.every = 500  # steps between looks at the validation split; 0 = only at the end

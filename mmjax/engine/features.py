@@ -59,14 +59,14 @@ def training(
       say: prints a line for the user.
 
     Returns:
-      The source as it was given where nothing is to be gained: no network is frozen, config.features.cache is "", or no
+      The source as it was given where nothing is to be gained: no network is frozen, config.feature_cache is "", or no
       example would be seen twice.
 
     Raises:
       UserError: the folder cannot be written.
     """
     features = task.features
-    if features is None or not config.features.cache or features.field not in known:
+    if features is None or not config.feature_cache or features.field not in known:
         return source
     if config.steps * config.batch_size <= len(source):  # of all steps: a run that goes on sees what it saw
         return source
@@ -81,8 +81,8 @@ def training(
     same = known[field].examples
     _, first, row_of = np.unique(np.arange(len(source)) if same is None else same, True, True)
     weights = features.weights(state.variables)
-    own = config.features.cache == "workdir"
-    folder = workdir / files.FEATURES if own else Path(config.features.cache).expanduser()
+    own = config.feature_cache == "workdir"
+    folder = workdir / files.FEATURES if own else Path(config.feature_cache).expanduser()
     name = _name(features, weights, batch, config, known[field])
     store = Store(folder / name, _row(features, weights, batch), len(first), config.batch_size)
     if own:
@@ -113,7 +113,7 @@ def _complete(
     if sum(map(len, missing)) * store.row.itemsize > free * SHARE:
         say(f"note: {about}, would take more than half of the {_size(free)} that are free: computed anew at every step")
         return False
-    say(f"{about}: computed once; with --config.features.cache= at every step")
+    say(f"{about}: computed once; with --config.feature_cache= at every step")
     _fill(store, missing, features, weights, examples, config, placement)
     return True
 
@@ -193,4 +193,4 @@ def _fill(
             try:
                 store.write(rows.start, values)
             except OSError as error:
-                raise UserError(f"config.features.cache={config.features.cache!r}: {error}") from None
+                raise UserError(f"config.feature_cache={config.feature_cache!r}: {error}") from None

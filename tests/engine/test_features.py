@@ -203,9 +203,9 @@ def test_other_content_has_another_store(what, tmp_path):
 
 def test_what_changes_no_picture_keeps_the_store_and_a_folder_is_shared(tmp_path):
     shared = str(tmp_path / "shared")
-    one = Run(tmp_path / "one", **{"features.cache": shared})
+    one = Run(tmp_path / "one", **{"feature_cache": shared})
     one.training()
-    other = Run(tmp_path / "two", **{"features.cache": shared, "data.tokens": {"length": 7}, "loader.threads": 1})
+    other = Run(tmp_path / "two", **{"feature_cache": shared, "data.tokens": {"length": 7}, "loader.threads": 1})
     other.training(task=dataclasses.replace(SQUARES, fields=("image", "caption_tokens")))
     assert "found there" in other.said[0]
     other.training(scale=3.0)
@@ -213,7 +213,7 @@ def test_what_changes_no_picture_keeps_the_store_and_a_folder_is_shared(tmp_path
 
 
 def test_nothing_is_stored_where_nothing_is_gained(tmp_path, monkeypatch):
-    for run in (Run(tmp_path, **{"features.cache": ""}), Run(tmp_path, steps=3)):
+    for run in (Run(tmp_path, **{"feature_cache": ""}), Run(tmp_path, steps=3)):
         source, found = run.training()
         assert found is source
         assert run.said == []
@@ -226,8 +226,8 @@ def test_nothing_is_stored_where_nothing_is_gained(tmp_path, monkeypatch):
     assert run.stores() == set()
     monkeypatch.undo()
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"config\.features\.cache="):
-        Run(tmp_path, **{"features.cache": str(tmp_path / "file")}).training()
+    with pytest.raises(UserError, match=r"config\.feature_cache="):
+        Run(tmp_path, **{"feature_cache": str(tmp_path / "file")}).training()
 
 
 def test_a_picture_that_is_drawn_anew_is_not_stored(tmp_path, monkeypatch):

@@ -1,11 +1,10 @@
 """Work in child processes: what each item gives, whatever becomes of the child."""
 
 import os
-import pickle
 import signal
-import subprocess
 import sys
 
+import children
 import pytest
 
 from mmjax.data.files import child_processes
@@ -53,12 +52,22 @@ def test_whoever_wants_no_more_waits_for_nothing():
     found.close()
 
 
+# A child's side, whose work comes from a file and whose answers go to a pipe that nobody reads any more.
+ORPHAN = """
+import os, pickle, tempfile
+from mmjax.data.files import child_processes
+with tempfile.TemporaryFile() as file:
+    pickle.dump((len, "item"), file)
+    file.seek(0)
+    os.dup2(file.fileno(), 0)
+read, write = os.pipe()
+os.close(read)
+os.dup2(write, 1)
+child_processes.serve()
+"""
+
+
 def test_a_child_whose_parent_was_killed_ends_without_a_word():
     """It is amid its work, and cannot send what it found."""
-    command = [sys.executable, "-c", child_processes._START]
-    read, write = os.pipe()
-    os.close(read)
-    sent = pickle.dumps(sys.path) + pickle.dumps((len, "item"))
-    found = subprocess.run(command, input=sent, stdout=write, stderr=subprocess.PIPE)
-    os.close(write)
-    assert (found.returncode, found.stderr) == (0, b"")
+    found = children.python("-c", ORPHAN)
+    assert (found.returncode, found.stderr) == (0, "")
