@@ -94,6 +94,15 @@ class SoundTrack:
         self._finish()
         return max((piece.start + piece.seconds() for piece in self._pieces if piece.given), default=-np.inf)
 
+    def crowded(self) -> tuple[float, float]:
+        """Seconds of sound that were decoded, and seconds for which its time stamps leave room."""
+        self._finish()
+        room, until = 0.0, -np.inf
+        for start, seconds in sorted((piece.start, piece.seconds()) for piece in self._pieces):
+            room += max(0.0, start + seconds - max(start, until))
+            until = max(until, start + seconds)
+        return sum(piece.seconds() for piece in self._pieces), room
+
     def between(self, start: float, end: float) -> media.Sound:
         """The waveform from `start` to `end` or its own end in the file's time: gaps and a late start are silence."""
         waveform = np.zeros(round(max(0.0, min(end, self.end()) - start) * RATE), np.int16)

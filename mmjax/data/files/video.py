@@ -16,6 +16,7 @@ from mmjax.data.files import media, pictures, upright
 from mmjax.data.files.sound_track import SoundTrack
 
 MISSING = 1.0  # seconds: the least that makes a file a truncated one
+CROWDED = 0.25  # of the sound: more than joined recordings overlap by; such time stamps are no clock
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,12 +50,16 @@ def clips(path: pathlib.Path, cut: Cut) -> tuple[Iterator[Clip], str]:
       The iterator over clips, and a remark ("" or what is missing of a truncated file).
 
     Raises:
-      Unusable: of kind "unreadable", "no picture", "no sound", "silent" or "too short".
+      Unusable: of kind "unreadable", "no picture", "no sound", "silent", "sound out of time" or "too short".
     """
     reel = _scan(path)
     sound, length = _sound(path, reel)
     if length < min(cut.min_seconds, cut.seconds) - 1e-3:
         raise media.Unusable("too short", f"{length:.2f} s of {cut.min_seconds:g} s")
+    decoded, room = reel.sound.crowded()
+    if decoded - room > max(MISSING, CROWDED * decoded):
+        told = f"its time stamps leave {room:.1f} s for {decoded:.1f} s of sound"
+        raise media.Unusable("sound out of time", told)
     if _is_silent(sound):
         raise media.Unusable("silent", f"no sample above {media.SILENCE} of 32,767")
     return _cut(path, reel, sound, _spans(length, cut), cut), _remark(path, reel, length)

@@ -92,6 +92,15 @@ def test_time_stamps_rounded_by_a_container_change_nothing(rng):
     np.testing.assert_array_equal(decoded(frames(samples, lambda time: time + (next(jitter) if time else 0))), exact)
 
 
+@pytest.mark.parametrize(("speed", "room"), [(1.0, 8), (4.0, 2), (0.25, 8)])
+def test_time_stamps_that_are_no_clock_leave_no_room(speed, room):
+    """At 0.25 each frame stands apart, in silence: all of it has room."""
+    track = SoundTrack()
+    for packet in frames(tone(8), lambda second: second / speed):
+        track.decode(packet)
+    assert track.crowded() == pytest.approx((8, room), abs=0.1)
+
+
 def test_gaps_are_silence_and_what_is_damaged_leaves_one():
     level = np.full((1, 2 * OLD), 5000, np.int16)
     parts = [Packet(level[:, :OLD], 0.5), Packet(None, 1.5), Packet(level, 2.5), Packet(level, 5.0)]

@@ -155,6 +155,16 @@ def test_a_key_frame_from_which_nothing_can_be_decoded(long_video, monkeypatch):
     assert shown(long_video, times) == [int(10 * time + 1e-6) for time in times]
 
 
+@pytest.mark.parametrize(("decoded", "room", "refused"), [(11.3, 3.0, True), (11.3, 10.0, False), (2.0, 1.2, False)])
+def test_sound_whose_time_stamps_are_no_clock_is_refused(long_video, monkeypatch, decoded, room, refused):
+    monkeypatch.setattr(video.SoundTrack, "crowded", lambda self: (decoded, room))
+    if not refused:
+        assert cut_all(long_video)
+        return
+    with pytest.raises(media.Unusable, match=r"sound out of time: its time stamps leave 3\.0 s for 11\.3 s of sound"):
+        cut_all(long_video)
+
+
 def test_recordings_joined_end_to_end_follow_each_other(tmp_path):
     one = copy(write_video(tmp_path / "1.mp4", seconds=3.0, hertz=300), tmp_path / "1.ts")
     two = copy(write_video(tmp_path / "2.mp4", seconds=3.0, hertz=700), tmp_path / "2.ts")
