@@ -1,4 +1,7 @@
-"""What the benchmarks of training steps share: sides in turn, the device in words, and when figures are written."""
+"""What the benchmarks share: sides in turn, the device in words, and when figures are written.
+
+Import it before a peer: one that runs beside an XLA that is held to AVX2 is held to it, too.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,13 @@ from typing import Any
 
 import jax
 
+# Under XLA_FLAGS=--xla_cpu_max_isa=AVX2 peers do without AVX-512 as well: they read these when they are imported.
+WITHOUT_AVX512 = {
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "DNNL_MAX_CPU_ISA": "AVX2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "OPENBLAS_CORETYPE": "Haswell",
+}
 IDLE = 0.5  # load average above which a ratio is not to be quoted
 PAUSE = 0.05  # seconds between steps, for the other library's idle threads to stop spinning
 
@@ -32,13 +42,36 @@ def alternate(sides: Mapping[str, Callable[[], Any]], rounds: int, limit: float)
 
 
 def device_name() -> str:
-    """What the arrays are on, in words."""
+    """What the arrays are on, in words; of an x86 processor with the instructions that XLA may use there."""
     if jax.default_backend() != "cpu":
         return jax.devices()[0].device_kind
     path = pathlib.Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    cpuinfo = path.read_text() if path.exists() else ""
+    name = _entry(cpuinfo, "model name") or platform.processor() or platform.machine()
+    words = instructions(_entry(cpuinfo, "flags").split(), os.environ.get("XLA_FLAGS", ""))
+    return ", ".join([name, f"{os.cpu_count()} cores", *([words] if words else [])])
+
+
+def _entry(cpuinfo: str, name: str) -> str:
+    """The first processor's value of /proc/cpuinfo, "" where there is none."""
+    lines = (line.partition(":") for line in cpuinfo.splitlines())
+    return next((value.strip() for key, _, value in lines if key.strip() == name), "")
+
+
+def instructions(flags: Sequence[str], xla_flags: str) -> str:
+    """The widest vector instructions in use: "AVX-512", "AVX2 only", "no AVX2"; "" for another kind of processor.
+
+    Args:
+      flags: of the processor, as /proc/cpuinfo names them.
+      xla_flags: XLA_FLAGS; --xla_cpu_max_isa in it forbids XLA what lies above, and its last value holds.
+    """
+    if "sse2" not in flags:
+        return ""
+    given = [word.partition("=")[2] for word in xla_flags.split() if word.startswith("--xla_cpu_max_isa=")]
+    limit = given[-1].upper() if given else ""
+    if "avx512f" in flags and (not limit or limit.startswith(("AVX512", "AMX"))):
+        return "AVX-512"
+    return "AVX2 only" if "avx2" in flags and limit not in ("SSE4_2", "AVX") else "no AVX2"
 
 
 def unwritten(options: Any, own: bool) -> list[str]:
@@ -64,3 +97,7 @@ def keep(figures: Mapping[str, Any], path: pathlib.Path, reasons: Sequence[str])
     if not reasons:
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if instructions(["sse2", "avx2", "avx512f"], os.environ.get("XLA_FLAGS", "")) != "AVX-512":
+    os.environ.update(WITHOUT_AVX512)
