@@ -15,10 +15,9 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from mmjax import predictions
+from mmjax import predictions, report
 from mmjax import workdir as files
 from mmjax.engine import evaluate
-from mmjax.report import page
 from mmjax.task import Figures
 
 Run = Callable[[ConfigDict, Path, str], Figures | None]
@@ -79,7 +78,7 @@ def _write(config: ConfigDict, workdir: Path, command: str, found: list[Figures]
     files.write_json(workdir / files.STATUS, status)
     shutil.copyfile(files.fold(workdir, 1) / files.METRICS, workdir / files.METRICS)  # the curves of one stand for all
     files.write_predictions(workdir, config.test_split, *_predictions(config, workdir, len(found)))
-    print(f"\n{show(found, means)}\n\nreport: {page.write(workdir)}", flush=True)
+    print(f"\n{show(found, means)}\n\nreport: {report.write(workdir)}", flush=True)
 
 
 def _means(values: list[Figures]) -> Figures:

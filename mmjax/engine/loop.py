@@ -11,15 +11,14 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from mmjax import report
 from mmjax import workdir as files
-from mmjax.data import pipeline
 from mmjax.engine import checkpoint, claim, evaluate, folds, mesh, nans, probes, signals
 from mmjax.engine import config as configs
 from mmjax.engine import step as steps
 from mmjax.engine.logs import Logs
 from mmjax.engine.prepare import Ready, first, prepare, say
 from mmjax.errors import NonFinite
-from mmjax.report import page
 from mmjax.task import Batch, Figures, Task, Variables, bind
 
 
@@ -54,7 +53,7 @@ def run(config: ConfigDict, workdir: Path, command: str = "") -> Figures | None:
         ):
             page_of = workdir / files.REPORT
             if first() and not page_of.exists():  # the run was killed on its last metre
-                page.write(workdir)
+                report.write(workdir)
             say(f"{workdir} is done: {done['step']} steps\n{evaluate.show(done['values'])}\n{page_of}")
             return done["values"]
         ready = prepare(config, workdir, command)
@@ -85,7 +84,7 @@ def train(ready: Ready) -> steps.TrainState | None:
     logs.status("running", at, ready.command)
     call = _caller(ready)
     state = ready.placement.place(state)
-    batches = pipeline.train_batches(ready.training, config.batch_size, config.seed, at, ready.process, **config.loader)
+    batches = ready.batches(at)
     pending: list[tuple[int, int, Any]] = []
     said: tuple[str, ...] = ()
     stop = False
@@ -211,7 +210,7 @@ def finish(ready: Ready, state: steps.TrainState) -> Figures:
     say(f"\n{config.test_split} split, {examples} examples, after {at} steps\n{evaluate.show(figures)}")
     for name, values in probed.items():
         say(f"\nwith {name}\n{evaluate.show(values)}")
-    say(f"\nreport: {page.write(workdir)}")
+    say(f"\nreport: {report.write(workdir)}")
     return figures
 
 

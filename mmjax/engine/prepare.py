@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -39,11 +41,18 @@ class Ready:
     state: steps.TrainState  # fresh or restored, laid out for jit; training consumes it
     sources: dict[str, data.Source]  # by the name of the split
     training: data.Source  # the training split as the steps see it, see `engine.features`
+    ahead: Iterator[Batch] | None = None  # its batches from the first one on, where reading them has begun
 
     @property
     def process(self) -> PROCESS:
         """(index, count) of this process."""
         return jax.process_index(), jax.process_count()
+
+    def batches(self, start: int) -> Iterator[Batch]:
+        """The endless training stream from a step on."""
+        if self.ahead is not None and not start:
+            return self.ahead
+        return train_batches(self.training, self.config, start)
 
     def held_out(self, split: str, examples: int) -> Iterator[Batch]:
         """One pass over a held-out split, in order, padded and masked."""
@@ -53,6 +62,14 @@ class Ready:
 
 def prepare(config: ConfigDict, workdir: Path, command: str = "") -> Ready:
     """Opens and checks everything that a run needs, before the first step."""
+    with contextlib.ExitStack() as failed:
+        ready = _prepared(config, workdir, command, failed)
+        failed.pop_all()
+        return ready
+
+
+def _prepared(config: ConfigDict, workdir: Path, command: str, failed: contextlib.ExitStack) -> Ready:
+    """The same; what must be let go of where it fails is called back by `failed`."""
     with agree.together():  # the first exchange of the processes is after it
         task = systems.build(config)
         for note in task.notes:
@@ -66,8 +83,14 @@ def prepare(config: ConfigDict, workdir: Path, command: str = "") -> Ready:
         sources = open_splits(task, config)
         seen_data, changed = known_data(task, config, workdir, sources)
     _check_alike(seen_data)
-    batch = example_batch(sources[config.train_split], config)
-    constants = dict(getattr(sources[config.train_split], "constants", {}))
+    split = config.train_split
+    ahead = None
+    if task.features is None and not checkpoint.has_any(workdir):  # or it is not known yet what is read, and from where
+        ahead = train_batches(sources[split], config, 0)
+        failed.callback(ahead.close)
+        ahead.start_prefetch()  # the first batch is read while programs are traced and compiled
+    batch = example_batch(sources[split], config)
+    constants = dict(getattr(sources[split], "constants", {}))
     task = evaluate.named(task, constants)
     placement = mesh.make(config.parallel, config.model_axis, config.fsdp)
     jitted = placement if isinstance(placement, mesh.Jitted) else mesh.Jitted()
@@ -88,11 +111,18 @@ def prepare(config: ConfigDict, workdir: Path, command: str = "") -> Ready:
         saver.save_frozen(state.frozen)
     size = sum(x.size for x in jax.tree.leaves(state.params))
     say(f"{size:,} parameters on {len(mesh.devices())} x {mesh.devices()[0].device_kind}")
-    evaluator = evaluate.Evaluator(task, jitted, judges)
-    split = config.train_split
     known = seen_data[split].fields
     training = features.training(task, config, workdir, sources[split], known, batch, state, jitted, say)
-    return Ready(config, workdir, command, task, placement, evaluator, saver, optimisers, state, sources, training)
+    evaluator = evaluate.Evaluator(task, jitted, judges)
+    return Ready(
+        config, workdir, command, task, placement, evaluator, saver, optimisers, state, sources, training, ahead
+    )
+
+
+def train_batches(source: data.Source, config: ConfigDict, start: int) -> Any:
+    """The endless training stream of this process from a step on: grain's iterator."""
+    process = jax.process_index(), jax.process_count()
+    return pipeline.train_batches(source, config.batch_size, config.seed, start, process, **config.loader)
 
 
 def shapes(

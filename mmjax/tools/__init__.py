@@ -83,6 +83,7 @@ def run(name: str, arguments: Sequence[str], typed: str = "", called: str = "") 
     # Before jax is imported: a second start of the same network compiles nothing, and a laptop waits seconds.
     home = os.path.expanduser(os.environ.get("MMJAX_DATA") or "~/.cache/mmjax")
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(home, "xla"))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")  # jax's own limit is a second
     try:
         importlib.import_module(modules()[name]).main(arguments, typed)
         return 0

@@ -396,3 +396,24 @@ def test_a_run_that_saved_nothing_keeps_no_constants_of_other_data(tmp_path, aga
     (again / "constants.npz").write_bytes(b"PK torn")
     with pytest.raises(UserError, match=r"constants\.npz is damaged"):
         mmjax.restore(again)
+
+
+def test_reading_begins_before_the_state_is_made_and_ends_where_that_fails(tmp_path, monkeypatch):
+    streams = []
+
+    def train_batches(*arguments):
+        streams.append(original(*arguments))
+        return streams[-1]
+
+    def fill(*arguments):
+        assert len(streams) == 1  # the batches that the run would train on
+        assert streams[0]._buffer  # grain's: some are being read
+        raise UserError("no weights")
+
+    original = prepare.train_batches
+    monkeypatch.setattr(prepare, "train_batches", train_batches)
+    monkeypatch.setattr(prepare, "fill", fill)
+    with pytest.raises(UserError, match="no weights"):
+        loop.run(toy.config(), tmp_path / "run")
+    with pytest.raises(ValueError, match="closed"):
+        next(streams[0])

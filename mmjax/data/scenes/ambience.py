@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 
 import numpy as np
 
+from mmjax.data.scenes.once import once
 from mmjax.data.scenes.timbres import SAMPLE_RATE, Rng, band_noise, seconds, tone
 
 SAMPLES = 2**18  # of a loop: twice a clip, so that two clips rarely share what they hear; transforms quickly
@@ -110,7 +110,7 @@ AMBIENCES: tuple[Callable[[Rng, int], np.ndarray], ...] = (
 )  # fmt: skip
 
 
-@functools.cache
+@once
 def loop(scene: int) -> np.ndarray:
     """One scene's ambience, float32 [time], of root mean square 1; its end joins its beginning."""
     rng = np.random.default_rng((23, scene))

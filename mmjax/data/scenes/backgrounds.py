@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image
 
 from mmjax.data.scenes import names
+from mmjax.data.scenes.once import once
 from mmjax.data.scenes.pen import Colour, Pen, Points, shade
 
 VARIANTS = 40  # paintings of each scene and split; window, mirroring and tint are drawn anew for every example
@@ -253,7 +253,7 @@ PAINTINGS: tuple[Callable[[int, Rng], Image.Image], ...] = (
 )  # fmt: skip
 
 
-@functools.cache
+@once
 def painting(scene: int, split: int, variant: int, side: int) -> Image.Image:
     """A painting for pictures with `side` pixels; each split has its own."""
     rng = np.random.default_rng((scene, split, variant))

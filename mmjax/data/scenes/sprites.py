@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
 
 from mmjax.data.scenes import names
+from mmjax.data.scenes.once import once
 from mmjax.data.scenes.pen import INK, Colour, Pen, arc_points, shade
 
 SHEET = 512  # drawn at this side, then halved again and again
@@ -203,14 +203,19 @@ DRAWINGS: tuple[Callable[[Pen, Colour], None], ...] = (
 )  # fmt: skip
 
 
-@functools.cache
+@once
 def sprite(thing: int, colour: int) -> tuple[Image.Image, ...]:
     """One object in one colour as RGBA sheets with sides 256, 128, 64 and 32, lit from the upper left."""
     sheet = Image.new("RGBA", (SHEET, SHEET), (*INK, 0))
     DRAWINGS[thing](Pen(sheet), names.PALETTE[names.COLOURS[colour]])
     pixels = np.asarray(sheet).astype(np.float32)
-    y, x = np.mgrid[0:SHEET, 0:SHEET] / SHEET
-    light = 1.13 - 0.16 * x - 0.2 * y
-    pixels[..., :3] = np.clip(pixels[..., :3] * light[..., None], 0, 255)
+    pixels[..., :3] = np.clip(pixels[..., :3] * _light()[..., None], 0, 255)
     sheet = Image.fromarray(pixels.astype(np.uint8))
     return tuple(sheet.resize((side, side), Image.Resampling.BOX) for side in (256, 128, 64, 32))
+
+
+@once
+def _light() -> np.ndarray:
+    """How bright each pixel of a sheet is lit [SHEET SHEET]."""
+    y, x = np.mgrid[0:SHEET, 0:SHEET] / SHEET
+    return 1.13 - 0.16 * x - 0.2 * y
