@@ -22,7 +22,7 @@ WITHOUT_AVX512 = {
     "MKL_ENABLE_INSTRUCTIONS": "AVX2",
     "OPENBLAS_CORETYPE": "Haswell",
 }
-IDLE = 0.5  # load average above which a ratio is not to be quoted
+IDLE = 0.5  # load above which a ratio is not to be quoted
 PAUSE = 0.05  # seconds between steps, for the other library's idle threads to stop spinning
 
 
@@ -39,6 +39,24 @@ def alternate(sides: Mapping[str, Callable[[], Any]], rounds: int, limit: float)
             step()
             times[name].append(time.perf_counter() - began)
     return times
+
+
+def load() -> float:
+    """Cores that other processes keep busy in this half of a second; the load average where there is no /proc/stat.
+
+    The load average remembers a minute, and with it what this benchmark's own start did.
+    """
+    path = pathlib.Path("/proc/stat")
+    if not path.exists():
+        return os.getloadavg()[0]
+
+    def spent() -> float:
+        user, nice, system, _, _, *others = map(int, path.read_text().split("\n", 1)[0].split()[1:])
+        return (user + nice + system + sum(others[:3])) / os.sysconf("SC_CLK_TCK")
+
+    before, began = spent(), time.perf_counter()
+    time.sleep(0.5)
+    return (spent() - before) / (time.perf_counter() - began)
 
 
 def device_name() -> str:
@@ -84,10 +102,16 @@ def unwritten(options: Any, own: bool) -> list[str]:
     busy = options.load > IDLE and not getattr(options, "busy", False)
     reasons = {
         "--quick takes too few steps, do not quote the ratio": options.quick,
-        f"load average {options.load:.1f} at the start: other work may run beside this, do not quote the ratio": busy,
+        f"load {options.load:.1f} at the start: other work may run beside this, do not quote the ratio": busy,
         "these are not the default settings": not own,
     }
     return [reason for reason, holds in reasons.items() if holds]
+
+
+def keep_of_device(figures: Mapping[str, Any], path: pathlib.Path, reasons: Sequence[str]) -> None:
+    """`keep` in a file that has the figures of several devices, each under its name."""
+    others = json.loads(path.read_text()) if path.exists() else {}
+    keep({**others, device_name(): figures}, path, reasons)
 
 
 def keep(figures: Mapping[str, Any], path: pathlib.Path, reasons: Sequence[str]) -> None:

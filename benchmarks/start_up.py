@@ -129,7 +129,9 @@ def main() -> None:
         return
     own = options.rounds == 3 and options.config == "configs/soundnet.py"
     options.rounds = 1 if options.quick else options.rounds
-    options.load = os.getloadavg()[0]
+    import _side_by_side as side_by_side
+
+    options.load = side_by_side.load()
     found: dict[str, list[dict[str, Any]]] = {"empty": [], "full": []}
     for number in range(options.rounds + 1):
         with tempfile.TemporaryDirectory() as cache:
@@ -145,7 +147,7 @@ def report(options: Any, own: bool, found: dict[str, list[dict[str, Any]]]) -> N
     import _side_by_side as side_by_side
     import jax
 
-    figures: dict[str, Any] = {"config": options.config, "device": side_by_side.device_name(), "jax": jax.__version__}
+    figures: dict[str, Any] = {"config": options.config, "jax": jax.__version__}
     figures |= {"limits": LIMITS, "load": options.load, "rounds": options.rounds}
     for name, runs in found.items():
         median = {part: statistics.median(run["parts"][part] for run in runs) for part in runs[0]["parts"]}
@@ -158,7 +160,7 @@ def report(options: Any, own: bool, found: dict[str, list[dict[str, Any]]]) -> N
             f"  {'inside: compiled or read from the cache':<40}{figures[name]['compiling']:6.2f} s, "
             f"{figures[name]['compilations']:.0f} programs"
         )
-    side_by_side.keep(figures, RESULT, side_by_side.unwritten(options, own))
+    side_by_side.keep_of_device(figures, RESULT, side_by_side.unwritten(options, own))
     for name in found:
         print(f"seconds {figures[name]['seconds']:.2f} to the first step, {name} cache; limit {LIMITS[name]:.0f}")
 
