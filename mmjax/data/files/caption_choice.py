@@ -12,9 +12,9 @@ import pathlib
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from mmjax.data.files import caption_files
-from mmjax.data.files.caption_files import LAYOUTS, Picture
-from mmjax.data.files.caption_tables import UnknownLayout
+from mmjax.data.files import caption_files, tar_shards
+from mmjax.data.files.caption_files import Picture
+from mmjax.data.files.columns import USUAL, Columns, UnknownLayout, split_named
 from mmjax.data.files.faults import Fault
 from mmjax.errors import UserError
 
@@ -25,32 +25,43 @@ PATTERNS = (
     "captions_*.json",
     "*.token.txt",
     "*.token",
-    *(f"{stem}.{suffix}" for stem in ("captions", "metadata") for suffix in ("csv", "tsv", "jsonl", "txt", "json")),
+    *(
+        f"{stem}.{suffix}"
+        for stem in ("captions", "metadata")
+        for suffix in ("csv", "tsv", "jsonl", "txt", "json", "parquet")
+    ),
     "results.csv",
 )
+# Of what is found by none of these: the files of a kind are parts of one data set, whatever they are called.
+SHARDS = tuple(f"*{suffix}" for suffix in tar_shards.SUFFIXES)
+TABLES = ("*.csv", "*.tsv", "*.jsonl", "*.ndjson")
+PARQUET = ("*.parquet",)
 UNREAD = "file of captions not read"
 _COCO = re.compile(r"(COCO_[a-z]+\d{4}_)?(\d{12})\.\w+")
 
 
-def find(folder: pathlib.Path, named: Sequence[str]) -> list[pathlib.Path]:
-    """The files with captions: those named, from the folder or anywhere, or all that are called like such.
+def named(folder: pathlib.Path, names: Sequence[str]) -> list[pathlib.Path]:
+    """The files with captions that a user names, from the folder or anywhere.
 
     Raises:
-      UserError: there is none.
+      UserError: there is none of a name.
     """
-    if named:
-        files = [folder / pathlib.Path(name).expanduser() for name in named]
-        missing = next((file for file in files if not file.is_file()), None)
-        if missing is not None:
-            raise UserError(f"config.data.captions: there is no file {missing}")
-        return list({file.resolve(): file for file in files}.values())
+    files = [folder / pathlib.Path(name).expanduser() for name in names]
+    missing = next((file for file in files if not file.is_file()), None)
+    if missing is not None:
+        raise UserError(f"config.data.captions: there is no file {missing}")
+    return list({file.resolve(): file for file in files}.values())
+
+
+def find(folder: pathlib.Path, patterns: Sequence[str] = PATTERNS) -> list[pathlib.Path]:
+    """The files of a folder that are called like files with captions."""
     others = (place for place in sorted(folder.iterdir()) if place.is_dir() and not place.name.startswith("."))
     for places in ((folder, folder / "annotations"), others):
         known = list(places)
-        found = [file for pattern in PATTERNS for place in known for file in caption_files.matching(place, pattern)]
+        found = [file for pattern in patterns for place in known for file in caption_files.matching(place, pattern)]
         if found:
             return list(dict.fromkeys(found))
-    raise UserError(f"{folder} has no captions that are known by their names: set config.data.captions to {LAYOUTS}")
+    return []
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,24 +85,49 @@ class _Said:
         return sum(_base(place) == _base(one.name) for one, place in pairs)
 
 
-def choose(files: Sequence[pathlib.Path], place: Callable[[Picture], str]) -> tuple[list[Picture], list[Fault]]:
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    """What the files of a folder say of its pictures.
+
+    Attributes:
+      pictures: each once.
+      faults: what was left out, whole files among it.
+      there: whether one of the pictures is in the folder.
+      unread: where none is, the faults that stand for all of these files once another layout is read.
+      unknown: the error of the first file of no known layout, where none is of one.
+    """
+
+    pictures: list[Picture]
+    faults: list[Fault]
+    there: bool
+    unread: tuple[Fault, ...] = ()
+    unknown: UnknownLayout | None = None
+
+
+def choose(
+    groups: Sequence[Sequence[pathlib.Path]],
+    place: Callable[[Picture], str],
+    columns: Columns = USUAL,
+) -> Chosen:
     """What is said by those of the files that are about pictures of the folder, about each picture once.
 
     Args:
-      files: of `find`, in the order in which they are preferred.
+      groups: of files that may be parts of one data set, in the order in which they are preferred.
       place: a picture's path in the folder, "" where it is not there.
+      columns: what they are called in tables.
 
     Raises:
-      UserError: a file is damaged, or none is of a known layout.
+      UserError: a file is damaged.
     """
     faults: list[Fault] = []
     unknown: list[UnknownLayout] = []
     elsewhere: list[_Said] = []
-    for number, pattern in enumerate(PATTERNS):
+    beside = [file for group in groups for file in group]
+    for number, files in enumerate(groups):
         group = []
-        for file in filter(lambda file: _pattern(file) == number, files):
+        for file in files:
             try:
-                pictures, own = caption_files.read([file], files)
+                pictures, own = caption_files.read([file], beside, columns)
             except UnknownLayout as error:
                 unknown.append(error)
                 faults.append(Fault(str(file), UNREAD, "it holds no captions in a known layout"))
@@ -100,18 +136,34 @@ def choose(files: Sequence[pathlib.Path], place: Callable[[Picture], str]) -> tu
         absent = [said for said in group if not any(said.places)]
         elsewhere += absent
         if len(absent) < len(group):
-            faults += [Fault(str(said.file), UNREAD, "none of its pictures is there") for said in elsewhere]
-            later = [file for file in files if _pattern(file) > number]
-            faults += [Fault(str(file), UNREAD, f"there is one that is called {pattern}") for file in later]
+            faults += _absent(elsewhere)
+            later = [file for group in groups[number + 1 :] for file in group]
+            faults += [Fault(str(file), UNREAD, f"there is {files[0].name}") for file in later]
             kept = _apart([said for said in group if any(said.places)], faults)
-            return [picture for said in kept for picture in said.pictures], faults + [f for s in kept for f in s.faults]
+            pictures = [picture for said in kept for picture in said.pictures]
+            return Chosen(pictures, faults + [fault for said in kept for fault in said.faults], True)
+    unread = tuple(faults + _absent(elsewhere))
     if not elsewhere:
-        raise unknown[0]
-    return elsewhere[0].pictures, faults + elsewhere[0].faults  # so that what is missing is named
+        return Chosen([], faults, False, unread, next(iter(unknown), None))
+    first = next((said for said in elsewhere if said.pictures), elsewhere[0])
+    return Chosen(first.pictures, faults + first.faults, False, unread)
 
 
-def _pattern(file: pathlib.Path) -> int:
-    return next(number for number, pattern in enumerate(PATTERNS) if file.match(pattern))
+def _absent(many: Sequence[_Said]) -> list[Fault]:
+    """The faults of files that tell of no picture which is there; a damaged archive says so itself."""
+    faults = []
+    for said in many:
+        faults += said.faults if said.faults and not said.pictures else []
+        if said.pictures or not said.faults:
+            faults.append(Fault(str(said.file), UNREAD, "none of its pictures is there"))
+    return faults
+
+
+def by_pattern(files: Sequence[pathlib.Path], patterns: Sequence[str] = PATTERNS) -> list[list[pathlib.Path]]:
+    """The files in groups of a pattern each, in the order of the patterns."""
+    of = [next(number for number, pattern in enumerate(patterns) if file.match(pattern)) for file in files]
+    groups = [[file for file, mine in zip(files, of, strict=True) if mine == number] for number in range(len(patterns))]
+    return [group for group in groups if group]
 
 
 def _apart(group: Sequence[_Said], faults: list[Fault]) -> list[_Said]:
@@ -123,16 +175,17 @@ def _apart(group: Sequence[_Said], faults: list[Fault]) -> list[_Said]:
     for said in group:
         of_year[_year(said.file)] += said.verbatim
     kept: list[_Said] = []
-    known = Names()
+    known = collections.defaultdict[str, Names](Names)  # by the split that a file's name tells
     for year in sorted(of_year, key=lambda year: (of_year[year], year), reverse=True):
         other_years = Names(name for said in kept for name in said.names)
         for said in (said for said in group if _year(said.file) == year):
-            twice = sum(known.holds(name) for name in said.names)
+            mine = known[split_named(said.file.name)]
+            twice = sum(map(mine.holds, said.names))
             if 2 * twice > len(said.names) or (year and any(map(other_years.holds, said.names))):
                 faults.append(Fault(str(said.file), UNREAD, "another one is about the same pictures"))
                 continue
             kept.append(said)
-            known.add(said.names)
+            mine.add(said.names)
     return kept
 
 

@@ -1,4 +1,4 @@
-"""Who said what about which picture: COCO's and Karpathy's JSON, Flickr8k's token file, CSV and JSON lines, read alike.
+"""Who said what about which picture: files of COCO, Karpathy and Flickr, tables, Parquet and tar shards, read alike.
 
 A record that cannot be used is a fault with a name and a kind, never an error; a file that is as a whole not what it
 should be is an error of one line.
@@ -12,11 +12,12 @@ import json
 import pathlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from mmjax.data.files import caption_tables, tree
-from mmjax.data.files.caption_tables import CAPTION, FILE, SPLIT, SPLITS, UnknownLayout
+from mmjax.data.files import caption_tables, encodings, parquet_file, parquet_tables, samples, tar_shards, tree
+from mmjax.data.files.columns import CAPTION, FILE, SPLITS, USUAL, Columns, UnknownLayout, split_named
 from mmjax.data.files.faults import Fault
+from mmjax.data.files.held_pictures import Held
 from mmjax.errors import UserError
 
 # What is told of pictures that are used all the same: where one is in two splits, the first of HELD_OUT is meant.
@@ -24,8 +25,8 @@ SPLITS_DIFFER = "of two splits, in the held-out one"
 USED = (SPLITS_DIFFER, tree.AGAIN)
 HELD_OUT = ("test", "validation", "train", "")  # which split of several a picture is kept in
 LAYOUTS = (
-    "COCO's captions_*.json, Karpathy's dataset_*.json, Flickr8k's token file (image.jpg#0, TAB, caption), or CSV or "
-    "JSON lines with file, caption and perhaps split"
+    "COCO's captions_*.json, Karpathy's dataset_*.json, Flickr8k's token file (image.jpg#0, TAB, caption), CSV, JSON "
+    "lines or Parquet with file, caption and perhaps split, or tar shards of webdataset"
 )
 
 
@@ -33,52 +34,70 @@ LAYOUTS = (
 class Picture:
     """A picture as the files name it, what is said about it, and its split: "" where none is given.
 
-    `home` is where the file with its captions lies: the name may be meant from there.
+    `home` is where the file with its captions lies: the name may be meant from there. `held` says where the bytes of a
+    picture are that is no file.
     """
 
     name: str
     captions: tuple[str, ...]
     split: str
     home: pathlib.Path = pathlib.Path()
+    held: Held | None = None
 
 
-Said = tuple[str, str, str]  # picture, caption, split
+class Said(NamedTuple):
+    """One caption of a picture, and its split as the file calls it."""
+
+    name: str
+    caption: str
+    split: str
+    held: Held | None = None
 
 
-def read(files: Sequence[pathlib.Path], beside: Sequence[pathlib.Path] = ()) -> tuple[list[Picture], list[Fault]]:
+def read(
+    files: Sequence[pathlib.Path], beside: Sequence[pathlib.Path] = (), columns: Columns = USUAL
+) -> tuple[list[Picture], list[Fault]]:
     """All pictures with at least one caption, in the order of their first mention, and what was left out.
 
     Args:
       files: to read.
       beside: further files of the same data set; whether one is of a test says what another's "val" is.
+      columns: what they are called in tables.
 
     Raises:
       UserError: a file is damaged, or of no known layout.
     """
     faults: list[Fault] = []
+    said = ((file.parent, one) for file in files for one in _read(file, (*files, *beside), columns, faults))
+    return collect(said, faults), faults
+
+
+def collect(said: Iterable[tuple[pathlib.Path, Said]], faults: list[Fault]) -> list[Picture]:
+    """The pictures of captions, each with the folder that its name may be meant from."""
     captions: dict[tuple[str, pathlib.Path], list[str]] = {}
     splits: dict[tuple[str, pathlib.Path], set[str]] = collections.defaultdict(set)
+    places: dict[tuple[str, pathlib.Path], Held | None] = {}
     unknown: dict[tuple[str, str], Fault] = {}
-    for file in files:
-        for name, caption, split in _read(file, (*files, *beside), faults):
-            split = split.strip()
-            if split and split.lower() not in SPLITS:
-                unknown[name, split] = Fault(name, "of an unknown split", split)
-                continue
-            key = name.replace("\\", "/").removeprefix("./"), file.parent
-            splits[key].add(SPLITS.get(split.lower(), ""))
-            kept = captions.setdefault(key, [])
-            if caption.strip():
-                kept.append(" ".join(caption.split()))
-            else:
-                faults.append(Fault(name, "empty caption"))
+    for home, (name, caption, split, held) in said:
+        split = split.strip()
+        if split and split.lower() not in SPLITS:
+            unknown[name, split] = Fault(name, "of an unknown split", split)
+            continue
+        key = name.replace("\\", "/").removeprefix("./"), home
+        splits[key].add(SPLITS.get(split.lower(), ""))
+        places[key] = held
+        kept = captions.setdefault(key, [])
+        if caption.strip():
+            kept.append(" ".join(caption.split()))
+        else:
+            faults.append(Fault(name, "empty caption"))
     faults += unknown.values()
     pictures = []
     for (name, home), texts in captions.items():
         of = held_out(name, splits[name, home], faults)
         if texts:
-            pictures.append(Picture(name, tuple(texts), of, home))
-    return pictures, faults
+            pictures.append(Picture(name, tuple(texts), of, home, places[name, home]))
+    return pictures
 
 
 def held_out(name: str, splits: Iterable[str], faults: list[Fault]) -> str:
@@ -89,16 +108,21 @@ def held_out(name: str, splits: Iterable[str], faults: list[Fault]) -> str:
     return ordered[0]
 
 
-def _read(file: pathlib.Path, beside: Sequence[pathlib.Path], faults: list[Fault]) -> Iterator[Said]:
+def _read(file: pathlib.Path, beside: Sequence[pathlib.Path], columns: Columns, faults: list[Fault]) -> Iterator[Said]:
     suffix = file.suffix.lower()
+    if file.name.lower().endswith(tar_shards.SUFFIXES):
+        return _held(file, tar_shards.read(file, columns, faults))
+    if suffix == parquet_file.SUFFIX:
+        return _held(file, parquet_tables.read(file, columns, faults))
     if suffix == ".json":
-        return _json(file, beside, faults)
+        return _json(file, beside, columns, faults)
     if suffix in (".jsonl", ".ndjson"):
-        return _json_lines(file, faults)
+        return _json_lines(file, columns, faults)
     raw = _bytes(file)
-    first = raw[: max(raw.find(b"\n"), 0) or None].decode("utf-8-sig", "replace").strip()
-    if suffix in (".csv", ".tsv") or ("#" not in first and any(d in first for d in caption_tables.DELIMITERS)):
-        return _records(caption_tables.rows(file, raw, faults), file, faults)
+    first = encodings.decoded(raw[: 1 << 16]).partition("\n")[0].strip()
+    delimiters = columns.separator or caption_tables.DELIMITERS
+    if suffix in (".csv", ".tsv") or ("#" not in first and any(d in first for d in delimiters)):
+        return _records(caption_tables.rows(file, raw, faults, columns), file, columns, faults)
     return _token_file(file, raw, faults)
 
 
@@ -109,18 +133,27 @@ def _bytes(file: pathlib.Path) -> bytes:
         raise UserError(f"{file} cannot be read: {error.strerror}") from None
 
 
+def _held(file: pathlib.Path, rows: Iterable[tuple[str, list[str], str, Held | None]]) -> Iterator[Said]:
+    for name, captions, split, held in rows:
+        for caption in captions:
+            yield Said(name, caption, split or split_named(file.name), held)
+
+
 # -- JSON --------------------------------------------------------------------------------------------------------------
 
 
-def _json(file: pathlib.Path, beside: Sequence[pathlib.Path], faults: list[Fault]) -> Iterator[Said]:
+def _json(file: pathlib.Path, beside: Sequence[pathlib.Path], columns: Columns, faults: list[Fault]) -> Iterator[Said]:
+    raw = _bytes(file)
     try:
-        content = json.loads(_bytes(file).decode("utf-8-sig"))
+        content = json.loads(encodings.strict(raw))
     except UnicodeDecodeError as error:
-        raise UserError(f"{file} is not UTF-8: byte {error.start:,} is 0x{error.object[error.start]:02x}") from None
+        wrong = f"byte {error.start:,} is 0x{error.object[error.start]:02x}"
+        raise UserError(f"{file} is not {encodings.name(raw)}: {wrong}") from None
     except json.JSONDecodeError as error:
         raise UserError(f"{file} is broken JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None
     if isinstance(content, list):
-        return _records(((f"{file.name}[{i}]", row) for i, row in enumerate(content)), file, faults)
+        rows = ((f"{file.name}[{i}]", row) for i, row in enumerate(content))
+        return _records(rows, file, columns, faults)
     images = content.get("images") if isinstance(content, dict) else None
     if isinstance(images, list) and isinstance(content.get("annotations"), list):
         return _coco(file, _coco_split(file, beside), images, content["annotations"], faults)
@@ -160,7 +193,7 @@ def _coco(
         if not name or not isinstance(row.get("caption"), str):
             faults.append(Fault(place, "malformed record", "no image or no caption"))
             continue
-        yield name, row["caption"], split
+        yield Said(name, row["caption"], split)
 
 
 def _karpathy(file: pathlib.Path, images: list[Any], faults: list[Fault]) -> Iterator[Said]:
@@ -176,41 +209,55 @@ def _karpathy(file: pathlib.Path, images: list[Any], faults: list[Fault]) -> Ite
         if not texts:
             faults.append(Fault(name, "empty caption"))
         for text in texts:
-            yield name, text, split
+            yield Said(name, text, split)
 
 
-def _json_lines(file: pathlib.Path, faults: list[Fault]) -> Iterator[Said]:
+def _json_lines(file: pathlib.Path, columns: Columns, faults: list[Fault]) -> Iterator[Said]:
+    raw = _bytes(file)
+
     def rows() -> Iterator[tuple[str, Any]]:
-        for number, line in enumerate(_bytes(file).removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        for number, line in enumerate(encodings.decoded(raw).split("\n"), start=1):
             place = f"{file.name}, line {number}"
+            if encodings.damaged(line):
+                faults.append(Fault(place, f"not {encodings.name(raw)}"))
+                continue
             try:
                 if line.strip():
-                    yield place, json.loads(line.decode())
-            except UnicodeDecodeError:
-                faults.append(Fault(place, "not UTF-8"))
+                    yield place, json.loads(line)
             except json.JSONDecodeError as error:
                 faults.append(Fault(place, "broken JSON", error.msg))
 
-    return _records(rows(), file, faults)
+    return _records(rows(), file, columns, faults)
 
 
-def _records(rows: Iterable[tuple[str, Any]], file: pathlib.Path, faults: list[Fault]) -> Iterator[Said]:
-    """Rows with a file, a caption or several, and perhaps a split, under any of their usual names."""
+def _records(
+    rows: Iterable[tuple[str, Any]], file: pathlib.Path, columns: Columns, faults: list[Fault]
+) -> Iterator[Said]:
+    """Rows with a file, a caption or several, and perhaps a split, under the user's names or any of their usual ones.
+
+    Raises:
+      UnknownLayout: no row has a file and a caption.
+    """
+    known, first, malformed = False, None, []
     for place, row in rows:
-        name, said, split = (_value(row, names) for names in (FILE, CAPTION, SPLIT))
-        texts = said if isinstance(said, list) else [said]
-        if not isinstance(name, str) or not name or not all(isinstance(text, str) for text in texts):
-            detail = f"it wants {FILE[0]!r} and {CAPTION[0]!r}"
-            faults.append(Fault(place, "malformed record", detail))
+        names = tuple(row) if isinstance(row, dict) else ()
+        of_file, of_captions = columns.files(names), columns.captions(names)
+        first = first or names
+        name = row[of_file[0]] if of_file else None
+        texts = samples.strings([row[one] for one in of_captions]) if of_captions else None
+        if not isinstance(name, str) or not name or texts is None:
+            detail = f"it wants {(columns.file or FILE)[0]!r} and {(columns.caption or CAPTION)[0]!r}"
+            malformed.append(Fault(place, "malformed record", detail))
             continue
+        known = True
         if not texts:
             faults.append(Fault(name, "empty caption"))
+        split = next((str(row[one] or "") for one in columns.splits(names)), "") or split_named(file.name)
         for text in texts:
-            yield name, text, str(split or "")
-
-
-def _value(row: Any, names: Sequence[str]) -> Any:
-    return next((row[name] for name in names if name in row), None) if isinstance(row, dict) else None
+            yield Said(name, text, split)
+    if first and not known and not (columns.files(first) and columns.captions(first)):
+        raise columns.lacking(file, first)
+    faults += malformed
 
 
 # -- text --------------------------------------------------------------------------------------------------------------
@@ -221,24 +268,22 @@ def _token_file(file: pathlib.Path, raw: bytes, faults: list[Fault]) -> Iterator
     lists = _split_lists(file.parent, faults)
     outside = set()
     known = 0
-    for number, line in enumerate(raw.removeprefix(b"\xef\xbb\xbf").splitlines(), start=1):
-        head, tab, said = line.partition(b"\t")
-        name, sign, _ = head.decode("utf-8", "replace").rpartition("#")
+    for number, line in enumerate(encodings.lines(encodings.decoded(raw)), start=1):
+        head, tab, text = line.partition("\t")
+        name, sign, _ = head.rpartition("#")
         if not line.strip():
             continue
         if not tab or not sign:
             faults.append(Fault(f"{file.name}, line {number}", "malformed record", "not image#number, TAB, caption"))
             continue
         known += 1
-        try:
-            text = said.decode()
-        except UnicodeDecodeError:
-            faults.append(Fault(f"{file.name}, line {number}", "not UTF-8"))
+        if encodings.damaged(line):
+            faults.append(Fault(f"{file.name}, line {number}", f"not {encodings.name(raw)}"))
             continue
         if lists and name not in lists:
             outside.add(name)
         else:
-            yield name, text, lists.get(name, "")
+            yield Said(name, text, lists.get(name, ""))
     faults.extend(Fault(name, "in no split list") for name in sorted(outside))
     if not known:
         raise UnknownLayout(f"{file} is of no known layout: it must be {LAYOUTS}")

@@ -8,58 +8,51 @@ from __future__ import annotations
 import csv
 import dataclasses
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from mmjax.data.files import pictures
+from mmjax.data.files import encodings, pictures
+from mmjax.data.files.columns import SPLITS, USUAL, Columns
 from mmjax.data.files.faults import Fault
-from mmjax.errors import UserError
 
-FILE = ("file", "image", "filename", "file_name", "image_file", "image_path", "image_name")
-CAPTION = ("caption", "captions", "text", "sentence", "comment", "description")
-SPLIT = ("split", "set", "partition")
-# What a split is called, by us and by others; "restval" is what Karpathy leaves of COCO's validation split to train on.
-SPLITS = {
-    **dict.fromkeys(("train", "training", "restval"), "train"),
-    **dict.fromkeys(("validation", "val", "valid", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
 DELIMITERS = ",\t;|"  # "|" is that of Flickr30k's results.csv
 LONGEST = 100  # lines of one caption
-
-
-class UnknownLayout(UserError):
-    """A file that is whole, but holds no captions in a form that is known."""
+LOOKED_AT = 20  # rows by which a table without a heading is told
 
 
 @dataclasses.dataclass(frozen=True)
 class _Heading:
-    """The names of the columns, and where the picture's file, its caption and its split (or None) stand."""
+    """The names of the columns; where the picture's file, its captions and its split (or None) stand; the first row."""
 
     names: tuple[str, ...]
     delimiter: str
     file: int
-    caption: int
+    captions: tuple[int, ...]
     split: int | None
+    first: int = 1
 
 
-def rows(file: pathlib.Path, raw: bytes, faults: list[Fault]) -> Iterator[tuple[str, dict[str, str]]]:
-    """(the row's place in words, {column: cell}) of a table with a heading; rows that cannot be used become faults.
+def rows(
+    file: pathlib.Path, raw: bytes, faults: list[Fault], columns: Columns = USUAL
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """(the row's place in words, {column: cell}) of a table; rows that cannot be used become faults.
+
+    A table without a heading is known where it has two columns of which one is of pictures, as CC3M's TSV has (Sharma
+    et al. 2018): a caption, TAB, and an address or the name of a file.
 
     Raises:
       UnknownLayout: it has no column of files, or none of captions.
     """
-    text = raw.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    heading = _heading(file, lines[0])
-    at = 1
+    lines = encodings.lines(encodings.decoded(raw))
+    heading = _heading(file, lines, columns)
+    at = heading.first
     while at < len(lines):
         place, first = f"{file.name}, line {at + 1}", lines[at]
         cells, taken = _record(lines, at, heading)
         at += taken
         if not any(cells):
             continue
-        if any("\udc80" <= letter <= "\udcff" for cell in cells for letter in cell):
-            faults.append(Fault(place, "not UTF-8"))
+        if any(map(encodings.damaged, cells)):
+            faults.append(Fault(place, f"not {encodings.name(raw)}"))
             continue
         whole = _whole(cells, first, heading)
         if whole is None:
@@ -68,17 +61,36 @@ def rows(file: pathlib.Path, raw: bytes, faults: list[Fault]) -> Iterator[tuple[
         yield place, dict(zip(heading.names, whole, strict=True))
 
 
-def _heading(file: pathlib.Path, line: str) -> _Heading:
-    usual = "\t" if file.suffix.lower() == ".tsv" else ","
-    found = {delimiter: _named(line, delimiter) for delimiter in (usual, *DELIMITERS)}
+def _heading(file: pathlib.Path, lines: list[str], columns: Columns) -> _Heading:
+    usual = columns.separator or ("\t" if file.suffix.lower() == ".tsv" else ",")
+    delimiters = (usual, *(() if columns.separator else DELIMITERS))
+    found = {delimiter: _named(lines[0], delimiter) for delimiter in delimiters}
     for delimiter, names in found.items():
-        file_at, caption_at, split_at = (_column(names, known) for known in (FILE, CAPTION, SPLIT))
-        if file_at is not None and caption_at is not None:
-            return _Heading(names, delimiter, file_at, caption_at, split_at)
-    names = found[usual]
-    wanted = FILE if _column(names, FILE) is None else CAPTION
-    there = ", ".join(filter(None, names)) or "none"
-    raise UnknownLayout(f"{file} has no column {wanted[0]!r} (or {', '.join(wanted[1:])}): it has {there}")
+        of_file, of_captions, of_split = columns.files(names), columns.captions(names), columns.splits(names)
+        if of_file and of_captions:
+            split = names.index(of_split[0]) if of_split else None
+            return _Heading(
+                names, delimiter, names.index(of_file[0]), tuple(names.index(one) for one in of_captions), split
+            )
+    if not (columns.file or columns.caption):
+        for delimiter in delimiters:
+            at = _file_column(lines, delimiter)
+            if at is not None:
+                names = ("file", "caption") if at == 0 else ("caption", "file")
+                return _Heading(names, delimiter, at, (1 - at,), None, first=0)
+    raise columns.lacking(file, found[max(found, key=lambda delimiter: len(found[delimiter]))])
+
+
+def _file_column(lines: list[str], delimiter: str) -> int | None:
+    """Which column of a table of two without a heading names pictures: the first or the last; None where none does."""
+    some = [line.split(delimiter) for line in lines if line.strip()][:LOOKED_AT]
+    if not some or min(map(len, some)) < 2:
+        return None
+    for at in (0, -1):
+        named = [_is_picture(cells[at].strip(' "')) for cells in some]
+        if named[0] and 2 * sum(named) > len(named):
+            return abs(at)
+    return None
 
 
 def _named(line: str, delimiter: str) -> tuple[str, ...]:
@@ -86,10 +98,6 @@ def _named(line: str, delimiter: str) -> tuple[str, ...]:
     while names and not names[-1]:
         names.pop()
     return tuple(names)
-
-
-def _column(names: Sequence[str], known: Sequence[str]) -> int | None:
-    return next((names.index(name) for name in known if name in names), None)
 
 
 def _cells(lines: list[str], delimiter: str) -> list[str] | None:
@@ -136,7 +144,7 @@ def _record(lines: list[str], at: int, heading: _Heading) -> tuple[list[str], in
 
 
 def _is_picture(name: str) -> bool:
-    return name.lower().endswith(pictures.suffixes())
+    return name.lower().endswith(pictures.suffixes()) or "://" in name
 
 
 def _whole(cells: list[str], line: str, heading: _Heading) -> list[str] | None:
@@ -145,11 +153,11 @@ def _whole(cells: list[str], line: str, heading: _Heading) -> list[str] | None:
         cells = cells[:-1]
     surplus = len(cells) - len(heading.names)
     if surplus <= 0:
-        return cells + [""] * -surplus if len(cells) > max(heading.file, heading.caption) else None
+        return cells + [""] * -surplus if len(cells) > max(heading.file, heading.captions[0]) else None
     # The blanks behind delimiters are lost to a table's cells.
     literal = line.split(heading.delimiter)[: len(cells)]
     same = [cell.strip() for cell in literal] == [cell.strip() for cell in cells]
-    start, end = heading.caption, heading.caption + surplus + 1
+    start, end = heading.captions[0], heading.captions[0] + surplus + 1
     caption = heading.delimiter.join(literal[start:end]) if same else f"{heading.delimiter} ".join(cells[start:end])
     whole = [*cells[:start], caption, *cells[end:]]
     return whole if all(_fits(heading, at, cell.strip()) for at, cell in enumerate(whole)) else None
@@ -157,8 +165,8 @@ def _whole(cells: list[str], line: str, heading: _Heading) -> list[str] | None:
 
 def _fits(heading: _Heading, column: int, cell: str) -> bool:
     """Whether a cell can only be its column's; of columns that are not known, numbers can."""
-    if column == heading.caption:
-        return True
+    if column in heading.captions:
+        return len(heading.captions) == 1  # of several, none can be told to have the surplus
     if column == heading.file:
         return _is_picture(cell)
     if column == heading.split:

@@ -8,11 +8,13 @@ import hashlib
 import os
 import pathlib
 import posixpath
+import types
 import unicodedata
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
-from mmjax.data.files import caption_choice
+from mmjax.data.files import caption_choice, held_pictures
 from mmjax.data.files.caption_files import Picture
+from mmjax.data.files.held_pictures import Held
 
 # Files of equal bytes are one picture from this size on. Below, a plain picture or a "not available" of a web site is
 # equal to others that stand for something else.
@@ -56,8 +58,10 @@ class Index:
 
         A name is meant from the folder, from the one that its captions lie in, or is the end of a whole path: of
         "val/1.jpg" no "train/1.jpg" is. Names of COCO are known without their folders, and those of 2014 by those of
-        2017 and the reverse.
+        2017 and the reverse. One that is held by another file is where that file is.
         """
+        if picture.held:
+            return [self.inside(picture)]
         home = self._home(picture)
         for start in dict.fromkeys((home, "")):
             found = self._exact.get(posixpath.normpath(posixpath.join(start, _plain(picture.name))))
@@ -73,6 +77,12 @@ class Index:
             if path.startswith(inside) and _plain(str(self._folder / path)).split("/")[-len(tail) :] == tail
         ]
         return self._one(ends or self._of_coco(picture.name))
+
+    def inside(self, picture: Picture) -> str:
+        """A name with the folder of its captions in front: below ours or, of others, from the root."""
+        home = picture.home.resolve()
+        below = home.is_relative_to(self._folder)
+        return posixpath.join(self._home(picture) if below else home.as_posix(), picture.name)
 
     def _home(self, picture: Picture) -> str:
         """Where the picture's captions lie inside the folder; "" for the folder itself, and for elsewhere."""
@@ -103,8 +113,16 @@ def _plain(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def one_picture(folder: pathlib.Path, paths: Sequence[str]) -> dict[str, str]:
-    """{path: the first path of the same picture}: links, COCO's two names, and files of equal bytes."""
+def one_picture(
+    folder: pathlib.Path, paths: Sequence[str], held: Mapping[str, Held | None] = types.MappingProxyType({})
+) -> dict[str, str]:
+    """{path: the first path of the same picture}: links, COCO's two names, and files of equal bytes.
+
+    Args:
+      folder: of the pictures.
+      paths: theirs.
+      held: where those of them are that are no files.
+    """
     first = {path: path for path in paths}
 
     def join(groups: Iterable[list[str]]) -> None:
@@ -118,28 +136,46 @@ def one_picture(folder: pathlib.Path, paths: Sequence[str]) -> dict[str, str]:
 
     place = {path: number for number, path in enumerate(paths)}
     members = {path: [path] for path in paths}
-    join(_grouped(paths, lambda path: _file(folder, path)).values())
+    join(_grouped(paths, lambda path: (one.file, one.at) if (one := held.get(path)) else _file(folder, path)).values())
     by_number = _grouped(paths, lambda path: caption_choice.coco(path)[0])
     by_number.pop("", None)
     # One of each year at least: own pictures numbered like COCO's may have a number twice.
     years = [[caption_choice.coco(path)[1] for path in group] for group in by_number.values()]
     join(group for group, of in zip(by_number.values(), years, strict=True) if sum(of) == 1 < len(of))
-    join(_equal(folder, members))
+    join(_equal(folder, members, held))
     return first
 
 
-def _equal(folder: pathlib.Path, paths: Iterable[str]) -> list[list[str]]:
+def _equal(folder: pathlib.Path, paths: Iterable[str], held: Mapping[str, Held | None]) -> list[list[str]]:
     """Those that are several files of equal bytes."""
-    sized = _grouped(paths, lambda path: os.stat(folder / path).st_size)
+
+    def size(path: str) -> int:
+        mine = held.get(path)
+        return mine.size if mine else os.stat(folder / path).st_size
+
+    sized = _grouped(paths, size)
     alike = [group for size, group in sized.items() if isinstance(size, int) and size >= PLAIN]
-    for part in (_TAIL, None):
-        digest = functools.partial(_digest, folder, part)
-        alike = [same for group in alike if len(group) > 1 for same in _grouped(group, digest).values()]
-    return [group for group in alike if len(group) > 1]
+
+    def has_digest(path: str) -> bool:
+        mine = held.get(path)
+        return bool(mine and mine.digest)
+
+    found = []
+    for group in alike:
+        # Where the digest of one is known, those of its likes are wanted, and their tails say nothing.
+        narrowed = [group]
+        for part in (None,) if any(map(has_digest, group)) else (_TAIL, None):
+            digest = functools.partial(_digest, folder, held, part)
+            narrowed = [same for one in narrowed if len(one) > 1 for same in _grouped(one, digest).values()]
+        found += [same for same in narrowed if len(same) > 1]
+    return found
 
 
-def _digest(folder: pathlib.Path, tail: int | None, path: str) -> str:
+def _digest(folder: pathlib.Path, held: Mapping[str, Held | None], tail: int | None, path: str) -> str:
+    mine = held.get(path)
     try:
+        if mine:
+            return mine.digest or held_pictures.digest(held_pictures.read_tail(mine, tail))
         with open(folder / path, "rb") as file:
             if tail is not None:
                 file.seek(-tail, os.SEEK_END)

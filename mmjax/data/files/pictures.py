@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import io
 import pathlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -144,20 +144,30 @@ def fitted(picture: Image.Image, size: int, fit: str) -> Image.Image:
     return ImageOps.pad(picture, (size, size), way, "white")
 
 
-def square(folder: str, size: int, fit: str, path: str) -> bytes | Fault:
+class Unread(NamedTuple):
+    """A picture that is no file of its own: its name and its bytes, or the error that kept them from being read."""
+
+    name: str
+    raw: bytes | Exception
+
+
+def square(folder: str, size: int, fit: str, path: str | Unread) -> bytes | Fault:
     """The JPEG of a fitted picture, or why there is none: work for a child process.
 
     Args:
-      folder, path: of the file, and its path in it.
+      folder, path: of the file, and its path in it; or the bytes of what is none.
       size, fit: see `fitted`.
     """
+    name, source = (path, pathlib.Path(folder, path)) if isinstance(path, str) else path
+    if isinstance(source, Exception):
+        return Fault(name, "unreadable picture", str(source) or type(source).__name__)
     try:
         # "pad" makes pictures smaller than their shorter side: a JPEG that was decoded smaller would be too coarse.
-        picture = read(pathlib.Path(folder, path), 0 if fit == "pad" else size, upright=True)
+        picture = read(source, 0 if fit == "pad" else size, upright=True)
         return encode(fitted(picture, size, fit), "jpeg")
     except Unusable as error:
         kind = "unreadable picture" if error.kind == "unreadable" else f"picture with {error.kind}"
-        return Fault(path, kind, error.detail)
+        return Fault(name, kind, error.detail)
 
 
 def whole(folder: str, size: int, path: str) -> bytes | Fault:

@@ -71,7 +71,7 @@ def walk(folder: pathlib.Path, wanted: Collection[str] | Callable[[str], bool]) 
             elif not entry.is_file():
                 continue  # a socket or a pipe: reading it would wait for ever
             elif not asked(entry.name):
-                ignored[_suffix(entry.name)] += 1
+                ignored[suffix(entry.name)] += 1
             elif printable(path) != path:
                 faults.append(Fault(printable(path), "name that is not UTF-8"))
             else:
@@ -105,6 +105,6 @@ def _identity(stat: os.stat_result) -> tuple[int, int]:
     return stat.st_dev, stat.st_ino
 
 
-def _suffix(name: str) -> str:
-    suffix = os.path.splitext(printable(name))[1].lower()
-    return suffix if 1 < len(suffix) <= SUFFIX else ""
+def suffix(name: str) -> str:
+    found = os.path.splitext(printable(name))[1].lower()
+    return found if 1 < len(found) <= SUFFIX else ""

@@ -1,13 +1,22 @@
-"""Any folder of pictures with captions: COCO, Karpathy's splits, Flickr8k, or a table of your own.
+"""Any folder of pictures with captions, in whatever layout they came.
 
     source("train", ("image", "captions"), path="~/flickr8k")
 
-The captions are looked for in the folder (`files.caption_choice` says under which names, and which of several files
-that say the same) or named by config.data.captions: COCO's captions_*.json, Karpathy's dataset_*.json, Flickr8k's token
-file with its split lists, CSV or JSON lines with file, caption and perhaps split. The pictures may lie in folders below
-and behind links. A caption belongs to the picture that it names, with its folder where it names one, and never to
-another of the same name. Where the captions name no split, folders called train, validation or test do. A picture is in
-one split under all its names: the held-out one, where two are named.
+The captions are looked for in the folder, or named by config.data.captions:
+
+    captions_*.json                 COCO's; dataset_*.json of Karpathy; Flickr8k's token file with its split lists
+    captions.csv, metadata.jsonl    and .tsv, .txt, .json, .parquet: file, caption and perhaps split; results.csv of
+                                    Flickr30k; of Hugging Face's imagefolder a file a split
+    *.tar                           shards of webdataset, packed or not: x.jpg, x.txt, x.json
+    *.csv, *.tsv, *.jsonl           open_clip's filepath and title; CC3M's without a heading
+    x.jpg, x.txt, x.json            img2dataset's folders
+    *.parquet                       with the pictures' bytes, as Hugging Face and img2dataset write it
+
+The first of these that tells of pictures which are there is read; `files.caption_choice` says which of several files
+that say the same. The pictures may lie in folders below and behind links. A caption belongs to the picture that it
+names, with its folder where it names one, and never to another of the same name. Where the captions name no split, the
+names of their files (train.csv, val-00000.tar) or of folders (train, validation, test) do. A picture is in one split
+under all its names: the held-out one, where two are named.
 
 The first call reads and resizes every picture in child processes, later calls reuse the prepared copy while the files
 stay the same. What cannot be used is counted, and listed by name in `skipped.json` beside it.
@@ -23,47 +32,22 @@ import os
 import pathlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
 
-from mmjax.data.files import (
-    caption_choice,
-    caption_files,
-    caption_tables,
-    child_processes,
-    picture_names,
-    pictures,
-    prepared,
-    tree,
-)
+from mmjax.data.files import captioned_folder, child_processes, held_pictures, pictures, prepared
+from mmjax.data.files.captioned_folder import Item
+from mmjax.data.files.columns import USUAL, Columns, chosen
 from mmjax.data.files.faults import Fault, by_suffix, listed
 from mmjax.data.files.pictures import FITS
 from mmjax.errors import UserError
 
 FIELDS: tuple[str, ...] = ("image", "caption", "captions", "group", "index")
 FEW = 16  # pictures for which no further child process is started
-
-
-@dataclasses.dataclass(frozen=True)
-class Item:
-    """One picture: its path inside the folder, its captions and its split."""
-
-    path: str
-    captions: tuple[str, ...]
-    split: str
-
-
-class Found(NamedTuple):
-    """The captioned pictures of a folder; what was left out; what was used otherwise than it is written; and how many
-    files of other suffixes there are."""
-
-    items: list[Item]
-    faults: list[Fault]
-    remarks: list[Fault]
-    ignored: dict[str, int]
+MANY = 1 << 20  # bytes of shards for which one is
 
 
 @dataclasses.dataclass(eq=False)
@@ -72,6 +56,7 @@ class Config(tfds.core.BuilderConfig):
 
     path: str = ""
     captions: tuple[str, ...] = ()
+    columns: Columns = USUAL
     size: int = 224
     fit: str = "crop"
     validation: float = 0.05
@@ -81,7 +66,7 @@ class Config(tfds.core.BuilderConfig):
 class CaptionedImages(tfds.core.GeneratorBasedBuilder):
     """The pictures that can be read and have a caption."""
 
-    VERSION = tfds.core.Version("2.0.0")  # raised whenever the same files would give other examples
+    VERSION = tfds.core.Version("2.1.0")  # raised whenever the same files would give other examples
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = {
@@ -95,8 +80,9 @@ class CaptionedImages(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[str, dict[str, Any]]]]:
         config = self.builder_config
-        folder = pathlib.Path(config.path)
-        items, self.faults, self.remarks, self.ignored = find(folder, config.captions, config.validation, config.test)
+        items, self.faults, self.remarks, self.ignored = captioned_folder.find(
+            pathlib.Path(config.path), config.captions, config.validation, config.test, config.columns
+        )
         self.counts: collections.Counter[str] = collections.Counter()
         by_split: dict[str, list[Item]] = {}
         for item in items:
@@ -122,7 +108,8 @@ class CaptionedImages(tfds.core.GeneratorBasedBuilder):
         """The JPEG of each picture at the size that is asked for, or why there is none."""
         config, by_path = self.builder_config, {item.path: item for item in items}
         work = functools.partial(pictures.square, config.path, config.size, config.fit)
-        for path, picture in self.children.each(work, by_path):
+        for asked, picture in self.children.each(work, _sources(by_path)):
+            path = asked if isinstance(asked, str) else asked.name
             if isinstance(picture, child_processes.Lost):
                 picture = Fault(path, f"picture {picture.kind}", picture.detail)
             yield by_path[path], picture
@@ -137,12 +124,21 @@ class CaptionedImages(tfds.core.GeneratorBasedBuilder):
             yield item.path, {"image": picture, "captions": list(item.captions), "group": item.path}
 
 
+def _sources(by_path: Mapping[str, Item]) -> Iterator[str | pictures.Unread]:
+    """The path of each picture that is a file, then the bytes of those that another file holds."""
+    held = [(path, item.held) for path, item in by_path.items() if item.held]
+    yield from (path for path, item in by_path.items() if not item.held)
+    yield from (pictures.Unread(path, raw) for path, raw in held_pictures.each(held))
+
+
 def source(
     split: str,
     fields: Sequence[str] = FIELDS,
     *,
     path: str = "",
     captions: str | Sequence[str] = (),
+    columns: str | Sequence[str] = (),
+    separator: str = "",
     data_dir: str | None = None,
     size: int = 224,
     fit: str = "crop",
@@ -157,6 +153,10 @@ def source(
       path: the folder of the pictures.
       captions: the file or files with the captions, from the folder or anywhere; () = found by their usual names. All
         that are named are read, whatever they have in common.
+      columns: what yours are called in tables, JSON and Parquet: "file=NAME" of the pictures, "caption=NAME" (several
+        for several), "split=NAME"; those that are not named go by their usual names. Of a sample of webdataset, NAME is
+        a key of its JSON or a suffix.
+      separator: what stands between the columns of a table: one character, or "tab"; found out where "".
       data_dir: where the prepared copy goes; $MMJAX_DATA or ~/.cache/mmjax where None.
       size: of the square pictures, in pixels.
       fit: "crop" scales the shorter side and cuts out the middle (Show, Attend and Tell), "squash" gives up the
@@ -178,15 +178,15 @@ def source(
     folder = pathlib.Path(path).expanduser().resolve() if path else None
     if folder is None or not folder.is_dir():
         raise UserError(f"config.data.path={path!r} is not a folder: it must be one of pictures, with their captions")
-    captions = (captions,) * bool(captions) if isinstance(captions, str) else tuple(captions)
-    directory = _prepared(folder, captions, data_dir, (size, fit, validation, test))
+    named, between = _several(captions), chosen(_several(columns), separator)
+    directory = _prepared(folder, named, between, data_dir, (size, fit, validation, test))
     stored = {"image": prepared.encoded(), "captions": prepared.encoded(many=True), "group": tfds.features.Text()}
     wanted = {"captions" if field == "caption" else field for field in fields} & set(stored)
     # With nothing stored asked for (only `index`), the cheapest column still gives the length.
     parsed = {column: stored[column] for column in wanted or {"group"}}
-    columns = {f: column for f in fields if (column := "captions" if f == "caption" else f) in stored}
+    made_from = {f: column for f in fields if (column := "captions" if f == "caption" else f) in stored}
     records = prepared.Records(directory, split, parsed)
-    return prepared.Source(records, functools.partial(_decode, tuple(fields)), columns=columns)
+    return prepared.Source(records, functools.partial(_decode, tuple(fields)), columns=made_from)
 
 
 def _decode(fields: tuple[str, ...], record: dict[str, Any], index: int) -> dict[str, Any]:
@@ -200,103 +200,46 @@ def _decode(fields: tuple[str, ...], record: dict[str, Any], index: int) -> dict
     return {field: made[field]() for field in fields}
 
 
-# -- which pictures there are ------------------------------------------------------------------------------------------
-
-
-def find(folder: pathlib.Path, captions: Sequence[str] = (), validation: float = 0.05, test: float = 0.1) -> Found:
-    """Every captioned picture of the folder with its split, and what was left out; arguments as in `source`."""
-    folder = folder.resolve()
-    files, found = caption_choice.find(folder, captions), _pictures(folder)
-    index = picture_names.Index(folder, found.files)
-    said, faults = caption_files.read(files) if captions else caption_choice.choose(files, index.place)
-    faults += found.faults
-    by_path: dict[str, list[caption_files.Picture]] = collections.defaultdict(list)
-    verbatim = {place for picture in said if (place := index.place(picture)) == picture.name}
-    for picture in said:
-        places = index.places(picture)
-        # Beside a picture that is named with its folder, one of the same name without a folder is another.
-        doubtful = len(places) == 1 and not captions and picture.name != places[0] and places[0] in verbatim
-        if len(places) == 1 and not (doubtful and not caption_choice.coco(picture.name)[0]):
-            by_path[places[0]].append(picture)
-        else:
-            there = os.path.isfile(folder / picture.name)
-            kind = "of an ambiguous name" if places else "of a kind that is not read" if there else "missing picture"
-            faults.append(Fault(picture.name, kind, ", ".join(places)))
-    items, remarks = _merged(folder, by_path)
-    told = [fault for fault in faults if fault.kind in caption_files.USED]
-    faults = [fault for fault in faults if fault.kind not in caption_files.USED]
-    others = collections.Counter(found.ignored)
-    others.subtract(file.suffix.lower() for file in (*files, *_lists(files)) if file.resolve().is_relative_to(folder))
-    return Found(_with_splits(items, validation, test), faults, told + remarks, dict(+others))
-
-
-def _merged(
-    folder: pathlib.Path, by_path: Mapping[str, Sequence[caption_files.Picture]]
-) -> tuple[list[Item], list[Fault]]:
-    """One item for each picture, whatever its names are."""
-    remarks: list[Fault] = []
-    groups: dict[str, list[str]] = collections.defaultdict(list)
-    for path, first in picture_names.one_picture(folder, list(by_path)).items():
-        groups[first].append(path)
-    items = []
-    for first, paths in groups.items():
-        named = [picture for path in paths for picture in by_path[path]]
-        captions = list(named[0].captions)
-        for picture in named[1:]:
-            captions += [caption for caption in picture.captions if caption not in captions]
-        remarks += [Fault(path, tree.AGAIN, f"it is {first}") for path in paths if path != first]
-        splits = [picture.split or _of_folder(path) for path in paths for picture in by_path[path]]
-        split = caption_files.held_out(first, splits, remarks)
-        items.append(Item(first, tuple(captions), split))
-    return items, remarks
-
-
-def _of_folder(path: str) -> str:
-    """The split of a picture in a folder that is called like one, "" of others."""
-    folders = path.lower().split("/")[:-1]
-    return next((caption_tables.SPLITS[name] for name in folders if name in caption_tables.SPLITS), "")
-
-
-def _with_splits(items: list[Item], validation: float, test: float) -> list[Item]:
-    """Items without a split are training items; a held-out split that nothing is in is drawn from those."""
-    given = {item.split for item in items}
-    shares = (0.0 if "validation" in given else validation, 0.0 if "test" in given else test)
-    training = [item.path for item in items if item.split in ("", "train")]
-    drawn = prepared.assign_splits(training, *shares)
-    return [dataclasses.replace(item, split=drawn.get(item.path, item.split)) for item in items]
-
-
-def _lists(files: Iterable[pathlib.Path]) -> set[pathlib.Path]:
-    """The lists of splits beside the files with the captions."""
-    return {file for place in {file.parent for file in files} for _, file in caption_files.split_lists(place)}
-
-
-def _pictures(folder: pathlib.Path) -> tree.Found:
-    return tree.walk(folder, pictures.suffixes())
-
-
 # -- the prepared copy -------------------------------------------------------------------------------------------------
 
 
+def _several(option: str | Sequence[str]) -> tuple[str, ...]:
+    return (option,) * bool(option) if isinstance(option, str) else tuple(option)
+
+
 def _prepared(
-    folder: pathlib.Path, captions: tuple[str, ...], data_dir: str | None, options: tuple[Any, ...]
+    folder: pathlib.Path,
+    captions: tuple[str, ...],
+    columns: Columns,
+    data_dir: str | None,
+    options: tuple[Any, ...],
 ) -> pathlib.Path:
-    files, found = caption_choice.find(folder, captions), _pictures(folder)
-    read = sorted({*files, *_lists(files)})
-    stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in read]
+    files = captioned_folder.survey(folder, captions)
+    found = files.pictures.files
+    stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files.all()]
     stem = "".join(letter if letter.isalnum() else "_" for letter in folder.name)[:40]
     # What is named is read as it is, all of it and in that order; what is found is chosen from.
-    named = [list(map(str, files))] if captions else []
-    name = f"{stem}-{prepared.fingerprint(str(folder), stats, found.files, options, *named)}"
+    named: list[Any] = [list(map(str, files.captions()))] if captions else []
+    named += [dataclasses.astuple(columns)] if columns != USUAL else []
+    named += [files.texts] if files.texts else []
+    name = f"{stem}-{prepared.fingerprint(str(folder), stats, found, options, *named)}"
     size, fit, validation, test = options
     config = Config(
-        name=name, path=str(folder), captions=captions, size=size, fit=fit, validation=validation, test=test
+        name=name,
+        path=str(folder),
+        captions=captions,
+        columns=columns,
+        size=size,
+        fit=fit,
+        validation=validation,
+        test=test,
     )
     root = prepared.cache_dir(data_dir)
     directory = root / "captioned_images" / config.name / str(CaptionedImages.VERSION)
     if not prepared.is_prepared(directory):
+        in_shards = sum(size for _, size, _ in stats) // MANY
         builder: Any = prepared.build(CaptionedImages, config, root)
-        with child_processes.Children(min(len(os.sched_getaffinity(0)), 1 + len(found.files) // FEW)) as children:
+        with child_processes.Children(min(len(os.sched_getaffinity(0)), 1 + len(found) // FEW + in_shards)) as children:
             builder.children = children
             made = prepared.prepare(builder)
         if made:

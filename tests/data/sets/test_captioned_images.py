@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from mmjax import data
-from mmjax.data.files import pictures
+from mmjax.data.files import captioned_folder, pictures
 from mmjax.data.sets import captioned_images
 from mmjax.errors import UserError
 from mmjax.text import vocabulary
@@ -151,9 +151,9 @@ def test_flickr8k_without_lists_is_split_by_picture(tmp_path):
 
 
 def test_only_a_split_that_is_not_given_is_drawn():
-    items = [captioned_images.Item(f"p{i}", ("a",), "train" if i % 2 else "") for i in range(40)]
-    held = captioned_images.Item("held", ("a",), "validation")
-    found = {item.path: item.split for item in captioned_images._with_splits([*items, held], 0.4, 0.4)}
+    items = [captioned_folder.Item(f"p{i}", ("a",), "train" if i % 2 else "") for i in range(40)]
+    held = captioned_folder.Item("held", ("a",), "validation")
+    found = {item.path: item.split for item in captioned_folder._with_splits([*items, held], 0.4, 0.4)}
     assert [path for path, split in found.items() if split == "validation"] == ["held"]
     assert 8 <= sum(split == "test" for split in found.values()) <= 24
     assert sum(split == "train" for split in found.values()) >= 16
@@ -345,7 +345,8 @@ def test_files_can_lie_elsewhere(tmp_path):
         ("my.token.txt", b"nothing\nof it\n", r"my\.token\.txt is of no known layout"),
         ("captions.csv", b"file,caption\ngone.png,a\n", r"nothing to train on: 1 missing picture \(gone\.png\)"),
         ("captions.csv", b"file,caption,split\np0.png,a,test\n", r"nothing to train on: no picture is of its split"),
-        ("other.csv", b"", r"has no captions that are known by their names: set config\.data\.captions"),
+        ("other.csv", b"", r"other\.csv has no column 'file' .* it has none; say which it is by config\.data\.columns"),
+        ("other.xyz", b"", r"has no captions that are known by their names: set config\.data\.captions"),
     ],
 )
 def test_damaged_files_are_told_in_one_line(tmp_path, name, content, message):

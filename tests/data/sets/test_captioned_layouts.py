@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmjax.data.sets import captioned_images
-from mmjax.data.sets.captioned_images import Item
+from mmjax.data.files import captioned_folder
+from mmjax.data.files.captioned_folder import Item
 from mmjax.errors import UserError
 
 UNREAD = "file of captions not read"
@@ -38,7 +38,7 @@ def karpathy(**splits):
 
 def found(root, **options):
     """{path: (captions, split)}, {(path, kind)} of faults and of remarks."""
-    items, faults, remarks, _ = captioned_images.find(root, validation=0, test=0, **options)
+    items, faults, remarks, _ = captioned_folder.find(root, validation=0, test=0, **options)
     told = [{(os.path.basename(fault.path), fault.kind) for fault in faults} for faults in (faults, remarks)]
     return {item.path: (item.captions, item.split) for item in items}, *told
 
@@ -184,7 +184,7 @@ def test_names_and_suffixes_of_all_kinds(tmp_path):
         file.write((tmp_path / names[0]).read_bytes())
     rows = [f"{name},x" for name in ("caf\u00e9.jpg", *names[1:])]
     lay(tmp_path, [], {"captions.csv": "\n".join(["file,caption", *rows]), "e.heic": "", "f.heic": ""})
-    items, faults, _, ignored = captioned_images.find(tmp_path, validation=0, test=0)
+    items, faults, _, ignored = captioned_folder.find(tmp_path, validation=0, test=0)
     assert items == [Item(name, ("x",), "train") for name in names]
     assert [(fault.path, fault.kind) for fault in faults] == [("caf\\xe9.jpg", "name that is not UTF-8")]
     assert ignored == {".heic": 2}

@@ -1,0 +1,97 @@
+"""Shards of webdataset: tar files of samples, whose members are x.jpg, x.txt, x.json; read without unpacking them."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import tarfile
+from collections.abc import Iterator
+from typing import IO
+
+from mmjax.data.files import held_pictures, samples
+from mmjax.data.files.columns import Columns
+from mmjax.data.files.faults import Fault
+from mmjax.data.files.held_pictures import Held
+
+SUFFIXES = (".tar", *(f".tar.{kind}" for kind in ("gz", "bz2", "xz")), ".tgz", ".tbz2", ".txz")
+LONGEST = 1 << 24  # bytes of a caption or a JSON file: more is none
+
+
+@dataclasses.dataclass
+class _Sample:
+    """The pictures and the texts of one key, by their suffixes."""
+
+    pictures: dict[str, tuple[str, Held]]
+    texts: dict[str, bytes]
+
+
+def read(file: pathlib.Path, columns: Columns, faults: list[Fault]) -> Iterator[tuple[str, list[str], str, Held]]:
+    """(name, captions, split, place) of each captioned picture, in the order of the shard.
+
+    The members of a sample need not follow each other. What is damaged costs itself and, in a tar that is broken off,
+    what would come behind it; both become faults.
+    """
+    found: dict[str, _Sample] = {}
+    own: list[Fault] = []
+    try:
+        with held_pictures.unpacked(str(file)) as stream:
+            _members(file, stream, found, columns, own)
+    except held_pictures.DAMAGE as error:
+        own.append(Fault(file.name, "archive that is damaged", getattr(error, "strerror", None) or str(error)))
+    faults += own
+    if not any(sample.pictures for sample in found.values()) and not own:
+        faults.append(Fault(file.name, "archive without pictures"))
+    for sample in found.values():
+        suffix = samples.picture_suffix(list(sample.pictures), columns)
+        if not suffix:
+            continue
+        name, held = sample.pictures[suffix]
+        place = f"{file.name}/{name}"
+        captions, split = samples.said(place, sample.texts, columns, faults)
+        if captions:
+            yield place, captions, split, held
+
+
+def _members(
+    file: pathlib.Path, stream: IO[bytes], found: dict[str, _Sample], columns: Columns, faults: list[Fault]
+) -> None:
+    """Puts the members of a tar into `found`, by the keys of their samples."""
+    whole = held_pictures.is_packed(str(file))  # then the bytes pass by anyway
+    size = 0 if whole else file.stat().st_size
+    with tarfile.open(fileobj=stream, mode="r:") as tar:
+        while (member := tar.next()) is not None:
+            tar.members = []  # type: ignore[attr-defined]  # it would keep them all, and nobody asks for them again
+            name = member.name.removeprefix("./")
+            key, suffix = samples.key(name)
+            if member.isdir() or _is_hidden(name):
+                continue
+            sample = found.setdefault(key, _Sample({}, {}))
+            is_picture = bool(samples.picture_suffix([suffix], columns))
+            if not is_picture and not samples.is_said(suffix, columns):
+                continue
+            place = f"{file.name}/{name}"
+            if not member.isreg() or member.issparse():
+                faults.append(Fault(place, "link in an archive"))
+            elif suffix in sample.pictures or suffix in sample.texts:
+                faults.append(Fault(place, "of a name that is there twice"))
+            elif not whole and member.offset_data + member.size > size:
+                faults.append(Fault(place, "cut short"))
+            elif is_picture:
+                digest = ""
+                if whole:
+                    stream.seek(member.offset_data)
+                    digest = held_pictures.digest(stream.read(member.size))
+                sample.pictures[suffix] = name, Held(str(file), member.offset_data, member.size, "", digest)
+            elif member.size <= LONGEST:
+                stream.seek(member.offset_data)
+                sample.texts[suffix] = stream.read(member.size)
+        # tarfile takes a header that it cannot read for the end.
+        stream.seek(tar.offset)
+        if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):
+            faults.append(Fault(file.name, "archive that is damaged", f"from byte {tar.offset:,} on"))
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether a member is hidden, or what macOS keeps beside each file, or webdataset's own (__name__)."""
+    parts = name.split("/")
+    return any(part.startswith(".") and part not in (".", "..") for part in parts) or "__MACOSX" in parts
