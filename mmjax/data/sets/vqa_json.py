@@ -1,14 +1,16 @@
 """VQA v1 and v2 (Antol et al. 2015, Goyal et al. 2017) and OK-VQA (Marino et al. 2019) as published.
 
-In one folder, directly or in folders of its own, JSON files and COCO's pictures:
+In one folder, JSON files and COCO's pictures, directly or in folders of their own as VQA's API has them:
 
-    v2_OpenEnded_mscoco_train2014_questions.json    v1 and OK-VQA have no "v2_"
-    v2_mscoco_train2014_annotations.json
+    Questions/v2_OpenEnded_mscoco_train2014_questions.json       v1 and OK-VQA have no "v2_"
+    Annotations/v2_mscoco_train2014_annotations.json
     the same for val2014
-    train2014/COCO_train2014_000000000009.jpg       and val2014/; or as 2017 calls it: train2017/000000000009.jpg
+    Images/mscoco/train2014/COCO_train2014_000000000009.jpg      and val2014/; or as 2017 calls it:
+    train2017/000000000009.jpg
 
 The answers of the official test are secret, so that the official validation split is our test split; our validation
-split is a share of the training pictures, each with all its questions.
+split is a share of the training pictures, each with all its questions. The official tests are the splits "test2015" and
+"test-dev2015", which have questions and pictures alone.
 """
 
 from __future__ import annotations
@@ -27,15 +29,19 @@ import numpy as np
 from PIL import Image
 
 from mmjax.data import fingerprints
-from mmjax.data.files import pictures, prepared, tree
-from mmjax.data.files.faults import Unusable
+from mmjax.data.files import faults, pictures, prepared, tree
+from mmjax.data.files.faults import Fault, Unusable
 from mmjax.data.fingerprints import Print
 from mmjax.errors import UserError
 
 FIELDS: tuple[str, ...] = ("image", "question", "answer", "answers", "question_type", "group", "index")
 VERSIONS = ("v1", "v2", "okvqa")
-PLACES = ("", "train2017", "val2017")  # where pictures are, beside the folder of their subset
+# Folders of pictures beside that of their subset; in any of these, the pictures of 2014 are called as in 2017, too.
+PLACES = ("images", "mscoco", "coco", "train2017", "val2017", "test2017")
+DEEP = 3  # folders that pictures may lie below: Images/mscoco/train2014
 SUBSETS = {"train": "train2014", "validation": "train2014", "test": "val2014"}
+UNANSWERED = {"test2015": "test2015", "test-dev2015": "test2015"}  # {split of questions alone: its pictures}
+SAID = ("answer", "answers", "question_type")  # what annotations tell
 TYPES = ("answer_type", "question_type")
 
 
@@ -117,9 +123,10 @@ def source(
     """Opens a split.
 
     Args:
-      split: "train", "validation" or "test" (the official validation split).
-      fields: of FIELDS; all where None. `answer` is the most frequent of the ten `answers`, as the annotations say or,
-        where they do not as in OK-VQA, the first of the most frequent; what an answer is worth is the ten's in both.
+      split: "train", "validation" or "test" (the official validation split); for prediction alone, one of UNANSWERED.
+      fields: of FIELDS; all that the split has where None. `answer` is the most frequent of the ten `answers`, as the
+        annotations say or, where they do not as in OK-VQA, the first of the most frequent; what an answer is worth is
+        the ten's in both.
       path: the folder.
       version: of the questions, "v1", "v2" or "okvqa", whose files are called as those of "v1".
       size: pictures are stretched to a square of so many pixels, as the VQA code does.
@@ -130,18 +137,23 @@ def source(
     Raises:
       UserError: a missing folder or file, a file that is damaged, an option that is wrong, or nothing that is usable.
     """
-    for name, value, choices in (("version", version, VERSIONS), ("types", types, TYPES), ("split", split, SUBSETS)):
+    splits = (*SUBSETS, *UNANSWERED)
+    for name, value, choices in (("version", version, VERSIONS), ("types", types, TYPES), ("split", split, splits)):
         if value not in choices:
             raise UserError(f"config.data.{name} {value!r} is unknown: choose one of {', '.join(choices)}")
     if size < 1:
         raise UserError(f"config.data.size={size}: it must be at least 1 pixel")
-    records = _records(_folder(path), version, SUBSETS[split], types)
-    if split != "test":
+    wanted = fields or tuple(field for field in FIELDS if split in SUBSETS or field not in SAID)
+    secret = [field for field in wanted if field in SAID]
+    if split in UNANSWERED and secret:
+        raise UserError(f"the answers of VQA's {split} are secret ({', '.join(secret)}): it is for prediction alone")
+    records = _records(_folder(path), version, SUBSETS.get(split, split), types)
+    if split in ("train", "validation"):
         side = prepared.assign_splits({str(record.image_id) for record in records}, validation, 0.0)
         records = [record for record in records if side[str(record.image_id)] == split]
     order = np.random.default_rng(0).permutation(len(records))  # the files list a picture's questions in a row
     shuffled = tuple(records[i] for i in order)
-    return VQAJson(FIELDS if fields is None else tuple(fields), shuffled, size, set())
+    return VQAJson(tuple(wanted), shuffled, size, set())
 
 
 def _read(path: str, size: int) -> np.ndarray:
@@ -163,23 +175,35 @@ def _folder(path: str) -> pathlib.Path:
 def _records(folder: pathlib.Path, version: str, subset: str, types: str) -> list[Record]:
     prefix = "v2_" if version == "v2" else ""
     asked, _ = _load(folder, f"{prefix}OpenEnded_mscoco_{subset}_questions.json", "questions")
-    told, spelt = _load(folder, f"{prefix}mscoco_{subset}_annotations.json", "annotations")
+    if subset in UNANSWERED:
+        told, spelt = [_unsaid(row, types) for row in asked], dict[str, str]()
+    else:
+        told, spelt = _load(folder, f"{prefix}mscoco_{subset}_annotations.json", "annotations")
     annotations = {row.get("question_id"): row for row in told if isinstance(row, dict)}
-    images, skipped = _pictures(folder, subset), collections.Counter[str]()
+    pictured = UNANSWERED.get(subset, subset)
+    images, skipped = _pictures(folder, pictured), list[Fault]()
     records = []
-    for row in asked:
-        found = _record(row, annotations, images, subset, types, spelt)
+    for number, row in enumerate(asked):
+        found = _record(row, annotations, images, pictured, types, spelt)
         if isinstance(found, Record):
             records.append(found)
         else:
-            skipped[found] += 1
-    listed = ", ".join(f"{count:,} {reason}" for reason, count in sorted(skipped.items()))
+            known = row.get("question_id") if isinstance(row, dict) else None
+            skipped.append(Fault(f"row {number}" if known is None else f"question {known}", found))
+    listed = ", ".join(faults.listed(skipped))
     if not records:
-        more = f"; are COCO's pictures in {folder / subset}?" if skipped["without a picture"] else ""
+        lacking = any(fault.kind == "without a picture" for fault in skipped)
+        more = f"; are COCO's pictures in {folder / pictured}?" if lacking else ""
         raise UserError(f"{folder} has no usable question of {subset}: {listed or 'the file is empty'}{more}")
     if skipped:
         print(f"vqa_json {subset}: {len(records):,} questions, skipped {listed}", file=sys.stderr)
     return records
+
+
+def _unsaid(row: Any, types: str) -> dict[str, Any]:
+    """The annotation of a question whose answers are secret: nothing is said."""
+    number = row.get("question_id") if isinstance(row, dict) else None
+    return {"question_id": number, "answers": [{"answer": ""}], types: ""}
 
 
 def _record(
@@ -237,7 +261,16 @@ def _find(folder: pathlib.Path, name: str) -> pathlib.Path | None:
 
 def _pictures(folder: pathlib.Path, subset: str) -> dict[str, str]:
     """{name without suffix: path} of the pictures that are not empty, in the folder or in its folders of pictures."""
-    return {name: path for place in (*PLACES, subset) for name, path in _listing(folder / place)}
+    return {name: path for place in _places(folder, subset, DEEP) for name, path in _listing(place)}
+
+
+def _places(folder: pathlib.Path, subset: str, deep: int) -> Iterator[pathlib.Path]:
+    """The folder, and those below it that are called like folders of pictures, through such alone."""
+    yield folder
+    with os.scandir(folder) as entries:
+        below = sorted(entry.name for entry in entries if entry.name.lower() in (*PLACES, subset) and entry.is_dir())
+    for name in below if deep else ():
+        yield from _places(folder / name, subset, deep - 1)
 
 
 def _listing(place: pathlib.Path) -> Iterator[tuple[str, str]]:

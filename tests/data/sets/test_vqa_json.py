@@ -126,8 +126,11 @@ def test_bad_records_are_skipped_and_counted(tmp_path, capsys):
     source = vqa_json.source("train", path=str(tmp_path), size=8, validation=0.0)
     assert len(source) == 40 - 4 - 6
     told = capsys.readouterr().err
-    for words in ("30 questions", "4 without a picture", "3 damaged", "without words", "answer", "annotation"):
-        assert words in told, told
+    assert told == (
+        "vqa_json train2014: 30 questions, skipped 3 damaged (question 41, row 8, question 61), "
+        "4 without a picture (question 11, question 12, question 21, ...), 1 without an annotation (question 62), "
+        "1 without an answer (question 52), 1 without words (question 42)\n"
+    )
 
 
 def test_a_damaged_picture_does_not_stop_a_run(tmp_path, capsys):
@@ -173,8 +176,62 @@ def test_damaged_files(tmp_path):
     with pytest.raises(UserError, match=r"annotations\.json is damaged"):
         vqa_json.source("train", path=str(tmp_path))
     save(tmp_path, "v2", "train2014", questions, [])
-    with pytest.raises(UserError, match=r"no usable question of train2014: 4 without an annotation$"):
+    with pytest.raises(
+        UserError,
+        match=r"no usable question of train2014: 4 without an annotation \(question 11, .*, question 21, ...\)$",
+    ):
         vqa_json.source("train", path=str(tmp_path))
+
+
+def seen(folder, split="train", **options):
+    """{(question, picture's red): answer} of a split, and its pictures' ids."""
+    source = vqa_json.source(split, path=str(folder), size=8, validation=0.0, **options)
+    rows = [source[i] for i in range(len(source))]
+    return sorted((row["question"], int(row["group"]), round(row["image"][..., 0].mean())) for row in rows)
+
+
+def test_all_layouts_give_the_same_examples(tmp_path):
+    """Flat; a folder a subset; that of VQA's API, whose Questions and Annotations are folders; COCO's names of 2017."""
+    wanted = sorted((f"What colour is {k}?", i, i) for i in range(1, 5) for k in (1, 2))
+    for layout in ("flat", "folders", "api", "2017", "api of 2017"):
+        root = tmp_path / layout
+        place = {"flat": "", "folders": "train2014", "2017": "train2017"}.get(layout, "Images/mscoco/train2014")
+        place = "images/train2017" if layout == "api of 2017" else place
+        write(root, pictures=4)
+        names = ("{:012d}.png" if "2017" in layout else "COCO_train2014_{:012d}.png").format
+        (root / place).mkdir(parents=True, exist_ok=True)
+        for i in range(1, 5):
+            (root / "train2014" / f"COCO_train2014_{i:012d}.jpg").unlink()
+            Image.new("RGB", (40, 20), (i, 0, 0)).save(root / place / names(i))
+        for file in list(root.glob("*.json")) if "api" in layout else ():
+            home = root / ("Questions" if "questions" in file.name else "Annotations")
+            home.mkdir(exist_ok=True)
+            file.rename(home / file.name)
+        assert seen(root) == wanted, layout
+
+
+def test_the_official_tests_have_questions_alone(tmp_path):
+    """Their pictures are those of test2015, of which test-dev2015 asks some; or COCO's test2017."""
+    questions, _ = write(tmp_path, subset="test2015", pictures=3)
+    (tmp_path / "v2_mscoco_test2015_annotations.json").unlink()
+    dev = json.dumps({"questions": questions[:4]})
+    (tmp_path / "v2_OpenEnded_mscoco_test-dev2015_questions.json").write_text(dev)
+    (tmp_path / "test2017").mkdir()
+    one = tmp_path / "test2015" / "COCO_test2015_000000000001.jpg"
+    one.rename(tmp_path / "test2017" / "000000000001.jpg")
+    for split, count in (("test2015", 3), ("test-dev2015", 2)):
+        found = seen(tmp_path, split)
+        assert [row[:2] for row in found] == sorted(
+            (f"What colour is {k}?", i + 1) for i in range(count) for k in (1, 2)
+        )
+        source = data.open(split, ("image", "question", "group"), name="vqa_json", path=str(tmp_path), size=8)
+        assert set(source.prints) == {"image", "question", "group"}
+        with pytest.raises(UserError, match=rf"answers of VQA's {split} are secret \(answers\): it is for prediction"):
+            data.open(split, ("image", "answers"), name="vqa_json", path=str(tmp_path))
+    with pytest.raises(
+        UserError, match=r"config\.data\.split 'test2016' is unknown: choose one of train, .*test-dev2015"
+    ):
+        vqa_json.source("test2016", path=str(tmp_path))
 
 
 def test_through_the_front_door_of_data(tmp_path):
