@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from typing import Any
 
 import jax.numpy as jnp
@@ -58,7 +59,8 @@ def mel_filterbank(
       **rules: mel_scale, mel_norm, mel_shape, bins.
 
     Returns:
-      [n_mels, n_fft // 2 + 1] float32, read-only. Where filters are narrower than a bin some are all zero.
+      [n_mels, n_fft // 2 + 1] float32, read-only. Where filters are narrower than a bin some are all zero: a
+      UserWarning says how many, once for each set of arguments, so while a function is traced and not in each call.
 
     Raises:
       UserError: an unknown rule, or edges that are not 0 <= fmin < fmax <= sample_rate / 2.
@@ -85,6 +87,14 @@ def _filters(sample_rate, n_fft, n_mels, fmin, fmax, bins, scale, norm, shape) -
     if norm == "slaney":
         weights *= 2 / (edges[2:] - edges[:-2])[:, None]
     weights = weights.astype(np.float32)
+    empty = ~weights.any(1)
+    if (empty & (edges[:-2] > 0)).any():  # librosa, too, says nothing where only the first is empty, which begins at 0
+        warnings.warn(
+            f"Empty filters detected in mel frequency basis: {int(empty.sum())} of {n_mels} channels lie between two "
+            f"bins of n_fft={n_fft} at {sample_rate:g} Hz and are always zero. Try reducing n_mels, a larger n_fft, or "
+            "increasing your sampling rate (and fmax).",
+            stacklevel=3,
+        )
     weights.flags.writeable = False
     return weights
 

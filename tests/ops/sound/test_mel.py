@@ -23,6 +23,22 @@ def test_scales_by_hand():
         np.testing.assert_allclose(mel.mel_to_hz(mel.hz_to_mel(hertz, scale), scale), hertz, atol=1e-8)
 
 
+def test_empty_filters_are_said_once_and_when_librosa_says_so():
+    """Channels that no bin of the transform lies in; while a function is traced, and not when it runs."""
+    said = r"^Empty filters detected in mel frequency basis: 20 of 128 channels lie between .* n_fft=256 at 22050 Hz"
+    spectrogram = jax.jit(functools.partial(mel.mel_spectrogram, sample_rate=22050, n_fft=256, n_mels=128))
+    with pytest.warns(UserWarning, match=said) as warned:
+        found = spectrogram(jnp.ones(2048))
+    assert len(warned) == 1
+    spectrogram(jnp.ones(2048))  # warnings are errors here
+    assert int((found == 0).all(1).sum()) == 20
+    mel.mel_filterbank(22050, 512, 40)
+    librosa = pytest.importorskip("librosa")
+    with pytest.warns(UserWarning, match="Empty filters detected in mel frequency basis"):
+        theirs = librosa.filters.mel(sr=22050, n_fft=256, n_mels=128)
+    assert int((theirs.max(1) == 0).sum()) == 20
+
+
 @pytest.mark.parametrize(("rate", "n_fft", "n_mels", "fmin", "fmax"), FILTERS)
 @pytest.mark.parametrize("scale", ["slaney", "htk"])
 @pytest.mark.parametrize("norm", ["slaney", None])
