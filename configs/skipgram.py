@@ -25,6 +25,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.data.name = "text"
     c.data.path = ""  # "" = captions of sounding scenes, Python's manual and its modules' docstrings
     c.data.splitter = "unicode"  # or "words", which tears letters from their marks, or "whitespace"
+    c.data.markup = "plain"  # of wiki dumps the articles alone; "words" takes their markup for words
     c.data.min_count = 5  # word2vec.c: -min-count
     c.data.sample = 1e-3  # word2vec.c: -sample
     c.data.tokens = 512  # words of an example; the embedded text is short

@@ -52,6 +52,11 @@ def _four_times(section: Mapping[str, Any]) -> int | None:
     return 0 if section.get("name") == "vit" else None
 
 
+def _where_text_is_split(data: Mapping[str, Any]) -> str | None:
+    """Of skip-gram, which took the markup of a wiki's dump for words."""
+    return "words" if "splitter" in data else None
+
+
 # Where a repair changed what is computed, the field that says in which form, with the form of runs that began before
 # there was a choice (edition 1): they keep it, whatever the config file says today. * is any section. A form that
 # depends on the rest of its section is a function of it, None where the section has no such field.
@@ -61,9 +66,10 @@ BEFORE: dict[str, Any] = {
     "data.tokens.rules": "letters",
     "data.splitter": operator.methodcaller("get", "splitter"),  # of skip-gram, which always said it
     "image.inside": _four_times,
+    "data.markup": _where_text_is_split,
 }
 READ_WITH = {"form": ("eps",)}  # what a number means in one form and not in another stays with the form
-EDITION = 2  # raised whenever BEFORE gains a field
+EDITION = 3  # raised whenever BEFORE gains a field
 
 
 def engine(system: str, variant: str = "") -> ConfigDict:

@@ -79,8 +79,13 @@ def test_folds_of_a_cross_validation_are_of_the_form_of_the_first(tmp_path):
 
 
 def test_words_of_runs_from_before_are_cut_as_they_were(tmp_path):
+    plain = {"markup": "plain"}
     for data, today, line in (
-        ({"splitter": "words"}, {"splitter": "unicode"}, "config.data.splitter='words', and not 'unicode'"),
+        (
+            {"splitter": "words", **plain},
+            {"splitter": "unicode", **plain},
+            "config.data.splitter='words', and not 'unicode'",
+        ),
         ({"tokens": {}}, {"tokens": {"rules": "unicode"}}, "config.data.tokens.rules='letters', and not 'unicode'"),
         ({"tokens": 512}, {"tokens": 512}, ""),  # words of an example, and no section
     ):
@@ -93,6 +98,19 @@ def test_words_of_runs_from_before_are_cut_as_they_were(tmp_path):
         begun, lines = configs.as_begun(config, tmp_path)
         assert lines == ([f"{line}, as this run began"] if line else [])
         assert begun.data.get("splitter") == data.get("splitter")
+
+
+def test_runs_from_before_take_the_markup_of_a_wiki_for_words(tmp_path):
+    config = configs.engine("toy")
+    config.data.update({"splitter": "unicode", "markup": "plain"})
+    old = json.loads(config.to_json())
+    old["edition"] = 2  # chose its splitter, and could not choose this
+    del old["data"]["markup"]
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    assert configs.load(tmp_path).data.markup == "words"
+    begun, lines = configs.as_begun(config, tmp_path)
+    assert lines == ["config.data.markup='words', and not 'plain', as this run began"]
+    assert (begun.data.splitter, begun.data.markup) == ("unicode", "words")
 
 
 def test_optimisers_of_runs_from_before_keep_their_form_and_its_eps(tmp_path):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import regex
 
-from mmjax.data.files import text_files
+from mmjax.data.files import text_files, wiki_text
 from mmjax.errors import UserError
 from mmjax.text import tokenise
 
@@ -48,15 +48,19 @@ def _split_lines(text: str) -> list[str]:
     return text.replace("\n", " \0 ").split()  # no loop over lines: NUL is no white space
 
 
-def read(paths: Iterable[pathlib.Path], block: int = BLOCK) -> Iterator[str]:
+def read(paths: Iterable[pathlib.Path], block: int = BLOCK, markup: str = "plain") -> Iterator[str]:
     """The text of files in pieces that end between words; every file, also in an archive, ends with a line end.
+
+    Of wiki dumps there are the articles, without their markup (`wiki_text`); with markup="words", as runs from before
+    have it, all that stands there.
 
     Raises:
       UserError: a file cannot be read, is not UTF-8, or has no white space for 16 blocks.
     """
     for path in paths:
         for name, blocks in text_files.contents(path, block):
-            yield from _decoded(name, blocks, block)
+            text = _decoded(name, blocks, block)
+            yield from wiki_text.prose(text) if markup == "plain" else text
 
 
 def _decoded(name: str, blocks: Iterable[bytes], block: int) -> Iterator[str]:

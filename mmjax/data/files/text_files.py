@@ -7,6 +7,7 @@ import collections
 import contextlib
 import dataclasses
 import gzip
+import importlib
 import lzma
 import os
 import pathlib
@@ -16,6 +17,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from types import ModuleType
 from typing import IO
 
 from mmjax.data.files import faults, tree
@@ -27,12 +29,13 @@ LANGUAGE = re.compile(
     r"\.(ar|bg|bn|ca|cs|da|de|el|en|es|et|eu|fa|fi|fr|gl|gu|he|hi|hr|hu|hy|id|is|it|ja|ka|kk|km|ko|lt|lv|mn|mr|ms|my|ne|"
     r"nl|no|pa|pl|pt|ro|ru|si|sk|sl|sr|sv|sw|ta|te|th|tl|tr|uk|ur|vi|zh)"
 )
-PACKED = (".gz", ".bz2", ".xz")
-ARCHIVES = (".tar", ".tgz", ".tbz2", ".txz", ".zip")
+PACKED = (".gz", ".bz2", ".xz", ".zst")
+ARCHIVES = (".tar", ".tgz", ".tbz2", ".txz", ".tzst", ".zip")
+_DUMP = re.compile(r".*-(pages-articles|pages-meta-current)\d*\.xml(-p\d+p\d+)?")  # of Wikipedia, in parts or not
 # What lies beside a corpus and tells of it; a corpus only where there is nothing else.
 ABOUT = re.compile(
     r"(readme|licen[cs]e|copying|copyright|notice|authors|changes|changelog|citation|(md5|sha256)sums?|checksums|manifest)"
-    r"([-._].*)?"
+    r"([-._].*)?|.*-multistream-index\d*\.txt.*"  # the last: where in a wiki's dump each page begins
 )
 _SHARD = re.compile(r"[-._]\d+(?:[-._]of[-._]\d+)?$")  # news.en-00001-of-00100, wiki_00, part.0001
 
@@ -64,8 +67,8 @@ def find(path: str) -> Texts:
     if not found.files:
         raise UserError(
             f"config.data.path={path}: the folder has no text files (.txt, .text, .md, .tokens, .en and other "
-            f"languages, or no suffix; .gz, .bz2, .xz, .tar or .zip of them){'; it has ' if missed else ''}"
-            f"{', '.join(missed)}"
+            "languages, a wiki's -pages-articles.xml, or no suffix; .gz, .bz2, .xz, .zst, .tar or .zip of them)"
+            f"{'; it has ' if missed else ''}{', '.join(missed)}"
         )
     kept = tuple(place / name for name in found.files if name not in about)
     return Texts(kept, f"config.data.path={path}: {len(kept):,} read, left out: {', '.join(missed)}" if missed else "")
@@ -89,7 +92,7 @@ def _unpacked(name: str) -> str:
 
 def _is_plain(bare: str) -> bool:
     suffix = os.path.splitext(_SHARD.sub("", bare))[1]
-    return suffix in SUFFIXES or bool(LANGUAGE.fullmatch(suffix))
+    return suffix in SUFFIXES or bool(LANGUAGE.fullmatch(suffix)) or bool(_DUMP.fullmatch(bare))
 
 
 # -- what is in a file -------------------------------------------------------------------------------------------------
@@ -97,6 +100,11 @@ def _is_plain(bare: str) -> bool:
 # The last two are zipfile's: a method that it does not know, a password.
 _DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile)
 _BROKEN = (*_DAMAGED, NotImplementedError, RuntimeError)
+_ZSTD = ("compression.zstd", "backports.zstd")
+
+
+def _broken() -> tuple[type[Exception], ...]:
+    return (*_BROKEN, *(module.ZstdError for name in _ZSTD if (module := sys.modules.get(name))))
 
 
 def contents(path: pathlib.Path, block: int) -> Iterator[tuple[str, Iterator[bytes]]]:
@@ -121,7 +129,7 @@ def contents(path: pathlib.Path, block: int) -> Iterator[tuple[str, Iterator[byt
                 return
             file.seek(0)
             yield str(path), _blocks(path, file, block)
-    except _BROKEN as error:
+    except _broken() as error:
         raise _unreadable(path, error) from None
 
 
@@ -147,7 +155,18 @@ def _unpacking(stack: contextlib.ExitStack, raw: IO[bytes]) -> IO[bytes]:
         return stack.enter_context(gzip.open(raw))  # type: ignore[arg-type, return-value]
     if head[:3] == b"BZh":
         return stack.enter_context(bz2.open(raw))
+    skippable = head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5  # a frame that pzstd puts first
+    if head[:4] == b"\x28\xb5\x2f\xfd" or skippable:
+        return stack.enter_context(_zstd(raw.name).open(raw))
     return stack.enter_context(lzma.open(raw)) if head == b"\xfd7zXZ\0" else raw
+
+
+def _zstd(path: str) -> ModuleType:
+    """Python's own module, from 3.14 on; before, the package that is its twin. Raises UserError where it is missing."""
+    for name in _ZSTD:
+        with contextlib.suppress(ModuleNotFoundError):
+            return importlib.import_module(name)
+    raise UserError(f"{path}: text that is packed as .zst needs the extra `text`: pip install 'mmjax[text]'")
 
 
 def _zipped(archive: zipfile.ZipFile) -> Iterator[tuple[str, IO[bytes]]]:
@@ -184,5 +203,5 @@ def _blocks(path: pathlib.Path, file: IO[bytes], block: int) -> Iterator[bytes]:
     try:
         while raw := file.read(block):
             yield raw
-    except _BROKEN as error:  # here, for it is read by whoever asked for the contents
+    except _broken() as error:  # here, for it is read by whoever asked for the contents
         raise _unreadable(path, error) from None

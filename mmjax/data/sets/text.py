@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from mmjax.data import fingerprints
-from mmjax.data.files import text_corpus, text_files, text_judgements
+from mmjax.data.files import text_corpus, text_files, text_judgements, wiki_text
 from mmjax.data.fingerprints import Print
 from mmjax.data.sets import catalogue as sets
 from mmjax.data.sets import sounding_scenes
@@ -101,6 +101,7 @@ def source(
     column: str = "",
     data_dir: str | None = None,
     splitter: str = "unicode",
+    markup: str = "plain",
     min_count: int = 5,
     max_words: int = 0,
     sample: float = 1e-3,
@@ -116,14 +117,16 @@ def source(
       split: "train", "validation" or "test".
       fields: any of FIELDS.
       path: a text file or a folder of them, UTF-8, a sentence a line: .txt, .text, .md, .tokens, .en and other
-        languages, or no suffix; packed as .gz, .bz2 or .xz, or in a .tar (packed or not) or .zip. READMEs and licences
-        are read only where there is nothing else. "" = what `catalogue` names, or else the text that is on every
-        installation of this package.
+        languages, or no suffix; packed as .gz, .bz2, .xz or .zst, or in a .tar (packed or not) or .zip. READMEs and
+        licences are read only where there is nothing else. "" = what `catalogue` names, or else the text that is on
+        every installation of this package.
       catalogue: a TensorFlow Datasets set, and `column` its text feature where it has another name.
       data_dir: of the catalogue.
       splitter: "unicode" (runs of letters with their marks, in lower case), "words" (of runs from before: letters
         are torn from their marks) or "whitespace" (the text is tokenised already). Text in ASCII is the same by the
         first two. Of scripts without white space (Thai, Chinese) a word is what stands between two spaces.
+      markup: of a wiki's dump (MediaWiki's XML, or what WikiExtractor makes of it) "plain" reads the articles without
+        their markup; "words" (of runs from before) takes all that stands there for words.
       min_count: rarer words are left out.
       max_words: of the vocabulary, the most frequent ones; 0 = all.
       sample: threshold of the subsampling; 0 = none.
@@ -150,7 +153,9 @@ def source(
     ):
         if value < low:
             raise UserError(f"config.data.{name} is {value}: it must be at least {low}")
-    encoded = corpus(path, catalogue, column, data_dir, splitter, min_count, max_words)
+    if markup not in wiki_text.FORMS:
+        raise UserError(f"config.data.markup {markup!r} is unknown: choose {' or '.join(wiki_text.FORMS)}")
+    encoded = corpus(path, catalogue, column, data_dir, splitter, min_count, max_words, markup)
     keep = keep_probability(encoded.counts, sample)
     chunks = cut(encoded.tokens, keep, tokens)
     mine = _of_split(split, len(chunks) - 1, held_out)
@@ -177,16 +182,18 @@ def corpus(
     splitter: str = "unicode",
     min_count: int = 5,
     max_words: int = 0,
+    markup: str = "plain",
 ) -> Encoded:
     """The encoded text, from the cache or made now; arguments as in `source`."""
     split = text_corpus.splitter(splitter)
     how = [splitter, min_count, max_words, 3]  # the last: of this module's format and of the embedded text
+    how += [markup] if path and markup != "words" else []  # caches from before hold the words of markup
     if path:
         found = text_files.find(path)
         if found.left_out:
             print(found.left_out, file=sys.stderr)
         about: list[Any] = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in found.files]
-        texts, what = text_corpus.read(found.files), path
+        texts, what = text_corpus.read(found.files, markup=markup), path
     elif catalogue:
         about, what = ["catalogue", catalogue, column, data_dir], catalogue
         texts = _of_catalogue(catalogue, column, data_dir)

@@ -1,10 +1,12 @@
 """Text to numbers: word2vec's vocabulary, subsampling and sentences, in pieces, and every kind of bad text."""
 
 import bz2
+import functools
 import gzip
 import lzma
 import pathlib
 import shutil
+import sys
 import tarfile
 import zipfile
 
@@ -105,13 +107,17 @@ def test_archives_give_the_text_in_them_and_never_their_headers(tmp_path):
     write(tmp_path / "src", "the cat sat\n", "a.txt")
     write(tmp_path / "src", b"\xff\x00", "a.jpg")
     write(tmp_path / "src", "no corpus", "README")
-    for kind in ("tar", "gztar", "bztar", "xztar", "zip"):
+    for kind in ("tar", "gztar", "bztar", "xztar", "zip"):  # no "zstdtar" before Python 3.14
         path = shutil.make_archive(str(tmp_path / "packed"), kind, tmp_path / "src")
         assert text.corpus(path, min_count=1).words == ["the", "cat", "sat"], path
         pathlib.Path(path).rename(tmp_path / "misnamed")  # what it is, its bytes say
         assert text.corpus(str(tmp_path / "misnamed"), min_count=1).words == ["the", "cat", "sat"], path
         text.corpus.cache_clear()
-    for name, pack in {"a.bz2": bz2.compress, "a.txt.xz": lzma.compress}.items():
+    packers = {"a.bz2": bz2.compress, "a.txt.xz": lzma.compress}
+    zstd = pytest.importorskip("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
+    packers |= {"a.zst": zstd.compress, "a.de.zst": lambda raw: zstd.compress(raw[:3]) + zstd.compress(raw[3:])}
+    packers["misnamed.txt"] = zstd.compress
+    for name, pack in packers.items():
         assert text.corpus(write(tmp_path, pack(b"one two"), name), min_count=1).words == ["one", "two"]
     (tmp_path / "src" / "a.txt").unlink()
     with pytest.raises(UserError, match=r"an archive without text files; it has 1 without a suffix, 1 .jpg"):
@@ -121,11 +127,34 @@ def test_archives_give_the_text_in_them_and_never_their_headers(tmp_path):
         text.corpus(write(tmp_path, whole[:-30], "cut.tgz"))
 
 
-@pytest.mark.parametrize("packed", [gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("packed", [gzip.compress, bz2.compress, lzma.compress, "zstd"])
 def test_a_packed_file_that_was_cut_off_is_told(tmp_path, packed, rng):
-    path = write(tmp_path, packed(rng.integers(97, 122, 9000, np.uint8).tobytes())[:-40], "a.txt.gz")
-    with pytest.raises(UserError, match=r"a\.txt\.gz cannot be read"):
-        text.corpus(path, min_count=1)
+    zstd = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
+    if packed == "zstd":
+        zstd = pytest.importorskip(zstd)
+        packed = functools.partial(zstd.compress, options={zstd.CompressionParameter.checksum_flag: 1})  # as zstd does
+    whole = packed(rng.integers(97, 122, 9000, np.uint8).tobytes())
+    middle = len(whole) // 2
+    for content in (whole[:-40], whole[:middle] + bytes(20) + whole[middle + 20 :]):
+        with pytest.raises(UserError, match=r"a\.txt\.gz cannot be read"):
+            text.corpus(write(tmp_path, content, "a.txt.gz"), min_count=1)
+
+
+def test_packed_text_that_needs_a_package_says_which(tmp_path, monkeypatch):
+    for name in ("compression.zstd", "backports.zstd"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(UserError, match=r"a\.zst.* needs the extra `text`"):
+        text.corpus(write(tmp_path, b"\x28\xb5\x2f\xfd", "a.zst"), min_count=1)
+
+
+def test_markup_of_a_wiki_is_no_words_but_for_runs_from_before(tmp_path):
+    page = "<mediawiki><page><ns>0</ns><text>A [[bell|ring]]</text></page></mediawiki>"
+    path = write(tmp_path, page, "enwiki-pages-articles.xml")
+    assert sentences(text.corpus(path, min_count=1)) == [["a", "ring"]]
+    assert "mediawiki" in text.corpus(path, min_count=1, markup="words").words
+    assert text.source("train", path=path, min_count=1, markup="words").encoded.words[0] == "mediawiki"
+    with pytest.raises(UserError, match=r"config\.data\.markup 'no' is unknown: choose plain or words"):
+        text.source("train", path=path, min_count=1, markup="no")
 
 
 def test_what_is_in_an_archive_beside_its_text(tmp_path, capsys):
