@@ -11,8 +11,8 @@ configs/sound_tagging.py:folder       a folder of sounds, a sub-folder a class, 
 configs/sound_tagging.py:instruments  General MIDI instruments, trained on two sound fonts, tested on a third
 configs/sound_tagging.py:paper        ESC-50 at the paper's sizes: fine-tuned for 50 epochs, on an accelerator
 
-model.soundnet may also be the path of the published weights, sound8.npy or a PyTorch port's .pth. Without it there are
-no rows of trained features, and the fine-tuned network starts from random weights.
+model.soundnet may also be the path of the published weights, soundnet8_final.t7, sound8.npy or a PyTorch port's .pth.
+Without it there are no rows of trained features, and the fine-tuned network starts from random weights.
 """
 
 from ml_collections import ConfigDict
@@ -35,7 +35,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.data.examples = 2000  # of each split: as many labelled clips as ESC-50 has
 
     c.model = ConfigDict()
-    c.model.soundnet = ""  # the workdir of a run of configs/soundnet.py, sound8.npy or a .pth; "" = none
+    c.model.soundnet = ""  # workdir of configs/soundnet.py, soundnet8_final.t7, sound8.npy or a .pth; "" = none
     c.model.depth = 8  # of the network that is made where there is none
     c.model.width = 0.5  # likewise: configs/soundnet.py's default
     c.model.dtype = "float32"  # "bfloat16" on accelerators

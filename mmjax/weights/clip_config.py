@@ -10,10 +10,14 @@ from typing import Any
 
 from mmjax.errors import OptionError
 from mmjax.models.joint import clip as networks
+from mmjax.weights import tensors
 
 _TOWERS = {"image": "pictures", "text": "texts"}
 # By open_clip's table of its weights; of LAION-400M's, some are for one and some for the other.
-_NAMED = ((r"quick-?_?gelu|openai", "quick_gelu"), (r"laion-?_?[25]b|datacomp|commonpool", "gelu"))
+_NAMED = (
+    (r"quick-?_?gelu|openai|(^|/)(ViT-[BL]-(32|16|14)(-336px)?|RN\d+(x\d+)?)\.pt$", "quick_gelu"),  # OpenAI's own files
+    (r"laion-?_?[25]b|datacomp|commonpool", "gelu"),
+)
 
 
 def check(path: str | Path, model: Any, side: str) -> None:
@@ -31,7 +35,7 @@ def check(path: str | Path, model: Any, side: str) -> None:
     Raises:
       OptionError: of `heads` or `activation`, where a file says, or the published network has, another.
     """
-    said = _beside(Path(path).expanduser(), model, side)
+    said = _beside(tensors.locate(path).parent, model, side)
     heads = said.get("heads", networks.HEADS[side].get((model.width, model.layers)))
     if heads not in (None, model.heads):
         raise OptionError("heads", f"is {model.heads}, the weights' {heads} ({path})")
@@ -41,7 +45,8 @@ def check(path: str | Path, model: Any, side: str) -> None:
     if heads is None:
         _tell(path, side, f"how many heads it has: heads={model.heads} is taken")
     if gelu and not said:
-        name = "/".join(Path(path).parts[-4:])  # as far as models--OWNER--NAME/snapshots/COMMIT/FILE of a download
+        # As far as models--OWNER--NAME/snapshots/COMMIT/FILE of a download.
+        name = "/".join(tensors.locate(path).parts[-4:])
         guess = next((act for pattern, act in _NAMED if re.search(pattern, name, re.IGNORECASE)), None)
         if guess is None:
             known = "OpenAI's want quick_gelu, most of open_clip's gelu"
@@ -55,11 +60,11 @@ def _tell(path: str | Path, side: str, unsaid: str) -> None:
     print(f"{path}: nothing says of the tower of {_TOWERS[side]} {unsaid}", file=sys.stderr)
 
 
-def _beside(path: Path, model: Any, side: str) -> dict[str, Any]:
+def _beside(folder: Path, model: Any, side: str) -> dict[str, Any]:
     """{"heads", "activation"} by the config in the weights' folder, {} where none is of a network of these sizes."""
     for name, read in (("open_clip_config.json", _of_open_clip), ("config.json", _of_hugging_face)):
         try:
-            found = read(json.loads((path.parent / name).read_text(encoding="utf-8")), side)
+            found = read(json.loads((folder / name).read_text(encoding="utf-8")), side)
         except (OSError, ValueError, LookupError, TypeError, AttributeError):  # none, or of something else
             continue
         if (found.pop("width"), found.pop("layers")) == (model.width, model.layers):

@@ -15,8 +15,7 @@ import numpy as np
 from mmjax.errors import OptionError, UserError
 from mmjax.models.vision import inception
 from mmjax.models.vision.inception import InceptionFid
-from mmjax.weights import safetensors_file, torch_file, torch_layout
-from mmjax.weights.torch_layout import state_dict
+from mmjax.weights import tensors, torch_layout
 
 FILE = "pt_inception-2015-12-05-6726825d.pth"
 PAGE = "https://github.com/mseitzer/pytorch-fid/releases"
@@ -28,7 +27,7 @@ def load(path: str | Path) -> dict[str, Any]:
     """The weights: `InceptionFid().apply(variables, image)` gives the features.
 
     Args:
-      path: .pth (read without PyTorch) or .safetensors, a state dict in torchvision's names; heads are left out.
+      path: what `tensors.read` reads, a state dict in torchvision's names; heads are left out.
 
     Returns:
       {"params": tree, "state": tree} of float32 NumPy arrays.
@@ -37,24 +36,20 @@ def load(path: str | Path) -> dict[str, Any]:
       OptionError: of `path`: no such file. UserError: another kind of file, or the weights of another network, with
         what does not fit.
     """
-    given, path = str(path), Path(path).expanduser()
-    if not path.is_file():
-        raise OptionError("path", f"={given!r}: no such file; {FILE} is on pytorch-fid's release page, {PAGE}")
-    tensors: Mapping[str, np.ndarray] = (
-        safetensors_file.read(path)[0] if path.suffix == ".safetensors" else torch_file.read(path)
-    )
-    return convert(state_dict(tensors), str(path))
+    if not Path(path).expanduser().exists():
+        raise OptionError("path", f"={str(path)!r}: no such file; {FILE} is on pytorch-fid's release page, {PAGE}")
+    return convert(tensors.read(path), str(path))
 
 
-def convert(tensors: Mapping[str, np.ndarray], source: str) -> dict[str, Any]:
+def convert(state_dict: Mapping[str, np.ndarray], source: str) -> dict[str, Any]:
     """A state dict as the variables of InceptionFid; `source` is named where they do not fit."""
-    heads = tensors.get("fc.weight")
+    heads = state_dict.get("fc.weight")
     if heads is not None and len(heads) != CLASSES:
         raise UserError(
             f"{source}: tells {len(heads)} classes apart and not {CLASSES}: this is torchvision's Inception, whose "
             f"distances are no FID; take {FILE}"
         )
-    body = {name: array for name, array in tensors.items() if not name.startswith(UNUSED)}
+    body = {name: array for name, array in state_dict.items() if not name.startswith(UNUSED)}
     return torch_layout.assemble(body, layers(), InceptionFid(), source)
 
 

@@ -50,7 +50,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path}: not a .npy file that can be read ({type(error).__name__}: {error})") from None
 
 
-class _DType:
+class DType:
     """numpy.dtype while it is being read: its letter code, and then its byte order."""
 
     __slots__ = ("code", "order")
@@ -68,7 +68,7 @@ class _DType:
         return np.dtype(self.order + dtype.str[1:]) if self.order in ("<", ">") else dtype
 
 
-class _Array:
+class Array:
     """numpy.ndarray while it is being read."""
 
     __slots__ = ("contents", "dtype", "fortran", "shape")
@@ -88,7 +88,7 @@ class _Array:
         return np.frombuffer(raw, dtype).reshape(self.shape, order="F" if self.fortran else "C")
 
 
-class _Encode:
+class Encode:
     """codecs.encode, as Python 3 writes bytes for Python 2. No function: a pickle could set its attributes."""
 
     __slots__ = ()
@@ -99,8 +99,12 @@ class _Encode:
         return str(text).encode("latin1")
 
 
-_NUMPY: dict[str, Callable[..., Any]] = {"_reconstruct": _Array, "ndarray": _Array, "dtype": _DType}
-_MODULES = ("numpy", "numpy.core.multiarray", "numpy._core.multiarray")
+MODULES = ("numpy", "numpy.core.multiarray", "numpy._core.multiarray")
+KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
+    **{(module, name): Array for module in MODULES for name in ("_reconstruct", "ndarray")},
+    **{(module, "dtype"): DType for module in MODULES},
+    ("_codecs", "encode"): Encode(),
+}
 
 
 class _Unpickler(pickle.Unpickler):
@@ -111,10 +115,8 @@ class _Unpickler(pickle.Unpickler):
         self.path = path
 
     def find_class(self, module: str, name: str) -> Any:
-        if module in _MODULES and name in _NUMPY:
-            return _NUMPY[name]
-        if (module, name) == ("_codecs", "encode"):
-            return _Encode()
+        if (module, name) in KNOWN:
+            return KNOWN[module, name]
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
         raise UserError(
@@ -123,11 +125,11 @@ class _Unpickler(pickle.Unpickler):
         )
 
 
-def _arrays(tree: Any, prefix: tuple[str, ...]) -> list[tuple[tuple[str, ...], _Array]]:
+def _arrays(tree: Any, prefix: tuple[str, ...]) -> list[tuple[tuple[str, ...], Array]]:
     """The arrays of nested dicts; an object array stands for its one element."""
-    if isinstance(tree, _Array) and isinstance(tree.contents, list):
+    if isinstance(tree, Array) and isinstance(tree.contents, list):
         return [found for item in tree.contents for found in _arrays(item, prefix)]
-    if isinstance(tree, _Array):
+    if isinstance(tree, Array):
         return [(prefix, tree)]
     if not isinstance(tree, Mapping):
         return []

@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from mmjax.models.vision.resnet import STAGES, ResNet
-from mmjax.weights import safetensors_file, torch_file, torch_layout
+from mmjax.weights import tensors, torch_layout
 
 
 def load(path: str | Path, depth: int = 18, classes: int = 1000) -> dict[str, Any]:
     """Loads the weights of ResNet(depth, classes).
 
     Args:
-      path: .pth/.pt/.pth.tar (read without PyTorch) or .safetensors; a state dict, or a training checkpoint with
-        one under "state_dict"; the prefix "module." of PyTorch's data parallelism is dropped.
+      path: what `tensors.read` reads: a file of PyTorch (without PyTorch), .safetensors, or a folder of Hugging Face's.
       depth: of the network.
       classes: outputs of its head; 365 for Places365.
 
@@ -28,9 +27,7 @@ def load(path: str | Path, depth: int = 18, classes: int = 1000) -> dict[str, An
     Raises:
       UserError: no such file, another kind of file, or the weights of another network, with what does not fit.
     """
-    path = Path(path).expanduser()
-    tensors = safetensors_file.read(path)[0] if path.suffix == ".safetensors" else torch_file.read(path)
-    return torch_layout.assemble(torch_layout.state_dict(tensors), layers(depth), ResNet(depth, classes), str(path))
+    return torch_layout.assemble(tensors.read(path), layers(depth), ResNet(depth, classes), str(path))
 
 
 def layers(depth: int) -> Iterator[torch_layout.Layer]:

@@ -28,14 +28,6 @@ LAYER_TENSORS: dict[str, dict[str, tuple[str, str, tuple[int, ...]]]] = {
 Layer = tuple[str, str, str]  # ours with slashes, theirs with dots, kind
 
 
-def state_dict(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The network's own tensors under their own names, without a checkpoint's other contents."""
-    for prefix in ("state_dict.", "module."):
-        inside = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-        tensors = inside or tensors
-    return dict(tensors)
-
-
 def assemble(
     tensors: Mapping[str, np.ndarray], layers: Iterable[Layer], model: nn.Module, source: str
 ) -> dict[str, Any]:

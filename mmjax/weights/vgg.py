@@ -9,16 +9,14 @@ from typing import Any
 import numpy as np
 
 from mmjax.models.vision.vgg import GRID, STAGES, VGG
-from mmjax.weights import safetensors_file, torch_file, torch_layout
-from mmjax.weights.torch_layout import state_dict
+from mmjax.weights import tensors, torch_layout
 
 
 def load(path: str | Path, depth: int = 16, classes: int = 1000) -> dict[str, Any]:
     """Loads the weights of VGG(depth, classes).
 
     Args:
-      path: .pth/.pt/.pth.tar (read without PyTorch) or .safetensors; a state dict, or a training checkpoint with
-        one under "state_dict"; the prefix "module." of PyTorch's data parallelism is dropped.
+      path: what `tensors.read` reads: a file of PyTorch (without PyTorch), .safetensors, or a folder of Hugging Face's.
       depth: 16 or 19.
       classes: outputs of its head.
 
@@ -28,20 +26,18 @@ def load(path: str | Path, depth: int = 16, classes: int = 1000) -> dict[str, An
     Raises:
       UserError: no such file, another kind of file, or the weights of another network, with what does not fit.
     """
-    path = Path(path).expanduser()
-    tensors = safetensors_file.read(path)[0] if path.suffix == ".safetensors" else torch_file.read(path)
-    return convert(state_dict(tensors), VGG(depth, classes), str(path))
+    return convert(tensors.read(path), VGG(depth, classes), str(path))
 
 
-def convert(tensors: Mapping[str, np.ndarray], model: VGG, source: str) -> dict[str, Any]:
+def convert(state_dict: Mapping[str, np.ndarray], model: VGG, source: str) -> dict[str, Any]:
     """A state dict as the variables of `model`; `source` is named where they do not fit."""
-    tensors, first = dict(tensors), "classifier.0.weight"
+    found, first = dict(state_dict), "classifier.0.weight"
     channels = model.channels[-1]
-    if first in tensors and tensors[first].shape[1:] == (channels * GRID * GRID,):
+    if first in found and found[first].shape[1:] == (channels * GRID * GRID,):
         # PyTorch flattens a map channel by channel, we place by place.
-        maps = tensors[first].reshape(-1, channels, GRID, GRID).transpose(0, 2, 3, 1)
-        tensors[first] = maps.reshape(len(maps), -1)
-    return torch_layout.assemble(tensors, layers(model.depth), model, source)
+        maps = found[first].reshape(-1, channels, GRID, GRID).transpose(0, 2, 3, 1)
+        found[first] = maps.reshape(len(maps), -1)
+    return torch_layout.assemble(found, layers(model.depth), model, source)
 
 
 def layers(depth: int) -> Iterator[torch_layout.Layer]:

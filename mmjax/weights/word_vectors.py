@@ -1,15 +1,22 @@
 """Word vectors in the formats that others read: word2vec's text and binary, safetensors, TensorBoard's projector.
 
 What gensim's KeyedVectors.load_word2vec_format reads is written here, and what it writes is read; so are GloVe's text,
-which has no first line, and the workdir of a skip-gram run.
+which has no first line, fastText's .bin, what gensim saves, and the workdir of a skip-gram run.
 """
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import lzma
+import mmap
 import pathlib
-from collections.abc import Sequence
+import re
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -17,8 +24,10 @@ from safetensors.numpy import load_file, save_file
 
 from mmjax.errors import OptionError, UserError
 from mmjax.text import vocabulary as spelling
+from mmjax.weights import fasttext_file, gensim_file, licence
 
 FORMATS = {".txt": "word2vec text", ".vec": "word2vec text", ".bin": "word2vec binary", ".safetensors": "safetensors"}
+_PACKED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _ENDS_A_WORD = {".safetensors": "", "": "\t\r\n"}  # " \n" in those of word2vec
 Matrix = Float[np.ndarray, "v d"]
 Vectors = tuple[list[str], Matrix]
@@ -85,16 +94,22 @@ def _write_projector(path: pathlib.Path, words: Sequence[str], vectors: Matrix) 
     )
 
 
-def read(path: str | pathlib.Path) -> Vectors:
-    """(words, float32 [v d]) of a file, its format known by the ending; of a projector folder or a skip-gram workdir.
+def read(path: str | pathlib.Path, dim: int = 0) -> Vectors:
+    """(words, float32 [v d]) of a file, its format known by its beginning and its ending; of a projector folder or a
+    skip-gram workdir.
 
-    A .gz is unpacked; of a workdir it is the newest checkpoint. Of a word that stands there twice the first vector is
-    taken, as in gensim.
+    Of files there are word2vec's text and binary, GloVe's text, fastText's .bin, what gensim saves (.kv, .model) and
+    .safetensors. A .gz, .bz2, .xz or .zip is unpacked; FILE.zip/NAME means one of several that are packed. Of a workdir
+    it is the newest checkpoint. Of a word that stands there twice the first vector is taken, as in gensim.
+
+    Args:
+      path: of the file or folder.
+      dim: chooses among several files of a .zip whose names say their width, as glove.6B.zip has; 0 for none.
 
     Raises:
       UserError: it is missing, or not of that format; the line or the word where reading stopped is named.
     """
-    words, vectors = _read(pathlib.Path(path).expanduser())
+    words, vectors = _read(pathlib.Path(path).expanduser(), dim)
     first = {word: number for number, word in reversed(list(enumerate(words)))}
     if len(first) == len(words):
         return words, vectors
@@ -102,18 +117,53 @@ def read(path: str | pathlib.Path) -> Vectors:
     return [words[number] for number in kept], vectors[kept]
 
 
-def _read(path: pathlib.Path) -> Vectors:
+def exists(path: str) -> bool:
+    """Whether there is a file or folder of this path, or an archive that it leads into."""
+    return _outer(pathlib.Path(path).expanduser())[0].exists()
+
+
+def _read(path: pathlib.Path, dim: int) -> Vectors:
+    file, member = _outer(path)
+    if file.exists():
+        licence.tell(path, file, {})
     try:
-        if path.is_dir():
-            return _read_workdir(path) if (path / "config.json").exists() else _read_projector(path)
-        suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
-        if suffix == ".safetensors":
-            return _read_safetensors(path)
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            raw = file.read()
-    except (OSError, EOFError) as error:
+        if file.is_dir():
+            return _read_workdir(file) if (file / "config.json").exists() else _read_projector(file)
+        if file.suffix == ".safetensors":
+            return _read_safetensors(file)
+        name, raw = _content(file, member, dim)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError) as error:
         raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    return _read_binary(path, raw) if suffix == ".bin" else _read_text(path, raw)
+    if raw[:4] == fasttext_file.MAGIC:
+        return fasttext_file.read(path, raw)
+    if raw[:1] == b"\x80":  # a pickle; no text in UTF-8 and no number begins so
+        return gensim_file.read(path, raw[:])
+    return _read_binary(path, raw[:]) if name.endswith(".bin") else _read_text(path, raw[:])
+
+
+def _outer(path: pathlib.Path) -> tuple[pathlib.Path, str]:
+    """(file, "") or, of FILE.zip/NAME, (FILE.zip, NAME)."""
+    archive = next((parent for parent in path.parents if parent.suffix == ".zip" and parent.is_file()), None)
+    return (path, "") if archive is None else (archive, path.relative_to(archive).as_posix())
+
+
+def _content(file: pathlib.Path, member: str, dim: int) -> tuple[str, bytes | mmap.mmap]:
+    """(name without the ending of what packed it, content) of a file; large ones stay on the disk."""
+    if file.suffix in _PACKED:
+        with _PACKED[file.suffix](file) as packed:
+            return file.stem, packed.read()
+    with file.open("rb") as plain:
+        if plain.read(4) != b"PK\3\4":
+            plain.seek(0, 2)
+            return file.name, mmap.mmap(plain.fileno(), 0, access=mmap.ACCESS_READ) if plain.tell() else b""
+    with zipfile.ZipFile(file) as archive:
+        names = [n for n in archive.namelist() if not n.endswith("/") and not n.startswith(("__MACOSX", "."))]
+        of_width = [n for n in names if dim and re.search(rf"(?<!\d){dim}d?(?!\d)", n)]
+        chosen = [member] if member in names else [] if member else names if len(names) == 1 else of_width
+        if len(chosen) != 1:
+            which = f"no {member!r}" if member else f"{len(names)} files"
+            raise UserError(f"{file} has {which}: choose, as {file}/NAME, one of {', '.join(names[:8])}")
+        return chosen[0], archive.read(chosen[0])
 
 
 def _heading(path: pathlib.Path, raw: bytes) -> tuple[int, int, int]:
@@ -229,7 +279,7 @@ def select(vocabulary: Sequence[str], path: str, dim: int) -> tuple[np.ndarray, 
     Raises:
       OptionError: the vectors are of another width, or not one word is found.
     """
-    words, vectors = read(path)
+    words, vectors = read(path, dim)
     if vectors.shape[1] != dim:
         raise OptionError("words", f"={path} has {vectors.shape[1]} dimensions, the embedding {dim}")
     index = {word: number for number, word in enumerate(words)}

@@ -3,9 +3,13 @@
 The forward pass is written out here after OpenAI's description, on its names and shapes, in float64.
 """
 
+import json
+import zipfile
+
 import jax
 import numpy as np
 import pytest
+import torch_writer
 from safetensors.numpy import save_file
 from scipy.special import erf
 
@@ -331,6 +335,80 @@ def test_a_state_dict_of_pytorch_in_half_precision(tmp_path, weights):
     assert found["caption"]["params"]["words"].dtype == np.float32
 
 
+def test_openais_own_file_is_the_archive_of_a_program(tmp_path, weights, capsys):
+    """Objects of classes that the file's own code makes, in half precision, packed; with sizes that are no weights."""
+    half = {name: np.array(value, np.float16) for name, value in weights.items()}
+    tree = {}
+    for name, value in half.items():
+        *inside, leaf = name.split(".")
+        place = tree
+        for part in inside:
+            place = place.setdefault(part, {})
+        place[leaf] = value
+    tree |= {name: np.array(7) for name in ("input_resolution", "context_length", "vocab_size")}
+
+    def module(fields):
+        inner = {name: module(value) if isinstance(value, dict) else value for name, value in fields.items()}
+        return torch_writer.module("__torch__.multimodal.model.multimodal_transformer", "Part", training=False, **inner)
+
+    path = torch_writer.write_zip(tmp_path / "ViT-B-32.pt", module(tree), zipfile.ZIP_DEFLATED)
+    plain = load(saved(tmp_path / "a.safetensors", half), VIT, CAPTION, SPELLED)
+    capsys.readouterr()
+    jax.tree.map(np.testing.assert_array_equal, plain, load(path, VIT, CAPTION, SPELLED))
+    assert "with which GELU" not in capsys.readouterr().err  # its name says it
+
+
+def test_a_folder_in_parts_with_its_config(tmp_path, weights):
+    theirs = hugging_face(weights)
+    names = sorted(theirs)
+    parts = {name: f"model-{1 + (i % 2)}-of-2.safetensors" for i, name in enumerate(names)}
+    for part in set(parts.values()):
+        saved(tmp_path / part, {name: theirs[name] for name in names if parts[name] == part})
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": parts}))
+    sizes = {"hidden_size": WIDTH, "num_hidden_layers": LAYERS, "num_attention_heads": 4, "hidden_act": "gelu"}
+    (tmp_path / "config.json").write_text(json.dumps({"vision_config": sizes, "text_config": {}}))
+    with pytest.raises(UserError, match=r"^heads is 2, the weights' 4"):
+        load(tmp_path, VIT, CAPTION, SPELLED)
+    found = load(tmp_path, VIT.clone(heads=4, activation="gelu"), CAPTION, SPELLED)
+    (tmp_path / "other").mkdir()  # that no config says anything of
+    plain = load(saved(tmp_path / "other" / "a.safetensors", weights), VIT, CAPTION, SPELLED)
+    jax.tree.map(np.testing.assert_array_equal, plain, found)
+
+
+# PyTorch 2.14: interpolate(x, mode="bicubic", antialias=True, align_corners=False) of a grid of sin(1.7 k), k = 0..8.
+POSITIONS = {
+    2: "0.1153547 0.4217222 -0.6629291 0.5078819",
+    4: "-0.0022713 0.7490610 0.5898937 -0.3799890 -0.6668393 0.2775438 0.7195867 0.3821671 "
+    "-0.9560909 -0.3704145 0.4283891 0.9395397 -0.6886906 -0.7886006 -0.1011436 0.9427047",
+}
+
+
+def test_positions_for_another_resolution(tmp_path, weights, capsys):
+    grid = np.sin(1.7 * np.arange(9, dtype=np.float32))[:, None]
+    for side, wanted in POSITIONS.items():
+        found = clip.resized(np.concatenate([np.float32([[5]]), grid]), side)[:, 0]
+        assert found[0] == 5  # the class token stays
+        np.testing.assert_allclose(found[1:], [float(number) for number in wanted.split()], atol=1e-5)
+    path = saved(tmp_path / "w.safetensors", weights)
+    large = clip.image(path, VIT.clone(image_size=4 * PATCH))["params"]
+    assert "position embeddings of 8 pixels a side are resized for 16" in capsys.readouterr().err
+    small = clip.image(path, VIT)["params"]
+    np.testing.assert_array_equal(large["positions"], clip.resized(small["positions"], 4))
+    assert large.pop("positions").shape == (1 + 4 * 4, WIDTH)
+    jax.tree.map(np.testing.assert_array_equal, large, {k: v for k, v in small.items() if k != "positions"})
+
+
+@pytest.mark.parametrize(("old", "new"), [(7, 12), (24, 16), (2, 5)])
+def test_positions_as_torch_resizes_them(rng, old, new):
+    torch = pytest.importorskip("torch")
+    table = rng.normal(size=(1 + old * old, 3)).astype(np.float32)
+    grid = torch.from_numpy(table[1:]).reshape(1, old, old, -1).permute(0, 3, 1, 2)
+    resize = torch.nn.functional.interpolate
+    wanted = resize(grid, size=(new, new), mode="bicubic", antialias=True, align_corners=False)
+    wanted = wanted.permute(0, 2, 3, 1).reshape(-1, 3).numpy()
+    np.testing.assert_allclose(clip.resized(table, new)[1:], wanted, atol=1e-5)
+
+
 def test_rows_of_a_shorter_vocabulary_and_of_the_special_words(tmp_path, weights):
     path, few = saved(tmp_path / "w.safetensors", weights), WORDS[:-2]
     words = load(path, VIT, CAPTION.clone(vocabulary=len(few)), vocabulary.spell(few))
@@ -354,7 +432,6 @@ def test_what_does_not_fit_is_named(tmp_path, rng, weights):
         VIT.clone(patch=2, embed=6),
     )
     refused(r"^context is 8, the weights' 7 \(", caption=CAPTION.clone(context=8))
-    refused(r"^image_size is 16, the weights' 8", VIT.clone(image_size=16))
     refused(r"^inside is 72, the weights' 64", VIT.clone(inside=72))
     refused(r"^name is 'resnet': the tower of pictures in .* is of kind 'vit'", RESNET)
     words = [*vocabulary.SPECIAL, "a", "cat"]
@@ -367,6 +444,7 @@ def test_what_does_not_fit_is_named(tmp_path, rng, weights):
     )
     refused("no such file", path=tmp_path / "none.safetensors")
     residual = saved(tmp_path / "r.safetensors", resnet_of(rng) | text_of(rng))
+    refused(r"^image_size is 32, the weights' 16", RESNET.clone(image_size=32), path=residual)
     refused(r"^layers is \(1, 1\), the weights' \(2, 1\)", RESNET.clone(layers=(1, 1)), path=residual)
     refused(r"^name is 'vit'", path=residual)
     lacking = {name: value for name, value in weights.items() if name != "ln_final.bias"}

@@ -1,16 +1,20 @@
 """SoundNet's weights in each layout: the activations of an independent NumPy network, and clear refusals."""
 
+import contextlib
 import functools
 import io
 import pickle
+import struct
 
 import jax
 import numpy as np
 import pytest
+import torch7_writer
+from torch7_writer import Cuda, Function, Object
 
 from mmjax.errors import UserError
 from mmjax.models.sound.soundnet import SoundNet
-from mmjax.weights import numpy_file, soundnet
+from mmjax.weights import numpy_file, soundnet, torch7_file
 
 OBJECTS, SCENES, WIDTH = 7, 5, 0.25
 MODEL = SoundNet(objects=OBJECTS, scenes=SCENES, width=WIDTH, conv_bias=True)
@@ -101,6 +105,28 @@ def as_state_dict(weights, layout, dims):
     return state
 
 
+def as_torch7(weights, path, old=False):
+    """The original: nn.Sequential, convolutions (out in k 1), the heads beside one another; `old` as Torch of 2015."""
+
+    def conv(name):
+        layer = weights[name]
+        kernel = layer["w"] if old else layer["w"][..., None]  # older ones are matrices
+        kernel = kernel.reshape(len(kernel), -1) if old else kernel
+        sizes = {"nInputPlane": layer["w"].shape[1], "kH": layer["w"].shape[2], "kW": 1}
+        return Object("cudnn.SpatialConvolution", weight=kernel, bias=Cuda(layer["b"]), gradWeight=None, **sizes)
+
+    def norm(name):
+        layer = weights[name]
+        variance = {"running_std": (layer["var"].astype(np.float64) + 1e-5) ** -0.5} if old else {}
+        variance = variance or {"running_var": layer["var"]}
+        arrays = {"weight": layer["gamma"], "bias": layer["beta"], "running_mean": layer["mean"]}
+        return Object("nn.SpatialBatchNormalization", 2 - old, eps=1e-5, **arrays, **variance)
+
+    trunk = [make(f"conv{i}") for i in range(1, 8) for make in (conv, norm, lambda _: Object("nn.ReLU", inplace=True))]
+    heads = Object("nn.ConcatTable", modules=[conv("object"), conv("scene")])
+    return torch7_writer.write(path, Object("nn.Sequential", modules=[*trunk, heads], accept=Function()))
+
+
 def saved(state, path):
     torch = pytest.importorskip("torch")
     torch.save({name: torch.from_numpy(np.array(value)) for name, value in state.items()}, path)
@@ -134,6 +160,60 @@ def test_npy(weights, tmp_path, rng, conv_bias):
 def test_pth(weights, tmp_path, rng, layout, dims):
     path = saved(as_state_dict(weights, layout, dims), tmp_path / "soundnet8.pth")
     check(weights, soundnet.load(path, MODEL), rng)
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_t7(weights, tmp_path, old):
+    found = soundnet.load(as_torch7(weights, tmp_path / "soundnet8_final.t7", old), MODEL)
+    wanted = soundnet.load(as_npy(weights, tmp_path / "sound8.npy"), MODEL)
+    jax.tree.map(lambda ours, theirs: np.testing.assert_allclose(ours, theirs, rtol=1e-5 if old else 0), found, wanted)
+
+
+def test_values_of_torch7(tmp_path):
+    base = np.arange(12, dtype=np.float32)
+    view = base.reshape(3, 4)[1:, ::2]
+    shared = {"x": 1.5, "n": 3, "s": "grün", "ok": True, "none": None}
+    tree = {
+        "f": Function(),
+        "a": base,
+        "v": view,
+        "t": [shared, shared],
+        "o": Object("nn.X", 3, w=base),
+        "c": Cuda(base),
+    }
+    tree["self"] = tree
+    found = torch7_file.read(torch7_writer.write(tmp_path / "a.t7", tree))
+    assert found["self"] is found
+    assert found["f"] is None
+    assert found["t"][1] is found["t"][2]
+    assert found["t"][1] == shared
+    assert found["o"].kind == "nn.X"
+    for name, wanted in {"a": base, "v": view, "c": base}.items():
+        np.testing.assert_array_equal(found[name], wanted)
+    assert np.shares_memory(found["a"], found["v"])
+
+
+def test_damaged_t7(weights, tmp_path):
+    path = as_torch7(weights, tmp_path / "n.t7")
+    whole = path.read_bytes()
+    rng = np.random.default_rng(1)
+    for at in (0, 3, 40, *rng.integers(0, len(whole), 20)):
+        path.write_bytes(whole[:at])
+        with pytest.raises(UserError, match=r"n\.t7: not a binary \.t7 that can be read"):
+            torch7_file.read(path)
+    for _ in range(200):  # bits of the first layers' descriptions: read as something else, or one line
+        raw = bytearray(whole[:4000])
+        raw[rng.integers(0, 400)] ^= 1 << rng.integers(0, 8)
+        path.write_bytes(raw)
+        with contextlib.suppress(UserError):  # and nothing else
+            torch7_file.read(path)
+    whole = torch7_writer.write(path, np.arange(4.0)).read_bytes()
+    path.write_bytes(whole.replace(struct.pack("<iq", 1, 4), struct.pack("<iq", 1, 9)))
+    with pytest.raises(UserError, match="reaches beyond its storage"):
+        torch7_file.read(path)
+    path = torch7_writer.write(path, Object("nn.Sequential", modules=[Object("nn.Linear")]))
+    with pytest.raises(UserError, match="0 convolutions and 0 normalisations, and not 9 and 7"):
+        soundnet.load(path, MODEL)
 
 
 def test_names_cover_the_whole_published_network():

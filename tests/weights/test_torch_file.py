@@ -4,11 +4,13 @@ import collections
 import io
 import os
 import pickle
+import warnings
 import zipfile
 
 import ml_dtypes
 import numpy as np
 import pytest
+import torch_writer
 
 from mmjax.errors import UserError
 from mmjax.weights import torch_file
@@ -58,11 +60,120 @@ def test_state_dict_of_a_module(tmp_path):
     np.testing.assert_array_equal(read["0.weight"], module[0].weight.detach().numpy())
 
 
-def test_a_whole_module_is_refused(tmp_path):
+def tensors_of(rng):
+    return {
+        "weight": rng.normal(size=(3, 4)).astype(np.float32),
+        "half": rng.normal(size=5).astype(np.float16),
+        "count": np.arange(4),
+        "scalar": np.array(4.6, np.float32),
+    }
+
+
+def check(found, wanted):
+    assert set(found) == set(wanted)
+    for name, array in wanted.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+        assert found[name].dtype == array.dtype
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED], ids=["plain", "packed"])
+def test_the_archive_of_a_program_is_read_and_not_run(tmp_path, rng, compression):
+    """TorchScript, as OpenAI published CLIP: objects of classes that its own source code makes."""
+    arrays = tensors_of(rng)
+    inner = torch_writer.module(
+        "__torch__.net.___torch_mangle_3", "Block", training=False, half=arrays["half"], count=arrays["count"]
+    )
+    tags = torch_writer.Call(torch_writer.Name("torch.jit._pickle", "build_intlist"), [1, 2])
+    tree = torch_writer.module(
+        "__torch__.net",
+        "Net",
+        training=False,
+        shape=tags,
+        weight=arrays["weight"],
+        scalar=arrays["scalar"],
+        block=inner,
+    )
+    code = b"raise SystemExit"
+    path = torch_writer.write_zip(tmp_path / "ViT.pt", tree, compression, **{"code/__torch__/net.py": code})
+    names = {"half": "block.half", "count": "block.count"}
+    check(torch_file.read(path), {names.get(name, name): array for name, array in arrays.items()})
+
+
+def test_a_module_of_python_has_the_names_of_its_state_dict(tmp_path, rng):
+    arrays = tensors_of(rng)
+
+    def layer(name, parameters, buffers, **modules):
+        hidden = {"_parameters": parameters, "_buffers": buffers, "_modules": modules, "_hooks": arrays["half"]}
+        return torch_writer.module("torch.nn.modules", name, training=True, cache=arrays["half"], **hidden)
+
+    inner = layer("Norm", {"weight": arrays["weight"], "bias": None}, {"count": arrays["count"]})
+    path = torch_writer.write_zip(tmp_path / "m.pth", layer("Net", {"scale": arrays["scalar"]}, {}, norm=inner))
+    wanted = {"scale": arrays["scalar"], "norm.weight": arrays["weight"], "norm.count": arrays["count"]}
+    check(torch_file.read(path), wanted)
+
+
+def test_settings_beside_the_weights_are_no_weights(tmp_path, rng):
+    """A checkpoint of Lightning: classes of any package, of which nothing is made."""
+    arrays = tensors_of(rng)
+    settings = torch_writer.module("argparse", "Namespace", rate=0.1, where=Call("pathlib", "PosixPath", "/", "x"))
+    other = Call("lightning_fabric.utilities.data", "AttributeDict", [1])
+    scalar = Call("numpy._core.multiarray", "scalar", Call("numpy", "dtype", "f8"), b"12345678")
+    tree = {"state_dict": arrays, "hyper_parameters": settings, "callbacks": {"x": other, "best": scalar}, "epoch": 3}
+    found = torch_file.read(torch_writer.write_zip(tmp_path / "last.ckpt", tree))
+    check(found, {f"state_dict.{name}": array for name, array in arrays.items()})
+
+
+def Call(module, name, *arguments):
+    return torch_writer.Call(torch_writer.Name(module, name), *arguments)
+
+
+@pytest.mark.parametrize("form", ["class", "parameter"])
+def test_tensors_of_before_0_2(tmp_path, rng, form):
+    arrays = {"weight": rng.normal(size=(3, 4)).astype(np.float32), "bias": np.ones(3, np.float32)}
+    path = torch_writer.write_stream(tmp_path / "resnet.pth", arrays, form)
+    check(torch_file.read(path), arrays)
+    check_against_torch(path, arrays)
+
+
+def test_the_tar_of_2016(tmp_path, rng):
+    arrays = tensors_of(rng)
+    path = torch_writer.write_tar(tmp_path / "resnet.pth.tar", arrays)
+    check(torch_file.read(path), arrays)
+    check_against_torch(path, arrays)
+    path.write_bytes(path.read_bytes()[:2048])
+    with pytest.raises(UserError, match=r"resnet\.pth\.tar: not a PyTorch file"):
+        torch_file.read(path)
+
+
+def check_against_torch(path, arrays):
     torch = pytest.importorskip("torch")
-    torch.save(torch.nn.Linear(2, 2), tmp_path / "m.pth")
-    with pytest.raises(UserError, match=r"m\.pth: refused.*torch\.nn\.modules\.linear\.Linear"):
-        torch_file.read(tmp_path / "m.pth")
+    for name, tensor in torch.load(path, weights_only=False).items():
+        np.testing.assert_array_equal(tensor.detach().numpy(), arrays[name], err_msg=name)
+
+
+def test_what_torch_saves_whole(tmp_path):
+    torch = pytest.importorskip("torch")
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.BatchNorm2d(2)).half().eval()
+    wanted = {name: tensor.detach().numpy() for name, tensor in net.state_dict().items()}
+    for zipped in (True, False):
+        torch.save(net, tmp_path / "m.pth", _use_new_zipfile_serialization=zipped)
+        check(torch_file.read(tmp_path / "m.pth"), wanted)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch would have us use torch.export
+        torch.jit.save(torch.jit.script(net), tmp_path / "m.pt")
+    check(torch_file.read(tmp_path / "m.pt"), wanted)
+
+
+def test_what_holds_itself_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch_file, "MOST", 1000)
+    loop = {"w": np.ones(2, np.float32)}
+    loop["again"] = [loop]
+    assert set(torch_file.read(torch_writer.write_zip(tmp_path / "l.pth", loop))) == {"w"}
+    wide = []
+    for _ in range(40):
+        wide = [wide, wide]  # few bytes of a file, 2 ** 40 paths
+    with pytest.raises(UserError, match="more than 1,000 parts"):
+        torch_file.read(torch_writer.write_zip(tmp_path / "w.pth", wide))
 
 
 class Attack:
@@ -100,9 +211,10 @@ def test_code_is_refused_and_never_run(tmp_path, wrap, function):
     assert not marker.exists()
 
 
-def test_the_whitelist_cannot_be_altered(tmp_path):
-    # GLOBAL, a state {"x": 1}, BUILD: would set an attribute on the function itself.
-    payload = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n}X\x01\x00\x00\x00xK\x01sb."
+@pytest.mark.parametrize("name", [b"torch._utils\n_rebuild_tensor_v2", b"collections\nOrderedDict", b"a.b\nC"])
+def test_the_whitelist_cannot_be_altered(tmp_path, name):
+    # GLOBAL, a state {"x": 1}, BUILD: would set an attribute on the function or class itself.
+    payload = b"\x80\x02c" + name + b"\n}X\x01\x00\x00\x00xK\x01sb."
     (tmp_path / "evil.pth").write_bytes(as_zip(payload))
     with pytest.raises(UserError, match="not a PyTorch file"):
         torch_file.read(tmp_path / "evil.pth")
