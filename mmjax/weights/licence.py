@@ -31,6 +31,7 @@ PRESETS = (
     ),
 )
 _RESERVED = re.compile(r"non-?\s?commercial|\bnc\b|research (purposes )?only", re.IGNORECASE)
+_OF_PROGRAMS = ("pyproject.toml", "setup.py", "setup.cfg")  # beside them a LICENSE is the program's
 _TOLD: set[str] = set()
 
 
@@ -63,7 +64,8 @@ def _said(file: Path, metadata: Mapping[str, str]) -> Iterator[tuple[str, str, s
         card = _of_card(text)
         if card:
             yield card, f"{name} beside it", ""
-    for name in ("LICENSE", "LICENCE", "LICENSE.txt", "LICENSE.md", "LICENCE.txt", "COPYING"):
+    program = any(file.with_name(name).exists() for name in _OF_PROGRAMS)
+    for name in () if program else ("LICENSE", "LICENCE", "LICENSE.txt", "LICENSE.md", "LICENCE.txt", "COPYING"):
         text = _text(file.with_name(name))
         title = next((line.strip("#* \t") for line in text.splitlines() if line.strip("#* \t")), "")
         if title:

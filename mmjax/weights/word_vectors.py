@@ -124,7 +124,7 @@ def exists(path: str) -> bool:
 
 def _read(path: pathlib.Path, dim: int) -> Vectors:
     file, member = _outer(path)
-    if file.exists():
+    if file.is_file():
         licence.tell(path, file, {})
     try:
         if file.is_dir():
@@ -158,7 +158,7 @@ def _content(file: pathlib.Path, member: str, dim: int) -> tuple[str, bytes | mm
             return file.name, mmap.mmap(plain.fileno(), 0, access=mmap.ACCESS_READ) if plain.tell() else b""
     with zipfile.ZipFile(file) as archive:
         names = [n for n in archive.namelist() if not n.endswith("/") and not n.startswith(("__MACOSX", "."))]
-        of_width = [n for n in names if dim and re.search(rf"(?<!\d){dim}d?(?!\d)", n)]
+        of_width = [n for n in names if dim and re.search(rf"(?<!\d){dim}d(?![a-z\d])", n)]
         chosen = [member] if member in names else [] if member else names if len(names) == 1 else of_width
         if len(chosen) != 1:
             which = f"no {member!r}" if member else f"{len(names)} files"

@@ -25,6 +25,9 @@ def test_places_from_the_surest(tmp_path, capsys):
     assert said(capsys, path) == "licence MIT (by its name, of github.com/cvondrick/soundnet)\n"
     (tmp_path / "LICENSE").write_text("\n  Apache License\n  Version 2.0\n")
     assert said(capsys, path) == "licence Apache License (LICENSE beside it)\n"
+    (tmp_path / "setup.py").touch()  # where a program is, it is the program's
+    assert said(capsys, tmp_path / "mine.npy") == ""
+    (tmp_path / "setup.py").unlink()
     (tmp_path / "README.md").write_text(CARD.format("license: cc-by-4.0  # or so\n"))
     assert said(capsys, path) == "licence cc-by-4.0 (README.md beside it)\n"
     assert said(capsys, path, license="bsd") == "licence bsd (its metadata)\n"
