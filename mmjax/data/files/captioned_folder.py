@@ -188,7 +188,12 @@ def _beside(folder: pathlib.Path, files: Files, columns: Columns, faults: list[F
     bare = [Fault(path, samples.WITHOUT) for path in files.pictures.files if path not in files.beside]
     captioned = False
     for path, texts in files.beside.items():
-        parts = {suffix: (folder / text).read_bytes() for suffix, text in texts.items()}
+        parts = {}
+        for suffix, text in texts.items():
+            try:
+                parts[suffix] = (folder / text).read_bytes()
+            except OSError as error:
+                faults.append(Fault(text, "unreadable text", error.strerror or str(error)))
         captions, split = samples.said(path, parts, columns, faults)
         captioned = captioned or bool(captions)
         yield from (Said(path, caption, split) for caption in captions)
