@@ -1,14 +1,17 @@
-"""Words per second and quality of skip-gram against gensim's, on the same text, settings and cores.
+"""Words per second and quality of skip-gram: mmjax, gensim, fastText and word2vec.c on the same text and cores.
 
-    pip install 'mmjax[benchmark]' && apt install dict-gcide wordnet-base
-    python benchmarks/skipgram.py [--quick] [--learning-rate RATE] [--epochs N] [--output FILE]
+    pip install 'mmjax[benchmark]' fasttext && apt install dict-gcide wordnet-base
+    python benchmarks/skipgram.py [--quick] [--epochs N] [--rates RATE ...] [--skip PEER ...] [--output FILE]
 
-The corpus is the text of Debian's GCIDE and WordNet, 6.6 million words. gensim trains with two workers on sentences
-held in memory, so that no reader holds it up. Epochs of the two alternate, so that both meet the same machine; words
-are those of the text, before rare and frequent ones are left out, as gensim counts them. Vocabulary and encoding are
-timed apart. Settings: 100 dimensions, window 5, 5 negatives, sample 1e-4, min_count 5, 5 epochs.
+The corpus is the text of Debian's GCIDE and WordNet, 6.6 million words. All have two threads and 100 dimensions,
+window 5, 5 negatives, sample 1e-4, min_count 5. Each side trains at every rate; of each the better is taken: the most
+of WordSim-353, SimLex-999 and analogies together. Epochs of mmjax and gensim alternate, so that both meet the same
+machine; fastText and word2vec.c train in one go (`_skipgram_peers.py`). A rate's words per second are the median of its
+epochs; words are those of the text, before rare and frequent ones are left out. Vocabulary and encoding are timed
+apart.
 
-Learning rates are each side's own: gensim's default 0.025 and 0.05 here. `--gensim-rate` tries another.
+A processor without AVX-512: XLA_FLAGS=--xla_cpu_max_isa=AVX2 OPENBLAS_CORETYPE=Haswell, and fastText installed with
+CFLAGS=-mno-avx512f; word2vec.c is then compiled so here.
 """
 
 from __future__ import annotations
@@ -26,10 +29,13 @@ import statistics
 import tempfile
 import time
 
+import _skipgram_peers as peers
+
 HERE = pathlib.Path(__file__).parent
 GCIDE = pathlib.Path("/usr/share/dictd/gcide.dict.dz")
 WORDNET = pathlib.Path("/usr/share/wordnet")
 RESTRICT = 30_000
+FIGURES = ("wordsim353", "simlex999", "analogies")
 
 
 def main() -> None:
@@ -37,10 +43,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a fifth of the text, one epoch: ends within a minute")
     parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--learning-rate", type=float, default=0.05, help="of mmjax")
-    parser.add_argument("--gensim-rate", type=float, default=0.025)
+    parser.add_argument("--rates", type=float, nargs="+", default=[0.025, 0.05], help="of every side")
+    parser.add_argument("--skip", nargs="*", default=[], choices=list(peers.WHOLE))
+    parser.add_argument("--fasttext-epochs", type=int, help="fewer than --epochs: it is much the slowest")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--override", nargs="*", default=[], metavar="FIELD=INTEGER", help="of mmjax's config")
+    parser.add_argument("--override", nargs="*", default=[], metavar="FIELD=JSON", help="of mmjax's config")
     parser.add_argument("--output", type=pathlib.Path, default=HERE / "results" / "skipgram.json")
     options = parser.parse_args()
     for package, hint in (("gensim", "pip install 'mmjax[benchmark]'"),):
@@ -48,7 +55,7 @@ def main() -> None:
             raise SystemExit(f"benchmarks/skipgram.py needs {package}: {hint}")
     if not GCIDE.exists() or not WORDNET.exists():
         raise SystemExit("benchmarks/skipgram.py needs the corpus: apt install dict-gcide wordnet-base")
-    epochs = 1 if options.quick else options.epochs
+    epochs, options.load = 1 if options.quick else options.epochs, os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         os.environ["MMJAX_CACHE"] = folder  # so that encoding is done, and timed, in this run
         corpus = pathlib.Path(folder) / "corpus.txt"
@@ -57,73 +64,71 @@ def main() -> None:
 
 
 def compare(corpus: pathlib.Path, words: int, epochs: int, options: argparse.Namespace) -> None:
-    """Trains both, epoch by epoch in turn, and prints and writes the figures."""
-    ours, theirs = (
-        Ours(corpus, epochs, options.learning_rate, options.seed, options.override),
-        Theirs(corpus, epochs, options.gensim_rate),
-    )
-    print(f"{words:,} words; vocabulary of {len(ours.words):,} words here, {len(theirs.model.wv):,} in gensim")
-    print(f"vocabulary: gensim {theirs.scan:.2f} s; vocabulary and encoding: mmjax {ours.scan:.2f} s")
-    ours.warm()
-    for epoch in range(epochs):
-        for side in (theirs, ours) if epoch % 2 else (ours, theirs):
-            side.epoch(epoch)
-        print(
-            f"epoch {epoch + 1}: mmjax {words / ours.seconds[-1] / 1e6:.2f} M words/s, "
-            f"gensim {words / theirs.seconds[-1] / 1e6:.2f}, load {os.getloadavg()[0]:.1f}",
-            flush=True,
-        )
-    ratios = [a / b for a, b in zip(theirs.seconds, ours.seconds)]
-    scores = {"mmjax": evaluate(ours.vectors()), "gensim": evaluate(theirs.model.wv)}
-    rates = {name: words / statistics.median(s.seconds) for name, s in (("mmjax", ours), ("gensim", theirs))}
-    scans = {"mmjax": ours.scan, "gensim": theirs.scan}
-    for name in scores:
-        shown = "  ".join(f"{figure} {value:.4f}" for figure, value in scores[name].items())
-        print(f"{name:<7} {rates[name] / 1e6:6.2f} M words/s  {shown}")
+    """Trains all sides at all rates, and prints and writes the figures."""
+    tried: dict[str, list[dict]] = {}
+    scans: dict[str, float] = {}
+    for rate in options.rates:
+        ours = Ours(corpus, epochs, rate, options.seed, options.override)
+        theirs = peers.Gensim(corpus, epochs, rate)
+        ours.warm()
+        for epoch in range(epochs):
+            for side in (theirs, ours) if epoch % 2 else (ours, theirs):
+                side.epoch(epoch)
+        scans = scans or {"mmjax": ours.scan, "gensim": theirs.scan}  # the first time: afterwards mmjax's are on disk
+        vectors = {"mmjax": ours.vectors(), "gensim": theirs.model.wv}
+        seconds = {"mmjax": ours.per_epoch_seconds(), "gensim": theirs.seconds}
+        for name in vectors:
+            note(tried, name, rate, words, epochs, seconds[name], vectors[name])
+    for name in peers.WHOLE:
+        peer = None if name in options.skip else peers.whole(name, corpus, ours.words)
+        own = (name == "fastText" and options.fasttext_epochs) or epochs
+        for rate in options.rates if peer else ():
+            found, taken = peer.train(min(own, epochs), rate)
+            note(tried, name, rate, words, min(own, epochs), [taken], found)
+    best = {
+        name: max(all_rates, key=lambda one: sum(one["scores"][f] for f in FIGURES))
+        for name, all_rates in tried.items()
+    }
+    rates = {name: one["words_per_second"] for name, one in best.items()}
+    fastest = max((name for name in rates if name != "mmjax"), key=rates.get)
     content = {
-        "words_per_second": rates,
-        "ratio": statistics.median(ratios),
-        "ratios": ratios,
+        "ratio": rates["mmjax"] / rates[fastest],
+        "fastest_peer": fastest,
+        "best": best,
+        "tried": tried,
         "vocabulary_seconds": scans,
-        "scores": scores,
         "words": words,
         "epochs": epochs,
-        "learning_rates": {"mmjax": options.learning_rate, "gensim": options.gensim_rate},
-        "machine": {"processor": _processor(), "cores": os.cpu_count(), "load": os.getloadavg()[0]},
+        "machine": {
+            "processor": _processor(),
+            "avx512": "only AVX2 is used" if peers.ONLY_AVX2 else "used, where there is any",
+            "cores": os.cpu_count(),
+            "load_before": options.load,
+        },
     }
     if not options.quick:
         options.output.parent.mkdir(exist_ok=True)
         options.output.write_text(json.dumps(content, indent=2) + "\n")
-    print(f"ratio {scans['gensim'] / scans['mmjax']:.2f} vocabulary (and, here, encoding): mmjax over gensim")
-    print(f"ratio {content['ratio']:.2f} words per second of skip-gram training: mmjax over gensim, two workers")
+    print(f"vocabulary: gensim {scans['gensim']:.2f} s; vocabulary and encoding: mmjax {scans['mmjax']:.2f} s")
+    for name in (name for name in rates if name != "mmjax"):
+        print(f"ratio {rates['mmjax'] / rates[name]:.2f} words per second of training: mmjax over {name}")
+    for figure in FIGURES:
+        most = max(best, key=lambda name: best[name]["scores"][figure])
+        print(f"{figure}: most by {most}; mmjax {best['mmjax']['scores'][figure]:.4f}, {_others(best, figure)}")
 
 
-class Theirs:
-    """gensim with two workers, one epoch at a time."""
+def note(tried: dict, name: str, rate: float, words: int, epochs: int, seconds: list[float], vectors) -> None:
+    """Adds what a side did at a rate, and prints it."""
+    scores = evaluate(vectors)
+    speed = words / statistics.median(seconds)
+    one = {"rate": rate, "epochs": epochs, "words_per_second": speed, "seconds_of_an_epoch": seconds, "scores": scores}
+    tried.setdefault(name, []).append(one)
+    shown = "  ".join(f"{figure} {scores[figure]:.4f}" for figure in FIGURES)
+    print(f"{name:<10} rate {rate:<6} {speed / 1e6:6.2f} M words/s  {shown}", flush=True)
 
-    def __init__(self, corpus: pathlib.Path, epochs: int, rate: float):
-        from gensim.models import Word2Vec
 
-        self.corpus, self.epochs, self.rate = corpus, epochs, rate
-        self.model = Word2Vec(vector_size=100, window=5, negative=5, sample=1e-4, min_count=5, sg=1, workers=2, seed=1)
-        began = time.perf_counter()
-        self.model.build_vocab(corpus_file=str(corpus))
-        self.scan = time.perf_counter() - began
-        self.seconds: list[float] = []
-        self.lines = [line.split() for line in corpus.open()]  # in memory, so that its reader cannot hold it up
-
-    def epoch(self, number: int) -> None:
-        """One epoch, the rate falling as over the whole run."""
-        ends = [self.rate * max(1 - n / self.epochs, 1e-4) for n in (number, number + 1)]
-        began = time.perf_counter()
-        self.model.train(
-            corpus_iterable=self.lines,
-            total_examples=self.model.corpus_count,
-            epochs=1,
-            start_alpha=ends[0],
-            end_alpha=ends[1],
-        )
-        self.seconds.append(time.perf_counter() - began)
+def _others(best: dict, figure: str) -> str:
+    return ", ".join(f"{name} {one['scores'][figure]:.4f}" for name, one in best.items() if name != "mmjax")
 
 
 class Ours:
@@ -141,15 +146,17 @@ class Ours:
         jax.config.update("jax_num_cpu_devices", config.cpu_devices)
         config.data.update(path=str(corpus), splitter="whitespace", sample=1e-4, held_out=False)
         config.optim.tables.learning_rate = rate
-        config.update_from_flattened_dict({k: int(v) for k, v in (pair.split("=") for pair in override)})
+        config.update_from_flattened_dict({k: json.loads(v) for k, v in (pair.split("=") for pair in override)})
         began = time.perf_counter()
         encoded = text.corpus(str(corpus), splitter="whitespace", min_count=5)
         self.scan = time.perf_counter() - began
         self.words, self.counts = encoded.words, encoded.counts
         task = systems.build(config)
         self.source = data.open("train", task.fields, **config.data)
-        self.per_epoch = max(round(len(self.source) / config.batch_size), 1)
-        config.steps = self.per_epoch * epochs
+        # An epoch is no whole number of steps: it ends at the nearest, and times count by the share of the text.
+        self.share = config.batch_size / len(self.source)  # of an epoch, in a step
+        self.ends = [round((epoch + 1) / self.share) for epoch in range(epochs)]
+        config.steps = self.ends[-1]
         optimisers = optim.of(task, config.optim, config.steps)
         constants = self.source.constants
         seen = {**prepare.example_batch(self.source, config), **constants}
@@ -170,16 +177,20 @@ class Ours:
         self.state = self.fresh()
 
     def epoch(self, number: int) -> None:
-        """As many steps as make an epoch."""
+        """As many steps as end nearest to the end of the epoch."""
         import jax
 
-        del number
+        steps = self.ends[number] - (self.ends[number - 1] if number else 0)
         jax.block_until_ready(self.state)
         began = time.perf_counter()
-        for _ in range(self.per_epoch):
+        for _ in range(steps):
             self.state, _ = self.call(self.state, self.placement.put(next(self.batches)), self.key)
         jax.block_until_ready(self.state)
-        self.seconds.append(time.perf_counter() - began)
+        self.seconds.append((time.perf_counter() - began) / steps)
+
+    def per_epoch_seconds(self) -> list[float]:
+        """Seconds that each epoch's steps would have taken for the text once."""
+        return [seconds / self.share for seconds in self.seconds]
 
     def vectors(self):
         """As gensim's KeyedVectors: one evaluation for both."""
