@@ -1,24 +1,29 @@
 """Beam search and a training step of Show, Attend and Tell: mmjax against PyTorch, alternating in one run.
 
-    python benchmarks/beam_search.py [--quick] [--images 32] [--beam 5] [--steps 20]
+    python benchmarks/beam_search.py [--quick] [--busy] [--eager] [--images 32] [--beam 5] [--steps 20]
 
 The network is the popular PyTorch port's: 196 x 2048 features, 512 units everywhere, ReLU attention, a vector gate,
-10,000 words; random weights, the same in both. The peer decodes as that port's users do: one picture at a time, its
-hypotheses a batch that shrinks as they end, the features copied for each of them and their half of the attention
-computed anew at every step. Unlike the port it keeps what does not end, as mmjax does, because the port would fail.
-mmjax decodes all pictures in one call. Both must find the same captions before the clock counts.
+10,000 words; random weights, the same in all. Two peers, see `_caption_peers.py`. "careful" is what a user writes who
+has thought about it: all pictures in one call, the features' half of the attention computed once, a beam of fixed
+width; eager and under torch.compile, and the ratios are over the faster of the two. "port" is the code that most people
+copy: one picture at a time, its beam shrinking, the features' half computed anew at every step. Both must find the
+captions that mmjax finds: their number is printed, and any other must be a tie within rounding.
 
 Two loads: the end word made so unlikely that every caption takes all steps, and made so likely that captions end on
-the way. The ratio is the first's. The training step is teacher forcing over captions of --steps words without padding
-(the peer loops over the time steps, as the port does), cross-entropy and the port's attention penalty, backward pass
-and Adam; no dropout, so that the losses of both can be compared. results/beam_search.json is written only by a full run
-at the default sizes, with the load average at its ends.
+the way. The ratio is the first's. The training step is teacher forcing over captions of --steps words without padding,
+cross-entropy and the port's attention penalty, backward pass and Adam; no dropout, so that the losses can be compared.
 
-Where mmjax's time goes at the default sizes (two AMD cores with AVX-512, ms of 330): products with the weights 219, the
-features' half of the attention 40, scores of the attention about 20 (76 before they were computed hypothesis by
-hypothesis), mixing the features, which are read from memory at every step, 32, and the search itself, from the bias of
-the logits to the reordered states, about 20. The products run at 340 GFLOP/s: what is left to gain is little without
-smaller arithmetic.
+A processor without AVX-512 is imitated by XLA_FLAGS=--xla_cpu_max_isa=AVX2 with ATEN_CPU_CAPABILITY=avx2,
+DNNL_MAX_CPU_ISA=AVX2 and MKL_ENABLE_INSTRUCTIONS=AVX2. It is imitated badly: most of jax 0.10's products are
+YNNPACK's, which asks the processor itself, so that they keep their speed (348 GFLOP/s against 329), while PyTorch's
+products lose theirs; of ours only those that contract over rows are halved. Both kinds stand in
+results/beam_search.json, which is written only by a full run at the default sizes that began at a load average of at
+most 0.5, or with --busy by one that had the machine's priority.
+
+Where mmjax's time goes at the default sizes with AVX-512 (ms of 310 for the captions): the logits 82, the context's
+half of the gates 63, what the state is multiplied by 50, the features' half of the attention 37, the words' half of the
+gates 33, mixing the features 30, the scores of the attention 18. These products run at 210 to 400 GFLOP/s: what is left
+to gain is little without smaller arithmetic.
 """
 
 from __future__ import annotations
@@ -28,110 +33,25 @@ import functools
 import json
 import os
 import pathlib
-import platform
 import statistics
-import time
 from collections.abc import Callable
 
+import _caption_peers as peers
+import _side_by_side as side_by_side
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import torch
-from torch import nn
-from torch.nn import functional as F
 
 from mmjax import decode
 from mmjax.models.text.show_attend_tell import PRESETS, ShowAttendTell
 
 RESULT = pathlib.Path(__file__).parent / "results" / "beam_search.json"
-PLACES, CHANNELS, WORDS, START, END = 196, 2048, 10_000, 1, 2
+PLACES, CHANNELS, WORDS = 196, 2048, 10_000
+START, END = peers.START, peers.END
 RATE = 4e-4
-IDLE = 0.5  # load average above which a ratio is not to be quoted: PyTorch's spinning threads suffer more than ours
-PAUSE = 0.05  # seconds between the libraries, for the other's idle threads to stop spinning
-
-
-class Port(nn.Module):
-    """The decoder of the port, with its names; parameters are loaded from mmjax's."""
-
-    def __init__(self, w: dict[str, np.ndarray]):
-        super().__init__()
-        n = w["lstm_hidden"].shape[0]
-        self.embedding = nn.Embedding.from_pretrained(_tensor(w["words"]), freeze=False)
-        self.encoder_att = _linear(w, "attend_features")
-        self.decoder_att = _linear(w, "attend_hidden", bias=False)
-        self.full_att = _linear(w, "attend_score")
-        self.f_beta = _linear(w, "gate")
-        self.init_h, self.init_c = _linear(w, "initial_hidden"), _linear(w, "initial_memory")
-        self.fc = _linear(w, "logits")
-        self.lstm = nn.LSTMCell(w["lstm_word"].shape[0] + w["lstm_context"].shape[0], n)
-        # Ours: gates i f o g, one bias. PyTorch: i f g o, two biases.
-        order = np.concatenate([np.arange(k * n, (k + 1) * n) for k in (0, 1, 3, 2)])
-        into = np.concatenate([w["lstm_word"], w["lstm_context"]])
-        with torch.no_grad():
-            self.lstm.weight_ih.copy_(_tensor(into[:, order].T))
-            self.lstm.weight_hh.copy_(_tensor(w["lstm_hidden"][:, order].T))
-            self.lstm.bias_ih.copy_(_tensor(w["lstm_bias"][order]))
-            self.lstm.bias_hh.zero_()
-
-    def initial(self, features):
-        mean = features.mean(dim=1)
-        return self.init_h(mean), self.init_c(mean)
-
-    def attend(self, features, h):
-        inner = self.encoder_att(features) + self.decoder_att(h).unsqueeze(1)
-        alpha = torch.softmax(self.full_att(torch.relu(inner)).squeeze(2), dim=1)
-        return (features * alpha.unsqueeze(2)).sum(dim=1), alpha
-
-    def forward(self, features, state, words):
-        """One step: logits, state, attention."""
-        context, alpha = self.attend(features, state[0])
-        context = torch.sigmoid(self.f_beta(state[0])) * context
-        state = self.lstm(torch.cat([self.embedding(words), context], dim=1), state)
-        return self.fc(state[0]), state, alpha
-
-
-@torch.no_grad()
-def caption(port: Port, features: torch.Tensor, size: int, steps: int) -> tuple[list[int], float]:
-    """One picture's best caption and its log-probability: the beam shrinks as hypotheses end."""
-    features = features.expand(size, -1, -1)
-    state = port.initial(features)
-    sequences = torch.full((size, 1), START)
-    scores, maps = torch.zeros(size), torch.ones(size, 1, features.shape[1])
-    ended: list[tuple[float, list[int]]] = []
-    width = size
-    for step in range(steps):
-        logits, state, alpha = port(features, state, sequences[:, -1])
-        total = scores[:, None] + F.log_softmax(logits, dim=1)
-        scores, flat = (total[0] if step == 0 else total.flatten()).topk(width)
-        source, words = flat // logits.shape[1], flat % logits.shape[1]
-        sequences = torch.cat([sequences[source], words[:, None]], dim=1)
-        maps = torch.cat([maps[source], alpha[source, None]], dim=1)
-        live = words != END
-        ended += [(scores[i].item(), sequences[i, 1:].tolist()) for i in (~live).nonzero()[:, 0]]
-        width = int(live.sum())
-        if width == 0:
-            break
-        state = tuple(x[source[live]] for x in state)
-        features, sequences, maps, scores = features[source[live]], sequences[live], maps[live], scores[live]
-    if not ended:
-        ended = [(scores[i].item(), sequences[i, 1:].tolist()) for i in range(width)]
-    score, best = max(ended, key=lambda hypothesis: hypothesis[0])
-    return best, score
-
-
-def port_loss(port: Port, features: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-    """Teacher forcing, step by step, as the port does: cross-entropy and the penalty on the attention."""
-    state = port.initial(features)
-    logits, maps = [], []
-    before = F.pad(tokens[:, :-1], (1, 0), value=START)
-    for t in range(tokens.shape[1]):
-        out, state, alpha = port(features, state, before[:, t])
-        logits.append(out)
-        maps.append(alpha)
-    scores = torch.stack(logits, dim=1)
-    penalty = ((1 - torch.stack(maps, dim=1).sum(dim=1)) ** 2).mean()
-    return F.cross_entropy(scores.flatten(0, 1), tokens.flatten()) + penalty
+OURS, EAGER, COMPILED, PORT = "mmjax", "careful, eager", "careful, compiled", "port"
 
 
 def our_loss(model: ShowAttendTell, params, features, tokens):
@@ -153,73 +73,89 @@ def captioner(model: ShowAttendTell, size: int, steps: int) -> Callable:
 
 
 def decoding(model, w, features, options, end_bias: float) -> dict:
-    """Captions per second of both, alternating: a share of the pictures one by one, then all in one call."""
+    """Captions per second, all sides in turn; the port a share of the pictures at a time."""
     w = {**w, "logits_bias": w["logits_bias"].copy()}
     w["logits_bias"][END] = end_bias
     variables = {"params": {name: jnp.asarray(value) for name, value in w.items()}}
-    port, run = Port(w), captioner(model, options.beam, options.steps)
+    port, careful, run = peers.Port(w), peers.Careful(w), captioner(model, options.beam, options.steps)
     ours, theirs = jnp.asarray(features), torch.from_numpy(features)
-    jax.block_until_ready(run(variables, ours))
-    with_us, with_port, found = [], [], {}
-    for index in range(0, options.compared, options.share):
-        time.sleep(PAUSE)
-        began = time.perf_counter()
-        for i in range(index, min(index + options.share, len(features))):
-            found[i] = caption(port, theirs[i : i + 1], options.beam, options.steps)
-        with_port.append(options.share / (time.perf_counter() - began))
-        time.sleep(PAUSE)
-        began = time.perf_counter()
-        out = jax.block_until_ready(run(variables, ours))
-        with_us.append(len(features) / (time.perf_counter() - began))
-    same, words = compare(jax.device_get(out), found)
-    return {
-        "captions_per_second": {"mmjax": statistics.median(with_us), "torch": statistics.median(with_port)},
-        "ratios": [a / b for a, b in zip(with_us, with_port)],
-        "identical": same,
-        "captions": len(found),
-        "mean_tokens": words,
+    found: dict[str, dict] = {}
+
+    def mmjax():
+        found[OURS] = jax.block_until_ready(run(variables, ours))
+
+    def batched(name, step):
+        found[name] = dict(enumerate(peers.captions(careful, step, theirs, options.beam, options.steps)))
+
+    def one_by_one():
+        done = found.setdefault(PORT, {})
+        for i in range(len(done), min(len(done) + options.share, len(features))):
+            done[i] = peers.caption(port, theirs[i : i + 1], options.beam, options.steps)
+
+    sides = {OURS: mmjax, EAGER: functools.partial(batched, EAGER, careful.step)}
+    if not options.eager:
+        sides[COMPILED] = functools.partial(batched, COMPILED, torch.compile(careful.step, dynamic=False))
+    for _ in range(2):
+        for side in sides.values():
+            side()  # compiles
+    times = side_by_side.alternate({**sides, PORT: one_by_one}, options.compared // options.share, 120.0)
+    rates = {
+        name: (options.share if name == PORT else len(features)) / statistics.median(values)
+        for name, values in times.items()
     }
+    mine = jax.device_get(found[OURS])
+    same = {name: compare(mine, captions) for name, captions in found.items() if name != OURS}
+    return {"captions_per_second": rates, "identical": same, "mean_tokens": float(np.mean(mine.lengths[:, 0]))}
 
 
-def compare(out, found) -> tuple[int, float]:
-    """Number of identical captions, and their mean length; any other must be a tie within rounding."""
-    same, lengths = 0, []
+def compare(out, found) -> str:
+    """How many captions are identical; any other must be a tie within rounding."""
+    same = 0
     for i, (tokens, score) in found.items():
         mine = out.tokens[i, 0, : out.lengths[i, 0] + out.finished[i, 0]].tolist()
         same += mine == tokens
-        lengths.append(len(tokens))
         assert abs(score - out.scores[i, 0]) < 1e-3, f"picture {i}: {mine} and {tokens} differ by more than rounding"
-    return same, statistics.mean(lengths)
+    return f"{same} of {len(found)}"
 
 
 def training(model, w, features, options) -> dict:
-    """Seconds of a training step of both, alternating, after their first two losses have agreed."""
+    """Seconds of a training step of all sides in turn, after their first two losses have agreed."""
     tokens = np.random.default_rng(1).integers(4, WORDS, (len(features), options.steps))
-    port, (step, params, state) = Port(w), our_step(model, w)
-    optimiser = torch.optim.Adam(port.parameters(), lr=RATE, fused=True)
     x, y = torch.from_numpy(features), torch.from_numpy(tokens)
     ours_x, ours_y = jnp.asarray(features), jnp.asarray(tokens, jnp.int32)
-    times: dict[str, list[float]] = {"mmjax": [], "torch": []}
-    for number in range(options.rounds + 2):
-        time.sleep(PAUSE)
-        began = time.perf_counter()
-        loss = port_loss(port, x, y)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        times["torch"].append(time.perf_counter() - began)
-        time.sleep(PAUSE)
-        began = time.perf_counter()
-        params, state, ours = step(params, state, ours_x, ours_y)
+    step, params, state = our_step(model, w)
+
+    def mmjax() -> float:
+        nonlocal params, state
+        params, state, loss = step(params, state, ours_x, ours_y)
         jax.block_until_ready(params)
-        times["mmjax"].append(time.perf_counter() - began)
-        if number < 2:
-            assert abs(float(ours) - loss.item()) < 1e-3 * loss.item(), f"losses differ: {ours} and {loss.item()}"
-    times = {name: values[2:] for name, values in times.items()}
-    return {
-        "step_ms": {name: 1e3 * statistics.median(values) for name, values in times.items()},
-        "ratios": [a / b for a, b in zip(times["torch"], times["mmjax"])],
-    }
+        return float(loss)
+
+    def theirs(port, compiled=False):
+        optimiser = torch.optim.Adam(port.parameters(), lr=RATE, fused=True)
+        run = torch.compile(port.loss) if compiled else port.loss
+
+        def once() -> float:
+            optimiser.zero_grad(set_to_none=True)
+            loss = run(x, y)
+            loss.backward()
+            optimiser.step()
+            return loss.item()
+
+        return once
+
+    written = peers.Careful(w)
+    written.cell = True  # the faster way in eager PyTorch
+    sides = {OURS: mmjax, EAGER: theirs(written)}
+    if not options.eager:
+        sides[COMPILED] = theirs(peers.Careful(w), compiled=True)
+    sides[PORT] = theirs(peers.Port(w))
+    for _ in range(2):
+        losses = {name: once() for name, once in sides.items()}
+        np.testing.assert_allclose(list(losses.values()), losses[OURS], rtol=1e-3, err_msg=str(losses))
+    times = side_by_side.alternate({n: s for n, s in sides.items() if n != PORT}, options.rounds, 60.0)
+    times |= side_by_side.alternate({PORT: sides[PORT]}, min(options.rounds, 3), 20.0)
+    return {"step_ms": {name: 1e3 * statistics.median(values) for name, values in times.items()}}
 
 
 def our_step(model, w):
@@ -249,73 +185,59 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer pictures and rounds: ends within a minute")
+    parser.add_argument("--busy", action="store_true", help="write the result whatever the load average")
+    parser.add_argument("--eager", action="store_true", help="without torch.compile, which needs a C++ compiler")
     parser.add_argument("--images", type=int, default=32)
     parser.add_argument("--beam", type=int, default=5)
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--share", type=int, default=4, help="pictures of the peer between two calls of mmjax")
+    parser.add_argument("--share", type=int, default=4, help="pictures of the port between two calls of the others")
     parser.add_argument("--rounds", type=int, default=9, help="training steps")
-    parser.add_argument("--only", choices=("decode", "train"))
     options = parser.parse_args()
-    default = [options.images, options.beam, options.steps] == [32, 5, 20] and not (options.quick or options.only)
+    default = [options.images, options.beam, options.steps] == [32, 5, 20]
     if options.quick:
         options.share, options.rounds = 8, 1
     options.compared = options.images // 2 if options.quick else options.images
+    options.load = os.getloadavg()[0]
     torch.set_num_threads(os.cpu_count() or 1)
-    load = os.getloadavg()[0]
+    if torch.backends.cpu.get_cpu_capability() == "AVX2":
+        torch._inductor.config.cpp.simdlen = 256  # what is compiled does not read the variable
     model = ShowAttendTell(WORDS, CHANNELS, **PRESETS["sgrvinod"])
     rng = np.random.default_rng(0)  # as after a ReLU: half of them zero
     features = np.maximum(rng.standard_normal((options.images, PLACES, CHANNELS), np.float32), 0)
     w = weights(model, features)
     report: dict = {}
-    if options.only != "train":
-        for name, bias in (("all steps", -1e4), ("captions end", 4.0)):
-            report[name] = row = decoding(model, w, features, options, bias)
-            rates = row["captions_per_second"]
-            print(
-                f"{name}, {row['mean_tokens']:.1f} tokens: mmjax {rates['mmjax']:.1f} captions/s, torch "
-                f"{rates['torch']:.2f}, {row['identical']} of {row['captions']} captions identical, "
-                f"{statistics.median(row['ratios']):.1f} times",
-                flush=True,
-            )
-    if options.only != "decode":
-        report["training"] = row = training(model, w, features, options)
-        print("training step: " + ", ".join(f"{name} {ms:.0f} ms" for name, ms in row["step_ms"].items()))
-    finish(report, options, load, default)
+    for name, bias in (("all steps", -1e4), ("captions end", 4.0)):
+        report[name] = row = decoding(model, w, features, options, bias)
+        rates = ", ".join(f"{side} {rate:.2f}" for side, rate in row["captions_per_second"].items())
+        same = ", ".join(f"{side} {number}" for side, number in row["identical"].items())
+        print(f"{name}, {row['mean_tokens']:.1f} words, captions/s: {rates}; identical: {same}", flush=True)
+    report["training"] = row = training(model, w, features, options)
+    print("training step: " + ", ".join(f"{name} {ms:.0f} ms" for name, ms in row["step_ms"].items()))
+    finish(report, options, default)
 
 
-def finish(report: dict, options: argparse.Namespace, load: float, default: bool) -> None:
-    """Writes the result of a full run and prints the ratios."""
-    content = {
+def finish(report: dict, options: argparse.Namespace, default: bool) -> None:
+    """Writes the result of a full run beside the other kind of processor's, and prints the ratios."""
+    careful = [EAGER] if options.eager else [EAGER, COMPILED]
+    ratios = {}
+    for name, side in (("careful", careful), ("port", [PORT])):
+        rates, ms = report["all steps"]["captions_per_second"], report["training"]["step_ms"]
+        ratios[f"captions, {name}"] = rates[OURS] / max(rates[x] for x in side)
+        ratios[f"training step, {name}"] = min(ms[x] for x in side) / ms[OURS]
+    kind = torch.backends.cpu.get_cpu_capability()
+    figures = {
+        "device": side_by_side.device_name(),
         "what": f"beam {options.beam}, {options.steps} steps, {options.images} pictures of {PLACES} x {CHANNELS}",
-        "machine": {"cores": os.cpu_count(), "platform": platform.machine(), "device": jax.devices()[0].device_kind},
         "versions": {"jax": jax.__version__, "torch": torch.__version__},
-        "load_before_and_after": [load, os.getloadavg()[0]],
+        "load_average_before": options.load,
+        "ratios": ratios,
         **report,
     }
-    if default:
-        RESULT.parent.mkdir(exist_ok=True)
-        RESULT.write_text(json.dumps(content, indent=1) + "\n")
-    if load > IDLE:
-        print(f"the load average was {load:.1f} at the start: judge the ratios on an idle machine")
-    if "training" in report:
-        ratio = statistics.median(report["training"]["ratios"])
-        print(f"ratio {ratio:.2f} training step of the attention decoder, batch {options.images}: mmjax over torch")
-    if "all steps" in report:
-        ratio = statistics.median(report["all steps"]["ratios"])
-        print(f"ratio {ratio:.2f} captions per second, beam {options.beam}: mmjax over torch, one picture at a time")
-
-
-def _tensor(x: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(x))
-
-
-def _linear(w: dict[str, np.ndarray], name: str, bias: bool = True) -> nn.Linear:
-    kernel = w[name]
-    layer = nn.Linear(*kernel.shape)
-    with torch.no_grad():
-        layer.weight.copy_(_tensor(kernel.T))
-        layer.bias.copy_(_tensor(w[f"{name}_bias"])) if bias else layer.bias.zero_()
-    return layer
+    former = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    kept = {name: value for name, value in former.items() if name in ("AVX512", "AVX2", "DEFAULT")}
+    side_by_side.keep({**kept, kind: figures}, RESULT, side_by_side.unwritten(options, default and not options.eager))
+    for name, ratio in ratios.items():
+        print(f"ratio {ratio:.2f} {name}: mmjax over PyTorch {torch.__version__}, {kind}")
 
 
 if __name__ == "__main__":

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float, Int
 
 from mmjax.errors import OptionError
+from mmjax.models.blocks import shared_scan
 from mmjax.models.blocks.recurrent import Table, affine, declare, drop, lstm, uniform
 from mmjax.models.text.show_and_tell import START, previous
+from mmjax.ops import additive_attention
 
 # What people mean by Show, Attend and Tell. "official": the authors' capgen.py with the settings of their
 # evaluate_coco.py. "sgrvinod": the PyTorch port that most later code starts from.
@@ -167,18 +168,18 @@ class ShowAttendTell(nn.Module):
         key = (lambda: self.make_rng("dropout")) if train else None
         w = self._cast()
         # Everything that does not recur is done for all steps at once: the word vectors and their half of the gates,
-        # the features' half of the attention, the deep output and the logits.
+        # the features' half of the attention, the deep output and the logits; and the gradients of all weights.
         words = self._words(w, previous(tokens))
         memory, carry = self._see(w, features, key)
         noise, drawn = self._chance(tokens.shape, features.shape[1]) if train and self.kind == "hard" else (None, None)
 
-        def body(carry, inputs):
+        def body(use, carry, inputs):
             gates, chance = inputs
-            carry, context, looked = self._recur(w, memory, carry, gates, chance, drawn)
+            carry, context, looked = self._recur(use, carry, gates, chance, drawn)
             return carry, (carry[0], context, looked)
 
         inputs = (affine(words, w["lstm_word"], w["lstm_bias"]).swapaxes(0, 1), noise)
-        _, outputs = lax.scan(body, carry, inputs)
+        _, outputs = shared_scan.scan(body, self._uses(), self._shared(w, memory), carry, inputs)
         hidden, context, looked = jax.tree.map(lambda x: x.swapaxes(0, 1), outputs)  # t b ... -> b t ...
         out = {"logits": self._speak(w, hidden, context, words, key), **looked}
         return out if drawn is None else {**out, "drawn": drawn}
@@ -196,7 +197,8 @@ class ShowAttendTell(nn.Module):
         w = self._cast()
         words = self._words(w, token)
         gates = affine(words, w["lstm_word"], w["lstm_bias"])
-        carry, context, looked = self._recur(w, memory, carry, gates, training=False)
+        uses, shared = self._uses(training=False), self._shared(w, memory)
+        carry, context, looked = self._recur(lambda name, x: uses[name].value(shared[name], x), carry, gates)
         return carry, self._speak(w, carry[0], context, words, None), {"attention": looked["attention"]}
 
     def _cast(self):
@@ -229,38 +231,51 @@ class ShowAttendTell(nn.Module):
         noise = jax.random.gumbel(self.make_rng("sample"), (shape[1], shape[0], places), jnp.float32)
         return noise, jax.random.bernoulli(self.make_rng("sample"), 1.0 - self.expected, shape[:1])
 
-    def _recur(self, w, memory, carry, gates, noise=None, drawn=None, training=True):
+    def _shared(self, w, memory):
+        """What every step uses, by the name of its use."""
+        own = {"hidden": w["hidden"], "context": w["lstm_context"], "mix": memory.features}
+        own["score"] = memory.keys, w["attend_score"][:, 0], w["attend_score_bias"]
+        return own | ({"gate": w["gate_bias"]} if self.gate != "none" else {})
+
+    def _uses(self, training=True):
+        """How a step uses it. Beam search maps over hypotheses; nothing there has a gradient."""
+        scores = additive_attention.scores if training else additive_attention.searched
+
+        def score(shared, query):
+            keys, kernel, bias = shared
+            rows = query.reshape(len(keys), -1, query.shape[-1])  # r a -> b k a
+            return scores(keys, rows, kernel, self.activation).reshape(len(query), -1) + bias[None]
+
+        def score_gradient(shared, queries, cotangents):
+            keys, kernel, _ = shared
+            own = additive_attention.gradient(keys, kernel, queries, cotangents, self.activation)
+            return *own, jnp.sum(cotangents)[None]
+
+        return {
+            "hidden": shared_scan.PRODUCT,
+            "context": shared_scan.PRODUCT,
+            "gate": shared_scan.Use(lambda bias, x: x + bias[None], lambda _, xs, dys: jnp.sum(dys, (0, 1))),
+            "mix": shared_scan.Use(
+                lambda features, x: _mix(x, features), lambda _, xs, dys: jnp.einsum("tbp,tbd->bpd", xs, dys)
+            ),
+            "score": shared_scan.Use(score, score_gradient),
+        }
+
+    def _recur(self, use, carry, gates, noise=None, drawn=None):
         """One step: where to look, given the state; then the LSTM, given the word and what was seen."""
-        n = self.hidden
-        from_hidden = carry[0] @ w["hidden"]
-        query, gate = jnp.split(from_hidden[:, 4 * n :], [memory.keys.shape[-1]], axis=-1)
-        attention = self._attend(w, memory.keys, query, training)
+        n, a = self.hidden, self.attention or self.features
+        from_hidden = use("hidden", carry[0])
+        query, gate = jnp.split(from_hidden[:, 4 * n :], [a], axis=-1)
+        attention = jax.nn.softmax(use("score", query).astype(jnp.float32))  # eq. 4 and 5
         weights, looked = attention, {"attention": attention}
         if self.kind == "hard":
             weights, log_place = _pick(attention, noise, drawn)
             looked["log_place"] = log_place
-        context = _mix(weights.astype(self.dtype), memory.features)
+        context = use("mix", weights.astype(self.dtype))
         if self.gate != "none":
-            context = context * jax.nn.sigmoid(gate + w["gate_bias"][None])
-        carry = lstm(gates + from_hidden[:, : 4 * n] + context @ w["lstm_context"], carry[1])
+            context = context * jax.nn.sigmoid(use("gate", gate))
+        carry = lstm(gates + from_hidden[:, : 4 * n] + use("context", context), carry[1])
         return carry, context, looked
-
-    def _attend(self, w, keys, query, training):
-        """eq. 4 and 5: softmax over places, [r p], float32."""
-        activation = jnp.tanh if self.activation == "tanh" else nn.relu
-
-        # Computed again in the backward pass: storing 32 x 196 x 512 numbers a step costs more than a tanh.
-        @jax.checkpoint
-        def score(keys, rows, kernel, bias):
-            return affine(activation(keys[:, None] + rows), kernel, bias)
-
-        # Under the vmap of beam search one hypothesis after the other on a CPU: its 32 x 196 x 512 numbers stay in the
-        # cache, and all hypotheses at once take three times as long. Not in training: that vmap has no gradient.
-        if not training and jax.default_backend() == "cpu":
-            score = jax.custom_batching.sequential_vmap(score)
-        rows = query.reshape(len(keys), -1, 1, query.shape[-1])  # r a -> b k 1 a
-        scores = score(keys, rows, w["attend_score"], w["attend_score_bias"])
-        return jax.nn.softmax(scores.reshape(len(query), -1).astype(jnp.float32))
 
     def _speak(self, w, hidden, context, words, key):
         """eq. 7 with the official code's tanh, or a linear map of the state."""
