@@ -29,8 +29,8 @@ HERE = Path(__file__).resolve().parent.parent
 CONFIGS = ("soundnet", "clip", "captioning")
 
 
-def serve(name: str) -> None:
-    """One side: prepares, says its first loss, then makes as many steps as each line of standard input says."""
+def serve(name: str, compared: int) -> None:
+    """One side: prepares, says the losses of its first steps, then makes as many steps as each line of input says."""
     import importlib.util
 
     import jax
@@ -52,11 +52,14 @@ def serve(name: str) -> None:
         ready = loop.prepare(config, Path(folder) / "run")
         call = loop._caller(ready)
         state = ready.placement.place(ready.state)
-        batch = next(
-            pipeline.train_batches(ready.sources[config.train_split], config.batch_size, 0, 0, (0, 1), **config.loader)
+        batches = pipeline.train_batches(
+            ready.sources[config.train_split], config.batch_size, 0, 0, (0, 1), **config.loader
         )
-        state, figures = call(state, [batch])
-        first = {name: float(value) for name, value in figures.items() if name.startswith("loss/")}
+        first = []
+        for _ in range(compared):
+            batch = next(batches)
+            state, figures = call(state, [batch])
+            first.append({name: float(value) for name, value in figures.items() if name.startswith("loss/")})
         print(json.dumps(first), file=said, flush=True)
         for line in sys.stdin:
             began = time.perf_counter()
@@ -67,9 +70,9 @@ def serve(name: str) -> None:
         ready.saver.close()
 
 
-def side(checkout: Path, name: str) -> subprocess.Popen:
+def side(checkout: Path, name: str, compared: int) -> subprocess.Popen:
     """Starts a side in its checkout."""
-    command = [sys.executable, str(Path(__file__).resolve()), "--serve", name]
+    command = [sys.executable, str(Path(__file__).resolve()), "--serve", name, "--compared", str(compared)]
     env = {**os.environ, "PYTHONPATH": str(checkout), "JAX_PLATFORMS": os.environ.get("JAX_PLATFORMS", "")}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     return subprocess.Popen(command, cwd=checkout, env=env, text=True, **pipes)
@@ -83,11 +86,20 @@ def answer(process: subprocess.Popen) -> str:
     return line
 
 
-def compare(other: Path, name: str, rounds: int, steps: int) -> dict:
-    """Times both sides of one config, by turns."""
-    sides = {"this": side(HERE, name), "other": side(other, name)}
+def apart(this: list[dict[str, float]], other: list[dict[str, float]]) -> list[float]:
+    """The largest relative difference of a loss, for each step."""
+    return [
+        max(abs(step[k] - theirs[k]) / max(abs(theirs[k]), 1e-9) for k in step)
+        for step, theirs in zip(this, other, strict=True)
+    ]
+
+
+def compare(other: Path, name: str, rounds: int, steps: int, compared: int = 1) -> dict:
+    """Times both sides of one config, by turns, and says how far the losses of the first `compared` steps lie apart."""
+    sides = {"this": side(HERE, name, compared), "other": side(other, name, compared)}
     first = {which: json.loads(answer(process)) for which, process in sides.items()}
-    if not all(np.isclose(first["this"][k], first["other"][k], rtol=1e-4) for k in first["this"]):
+    differences = apart(first["this"], first["other"])
+    if not differences[0] < 1e-4:
         raise SystemExit(f"{name}: the sides do not compute the same: {first}")
     times: dict[str, list[float]] = {"this": [], "other": []}
     for number in range(rounds + 2):
@@ -106,12 +118,28 @@ def compare(other: Path, name: str, rounds: int, steps: int) -> dict:
     low, high = np.percentile(medians, [2.5, 97.5])
     seconds = {which: float(np.median(values)) for which, values in times.items()}
     found = {"ratio": float(np.median(ratios)), "interval": [float(low), float(high)], "step_seconds": seconds}
+    found["losses_apart"] = {"steps": compared, "largest": max(differences)}
     print(
         f"{name}: this {seconds['this']:.4f} s, other {seconds['other']:.4f} s a step; ratio {found['ratio']:.3f}, "
         f"95 % interval {low:.3f} to {high:.3f}, {rounds} rounds of {steps} steps",
         flush=True,
     )
     return found
+
+
+def write(name: str, other: Path, found: dict) -> None:
+    """Figures of both commits to results/`name`.json, with the processor's name."""
+    commits = {
+        which: subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], cwd=folder, capture_output=True, text=True
+        ).stdout.strip()
+        for which, folder in (("this", HERE), ("other", other))
+    }
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    cpu = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    about = {"device": f"{os.cpu_count()} cores of {cpu}", "commits": commits, "configs": found}
+    path = HERE / "benchmarks" / "results" / f"{name}.json"
+    path.write_text(json.dumps(about, indent=2) + "\n")
 
 
 def main() -> None:
@@ -124,9 +152,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one config, few rounds")
     parser.add_argument("--write", action="store_true", help="write results/against_checkout.json")
     parser.add_argument("--serve", metavar="CONFIG", help=argparse.SUPPRESS)
+    parser.add_argument("--compared", type=int, default=1, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        serve(options.serve)
+        serve(options.serve, options.compared)
         return
     if not options.other or not (Path(options.other) / "mmjax").is_dir():
         parser.error("give the folder of another checkout of mmjax")
@@ -135,17 +164,7 @@ def main() -> None:
     other = Path(options.other).resolve()
     found = {name: compare(other, name, options.rounds, options.steps) for name in options.configs}
     if options.write:
-        commits = {
-            which: subprocess.run(
-                ["git", "rev-parse", "--short", "HEAD"], cwd=folder, capture_output=True, text=True
-            ).stdout.strip()
-            for which, folder in (("this", HERE), ("other", other))
-        }
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-        about = {"device": f"{os.cpu_count()} cores of {cpu}", "commits": commits, "configs": found}
-        path = HERE / "benchmarks" / "results" / "against_checkout.json"
-        path.write_text(json.dumps(about, indent=2) + "\n")
+        write("against_checkout", other, found)
     slowest = min(found, key=lambda name: found[name]["ratio"])
     print(f"ratio {found[slowest]['ratio']:.2f} training step of {slowest}: this checkout over the other")
 

@@ -31,6 +31,11 @@ SHAPES = {
     "ResNet-18, 1x1 shortcut": (28, 64, 128, 1, 2, 0),
     "U-Net, 4x4 of stride 2": (64, 32, 64, 4, 2, 1),
     "U-Net, 4x4 of stride 2, deeper": (32, 64, 128, 4, 2, 1),
+    "GAN, 2x2 over blocks": (17, 128, 64, 2, 1, 0),
+    "GAN, 2x2 over blocks, deeper": (9, 256, 128, 2, 1, 0),
+    "GAN, 2x2 that draws": (18, 64, 128, 2, 1, 0),
+    "ResNet-18, 3x3 of stride 2": (28, 64, 128, 3, 2, 1),
+    "ResNet-18, 3x3 of stride 2, deeper": (14, 128, 256, 3, 2, 1),
     "ResNet-18, 3x3": (28, 64, 64, 3, 1, 1),
     "64 x 64, 3x3": (64, 32, 32, 3, 1, 1),
 }
@@ -47,7 +52,7 @@ def main() -> None:
     for name, shape in SHAPES.items():
         times = measured(shape, options.batch, 5 if options.quick else 25)
         print(
-            f"ratio {times['xla'] / times['ours']:.2f} {name:<31} {shape}: both passes {times['ours']:.1f}, "
+            f"ratio {times['xla'] / times['ours']:.2f} {name:<34} {shape}: both passes {times['ours']:.1f}, "
             f"XLA's own {times['xla']:.1f}, its forward pass alone {times['forward']:.1f}",
             flush=True,
         )
