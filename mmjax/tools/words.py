@@ -33,7 +33,7 @@ def near(words: Sequence[str], vectors: np.ndarray, word: str, count: int = 8) -
     at = words.index(word)
     scores = unit @ unit[at]
     scores[at] = -np.inf
-    return [(words[i], float(scores[i])) for i in np.argsort(-scores)[:count]]
+    return [(words[i], float(scores[i])) for i in np.argsort(-scores)[: min(count, len(words) - 1)]]
 
 
 def main(arguments: Sequence[str], typed: str) -> None:
