@@ -15,6 +15,7 @@ from mmjax.data.sets import text
 from mmjax.engine import loop, mesh, optim, prepare, step
 from mmjax.errors import UserError
 from mmjax.models.text.skipgram import OBJECTIVES, Sampling, SkipGram
+from mmjax.report import page
 from mmjax.systems import skipgram
 from mmjax.task import bind
 from mmjax.tools import words
@@ -140,6 +141,7 @@ def test_words_that_stand_together_come_together(corpus, objective):
     changes = {"sampling.objective": objective, "steps": 40, "optim.tables.learning_rate": 0.004, "data.sample": 0.0}
     state, logs = prepared(make(corpus, **changes), steps=40)
     spelt, vectors = skipgram.vectors(state.variables)
+    assert [len(words.near(spelt[:n], vectors[:n], spelt[0])) for n in (3, 40)] == [2, 8]  # never the word itself
     hits = sum(words.near(spelt, vectors, word, 1)[0][0][:3] == word[:3] for word in spelt)
     assert hits >= 29  # of 30, by chance 9
     start = 6 * np.log(2) if objective == "negative_sampling" else np.log(30)
@@ -210,7 +212,7 @@ def test_copies_under_pmap_stay_equal(corpus):
 
 
 def test_resumed_is_straight(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop.page, "write", lambda workdir: workdir)  # nobody reads these reports
+    monkeypatch.setattr(page, "write", lambda workdir: workdir)  # nobody reads these reports
     straight = loop.run(make(corpus, steps=6), tmp_path / "straight")
     loop.run(make(corpus, steps=3, **{"optim.tables.decay": "none"}), tmp_path / "parts")
     parts = loop.run(make(corpus, steps=6, **{"optim.tables.decay": "none"}), tmp_path / "parts")
@@ -220,7 +222,7 @@ def test_resumed_is_straight(corpus, tmp_path, monkeypatch):
 
 
 def test_figures_of_pairs_and_analogies_beside_chance_with_coverage(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop.page, "write", lambda workdir: workdir)  # nobody reads this report
+    monkeypatch.setattr(page, "write", lambda workdir: workdir)  # nobody reads this report
     (tmp_path / "near.tsv").write_text("seaa\tseab\t9\nseaa\tskya\t1\nmuda\tmudb\t8\nmuda\tnone\t8\n")
     (tmp_path / "asked.txt").write_text("seaa seab skya skyb\nseaa seab skya none\n")
     changes = {"data.pairs": (f"{tmp_path}/near.tsv",), "data.questions": (f"{tmp_path}/asked.txt",)}
