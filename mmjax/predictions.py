@@ -90,6 +90,7 @@ NAMES: dict[str, str] = {
 
 # Pattern of the name (<x> stands for any word) -> axes and meaning.
 NUMBERS: dict[str, str] = {
+    "index": "the position of the example in its split",
     "nats": "3: sums over the caption of the network's nats and of word frequencies', and how many words count",
     "caption_ids": "c: equal numbers for equal captions; -1 where there is none",
     "uncertainty_<side>": "of a Gaussian embedding, how wide it is: of the example or of each caption",
@@ -160,6 +161,16 @@ def satisfied(patterns: Sequence[str], keys: Collection[str]) -> bool:
 
 def _filled(pattern: str, words: Mapping[str, str]) -> str:
     return re.sub(r"<(\w+)>", lambda place: words.get(place[1], place[0]), pattern)
+
+
+def answers(keys: Collection[str], declared: Sequence[str] = ()) -> list[str]:
+    """Which of the predictions answer a user, in order: the declared ones (`Task.answers`) that are there.
+
+    Where none are declared, all texts, scores, labels and embeddings but references.
+    """
+    kinds = ("text", "scores", "label", "embedding")
+    plain = [key for key in keys if key.partition("/")[0] in kinds and not key.endswith(TARGET)]
+    return [key for key in declared if key in keys] if declared else plain
 
 
 def few(key: str) -> bool:

@@ -220,8 +220,8 @@ class Task:
       features: what the losses need of a field that only a frozen network looks at, see `Features`.
       judges: networks that only measure, chosen by config.eval.judges.
       ask: (text, variables, constants) -> (batch of one example, lines for the user): what a user typed as the system
-        reads it, for the command line's tools; None for a system that reads no text. Raises UserError for a text that
-        the system has no word of.
+        reads it, for the command line's tools; None for a system that reads no text, or only tokens beside something
+        else, which the tools make as the data sets do. Raises UserError for a text that the system has no word of.
       fit: what is solved after the last step and before the final evaluation: see `Fit`.
       names: for "scores/<head>" and "label/<head>", the names of the classes: {head: (name, ...)}. A field's name in
         their place stands for the data set's own: its constant "<field>_names", see `data.spec.spelt`.
@@ -231,6 +231,11 @@ class Task:
         collapses; on the host. A line is said when it is first returned, and again after an interval without it.
       predicts_from: the fields that predict cannot do without; the others may be missing from its batch in a notebook,
         where a picture has no reference. () = all of `fields`.
+      also_from: other such sets of fields, each enough by itself: a joint space has points of pictures alone and of
+        sentences alone.
+      answers: the keys of predict that answer whoever asks with files of his own (`mmjax predict`), in the order in
+        which he reads them; nothing else is computed for him. () = what `predictions.answers` takes for answers. A
+        key that a run does not predict is passed over. Several "embedding/..." are points of one space.
     """
 
     fields: tuple[str, ...]
@@ -252,6 +257,8 @@ class Task:
     notes: tuple[str, ...] = ()
     warn: Callable[[Mapping[str, float]], tuple[str, ...]] = _no_warning
     predicts_from: tuple[str, ...] = ()
+    also_from: tuple[tuple[str, ...], ...] = ()
+    answers: tuple[str, ...] = ()
 
     def __hash__(self) -> int:
         # Mappings have no hash; what is left tells tasks apart well enough, and equality looks at everything.

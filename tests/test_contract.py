@@ -5,21 +5,27 @@ device as on a laptop, with strict dtypes, and with warnings as errors. That eig
 system by system; as a user starts it, in a process of its own, one of them is run by tests/test_front_door.py.
 """
 
+import csv
 import importlib
 import json
 
 import jax
 import numpy as np
 import pytest
+import soundfile
 from ml_collections import ConfigDict
+from PIL import Image
 from shared import CONFIGS, ROOT, config_file, get_config, tiny_run
 
-from mmjax import data, predictions, systems
+from mmjax import data, predictions, systems, tools
+from mmjax import workdir as files
+from mmjax.answers import inputs
 from mmjax.data import spec
 from mmjax.engine import config as configs
 from mmjax.engine import loop, mesh, prepare, probes
 from mmjax.errors import UserError
 from mmjax.report import sections
+from mmjax.text import vocabulary
 
 NAMES = [path.stem for path in CONFIGS]
 
@@ -159,6 +165,51 @@ def test_predictions_are_of_the_glossary_and_classes_are_named(tiny):
             assert shapes[f"text/{head}"].shape[:2] == value.shape
         elif kind == "scores":
             assert len(task.names[head.removesuffix(predictions.TARGET)]) == value.shape[-1]
+
+
+def things(folder, medium, constants):
+    """Three things that a user may have of a medium, of which the third is the first again."""
+    rng = np.random.default_rng(0)
+    colours, tones = rng.integers(0, 255, (2, 2, 2, 3), np.uint8), np.sin(np.arange(22_050) * [[0.1], [0.2]]) / 2
+    for i, which in enumerate((0, 1, 0)):
+        if medium == "picture":
+            Image.fromarray(colours[which]).resize((80, 60)).save(folder / f"{i}.png")
+        elif medium == "sound":
+            soundfile.write(folder / f"{i}.wav", tones[which], 22_050)
+    if medium != "text":
+        return sorted(map(str, folder.glob("*.png" if medium == "picture" else "*.wav")))
+    known = [constants[k] for k in ("caption_vocabulary", "question_vocabulary", "word_spelling") if k in constants]
+    words = vocabulary.words_of(known[0])[-2:] if known else ["0", "1"]  # of a class, its number
+    return [words[0], words[1], words[0]]
+
+
+def test_a_user_can_ask_it_and_the_same_thing_has_the_same_answer(tiny, tmp_path, capsys):
+    """With files, with texts, or with both, alone in a batch or in one that is filled up."""
+    task, constants = tiny.ready.task, files.read_arrays(tiny.workdir / files.CONSTANTS)
+    ways = inputs.ways((task.predicts_from or task.fields, *task.also_from), task.ask is not None)
+    assert ways, "predicts_from, also_from and ask leave nothing that a user could give"
+    for number, way in enumerate(ways):
+        asked = {medium: things(tmp_path, medium, constants) for medium in way.media}
+        texts = asked.pop("text", [])
+        paths = [path for several in asked.values() for path in several]
+        given = [*paths, *(["--text", *(texts[:1] if paths else texts)] if texts else [])]
+        out = tmp_path / f"out{number}"
+        status = tools.command(["predict", str(tiny.workdir), *given, "--batch", "2", "-o", str(out)])
+        assert status == 0, capsys.readouterr().err
+        rows = list(csv.DictReader((out / "predictions.csv").read_text().splitlines()))
+        told = [{k: v for k, v in row.items() if k not in ("file", "text", "match")} for row in rows]
+        assert len(told) == 3
+        assert told[0]
+        for column in told[0]:
+            if column.startswith("embedding"):
+                points = np.load(out / f"{column}.npy")
+                np.testing.assert_allclose(points[2], points[0], rtol=1e-4, atol=1e-6)
+                assert (points[1] != points[0]).any()
+            elif f"image/{column}" in task.answers:
+                assert Image.open(out / told[0][column]).mode == "RGB"
+            else:
+                assert told[0][column] == told[2][column]
+    assert tools.command(["predict", str(tiny.workdir), "-o", str(tmp_path / "of_the_split")]) == 0
 
 
 def test_everything_that_is_predicted_has_a_place_on_the_page(tiny):

@@ -20,9 +20,22 @@ ROOMS = {
     "judges": {"known", "weights", "models", "metrics", "ops", "task"},
     "data": set(),
     "report": {"predictions", "workdir"},
+    "answers": {"data"},
     "systems": {"task", "predictions", "known", "judges", "models", "losses", "metrics", "decode", "ops"},
     "engine": {"task", "predictions", "systems", "judges", "data", "report", "workdir", "ops"},
-    "tools": {"engine", "task", "predictions", "systems", "known", "weights", "models", "data", "report", "workdir"},
+    "tools": {
+        "answers",
+        "engine",
+        "task",
+        "predictions",
+        "systems",
+        "known",
+        "weights",
+        "models",
+        "data",
+        "report",
+        "workdir",
+    },
     "__main__": {"tools"},
     "sample": {"tools"},  # this and the next four: names of before, for one release
     "words": {"tools"},
@@ -53,6 +66,7 @@ FLOORS = {
 }
 NO_JAX = (
     "data",
+    "answers",
     "report",
     "predictions",
     "workdir",

@@ -3,6 +3,9 @@
 A data set of ours is a module of data/sets with `FIELDS` (or `fields(**options)`) and `source(split, fields,
 **options)`; any other name is looked up in the TensorFlow Datasets catalogue. Nothing here imports jax, so that
 worker processes stay small.
+
+A module may also have `IDENTITY`, {column of a table of predictions: the field that says it}, and `FIT`, how it makes
+pictures square where that is no option, see `files.pictures.as_trained`.
 """
 
 from __future__ import annotations
@@ -81,10 +84,31 @@ def open(
     return token_fields.wrap(opened, wanted, made, chosen, training, [name, train_split, options])
 
 
+def identity(name: str) -> dict[str, str]:
+    """{column of a table of predictions: the field that says it}: what the data set calls its examples."""
+    return dict(getattr(_module(name), "IDENTITY", {"index": "index"}))
+
+
+def fit(name: str, options: Mapping[str, Any]) -> tuple[str, int]:
+    """How a data set makes pictures square, see `files.pictures.as_trained`, and of how many pixels; 0 = as they are.
+
+    By its options of these names; where it has none, always in the same way.
+    """
+    module = _module(name)
+    known = {"fit": getattr(module, "FIT", "crop"), "size": 0}
+    for option, given in inspect.signature(module.source).parameters.items():
+        if option in known:
+            known[option] = options.get(option, given.default)
+    return str(known["fit"]), int(known["size"])
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"mmjax.data.sets.{name if name in names() else 'catalogue'}")
+
+
 def _find(name: str, tokens: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """The module of a data set and the options for it. Raises UserError for one that it does not take."""
-    ours = name in names()
-    module = importlib.import_module(f"mmjax.data.sets.{name if ours else 'catalogue'}")
+    ours, module = name in names(), _module(name)
     known = inspect.signature(module.source).parameters
     options = options if ours else {**options, "name": name}
     for option, given in options.items():
@@ -105,7 +129,7 @@ def kinds(name: str) -> dict[str, tuple[type | None, bool]]:
 
     An option that may be None has the kind of its other values.
     """
-    module = importlib.import_module(f"mmjax.data.sets.{name if name in names() else 'catalogue'}")
+    module = _module(name)
     found = {option: _kind(given) for option, given in inspect.signature(module.source).parameters.items()}
     of_text = inspect.signature(token_fields.Options).parameters
     return found | {f"tokens.{option}": _kind(given) for option, given in of_text.items()}

@@ -65,6 +65,8 @@ FIELDS: dict[str, Field] = {
     "unit_times": Field("float32", "u 2", "start and end of each unit, in seconds; 0 in the padding"),
     # where it comes from
     "group": Field("str", "", "what must stay on one side of a split: the video, the folder, the speaker"),
+    "id": Field("str", "", "what its data set calls the example: its file, or the number of its question"),
+    "start": Field("float32", "", "where in its file the example begins, in seconds"),
     "index": Field("int32", "", "the position of the example in its split"),
 }
 

@@ -73,7 +73,7 @@ class Evaluator:
         sums: Figures = {}
         variables = self._judged(variables)
         for host in batches:
-            self._add(sums, variables, self.placement.put(host))
+            self._add(sums, variables, self.placement.put(self._seen(host)))
         return _divide(sums)
 
     def fitted(self, variables: Any, batches: Iterable[Batch]) -> tuple[Any, int]:
@@ -83,7 +83,7 @@ class Evaluator:
         observed: dict[str, list[np.ndarray]] = {}
         seen = 0
         for host in batches:
-            batch = self.placement.put(host)
+            batch = self.placement.put(self._seen(host))
             valid = meshes.gather(batch["valid"])
             for name, value in meshes.gather(self._observe(variables, batch)).items():
                 observed.setdefault(name, []).append(value[valid])
@@ -110,7 +110,7 @@ class Evaluator:
         references: dict[str, list[np.ndarray]] = {}
         seen = 0
         for position, clean in enumerate(batches):
-            batch = self.placement.put(probe(clean, position) if probe else clean)
+            batch = self.placement.put(self._seen(probe(clean, position) if probe else clean))
             self._add(sums, variables, batch)
             valid = meshes.gather(batch["valid"])
             # Pictures and sounds that nobody will see are not even computed.
@@ -121,11 +121,18 @@ class Evaluator:
                 predictions.setdefault(name, []).append(rows[: max(gallery - seen, 0)] if glossary.few(name) else rows)
             for name, value in self._references(clean).items():
                 references.setdefault(name, []).append(value[valid])
+            if "index" in clean:
+                at = meshes.gather(self.placement.put({"index": np.asarray(clean["index"])}))["index"]
+                predictions.setdefault("number/index", []).append(at[valid])
             seen += int(valid.sum())
         joined = {name: np.concatenate(rows) for name, rows in predictions.items()}
         truth = {name: np.concatenate(rows) for name, rows in references.items()}
         figures = {**_divide(sums), **self.task.score(joined, truth)}
         return figures, {**_shown(truth, gallery), **joined}, seen
+
+    def _seen(self, batch: Batch) -> Batch:
+        """The batch without what only names its examples: the figures on any split are of one compiled program."""
+        return {name: value for name, value in batch.items() if name != "index" or name in self.task.fields}
 
     def _references(self, clean: Batch) -> dict[str, np.ndarray]:
         """The truth of all processes' rows, in the order of the predictions; text is there on one process only."""

@@ -93,7 +93,11 @@ def _predictions(config: ConfigDict, workdir: Path, folds: int) -> tuple[dict[st
             for name, array in file.items():
                 if fold == 1 or not predictions.few(name):
                     joined.setdefault(name, []).append(array)
-    about = files.read_json(files.fold(workdir, 1) / files.PREDICTIONS / f"{config.test_split}.json")
+    told = [files.fold(workdir, fold) / files.PREDICTIONS / f"{config.test_split}.json" for fold in range(1, folds + 1)]
+    every = [files.read_json(path) for path in told]
+    about = every[0]
+    if all("ids" in one for one in every):
+        about["ids"] = {name: [x for one in every for x in one["ids"][name]] for name in about["ids"]}
     return {name: np.concatenate(arrays) for name, arrays in joined.items()}, about
 
 

@@ -17,7 +17,7 @@ from mmjax.engine import checkpoint, claim, evaluate, folds, mesh, nans, probes,
 from mmjax.engine import config as configs
 from mmjax.engine import step as steps
 from mmjax.engine.logs import Logs
-from mmjax.engine.prepare import Ready, first, prepare, say
+from mmjax.engine.prepare import Ready, first, identities, prepare, say
 from mmjax.errors import NonFinite
 from mmjax.task import Batch, Figures, Task, Variables, bind
 
@@ -202,7 +202,9 @@ def finish(ready: Ready, state: steps.TrainState) -> Figures:
         logs.status("done", at, ready.command)
     if not first():
         return figures
-    about = {"names": dict(task.names), "sample_rate": task.sample_rate}
+    about = {"names": dict(task.names), "sample_rate": task.sample_rate, "answers": task.answers}
+    if "number/index" in predictions:
+        about["ids"] = identities(config, config.test_split, predictions["number/index"])
     files.write_predictions(workdir, config.test_split, predictions, about)
     content = {"step": at, "split": config.test_split, "examples": examples, "values": figures, "probes": probed}
     content["eval"] = config.eval.to_json()  # a run that is done evaluates again when this is changed

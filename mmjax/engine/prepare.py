@@ -161,8 +161,20 @@ def open_splits(task: Task, config: ConfigDict) -> dict[str, data.Source]:
     opened = functools.partial(data.open, train_split=config.train_split, **config.data)  # its text: the vocabulary
     sources = {config.train_split: opened(config.train_split, task.fields)}
     for split in (config.validation_split, config.test_split):
-        sources[split] = opened(split, asked(task))
+        named = ("index",) if split == config.test_split else ()  # its predictions say whose they are
+        sources[split] = opened(split, tuple(dict.fromkeys((*asked(task), *named))))
     return sources
+
+
+def identities(config: ConfigDict, split: str, index: np.ndarray) -> dict[str, list[Any]]:
+    """{column: what the data set calls the examples at these positions}: files, times or numbers; {} for none."""
+    columns = {column: field for column, field in data.identity(config.data.name).items() if field != "index"}
+    if not columns:
+        return {}
+    source = data.open(split, tuple(columns.values()), train_split=config.train_split, **config.data)
+    rows = [source[int(at)] for at in index]  # nothing else of an example is read
+    found = {column: [np.asarray(row[field]).item() for row in rows] for column, field in columns.items()}
+    return {k: [int(x) for x in v] if k.endswith("_id") else v for k, v in found.items()}
 
 
 def asked(task: Task) -> tuple[str, ...]:

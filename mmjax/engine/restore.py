@@ -12,14 +12,14 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from mmjax import systems
+from mmjax import predictions, systems
 from mmjax import workdir as files
 from mmjax.data import given, spec
 from mmjax.engine import checkpoint, data_record, evaluate, optim
 from mmjax.engine import config as configs
 from mmjax.engine import step as steps
 from mmjax.errors import UserError
-from mmjax.task import Constants, Task, Variables, bind
+from mmjax.task import Batch, Constants, Task, Variables, bind
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,14 +48,19 @@ class Restored:
     def _predict(self) -> Any:
         return jax.jit(self.task.predict)
 
+    @functools.cached_property
+    def _answer(self) -> Any:
+        return jax.jit(bind(_answers, self.task.predict, self.task.answers))
+
     def predict(self, batch: Mapping[str, Any], seed: int = 0, sample_rate: int | None = None) -> dict[str, np.ndarray]:
         """The task's predictions for a batch of any size.
 
         Args:
           batch: {field: array [b ...]} with the fields of `task.predicts_from`, or of `task.fields` where that names
-            none; `valid` may be left out, and so may `<field>_length` where every example is full. Types and shapes
-            are those of the glossary, or others that mean one thing, see `mmjax.data.given`: int16, int32 and floats in
-            -1..1 are the same sound, uint8 and floats in 0..1 the same picture.
+            none, or of a set of `task.also_from`; `valid` may be left out, and so may `<field>_length` where every
+            example is full. Types and shapes are those of the glossary, or others that mean one thing, see
+            `mmjax.data.given`: int16, int32 and floats in -1..1 are the same sound, uint8 and floats in 0..1 the same
+            picture.
           seed: of whatever the system draws.
           sample_rate: of the sounds, in Hz, where it is not the 22,050 of the networks.
 
@@ -65,9 +70,24 @@ class Restored:
         Raises:
           UserError: a field is missing, or given in a form that could be none or several things.
         """
+        found = self._predict(self.variables, self._full(batch, sample_rate), jax.random.key(seed))
+        return {name: evaluate.readable(name, np.asarray(value)) for name, value in found.items()}
+
+    def answers(self, batch: Mapping[str, Any], seed: int = 0) -> dict[str, np.ndarray]:
+        """Of `predict`, what answers whoever asks (`Task.answers`), in the order in which it is read.
+
+        Nothing else is computed: no control, no baseline, no picture for the report. Arguments as of `predict`.
+        """
+        found = self._answer(self.variables, self._full(batch), jax.random.key(seed))
+        found = {name: evaluate.readable(name, np.asarray(value)) for name, value in found.items()}
+        return {name: found[name] for name in predictions.answers(list(found), self.task.answers)}  # jit sorts keys
+
+    def _full(self, batch: Mapping[str, Any], sample_rate: int | None = None) -> dict[str, np.ndarray]:
+        """The batch in the glossary's form, with `valid` and all lengths. Raises UserError, see `predict`."""
         needed = self.task.predicts_from or self.task.fields
         missing = [field for field in needed if field not in batch and not field.endswith("_length")]
-        if missing:
+        enough = any(set(fields) <= {*batch, *(f"{field}_length" for field in batch)} for fields in self.task.also_from)
+        if missing and not enough:
             raise UserError(f"predict needs {', '.join(needed)}: {', '.join(missing)} is missing")
         full = given.batch(batch, self.shapes, sample_rate)
         rows = len(next(iter(full.values())))
@@ -78,8 +98,7 @@ class Restored:
                 shape = spec.FIELDS[field.removesuffix("_length")].shape.split()
                 before = 1 + next((i for i, axis in enumerate(shape) if axis.endswith("*")), 0)
                 full[field] = np.full(np.shape(whole)[:before], np.shape(whole)[before], np.int32)
-        found = jax.tree.map(np.asarray, self._predict(self.variables, full, jax.random.key(seed)))
-        return {name: evaluate.readable(name, value) for name, value in found.items()}
+        return full
 
     def compare(self, source: Any, split: str = "") -> list[str]:
         """Compares data that is to be predicted with what the system was trained on.
@@ -99,6 +118,11 @@ class Restored:
         """
         fields = (*self.task.fields, *self.task.references)
         return data_record.compare(self.data, self.constants, source, fields, split)
+
+
+def _answers(predict: Any, declared: tuple[str, ...], variables: Variables, batch: Batch, key: Any) -> dict[str, Any]:
+    found = predict(variables, batch, key)
+    return {name: found[name] for name in predictions.answers(list(found), declared)}
 
 
 def restore(path: str | Path, step: int | str | None = None) -> Restored:

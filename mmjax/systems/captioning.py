@@ -99,6 +99,7 @@ def build(config: ConfigDict) -> Task:
         metrics=bind(metrics, networks),
         predict=bind(predict, networks, **{"max_length": config.data.tokens.length, **config.decode}),
         predicts_from=("image",),
+        answers=("text/caption",),
         score=bind(caption_baselines.score, java, rules=config.data.tokens.get("rules", "unicode")),
         references=("captions",),
         features=None if encoder.trained else seen_once,

@@ -22,7 +22,8 @@ from mmjax.errors import OptionError
 from mmjax.losses import skipgram as losses
 from mmjax.metrics import words
 from mmjax.models.text.skipgram import Sampling, SkipGram, draw, noise_table, score
-from mmjax.task import Batch, Figures, Rows, Task, Update, Variables, bind
+from mmjax.task import Batch, Constants, Figures, Rows, Task, Update, Variables, bind
+from mmjax.text import asking
 
 NEIGHBOURS = 8  # of each word that is shown
 
@@ -44,6 +45,9 @@ def build(config: ConfigDict) -> Task:
         metrics=bind(metrics, sampling, **config.evaluation),
         predict=predict,
         predicts_from=("index",),
+        also_from=(("tokens",),),  # any word of the vocabulary
+        answers=("text/neighbours", "embedding/words"),
+        ask=ask,
         modalities={"words": ("tokens",)},
     )
 
@@ -176,11 +180,11 @@ def _untrained(sampling: Sampling, frozen: Any) -> tuple[str, float]:
 
 
 def predict(variables: Variables, batch: Batch, key: Array) -> dict[str, Array]:
-    """Example i shows word i of those to show: its vector, its spelling, its neighbours."""
+    """Example i shows word i of those to show, or the first of its tokens: its vector, its spelling, its neighbours."""
     del key
     frozen, table = variables["frozen"], variables["params"]["tables"]["words"]
     shown = frozen["shown"]
-    word = shown[jnp.minimum(batch["index"], len(shown) - 1)]
+    word = shown[jnp.minimum(batch["index"], len(shown) - 1)] if "index" in batch else batch["tokens"][:, 0]
     near = words.neighbours(table, word, min(NEIGHBOURS, table.shape[0] - 1))
     return {
         "embedding/words": table[word],
@@ -189,8 +193,19 @@ def predict(variables: Variables, batch: Batch, key: Array) -> dict[str, Array]:
     }
 
 
+def ask(text: str, variables: Variables, constants: Constants) -> tuple[Batch, tuple[str, ...]]:
+    """A word as the batch of one example; as it is spelled, else in lower case."""
+    del constants
+    return {"tokens": np.array([[asking.word(text, _spelt(variables))]], np.int32)}, ()
+
+
 def vectors(variables: Variables) -> tuple[list[str], Float[np.ndarray, "v d"]]:
     """(words, W) of trained variables, on the host, in order of frequency."""
+    return _spelt(variables), np.asarray(variables["params"]["tables"]["words"])
+
+
+def _spelt(variables: Variables) -> list[str]:
+    """The words in order of their numbers."""
     spelling = np.ascontiguousarray(variables["frozen"]["spelling"])
     spelt = spelling.view(f"S{spelling.shape[1]}")[:, 0]
-    return [word.decode("utf-8", "ignore") for word in spelt], np.asarray(variables["params"]["tables"]["words"])
+    return [word.decode("utf-8", "ignore") for word in spelt]

@@ -55,6 +55,7 @@ def build(config: ConfigDict) -> Task:
         modalities={"sound": ("waveform",)},
         fit=Fit(rows, bind(solve, features, **config.svm)),
         predicts_from=("waveform", "waveform_length"),
+        answers=("scores/finetuned", *(f"label/{row}" for row in SHOWN if not row.startswith("random"))),
         names={"finetuned": "label", **dict.fromkeys(SHOWN, "label")},
         notes=() if trained else (UNTRAINED,),
     )

@@ -91,6 +91,7 @@ def build(config: ConfigDict) -> Task:
         metrics=bind(metrics, networks),
         predict=bind(predict, networks),
         predicts_from=("image", "question_tokens"),
+        answers=("text/answer", "scores/answer"),
         score=bind(vqa.score, **evaluation),
         references=("answers" if evaluation["annotators"] == "ten" else "answer", *kinds),
     )

@@ -41,7 +41,7 @@ def sentence(
     ids, unknown = vocabulary.encode(text, words, "caption", model, rules)
     lost = ", ".join(_with_neighbours(word, words) for word in unknown)
     if not (ids != vocabulary.UNK).any():
-        raise UserError(f"--text {text!r}: no word of it is in the vocabulary ({lost or 'it has none'})")
+        raise UserError(f"{text!r}: no word of it is in the vocabulary ({lost or 'it has none'})")
     notes = [f"not in the vocabulary: {lost}"] if unknown else []
     most = length - 1
     if len(ids) > most:
@@ -67,7 +67,20 @@ def class_of(text: str, names: Sequence[str], count: int = 0) -> int:
     listed = [names[folded.index(name)] for name in close] or list(names[:LISTED])
     listed += ["..."] if not close and count > len(listed) > 0 else []
     offered = ", ".join(listed) or f"numbers, 0 to {count - 1}"
-    raise UserError(f"--text {text!r} is no class of this run; it has {offered}")
+    raise UserError(f"{text!r} is no class of this run; it has {offered}")
+
+
+def word(text: str, words: Sequence[str]) -> int:
+    """The number of a word of a list, as it is spelled, composed, or in lower case.
+
+    Raises:
+      UserError: there is no such word; says which come near.
+    """
+    text = text.strip()
+    for form in (text, tokenise.composed(text), tokenise.lower(text)):
+        if form in words:
+            return words.index(form)
+    raise UserError(f"{_with_neighbours(text, words)} is not in the vocabulary")
 
 
 def _with_neighbours(word: str, words: Sequence[str]) -> str:

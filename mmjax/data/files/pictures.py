@@ -170,6 +170,35 @@ def square(folder: str, size: int, fit: str, path: str | Unread) -> bytes | Faul
         return Fault(name, kind, error.detail)
 
 
+def stretched(path: pathlib.Path, size: int) -> Picture:
+    """A picture as a square of `size` pixels without regard to its proportions, as the VQA code reads it."""
+    return np.asarray(flat(read(path, least=size)).resize((size, size), Image.Resampling.BILINEAR))
+
+
+def as_trained(path: pathlib.Path, size: int, fit: str) -> Picture:
+    """A picture of a user's as a data set would have given it, uint8 [h w 3].
+
+    Args:
+      path: of the file.
+      size: of the square, in pixels.
+      fit: how the data set makes pictures square: of FITS, through a JPEG as its prepared copy is; "stretch"; "whole",
+        on white; or "native", which leaves the picture as it is.
+
+    Raises:
+      Unusable: it cannot be read.
+    """
+    if fit == "native":
+        return np.asarray(flat(read(path, upright=True)))
+    if fit == "stretch":
+        return stretched(path, size)
+    if fit == "whole":
+        return np.asarray(on_white(path, size))
+    found = square(str(path.parent), size, fit, path.name)
+    if isinstance(found, Fault):
+        raise Unusable(found.kind, found.detail)
+    return decode(found)
+
+
 def whole(folder: str, size: int, path: str) -> bytes | Fault:
     """The PNG of a picture that is fitted whole into a white square, or why there is none; see `square`."""
     try:

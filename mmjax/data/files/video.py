@@ -212,6 +212,12 @@ class _Reader:
                 yield flush
 
 
+def frames(file: Any, track: Any) -> Iterator[Any]:
+    """All frames of an open file's track in the order of showing, as far as they can be decoded."""
+    for packet in _Reader(file, track).packets():
+        yield from _decoded(packet)
+
+
 def _decoded(packet: Any) -> list[Any]:
     """Its frames; a damaged packet gives none."""
     try:

@@ -46,6 +46,7 @@ from mmjax.data.files.pictures import FITS
 from mmjax.errors import UserError
 
 FIELDS: tuple[str, ...] = ("image", "caption", "captions", "group", "index")
+IDENTITY = {"file": "group"}
 FEW = 16  # pictures for which no further child process is started
 MANY = 1 << 20  # bytes of shards for which one is
 

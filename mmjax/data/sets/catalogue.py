@@ -29,6 +29,7 @@ from mmjax.data.files import prepared as builders
 from mmjax.errors import UserError
 
 Mapping_ = tuple[tuple[str, str], ...]
+FIT = "native"
 
 # Our field: the catalogue's names for it, best first.
 GUESSES: dict[str, tuple[str, ...]] = {

@@ -31,6 +31,7 @@ NOTO = "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf"
 LISTING = "/usr/share/unicode/emoji/emoji-test.txt"
 CLDR = "/usr/share/unicode/cldr/common"
 FIELDS: tuple[str, ...] = ("image", "pair", "caption", "captions", "label", "tags", "group", "index")
+FIT = "whole"
 SPLITS = ("train", "validation", "test", "openmoji", "openmoji_all")
 CLASSES = ("group", "subgroup")
 

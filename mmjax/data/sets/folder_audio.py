@@ -38,8 +38,9 @@ from mmjax.data.files.faults import Fault
 from mmjax.data.files.sound_tables import Clip, Layout
 from mmjax.errors import UserError
 
-FIELDS: tuple[str, ...] = ("waveform", "label", "group", "index")
-TAGGED: tuple[str, ...] = ("waveform", "tags", "group", "index")  # where a clip has several classes
+FIELDS: tuple[str, ...] = ("waveform", "label", "group", "id", "index")
+IDENTITY = {"file": "id"}
+TAGGED: tuple[str, ...] = ("waveform", "tags", "group", "id", "index")  # where a clip has several classes
 CUT = "truncated"  # the one fault of files that are used all the same
 CHILD = 200  # files, or as many times 100 kB, that are worth the second in which another child starts
 
@@ -60,7 +61,7 @@ class Config(tfds.core.BuilderConfig):
 class FolderAudio(tfds.core.GeneratorBasedBuilder):
     """The usable sounds of one folder, a split for each fold."""
 
-    VERSION = tfds.core.Version("2.0.0")  # raised whenever the same files would give other examples
+    VERSION = tfds.core.Version("2.1.0")  # raised whenever the same files would give other examples
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = _stored(self.builder_config.many)
@@ -80,7 +81,7 @@ class FolderAudio(tfds.core.GeneratorBasedBuilder):
         for clip in clips:
             file = _spooled(spool, clip.path)
             classes = {"tags": np.array(clip.labels)} if many else {"label": clip.labels[0]}
-            yield clip.path, {"waveform": np.load(file), **classes, "group": clip.group}
+            yield clip.path, {"waveform": np.load(file), **classes, "group": clip.group, "id": clip.path}
             file.unlink()
         with contextlib.suppress(OSError):  # not empty until the last split is written
             spool.rmdir()
@@ -108,9 +109,10 @@ def source(
     Args:
       split: of folds, "test" is the fold `fold`; "validation" the fold after it, where `validate`; "train" all others.
         Of splits of its own, those that it has. "all" is everything.
-      fields: of FIELDS. `label` is the class's place in labels(path); `group` the recording that a clip is from
-        (ESC-50's src_file, UrbanSound8K's fsID), its speaker (SPEAKER_nohash_N.wav), else the sub-folder inside the
-        class, or the file itself. A group is in one fold only. Of FSD50K `tags` stands for `label`, -1 at its end.
+      fields: of FIELDS. `label` is the class's place in labels(path); `id` the file's path; `group` the recording that
+        a clip is from (ESC-50's src_file, UrbanSound8K's fsID), its speaker (SPEAKER_nohash_N.wav), else the sub-folder
+        inside the class, or the file itself. A group is in one fold only. Of FSD50K `tags` stands for `label`, -1 at
+        its end.
       path: the folder.
       data_dir: where the prepared copy goes; $MMJAX_DATA or ~/.cache/mmjax where None.
       folds: how many there are, each class dealt out evenly; 0 for the folds or splits that a collection has itself, or
@@ -206,6 +208,7 @@ def _decode(fields: tuple[str, ...], width: int, record: dict[str, Any], index: 
         "label": lambda: np.int32(record["label"]),
         "tags": lambda: np.pad(record["tags"], (0, width - len(record["tags"])), constant_values=-1).astype(np.int32),
         "group": lambda: prepared.text(record["group"]),
+        "id": lambda: prepared.text(record["id"]),
         "index": lambda: np.int32(index),
     }
     return {field: made[field]() for field in fields}
@@ -217,7 +220,7 @@ def _decode(fields: tuple[str, ...], width: int, record: dict[str, Any], index: 
 def _stored(many: bool) -> dict[str, Any]:
     scalar, several = tfds.features.Scalar(dtype=np.int64), tfds.features.Tensor(shape=(None,), dtype=np.int64)
     classes = {"tags": several} if many else {"label": scalar}
-    return {"waveform": prepared.sound(), **classes, "group": tfds.features.Text()}
+    return {"waveform": prepared.sound(), **classes, "group": tfds.features.Text(), "id": tfds.features.Text()}
 
 
 def _prepared(layout: Layout, data_dir: str | None) -> pathlib.Path:

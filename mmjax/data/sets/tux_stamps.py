@@ -28,6 +28,7 @@ from mmjax.text import tokenise
 
 PATH = "/usr/share/tuxpaint/stamps"
 FIELDS: tuple[str, ...] = ("image", "caption", "captions", "label", "tags", "group", "index")
+FIT = "whole"
 
 
 def fields(*, sound: str | None = None, **_: Any) -> tuple[str, ...]:

@@ -28,7 +28,8 @@ import tensorflow_datasets as tfds
 from mmjax.data.files import faults, media, pictures, prepared, video, video_clips
 from mmjax.errors import UserError
 
-FIELDS: tuple[str, ...] = ("image", "frames", "waveform", "group", "index")
+FIELDS: tuple[str, ...] = ("image", "frames", "waveform", "group", "start", "index")
+IDENTITY = {"file": "group", "start": "start"}
 
 
 def source(
@@ -81,6 +82,7 @@ def source(
     config.validation, config.test = validation, test
     directory = _prepared(config, prepared.cache_dir(data_dir), beam)
     stored = {"frames": prepared.encoded(many=True), "waveform": prepared.sound(), "group": tfds.features.Text()}
+    stored["start"] = tfds.features.Scalar(dtype=np.float32)
     wanted = {"frames" if field == "image" else field for field in fields} & set(stored)
     # With nothing stored asked for (only `index`), the cheapest column still gives the length.
     parsed = {name: stored[name] for name in wanted or {"group"}}
@@ -102,6 +104,8 @@ def _decode(fields: tuple[str, ...], record: dict[str, Any], index: int) -> dict
         example["waveform"] = record["waveform"]
     if "group" in fields:
         example["group"] = prepared.text(record["group"])
+    if "start" in fields:
+        example["start"] = np.float32(record["start"])
     if "index" in fields:
         example["index"] = np.int32(index)
     return {field: example[field] for field in fields}

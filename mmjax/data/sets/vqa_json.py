@@ -26,7 +26,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from mmjax.data import fingerprints
 from mmjax.data.files import faults, pictures, prepared, tree
@@ -34,7 +33,9 @@ from mmjax.data.files.faults import Fault, Unusable
 from mmjax.data.fingerprints import Print
 from mmjax.errors import UserError
 
-FIELDS: tuple[str, ...] = ("image", "question", "answer", "answers", "question_type", "group", "index")
+FIELDS: tuple[str, ...] = ("image", "question", "answer", "answers", "question_type", "group", "id", "index")
+IDENTITY = {"question_id": "id", "image_id": "group"}
+FIT = "stretch"
 VERSIONS = ("v1", "v2", "okvqa")
 # Folders of pictures beside that of their subset; in any of these, the pictures of 2014 are called as in 2017, too.
 PLACES = ("images", "mscoco", "coco", "train2017", "val2017", "test2017")
@@ -50,6 +51,7 @@ class Record(NamedTuple):
 
     picture: str
     image_id: int
+    question_id: int
     question: str
     answer: str
     answers: tuple[str, ...]
@@ -77,6 +79,7 @@ class VQAJson:
             "image": [self.size, *((os.path.basename(r.picture), sizes.get(r.picture)) for r in self.records)],
             **{f: [getattr(r, f) for r in self.records] for f in ("question", "answer", "answers", "question_type")},
             "group": [r.image_id for r in self.records],
+            "id": [r.question_id for r in self.records],
         }
         return {f: fingerprints.whole(made[f]) for f in self.fields if f in made}
 
@@ -92,6 +95,7 @@ class VQAJson:
             "answers": lambda: list(record.answers),
             "question_type": lambda: record.question_type,
             "group": lambda: str(record.image_id),
+            "id": lambda: str(record.question_id),
             "index": lambda: np.int32(index),
         }
         return {field: made[field]() for field in self.fields}
@@ -102,7 +106,7 @@ class VQAJson:
             there = (index + step) % len(self.records)
             record = self.records[there]
             try:
-                return there, _read(record.picture, self.size)
+                return there, pictures.stretched(pathlib.Path(record.picture), self.size)
             except Unusable as error:
                 if record.picture not in self.unreadable:
                     self.unreadable.add(record.picture)
@@ -154,11 +158,6 @@ def source(
     order = np.random.default_rng(0).permutation(len(records))  # the files list a picture's questions in a row
     shuffled = tuple(records[i] for i in order)
     return VQAJson(tuple(wanted), shuffled, size, set())
-
-
-def _read(path: str, size: int) -> np.ndarray:
-    picture = pictures.flat(pictures.read(pathlib.Path(path), least=size))
-    return np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR))
 
 
 def _folder(path: str) -> pathlib.Path:
@@ -216,7 +215,7 @@ def _record(
 ) -> Record | str:
     """The record of a question, or in a few words why there is none."""
     try:
-        question, image_id = str(row["question"]).strip(), int(row["image_id"])
+        question, image_id, number = str(row["question"]).strip(), int(row["image_id"]), int(row["question_id"])
         annotation = annotations.get(row["question_id"])
     except (KeyError, TypeError, ValueError):
         return "damaged"
@@ -234,7 +233,7 @@ def _record(
     picture = images.get(f"COCO_{subset}_{image_id:012d}") or images.get(f"{image_id:012d}")
     if picture is None:
         return "without a picture"
-    return Record(picture, image_id, question, sys.intern(answer), answers, sys.intern(kind))
+    return Record(picture, image_id, number, question, sys.intern(answer), answers, sys.intern(kind))
 
 
 def _load(folder: pathlib.Path, name: str, key: str) -> tuple[list[Any], dict[str, str]]:

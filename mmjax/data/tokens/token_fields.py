@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -122,6 +122,30 @@ def wrap(
     tables = token_tables.tables(made, chosen, training, about)
     encoders = {field: _encoder(field, tables[field], chosen) for field in made}
     return Tokenised(source, tuple(fields), encoders, tables)
+
+
+def of_run(
+    fields: Sequence[str], constants: Mapping[str, np.ndarray], chosen: Options
+) -> dict[str, Callable[[Any], dict[str, Any]]]:
+    """{field: text -> its arrays and lengths}, as the data sets of a run made them: for what a user types.
+
+    Args:
+      fields: "caption_tokens", "captions_tokens" (of several texts), "question_tokens".
+      constants: of the run, with the vocabulary of each.
+      chosen: of the run.
+
+    Raises:
+      UserError: the run kept no vocabulary.
+    """
+    made = {}
+    for field in fields:
+        name = token_tables.stem(field)
+        if f"{name}_vocabulary" not in constants:
+            raise UserError(f"the run kept no vocabulary for {field}: it is from before runs did, or of other data")
+        model = np.asarray(constants.get(f"{name}_model", ()), np.uint8).tobytes()
+        words = tuple(vocabulary.words_of(np.asarray(constants[f"{name}_vocabulary"])))
+        made[field] = _encoder(field, Table(words, model, 0, 0, 0, {}), chosen)
+    return made
 
 
 @dataclasses.dataclass(frozen=True)

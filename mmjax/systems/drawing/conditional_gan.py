@@ -45,6 +45,7 @@ def build(config: ConfigDict) -> Task:
         metrics=bind(metrics, game, judges, config.seen),
         predict=bind(predict, game, judges, config.seen),
         predicts_from=("label",),
+        answers=("image/generated",),
         score=bind(score, judges),
         fit=Fit(bind(observe, judges), solve) if judges else None,
         modalities={"class": ("label",)},

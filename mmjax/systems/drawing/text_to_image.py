@@ -57,6 +57,7 @@ def build(config: ConfigDict) -> Task:
         metrics=bind(caption_figures.metrics, game, encoders, judges),
         predict=bind(predict, game, encoders, judges),
         predicts_from=("caption_tokens", "caption_tokens_length"),
+        answers=("image/generated",),
         score=bind(caption_figures.score, judges),
         fit=Fit(bind(caption_figures.observe, judges), bind(caption_figures.solve, heads.get("colour", 0)))
         if measured

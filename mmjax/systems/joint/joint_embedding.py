@@ -71,6 +71,8 @@ def build(config: ConfigDict) -> Task:
         metrics=bind(joint_figures.metrics, networks),
         predict=bind(joint_figures.predict, networks),
         predicts_from=FIELDS[sides[0]],  # the other sides are embedded where they are there
+        also_from=tuple(FIELDS[side] for side in sides[1:]),
+        answers=(*((f"scores/{label}",) if label else ()), *(f"embedding/{side}" for side in sides)),
         score=bind(joint_figures.score, sides),
         references=("captions",) if "caption" in sides else (),
         names={name: field for name, field in ((label, label), ("tags", tags)) if field},

@@ -48,6 +48,15 @@ def save(folder, version, subset, questions, annotations):
     vqa_json._records.cache_clear()
 
 
+def test_questions_are_known_by_their_numbers(tmp_path):
+    write(tmp_path, subset="val2014", pictures=2)
+    source = vqa_json.source("test", ("id", "group"), path=str(tmp_path))
+    assert {(row["id"], row["group"]) for row in source} == {("11", "1"), ("12", "1"), ("21", "2"), ("22", "2")}
+    assert data.identity("vqa_json") == {"question_id": "id", "image_id": "group"}
+    assert data.fit("vqa_json", {"size": 16}) == ("stretch", 16)
+    assert data.fit("sounding_scenes", {}) == ("crop", 0)
+
+
 @pytest.mark.parametrize(("version", "layout"), [("v1", "flat"), ("v2", "folders")])
 def test_reads_both_versions_and_layouts(tmp_path, version, layout):
     write(tmp_path, version, "train2014", layout=layout)

@@ -1,0 +1,188 @@
+"""What a trained run says of your files and sentences: one line each, or pictures, as CSV, JSON or a folder.
+
+mmjax predict runs/captioning photos/ more.jpg                            a caption of each, as CSV
+mmjax predict runs/vqa a.jpg b.jpg --question "what is this?" -o out.jsonl
+mmjax predict runs/vqa val2014/ --list questions.json -o results.json     VQA's results, for its evaluators
+mmjax predict runs/soundnet concert.mp3 film.mp4                          long ones in pieces, with their times
+mmjax predict runs/clip photos/ --text "a dog" "a cat" -o found/          who finds whom, and embeddings as .npy
+mmjax predict runs/text_to_image --text "a red bell" -o drawn/            pictures
+echo bell | mmjax predict runs/skipgram -                                 texts from standard input, one a line
+mmjax predict runs/captioning -o results.json                             no files: what the run said of its test split
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tqdm
+from absl import logging
+
+from mmjax import predictions as glossary
+from mmjax import workdir
+from mmjax.answers import files, inputs, matches, reading, rows
+from mmjax.data.files.faults import Fault
+from mmjax.engine import config as configs
+from mmjax.engine import restore
+from mmjax.errors import UserError
+from mmjax.tools import Parser
+
+BATCH = 32
+EVERY = 6.0
+
+
+def main(arguments: Sequence[str], typed: str) -> None:
+    """Predicts and writes. Raises UserError for a mistake, SystemExit(1) where something could not be used."""
+    options = _parser(typed).parse_args(arguments)
+    _check(options)
+    logging.set_verbosity(logging.ERROR)  # Orbax reports every file it touches
+    files.check(options.output)
+    if not (options.files or options.text or options.list):
+        export(Path(options.workdir).expanduser(), options.output, options.top)
+        return
+    run = restore.restore(options.workdir, int(options.step) if options.step.isdigit() else options.step or None)
+    failed, asked = predict(run, options, functools.partial(_say, typed))
+    if failed:
+        _say(typed, f"{failed:,} of {asked:,} could not be used")
+        raise SystemExit(1)
+
+
+def _parser(typed: str) -> Parser:
+    parser = Parser(typed, __doc__)
+    parser.add_argument("workdir", help="of a trained run")
+    parser.add_argument("files", nargs="*", help="pictures, sounds, videos, folders of them; .txt or -: a text a line")
+    parser.add_argument("--text", "--question", nargs="+", default=[], help="sentences, classes, words; or questions")
+    parser.add_argument(
+        "--list",
+        default="",
+        metavar="FILE",
+        help="what to ask: VQA's questions or COCO's images as "
+        ".json, or rows as .jsonl, .csv or .tsv; FILES is then where the files lie",
+    )
+    parser.add_argument(
+        "-o",
+        dest="output",
+        default="",
+        metavar="OUT",
+        help=".csv, .jsonl, .json or a folder; default: CSV to standard output",
+    )
+    parser.add_argument("--top", type=int, default=1, metavar="K", help="answers of each head, matches of each")
+    parser.add_argument("--batch", type=int, default=BATCH, metavar="N", help=f"examples at a time (default {BATCH})")
+    parser.add_argument(
+        "--every",
+        type=float,
+        default=EVERY,
+        metavar="S",
+        help=f"seconds from one picture of a video to the next (default {EVERY:g})",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of what is drawn")
+    parser.add_argument("--step", default="", help="a saved step, or best (default: the newest)")
+    return parser
+
+
+def _check(options: Any) -> None:
+    for name, least in (("top", 1), ("batch", 1), ("every", 0.04), ("seed", 0)):
+        if getattr(options, name) < least:
+            raise UserError(f"--{name} {getattr(options, name)}: it must be at least {least}")
+
+
+def _say(typed: str, line: str) -> None:
+    tqdm.tqdm.write(f"{typed}: {line}", file=sys.stderr)
+
+
+def predict(run: restore.Restored, options: Any, say: Any) -> tuple[int, int]:
+    """Writes the answers to everything that is asked; returns how many could not be, and of how many."""
+    task = run.task
+    ways = inputs.ways((task.predicts_from or task.fields, *task.also_from), task.ask is not None)
+    if not ways:
+        raise UserError(f"a run of {run.config.system} takes what no file or sentence gives: see mmjax.restore")
+    items, faults = inputs.items(ways, options.files, options.text, options.list)
+    for fault in faults:
+        say(_line(fault))
+    failed, asked = len(faults), len(items) + len(faults)
+    files.check(options.output, [key for key in task.answers if key.partition("/")[0] in ("image", "audio")])
+    ask = None if task.ask is None else functools.partial(_ask, run)
+    reader = reading.Reader(run.config, run.constants, run.shapes, ask, options.every, say)
+    points = [key for key in task.answers if key.startswith("embedding/")]
+    kept: list[rows.Answer] = []
+
+    def usable() -> Iterator[tuple[inputs.Way, reading.Asked]]:
+        nonlocal failed
+        for item, found in tqdm.tqdm(reader.examples(items), "predicting", len(items), unit="item", disable=None):
+            if isinstance(found, Fault):
+                failed += 1
+                say(_line(found))
+            else:
+                yield from ((item.way, one) for one in found)
+
+    with files.Writer(options.output, task.sample_rate) as writer:
+        for answers in answered(run, usable(), options):
+            if len(points) > 1:  # who finds whom is known when all are there
+                kept += answers
+            else:
+                writer.add(answers)
+        if kept:
+            matches.add(kept, options.top)
+            writer.add(kept)
+    return failed, asked
+
+
+def answered(
+    run: restore.Restored, asked: Iterator[tuple[inputs.Way, reading.Asked]], options: Any
+) -> Iterator[list[rows.Answer]]:
+    """The answers, a batch at a time. The last batch is filled up, so that all are of one compiled program."""
+    sizes: dict[tuple[str, ...], int] = {}
+    for number, (way, examples) in enumerate(_batched(asked, options.batch)):
+        size = sizes[way.fields] = max(len(examples), sizes.get(way.fields, 0))  # one batch alone is as large as it is
+        found = run.answers(reading.batch(examples, size), options.seed + number)
+        answers = rows.of(found, run.task.names, len(examples), options.top)
+        yield [({**told, **row}, media) for (told, _), (row, media) in zip(examples, answers, strict=True)]
+
+
+def _batched(
+    asked: Iterator[tuple[inputs.Way, reading.Asked]], size: int
+) -> Iterator[tuple[inputs.Way, list[reading.Asked]]]:
+    """Up to `size` examples that go in in one way."""
+    for way, group in itertools.groupby(asked, key=lambda one: one[0]):
+        examples = (example for _, example in group)
+        while some := list(itertools.islice(examples, size)):
+            yield way, some
+
+
+def _ask(run: restore.Restored, text: str) -> Any:
+    assert run.task.ask is not None
+    return run.task.ask(text, run.variables, run.constants)
+
+
+def _line(fault: Fault) -> str:
+    return f"{fault.path}: {fault.kind}" + (f" ({fault.detail})" if fault.detail else "")
+
+
+# -- what a run said of its test split --------------------------------------------------------------------------------
+
+
+def export(folder: Path, output: str, top: int) -> None:
+    """Writes what a run predicted of its test split when it ended, with the identities of the examples.
+
+    Raises:
+      UserError: the run has not ended, or is no workdir.
+    """
+    split = configs.load(folder).test_split
+    found = workdir.read_arrays(folder / workdir.PREDICTIONS / f"{split}.npz")
+    about = workdir.read_json(folder / workdir.PREDICTIONS / f"{split}.json") or {}
+    keys = glossary.answers(list(found), about.get("answers", ()))
+    keys = [key for key in keys if not glossary.few(key)] or keys
+    if not keys:
+        raise UserError(f"{folder} has no predictions of a {split} split yet: give files or sentences, or let it end")
+    files.check(output, [key for key in keys if glossary.few(key)])
+    count = len(found[keys[0]])
+    answers = rows.of({key: found[key] for key in keys}, about.get("names", {}), count, top)
+    columns = about.get("ids") or {"index": found.get("number/index", np.arange(count)).tolist()}
+    with files.Writer(output, about.get("sample_rate", 22_050)) as writer:
+        told = [{column: values[i] for column, values in columns.items()} for i in range(count)]
+        writer.add([({**named, **row}, media) for named, (row, media) in zip(told, answers, strict=True)])

@@ -1,0 +1,153 @@
+"""What is asked: which media a task takes, files and folders, every question of every file, and published lists."""
+
+import io
+import json
+
+import pytest
+from PIL import Image
+
+from mmjax.answers import inputs
+from mmjax.errors import UserError
+
+SEE = inputs.ways([("image",)], False)
+HEAR = inputs.ways([("waveform", "waveform_length")], False)
+ASK = inputs.ways([("image", "question_tokens")], False)
+FIND = inputs.ways([("image",), ("captions_tokens", "captions_tokens_length")], False)
+
+
+@pytest.mark.parametrize(
+    ("fields", "asks", "media"),
+    [
+        (("image",), False, [{"picture": "image"}]),
+        (("waveform", "waveform_length"), False, [{"sound": "waveform"}]),
+        (("image", "question_tokens"), False, [{"picture": "image", "text": "question_tokens"}]),
+        (("label",), True, [{"text": "label"}]),
+        (("label",), False, []),  # nobody can type what the task does not read
+        (("index",), True, []),
+        (("frames",), False, []),
+        (("image", "waveform"), False, []),
+    ],
+)
+def test_the_ways_in_which_a_task_can_be_asked(fields, asks, media):
+    assert [way.media for way in inputs.ways([fields], asks)] == media
+
+
+@pytest.mark.parametrize(
+    ("name", "media", "kind"),
+    [
+        ("a.JPG", {"picture"}, "picture"),
+        ("a.mp4", {"picture"}, "video"),
+        ("a.mp4", {"sound"}, "sound"),
+        ("a.webm", {"picture", "sound"}, "video"),
+        ("a.mp3", {"sound"}, "sound"),
+        ("a.mp3", {"picture"}, ""),
+        ("a.pdf", {"picture", "sound"}, ""),
+    ],
+)
+def test_a_file_is_read_as_its_suffix_says(name, media, kind):
+    assert inputs.kind(name, media) == kind
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    for name in ("b.png", "deep/a.jpg", "notes.pdf"):
+        (tmp_path / "in" / name).write_bytes(b"0")
+    return tmp_path / "in"
+
+
+def test_folders_are_searched_and_what_cannot_be_used_is_named(folder):
+    items, faults = inputs.items(SEE, [str(folder), str(folder / "b.png"), "nothing.jpg", str(folder / "notes.pdf")])
+    assert [item.told for item in items] == [{"file": f"{folder}/b.png"}, {"file": f"{folder}/deep/a.jpg"}]
+    assert [(fault.path, fault.kind) for fault in faults] == [
+        ("nothing.jpg", "missing"),
+        (f"{folder}/notes.pdf", "of a kind that is not read"),
+    ]
+    items, faults = inputs.items(HEAR, [str(folder)])
+    assert not items
+    assert faults[0].kind == "a folder without a sound"
+
+
+def test_every_question_is_asked_of_every_file(folder, monkeypatch):
+    (folder / "q.txt").write_text("\ufeffwho?\n\nwhere?\n", "utf-8")
+    monkeypatch.setattr("sys.stdin", io.StringIO("when?\n"))
+    items, _ = inputs.items(ASK, [str(folder / "b.png"), str(folder / "deep"), str(folder / "q.txt"), "-"], ["what?"])
+    asked = ["what?", "who?", "where?", "when?"]
+    assert [item.told for item in items] == [
+        {"file": str(folder / name), "question": text} for name in ("b.png", "deep/a.jpg") for text in asked
+    ]
+
+
+def test_sides_of_a_space_are_asked_alone(folder):
+    items, _ = inputs.items(FIND, [str(folder / "b.png")], ["a dog"])
+    assert [(item.way.fields, item.told) for item in items] == [
+        (("image",), {"file": str(folder / "b.png")}),
+        (("captions_tokens",), {"text": "a dog"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ways", "paths", "texts", "said"),
+    [
+        (SEE, [], ["a"], "reads no text: it takes picture"),
+        (ASK, ["x.jpg"], [], "give --question, or --list"),
+        (ASK, [], ["a"], "say about which"),
+        (FIND, ["no.txt"], [], "no.txt: No such file"),
+    ],
+)
+def test_what_is_no_question_is_refused(ways, paths, texts, said):
+    with pytest.raises(UserError, match=said):
+        inputs.items(ways, paths, texts)
+
+
+# -- lists -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def coco(tmp_path):
+    (tmp_path / "test2015").mkdir()
+    for number in (7, 42):
+        Image.new("RGB", (4, 4)).save(tmp_path / "test2015" / f"COCO_test2015_{number:012d}.jpg")
+    return tmp_path
+
+
+def test_the_questions_of_vqas_test_set_have_no_answers(coco):
+    asked = [{"image_id": n, "question": f"q{n}?", "question_id": 10 * n} for n in (42, 7, 9)]
+    (coco / "q.json").write_text(json.dumps({"data_subtype": "test2015", "questions": asked}))
+    items, faults = inputs.items(ASK, [str(coco)], asked=str(coco / "q.json"))
+    place = coco / "test2015"
+    assert [item.told for item in items] == [
+        {"file": f"{place}/COCO_test2015_{n:012d}.jpg", "question": f"q{n}?", "question_id": 10 * n, "image_id": n}
+        for n in (42, 7)
+    ]
+    assert [fault.detail for fault in faults] == ["picture and text; there is text (image_id 9)"]
+
+
+def test_the_images_of_cocos_test_set_have_no_captions(coco):
+    names = [{"id": 42, "file_name": "COCO_test2015_000000000042.jpg"}, {"id": 5, "file_name": "none.jpg"}]
+    (coco / "image_info.json").write_text(json.dumps({"images": names}))
+    items, faults = inputs.items(SEE, [str(coco)], asked=str(coco / "image_info.json"))
+    assert [item.told["image_id"] for item in items] == [42]
+    assert [fault.path for fault in faults] == ["none.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("q.csv", 'file,question,id\ntest2015/COCO_test2015_000000000007.jpg,"who, me?",x1\n'),
+        ("q.tsv", "image\tquestion\tid\nCOCO_test2015_000000000007.jpg\twho, me?\tx1\n"),
+        ("q.jsonl", '{"file": "COCO_test2015_000000000007.jpg", "text": "who, me?", "id": "x1"}\n'),
+        ("q.json", '[{"file": "test2015/COCO_test2015_000000000007.jpg", "question": "who, me?", "id": "x1"}]'),
+    ],
+)
+def test_a_table_of_ones_own(coco, name, content):
+    (coco / name).write_text(content)
+    (item,), faults = inputs.items(ASK, [str(coco)], asked=str(coco / name))
+    assert not faults
+    assert (item.told["question"], item.told["id"], item.kind) == ("who, me?", "x1", "picture")
+
+
+def test_a_damaged_list_is_refused(coco):
+    (coco / "q.json").write_text('{"answers": 1}')
+    with pytest.raises(UserError, match=r"q\.json is no list of what is asked"):
+        inputs.items(ASK, [], asked=str(coco / "q.json"))

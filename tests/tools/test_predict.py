@@ -1,0 +1,168 @@
+"""`mmjax predict` on a toy run: batches of one program, files that fail, times of pieces, and a run's own split."""
+
+import csv
+import io
+import json
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from jax import numpy as jnp
+from ml_collections import ConfigDict
+from PIL import Image
+from video_writer import write_video
+
+from mmjax import tools, workdir
+from mmjax.engine import restore
+from mmjax.errors import UserError
+from mmjax.task import Task
+from mmjax.tools import predict as predict_tool
+
+traced = []
+
+
+def see(variables, batch, key):
+    """The brightness of a picture as the share of white; what nobody asked for must not be computed."""
+    traced.append(batch["image"].shape)
+    white = jnp.mean(batch["image"].astype(jnp.float32), (1, 2, 3)) / 255
+    scores = jnp.stack([1 - white, white], 1)
+    return {"scores/shade": scores, "scores/shade_target": scores, "image/picture": batch["image"]}
+
+
+def hear(variables, batch, key):
+    """How loud, in hundreds; of the samples that count."""
+    where = jnp.arange(batch["waveform"].shape[1])[None] < batch["waveform_length"][:, None]
+    loud = jnp.max(jnp.where(where, jnp.abs(batch["waveform"].astype(jnp.int32)), 0), 1)
+    return {"label/hundreds": (loud + 50) // 100, "label/length": batch["waveform_length"]}
+
+
+def run_of(predict, fields, shapes, **options):
+    task = Task(fields, lambda *_: {}, (), lambda *_: {}, predict, predicts_from=fields, **options)
+    config = ConfigDict({"system": "toy", "data": {"name": "captioned_images", "fit": "squash"}})
+    return restore.Restored(config, task, {"params": np.float32(1)}, 7, {}, shapes)
+
+
+SEE = run_of(see, ("image",), {"image": ("uint8", 4, 8, 8, 3)}, names={"shade": ("black", "white")})
+SOUND = {"waveform": ("int16", 4, 22_050), "waveform_length": ("int32", 4)}
+HEAR = run_of(hear, ("waveform", "waveform_length"), SOUND)
+
+
+@pytest.fixture
+def predict(monkeypatch, capsys, tmp_path):
+    """(run, arguments) -> exit status, rows of standard output, lines of standard error."""
+
+    def call(run, *arguments):
+        monkeypatch.setattr(restore, "restore", lambda path, step=None: run)
+        status = tools.command(["predict", "run", *map(str, arguments)])
+        said = capsys.readouterr()
+        return status, list(csv.DictReader(io.StringIO(said.out))), said.err.splitlines()
+
+    return call
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Six grey pictures, the third of which is none."""
+    (tmp_path / "photos").mkdir()
+    for i in range(6):
+        Image.new("RGB", (20, 10), (51 * i,) * 3).save(tmp_path / "photos" / f"{i}.png")
+    (tmp_path / "photos" / "2.png").write_bytes(b"\x89PNG")
+    return tmp_path / "photos"
+
+
+def test_pictures_are_answered_in_order_by_one_program(predict, photos):
+    traced.clear()
+    status, rows, said = predict(SEE, photos, "--batch", "2", "--top", "2")
+    assert status == 1  # for one could not be used
+    assert [row["file"] for row in rows] == [f"{photos}/{i}.png" for i in (0, 1, 3, 4, 5)]
+    assert [row["shade"] for row in rows] == ["black", "black", "white", "white", "white"]
+    assert [float(row["shade_2_score"]) for row in rows] == pytest.approx([0, 0.2, 0.4, 0.2, 0], abs=0.005)
+    assert list(rows[0]) == ["file", "shade", "shade_score", "shade_2", "shade_2_score"]
+    assert traced == [(2, 8, 8, 3)]  # the last batch is filled up
+    assert len(said) == 2
+    assert f"{photos}/2.png: unreadable picture" in said[0]
+    assert said[1] == "mmjax predict: 1 of 6 could not be used"
+
+
+def test_a_single_batch_is_no_larger_than_what_is_asked(predict, photos):
+    traced.clear()
+    assert predict(SEE, *(photos / f"{i}.png" for i in (0, 1, 5)))[0] == 0
+    assert traced == [(3, 8, 8, 3)]
+
+
+def test_a_long_sound_and_a_video_have_times(predict, tmp_path):
+    wave = np.concatenate([np.full(22_050, 1000), np.full(22_050, 3000), np.full(23_000, 5000)]).astype(np.int16)
+    soundfile.write(tmp_path / "a.wav", wave, 22_050)
+    status, rows, _ = predict(HEAR, tmp_path / "a.wav")
+    assert status == 0
+    assert [(row["start"], row["end"], row["hundreds"]) for row in rows] == [
+        ("0.0", "1.0", "10"),
+        ("1.0", "2.0", "30"),
+        ("2.0", "3.0", "50"),
+    ]
+    write_video(tmp_path / "v.mp4", seconds=3.0)
+    status, rows, _ = predict(SEE, tmp_path / "v.mp4", "--every", "1.5")
+    assert [(row["start"], row["end"]) for row in rows] == [("0.0", "1.5"), ("1.5", "3.0")]
+    status, rows, _ = predict(HEAR, tmp_path / "v.mp4")  # its sound, for those who hear
+    assert len(rows) == 3
+
+
+def test_what_a_text_means_is_asked_of_the_task(predict, tmp_path):
+    def ask(text, variables, constants):
+        if text == "x":
+            raise UserError("'x' is no class of this run")
+        return {"label": np.array([len(text)], np.int32)}, (("long",) if len(text) > 3 else ())
+
+    run = run_of(lambda v, b, k: {"label/letters": b["label"]}, ("label",), {}, ask=ask)
+    status, rows, said = predict(run, "--text", "abcd", "x", "ab")
+    assert [(row["text"], row["letters"]) for row in rows] == [("abcd", "4"), ("ab", "2")]
+    assert status == 1
+    assert said[:2] == ["mmjax predict: 'abcd': long", "mmjax predict: x: not understood ('x' is no class of this run)"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["a.png", "--batch", "0"], "--batch 0: it must be at least 1"),
+        (["a.png", "-o", "x.xml"], "-o x.xml: give a name that ends in"),
+        (["--text", "a"], "reads no text"),
+    ],
+)
+def test_mistakes_are_one_line(predict, arguments, said):
+    status, _, lines = predict(SEE, *arguments)
+    assert status == 2
+    assert len(lines) == 1
+    assert said in lines[0]
+
+
+def test_a_run_that_draws_wants_a_folder_before_it_draws(predict, photos):
+    drawing = run_of(see, ("image",), SEE.shapes, answers=("image/picture",))
+    assert "give a folder for them" in predict(drawing, photos)[2][-1]
+    assert predict(drawing, photos, "-o", photos.parent / "out")[0] == 1
+    assert np.asarray(Image.open(photos.parent / "out" / "picture_00001.png")).mean() == pytest.approx(51, abs=1)
+
+
+def test_what_a_run_said_of_its_test_split(tmp_path, capsys):
+    (tmp_path / "config.json").write_text(json.dumps({"system": "x", "steps": 9, "test_split": "test"}))
+    arrays = {"text/answer": np.array([[b"yes", b"no"]] * 3), "scores/answer": np.float32([[0.9, 0.1]] * 3)}
+    arrays |= {"text/control": np.array([b"a"] * 3), "number/index": np.int32([2, 0, 1])}
+    about = {"names": {}, "sample_rate": 22_050, "answers": ["text/answer", "scores/answer"]}
+    workdir.write_predictions(tmp_path, "test", arrays, about)
+    assert tools.command(["predict", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == "index,answer,answer_score\n2,yes,0.9\n0,yes,0.9\n1,yes,0.9\n"
+    about["ids"] = {"question_id": [11, 12, 13], "image_id": [1, 1, 2]}
+    workdir.write_predictions(tmp_path, "test", arrays, about)
+    assert tools.command(["predict", str(tmp_path), "-o", str(tmp_path / "r.json")]) == 0
+    assert json.loads((tmp_path / "r.json").read_text()) == [{"question_id": n, "answer": "yes"} for n in (11, 12, 13)]
+
+
+def test_every_example_of_the_documents_is_accepted():
+    text = (Path(__file__).parents[2] / "docs" / "runs.md").read_text() + (predict_tool.__doc__ or "")
+    lines = re.findall(r"^ *(?:echo \w+ \| )?(mmjax predict .*)$", text, re.M)
+    assert len(lines) > 15
+    for line in lines:
+        call = shlex.split(line.partition("    ")[0])  # what stands behind is an explanation
+        assert predict_tool._parser("mmjax predict").parse_args(call[2:]).workdir.startswith("runs/"), line
