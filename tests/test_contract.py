@@ -206,7 +206,7 @@ def test_a_user_can_ask_it_and_the_same_thing_has_the_same_answer(tiny, tmp_path
                 np.testing.assert_allclose(points[2], points[0], rtol=1e-4, atol=1e-6)
                 assert (points[1] != points[0]).any()
             elif f"image/{column}" in task.answers:
-                assert Image.open(out / told[0][column]).mode == "RGB"
+                assert np.asarray(Image.open(out / told[0][column])).shape[2] == 3
             else:
                 assert told[0][column] == told[2][column]
     assert tools.command(["predict", str(tiny.workdir), "-o", str(tmp_path / "of_the_split")]) == 0
