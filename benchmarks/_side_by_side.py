@@ -111,6 +111,7 @@ def unwritten(options: Any, own: bool) -> list[str]:
 def keep_of_device(figures: Mapping[str, Any], path: pathlib.Path, reasons: Sequence[str]) -> None:
     """`keep` in a file that has the figures of several devices, each under its name."""
     others = json.loads(path.read_text()) if path.exists() else {}
+    others = {} if "versions" in others else others  # a file from before, of one device whose name is not known
     keep({**others, device_name(): figures}, path, reasons)
 
 

@@ -1,4 +1,7 @@
-"""Mel spectrogram and MFCC of 16 clips of 5 s: mmjax against librosa and torch.stft, alternating in one run.
+"""Mel spectrogram and MFCC of 16 clips of 5 s: mmjax against librosa, torch.stft and torchaudio, by turns in one run.
+
+torchaudio's transforms have librosa's rules here; without torchaudio it is left out. The last line is against the
+fastest.
 
 Also times what `mmjax.ops.sound.spectral` chooses between: the FFT, the product with the Fourier matrix and the strided
 convolution with it, each over all frames at once and in chunks of time that fit a CPU's caches.
@@ -12,14 +15,13 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 import os
 import pathlib
-import platform
 import statistics
 import time
 from collections.abc import Callable
 
+import _side_by_side as side_by_side
 import jax
 import jax.numpy as jnp
 import librosa
@@ -33,6 +35,11 @@ from mmjax.ops.sound.cepstral import cepstra
 from mmjax.ops.sound.decibels import log_mel
 from mmjax.ops.sound.mel import mel_spectrogram
 from mmjax.ops.sound.spectral import spectrogram
+
+try:
+    import torchaudio
+except ModuleNotFoundError:
+    torchaudio = None
 
 RATE, CLIPS, SECONDS, N_FFT, HOP, MELS, CEPSTRA = 22050, 16, 5, 1024, 256, 80, 20
 RESULTS = pathlib.Path(__file__).parent / "results" / "sound_features.json"
@@ -78,13 +85,24 @@ def feature_calls(x: np.ndarray) -> dict[str, Callable]:
         db = 10 * torch.log10(mel.clamp(min=1e-10))
         return mel, dct @ torch.maximum(db, db.amax((1, 2), keepdim=True) - 80)
 
-    return {"mmjax": lambda: jax.block_until_ready(ours(array)), "librosa": with_librosa, "torch": with_torch}
+    calls = {"mmjax": lambda: jax.block_until_ready(ours(array)), "librosa": with_librosa, "torch": with_torch}
+    if torchaudio is not None:
+        slaney = {"mel_scale": "slaney", "norm": "slaney", "pad_mode": "constant"}
+        mel_of = torchaudio.transforms.MelSpectrogram(RATE, N_FFT, hop_length=HOP, n_mels=MELS, **slaney)
+        decibels = torchaudio.transforms.AmplitudeToDB("power", top_db=80)
+
+        def with_torchaudio():
+            mel = mel_of(tensor)
+            return mel, dct @ decibels(mel[:, None])[:, 0]  # of three axes it would take the maximum over all clips
+
+        calls["torchaudio"] = with_torchaudio
+    return calls
 
 
 def check(calls: dict[str, Callable]) -> dict[str, float]:
     """The largest relative difference between mmjax and each peer, which must be rounding."""
     ours, found = calls["mmjax"](), {}
-    for name in ("librosa", "torch"):
+    for name in calls.keys() - {"mmjax"}:
         pairs = zip(map(np.asarray, ours), map(np.asarray, calls[name]()), strict=True)
         found[name] = max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in pairs)
         assert found[name] < 1e-5, f"mmjax and {name} differ by {found[name]:.1e}: their times cannot be compared"
@@ -129,7 +147,7 @@ def main() -> None:
     quick = parser.parse_args().quick
     x = (0.1 * np.random.default_rng(0).standard_normal((CLIPS, RATE * SECONDS))).astype(np.float32)
 
-    load = os.getloadavg()[0]
+    load = side_by_side.load()
     calls = feature_calls(x)
     differences = check(calls)
     features = alternate(calls, 5 if quick else 21)
@@ -140,12 +158,12 @@ def main() -> None:
         print(f"n_fft {n_fft:4d}  " + "  ".join(f"{name} {ms:.1f} ms" for name, ms in transforms[n_fft].items()))
 
     medians = {name: 1e3 * statistics.median(times) for name, times in features.items()}
-    ratios = {name: medians[name] / medians["mmjax"] for name in ("librosa", "torch")}
+    ratios = {name: medians[name] / medians["mmjax"] for name in medians if name != "mmjax"}
     report = {
         "what": f"mel ({MELS}) and MFCC ({CEPSTRA}) of {CLIPS} clips x {SECONDS} s at {RATE} Hz, {N_FFT}/{HOP}",
-        "machine": {"cpus": cores(), "platform": platform.machine(), "device": jax.devices()[0].device_kind},
+        "cores": cores(),
         "versions": {"jax": jax.__version__, "librosa": librosa.__version__, "torch": torch.__version__},
-        "load_before_and_after": [load, os.getloadavg()[0]],
+        "load": load,
         "median_ms": medians,
         "fastest_ms": {name: 1e3 * min(times) for name, times in features.items()},
         "rounds": len(features["mmjax"]),
@@ -153,11 +171,15 @@ def main() -> None:
         "relative_difference": differences,
         "spectrogram_median_ms_by_n_fft": transforms,
     }
-    if not quick:
-        RESULTS.write_text(json.dumps(report, indent=1) + "\n")
+    reasons = {
+        "--quick takes too few rounds, do not quote the ratio": quick,
+        "torchaudio is not installed": torchaudio is None,
+        f"load {load:.1f} at the start: judge the ratios on an idle machine": load > side_by_side.IDLE,
+    }
+    side_by_side.keep_of_device(report, RESULTS, [reason for reason, holds in reasons.items() if holds])
     print("  ".join(f"{name} {ms:.1f} ms" for name, ms in medians.items()))
-    print(f"ratio {ratios['torch']:.2f} mel and MFCC of {CLIPS} clips x {SECONDS} s: mmjax over torch.stft")
-    print(f"ratio {ratios['librosa']:.2f} mel and MFCC of {CLIPS} clips x {SECONDS} s: mmjax over librosa")
+    for name in sorted(ratios, key=ratios.__getitem__, reverse=True):
+        print(f"ratio {ratios[name]:.2f} mel and MFCC of {CLIPS} clips x {SECONDS} s: mmjax over {name}")
 
 
 if __name__ == "__main__":
