@@ -76,6 +76,9 @@ def main(arguments: Sequence[str], typed: str) -> None:
         return
     config, workdir, hosts = parse(arguments)
     try:
+        from mmjax.engine import memory
+
+        memory.keep()
         import jax  # only now, so that a typo is answered at once
 
         if config.cpu_devices > 1:  # 1 leaves XLA_FLAGS its say

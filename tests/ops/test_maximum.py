@@ -71,3 +71,40 @@ def test_no_rounding_of_the_compiler_loses_the_place(rng, before, level):
     here = np.where(np.arange(25)[:, None] == place[:, None], top[:, None], 0).reshape(x.shape)
     for ours, wanted in zip(found, back(jnp.asarray(here))):
         np.testing.assert_allclose(ours, wanted, atol=2e-5)
+
+
+def test_with_sums_by_hand():
+    x = jnp.asarray([[[1.0, -4.0], [3.0, -2.0], [3.0, -3.0]]])  # the first column has a tie
+    found, back = jax.vjp(lambda x: maximum.with_sums(x, jnp.asarray([2.0, -3.0])), x)
+    for ours, wanted in zip(found, ([[3, -2]], [[-1 + 1 + 1, -1 + 1 + 0]], [[3, 2]])):
+        np.testing.assert_array_equal(ours, wanted)
+    of_most, of_first, of_second = (jnp.asarray([[a, a]]) for a in (10.0, 0.5, 3.0))
+    # The sums' part is 0.5 + 3 * 2 (x - shift); the maximum's ten goes to the first of equals.
+    wanted = [[-5.5, -5.5], [6.5 + 10, 6.5 + 10], [6.5, 0.5]]
+    np.testing.assert_array_equal(back((of_most, of_first, of_second))[0], [wanted])
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_with_sums_is_the_maximum_and_the_moments(rng, dtype):
+    # Far from zero, where x^2 - mean^2 would cancel: in float32 by 1e-7 * 1e6, against a variance of 1.
+    x = jnp.asarray(rng.normal(size=(6, 8, 5)) + (1000 if dtype == jnp.float32 else 4), dtype)
+    shift = jnp.mean(x.astype(jnp.float32), (0, 1))
+    weights = [jnp.asarray(rng.normal(size=(6, 5)), d) for d in (dtype, jnp.float32, jnp.float32)]
+
+    def plain(x):
+        apart = x.astype(jnp.float32) - shift[None, None]
+        return jnp.max(x, 1), jnp.sum(apart, 1), jnp.sum(jnp.square(apart), 1)
+
+    def fused(x):
+        return maximum.with_sums(x, shift)
+
+    (wanted, back), (found, fused_back) = (jax.vjp(jax.jit(f), x) for f in (plain, fused))
+    assert [a.dtype for a in found] == [dtype, jnp.float32, jnp.float32]
+    np.testing.assert_array_equal(found[0], wanted[0])
+    for ours, theirs in zip(found[1:], wanted[1:]):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-4)
+    if dtype == jnp.float32:  # distinct numbers; in bfloat16 there are ties
+        np.testing.assert_allclose(fused_back(tuple(weights))[0], back(tuple(weights))[0], rtol=1e-5, atol=1e-5)
+        check_grads(
+            lambda x: maximum.with_sums(x, jnp.zeros(5))[1:], (x - 1000,), order=2, modes=["fwd", "rev"], eps=1e-2
+        )

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 from mmjax.ops import maximum
 
 _FEW = 32  # output steps up to which gathering every window is cheaper than a convolution
+_SOME = 64  # pooling windows of a row, at least, of which a mean is taken beforehand
 
 
 def steps_out(steps: Any, kernel: int, stride: int, pad: int) -> Any:
@@ -34,7 +35,7 @@ def conv1d(
     """
     k, c, o = kernel.shape
     u = steps_out(x.shape[1], k, stride, pad)
-    if cpu and u <= _FEW:
+    if cpu and 0 < u <= _FEW:
         x = jnp.pad(x, ((0, 0), (pad, pad), (0, 0)))
         windows = jnp.stack([x[:, i * stride : i * stride + k] for i in range(u)], axis=1)  # [b u k c]
         return windows.reshape(*windows.shape[:2], k * c) @ kernel.reshape(k * c, o)
@@ -72,21 +73,26 @@ def conv_pool_moments(
     k, c, o = kernel.shape
     span = window * stride
     u = steps_out(x.shape[1], k, stride, pad)
-    cells, parts = -(-u // window), -(-(k + span - stride) // span)
+    cells, parts = u // window, -(-(k + span - stride) // span)
     copies = [jnp.pad(kernel, ((j * stride, parts * span - k - j * stride), (0, 0), (0, 0))) for j in range(window)]
     matrix = jnp.stack(copies, axis=2).reshape(parts * span * c, window * o)
-    real = (jnp.arange(cells * window) < u)[None, :, None]  # the last cell may reach beyond the last output
 
     def rows(x):
+        rest = _grouped(x, 1, pad, (u - 1) * stride + k)[:, cells * span :]
+        rest = conv1d(rest, kernel, stride, 0, cpu=True)  # [r u%window o]: behind the last whole pooling window
         x = _grouped(x, span, pad, cells - 1 + parts)
         seen = jnp.concatenate([x[:, i : i + cells] for i in range(parts)], axis=-1)  # [r cells parts*span*c]
-        y = (seen.reshape(-1, matrix.shape[0]) @ matrix).reshape(x.shape[0], cells * window, o)
-        wide = y.astype(jnp.float32)
-        mean = jnp.sum(wide, (0, 1), where=real) / (x.shape[0] * u)
-        # d var / d mean is 0 at the mean, so that none of the gradient is lost here.
-        deviation = wide - lax.stop_gradient(mean)[None, None]
-        var = jnp.sum(jnp.square(deviation), (0, 1), where=real) / (x.shape[0] * u)
-        return max_pool1d(y[:, : u // window * window], window), mean, var
+        # Sums of deviations from about the mean, that of some cells spread over the row, lose nothing by cancelling.
+        some = seen[:, :: max(1, cells // _SOME)] @ matrix
+        shift = lax.stop_gradient(jnp.mean(some.astype(jnp.float32).reshape(-1, o), 0))
+        # The barrier keeps `window` an axis of its own: so the reduction and its gradient are vectorised along o.
+        y = lax.optimization_barrier((seen.reshape(-1, matrix.shape[0]) @ matrix).reshape(-1, window, o))
+        pooled, *sums = maximum.with_sums(y, shift)
+        deviation = rest.astype(jnp.float32) - shift[None, None]
+        count = jnp.float32(x.shape[0] * u)
+        first = (jnp.sum(sums[0], 0) + jnp.sum(deviation, (0, 1))) / count
+        second = (jnp.sum(sums[1], 0) + jnp.sum(jnp.square(deviation), (0, 1))) / count
+        return pooled.reshape(-1, cells, o), shift + first, jnp.maximum(second - jnp.square(first), 0.0)
 
     # One row of every device at a time: the batch axis stays split as the mesh has split it.
     at_once = math.gcd(x.shape[0], jax.device_count())
