@@ -10,8 +10,9 @@ machine; fastText and word2vec.c train in one go (`_skipgram_peers.py`). A rate'
 epochs; words are those of the text, before rare and frequent ones are left out. Vocabulary and encoding are timed
 apart.
 
-A processor without AVX-512: XLA_FLAGS=--xla_cpu_max_isa=AVX2 OPENBLAS_CORETYPE=Haswell, and fastText installed with
-CFLAGS=-mno-avx512f; word2vec.c is then compiled so here.
+A processor without AVX-512 is imitated, but for XLA's matrix products (findings/xla_max_isa_products.sh), by
+XLA_FLAGS=--xla_cpu_max_isa=AVX2 OPENBLAS_CORETYPE=Haswell, and fastText installed with CFLAGS=-mno-avx512f; word2vec.c
+is then compiled so here.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def compare(corpus: pathlib.Path, words: int, epochs: int, options: argparse.Nam
         "epochs": epochs,
         "machine": {
             "processor": _processor(),
-            "avx512": "only AVX2 is used" if peers.ONLY_AVX2 else "used, where there is any",
+            "avx512": "XLA's matrix products alone" if peers.ONLY_AVX2 else "used, where there is any",
             "cores": os.cpu_count(),
             "load_before": options.load,
         },
