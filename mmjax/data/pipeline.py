@@ -18,7 +18,7 @@ from PIL import Image
 from mmjax.data import Source
 from mmjax.errors import UserError
 
-PICTURES = ("image", "pair", "frames", "face")
+PICTURES = ("image", "pair", "frames", "face", "face_frames")
 RATE = 22_050
 ORDERS = ("permutation", "hash")
 # Below so many examples a permutation is drawn for each epoch. grain's shuffle computes a place at a time and tries

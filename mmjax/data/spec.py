@@ -32,6 +32,8 @@ FIELDS: dict[str, Field] = {
     "pair": Field("uint8", "h w 3", "RGB picture of the same thing by another hand, 0..255"),
     "frames": Field("uint8", "f h w 3", "RGB frames evenly spaced over the clip, 0..255"),
     "face": Field("uint8", "h w 3", "RGB picture of the speaker's face, 0..255"),
+    "face_frames": Field("uint8", "f* h w 3", "RGB pictures of the speaker's face, 25 a second, speaking `speech`"),
+    "landmarks": Field("float32", "68 2", "x, y of the 68 landmarks of `face` in the order of 300-W, in 0..1"),
     # sound
     "waveform": Field("int16", "time*", "mono sound at 22,050 Hz, full scale +-32,767"),
     "speech": Field("int16", "time*", "mono speech of one speaker at 22,050 Hz, full scale +-32,767"),

@@ -6,54 +6,45 @@ import functools
 
 import numpy as np
 
-from mmjax.data.scenes import drawing, face, grammar, layout, mixing, names, questions, units, voice
-
-# Each aspect draws from its own stream, so that asking for one field never changes another.
-_LAYOUT, _PIXELS, _SOUND, _CAPTIONS, _CAPTION, _QUESTION, _SPEAKER, _FACE, _TIMING, _SPEECH = range(10)
-
-MAX_UNITS = 80  # more than the longest caption has; speech is padded to voice.LONGEST seconds likewise
+from mmjax.data.scenes import drawing, grammar, layout, mixing, names, questions
+from mmjax.data.scenes.spoken import Aspect, Spoken
 
 
-class Example:
+class Example(Spoken):
     """Every field of the glossary that the data set offers is an attribute of that name."""
-
-    def __init__(self, split: str, seed: int, index: int, objects: tuple[int, int], side: int, duration: float):
-        self._key = (seed, names.SPLITS.index(split), index)
-        self._split, self._objects, self._side, self._duration = split, objects, side, duration
-
-    def _rng(self, *aspect: int) -> np.random.Generator:
-        return np.random.default_rng((*self._key, *aspect))
 
     @functools.cached_property
     def layout(self) -> layout.Layout:
-        return layout.draw(self._rng(_LAYOUT), self._split, self._objects)
+        return layout.draw(self._rng(Aspect.LAYOUT), self._split, self._options.objects)
 
     @functools.cached_property
     def _patches(self) -> list[drawing.Patch]:
-        return [drawing.cut_out(thing, self._side) for thing in self.layout.things]
+        return [drawing.cut_out(thing, self._options.image_size) for thing in self.layout.things]
 
     @functools.cached_property
     def _measures(self) -> tuple[np.ndarray, np.ndarray]:
-        return drawing.measure(self._patches, self._side)
+        return drawing.measure(self._patches, self._options.image_size)
 
     def _padded(self, values: np.ndarray | list, fill: float, dtype: type) -> np.ndarray:
         """Values of the objects, followed by `fill` where there is none."""
         values = np.asarray(values, dtype)
-        out = np.full((self._objects[1], *values.shape[1:]), fill, dtype)
+        out = np.full((self._options.objects[1], *values.shape[1:]), fill, dtype)
         out[: len(values)] = values
         return out
 
     @property
     def image(self) -> np.ndarray:
-        return drawing.picture(self._rng(_PIXELS), self.layout, self._patches, self._split, self._side)
+        return drawing.picture(
+            self._rng(Aspect.PIXELS), self.layout, self._patches, self._split, self._options.image_size
+        )
 
     @property
     def waveform(self) -> np.ndarray:
-        return mixing.mix(self._sound_rngs(), self.layout, self._measures[1], self._duration)
+        return mixing.mix(self._sound_rngs(), self.layout, self._measures[1], self._options.seconds)
 
     @property
     def stems(self) -> np.ndarray:
-        return mixing.stems(self._sound_rngs(), self.layout, self._measures[1], self._duration)
+        return mixing.stems(self._sound_rngs(), self.layout, self._measures[1], self._options.seconds)
 
     @property
     def levels(self) -> np.ndarray:
@@ -69,7 +60,7 @@ class Example:
         return np.array(self.layout.things[int(np.argmax(self.levels))].object, np.int32)
 
     def _sound_rngs(self) -> list[np.random.Generator]:
-        return [self._rng(_SOUND, k) for k in range(1 + len(self.layout.things))]
+        return [self._rng(Aspect.SOUND, k) for k in range(1 + len(self.layout.things))]
 
     @property
     def scene(self) -> np.ndarray:
@@ -90,7 +81,7 @@ class Example:
         colours = [len(names.OBJECTS) + thing.colour for thing in things]
         scene = len(names.OBJECTS) + len(names.COLOURS) + self.layout.scene
         found = list(dict.fromkeys([*(thing.object for thing in things), *colours, scene]))
-        return np.array(found + [-1] * (2 * self._objects[1] + 1 - len(found)), np.int32)
+        return np.array(found + [-1] * (2 * self._options.objects[1] + 1 - len(found)), np.int32)
 
     @property
     def sounding(self) -> np.ndarray:
@@ -106,15 +97,15 @@ class Example:
 
     @functools.cached_property
     def captions(self) -> list[str]:
-        return grammar.captions(self._rng(_CAPTIONS), self.layout)
+        return grammar.captions(self._rng(Aspect.CAPTIONS), self.layout)
 
     @property
     def caption(self) -> str:
-        return self.captions[self._rng(_CAPTION).integers(len(self.captions))]
+        return self.captions[self._rng(Aspect.CAPTION).integers(len(self.captions))]
 
     @functools.cached_property
     def _question(self) -> tuple[str, str, str]:
-        return questions.draw(self._rng(_QUESTION), self.layout)
+        return questions.draw(self._rng(Aspect.QUESTION), self.layout)
 
     @property
     def question(self) -> str:
@@ -127,43 +118,6 @@ class Example:
     @property
     def question_type(self) -> str:
         return self._question[2]
-
-    @functools.cached_property
-    def speaker(self) -> np.ndarray:
-        return self._rng(_SPEAKER).random(len(face.FACTORS), np.float32)
-
-    @property
-    def face(self) -> np.ndarray:
-        return face.draw(self._rng(_FACE), self.speaker, self._side)
-
-    @functools.cached_property
-    def _spoken(self) -> list[int]:
-        return units.spell(self.caption)
-
-    @functools.cached_property
-    def _times(self) -> np.ndarray:
-        return voice.timing(self._rng(_TIMING), self.speaker, self._spoken)
-
-    @property
-    def speech(self) -> np.ndarray:
-        sound = voice.speak(self._rng(_SPEECH), self.speaker, self._spoken, self._times)
-        return np.pad(sound, (0, int(voice.LONGEST * mixing.SAMPLE_RATE) - len(sound)))
-
-    @property
-    def speech_length(self) -> np.ndarray:
-        return np.array(voice.length(self._times), np.int32)
-
-    @property
-    def units(self) -> np.ndarray:
-        return np.pad(np.array(self._spoken, np.int32), (0, MAX_UNITS - len(self._spoken)))
-
-    @property
-    def unit_times(self) -> np.ndarray:
-        return np.pad(self._times.astype(np.float32), ((0, MAX_UNITS - len(self._spoken)), (0, 0)))
-
-    @property
-    def units_length(self) -> np.ndarray:
-        return np.array(len(self._spoken), np.int32)
 
     @property
     def group(self) -> str:

@@ -7,7 +7,7 @@ colour) pairs and 12 of the 96 (object, scene) pairs occur in "validation" only,
 the examples of those splits hold one such pair, the other half is made as "train" is.
 
 Five captions and a question with its answer go with each scene. A speaker, whose face and voice share four hidden
-factors, speaks one of the captions in sub-word units with known boundaries.
+factors, speaks one of the captions in sub-word units with known boundaries, and the mouth moves with them.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from mmjax.data import fingerprints, spec
 from mmjax.data.fingerprints import Print
 from mmjax.data.scenes import face, names, questions, units
 from mmjax.data.scenes.example import Example
+from mmjax.data.scenes.options import CHOICES, Options
 from mmjax.errors import UserError
 
-FIELDS: tuple[str, ...] = (
+USUAL: tuple[str, ...] = (
     "image",
     "waveform",
     "label",
@@ -47,8 +48,14 @@ FIELDS: tuple[str, ...] = (
     "group",
     "index",
 )
+# What costs more than it is often wanted for: computed for whoever names it.
+FIELDS: tuple[str, ...] = (*USUAL, "face_frames", "landmarks")
 # Fields that are padded at the end, here and not by the pipeline: asking for one brings its length along.
-PADDED: dict[str, str] = {"speech": "speech_length", "units": "units_length"}
+PADDED: dict[str, str] = {
+    "speech": "speech_length",
+    "units": "units_length",
+    "face_frames": "face_frames_length",
+}
 OBJECTS: tuple[str, ...] = names.OBJECTS
 COLOURS: tuple[str, ...] = names.COLOURS
 SCENES: tuple[str, ...] = names.SCENES
@@ -75,9 +82,7 @@ class SoundingScenes:
     fields: tuple[str, ...]
     seed: int
     examples: int
-    objects: tuple[int, int]
-    image_size: int
-    seconds: float
+    options: Options
 
     def __len__(self) -> int:
         return self.examples
@@ -90,8 +95,9 @@ class SoundingScenes:
     @property
     def prints(self) -> dict[str, Print]:
         """Fingerprints: of what is generated, the generator's edition and what it is asked for."""
-        sizes = (self.examples, self.objects, self.image_size, self.seconds)
-        about = ("sounding_scenes", EDITION, self.split, self.seed, sizes)
+        sizes = (self.examples, self.options.objects, self.options.image_size, self.options.seconds)
+        unusual = self.options.unusual  # runs from before there were more options keep their fingerprints
+        about = ("sounding_scenes", EDITION, self.split, self.seed, sizes, *([unusual] if unusual else []))
         fields = [field for field in self.fields if field != "index"]
         return {f: fingerprints.whole(*about, f, meanings=NAMES.get(f, ())) for f in fields}
 
@@ -103,36 +109,43 @@ class SoundingScenes:
         """The whole example with its hidden truth: `.layout`, and `.stems`, float32 [1 + objects, time]."""
         if not 0 <= index < self.examples:
             raise IndexError(f"index {index} of split {self.split!r} with {self.examples} examples")
-        return Example(self.split, self.seed, int(index), self.objects, self.image_size, self.seconds)
+        return Example(self.split, self.seed, int(index), self.options)
 
 
 def source(
     split: str,
-    fields: Sequence[str] = FIELDS,
+    fields: Sequence[str] = USUAL,
     *,
     seed: int = 0,
     examples: int | None = None,
     objects: Sequence[int] = (1, 3),
     image_size: int = 112,
     seconds: float = 6.0,
+    face_size: int = 0,
+    crop: str = "face",
+    mouth: str = "own",
 ) -> SoundingScenes:
     """The data set as a random-access source whose `[i]` is a function of (seed, split, i) and the sizes alone.
 
     Args:
       split: "train", "validation" or "test".
-      fields: names out of `FIELDS`; only these are computed. `speech` (8 s) and `units` (80) are padded with zeros
-        and bring `speech_length` and `units_length` along.
+      fields: names out of `FIELDS`; only these are computed. `speech` (8 s), `units` (80) and `face_frames` (200) are
+        padded with zeros and bring `<field>_length` along.
       seed: another seed is another data set of the same kind; from 0 to 2^32 - 1.
       examples: length of the split; by default 100,000 for training and 2,000 for the others.
       objects: fewest and most objects in a picture, from 1 to 3.
       image_size: side of the square picture in pixels, 32 to 512.
       seconds: length of `waveform`, 1 to 60.
+      face_size: side of `face` and `face_frames` in pixels, 32 to 512; 0 is `image_size`.
+      crop: what `face_frames` show: the "face", or the "mouth", a square of half its side.
+      mouth: in `face_frames`: its "own", which says what `speech` says; "frozen", which stays as in `face`; or
+        "another", which says another sentence.
 
     Returns:
       A picklable sequence of dicts, each holding `fields` and no more.
 
     Raises:
-      UserError: an unknown split or field, or a size out of its range.
+      UserError: an unknown split or field, a size out of its range or another word than those above.
     """
     if split not in SPLITS:
         raise UserError(f"sounding_scenes has no split {split!r}; it has {', '.join(SPLITS)}")
@@ -147,10 +160,14 @@ def source(
         "most objects": (many, few, 3),
         "image_size": (image_size, 32, 512),
         "seconds": (seconds, 1, 60),
+        "face_size": (face_size or 32, 32, 512),
     }
     for name, (value, low, high) in ranges.items():
         if not low <= value <= high:
             raise UserError(f"sounding_scenes: {name} is {value}, but must be from {low} to {high}")
-    return SoundingScenes(
-        split, fields, int(seed), int(ranges["examples"][0]), (few, many), int(image_size), float(seconds)
-    )
+    words = {"crop": crop, "mouth": mouth}
+    for name, word in words.items():
+        if word not in CHOICES[name]:
+            raise UserError(f"sounding_scenes: {name} is {word!r}, but must be one of {', '.join(CHOICES[name])}")
+    options = Options((few, many), int(image_size), float(seconds), int(face_size), **words)
+    return SoundingScenes(split, fields, int(seed), int(ranges["examples"][0]), options)

@@ -12,7 +12,7 @@ import pytest
 
 from mmjax.data import spec
 from mmjax.data.scenes import drawing, face, grammar, mixing, names, timbres, units, voice
-from mmjax.data.scenes.example import MAX_UNITS
+from mmjax.data.scenes.spoken import MAX_PICTURES, MAX_UNITS
 from mmjax.data.sets import sounding_scenes
 from mmjax.errors import UserError
 
@@ -31,10 +31,12 @@ SHAPES = {
     "speech": (8 * RATE,),
     "units": (MAX_UNITS,),
     "unit_times": (MAX_UNITS, 2),
+    "face_frames": (MAX_PICTURES, 64, 64, 3),
+    "landmarks": (68, 2),
 }
 
 
-def small(split="train", fields=sounding_scenes.FIELDS, **kwargs):
+def small(split="train", fields=sounding_scenes.USUAL, **kwargs):
     return sounding_scenes.source(split, fields, **{"image_size": 64, "seconds": 2.0, **kwargs})
 
 
@@ -54,8 +56,8 @@ def same(one, two):
 
 def test_fields_are_as_the_glossary_says():
     for index in range(4):
-        example = small()[index]
-        assert set(example) == {*sounding_scenes.FIELDS, "speech_length", "units_length"}
+        example = small(fields=sounding_scenes.FIELDS)[index]
+        assert set(example) == {*sounding_scenes.FIELDS, *sounding_scenes.PADDED.values()}
         for name, value in example.items():
             if name in spec.FIELDS and spec.FIELDS[name].dtype == "str":
                 assert isinstance(value, list if name == "captions" else str), name
@@ -102,7 +104,7 @@ def test_the_data_never_imports_jax():
 
 
 def test_asking_for_other_fields_changes_no_field():
-    whole = small()[11]
+    whole = small(fields=sounding_scenes.FIELDS)[11]
     for name in sounding_scenes.FIELDS:
         assert same(small(fields=(name,))[11], whole), name
     shuffled = small(fields=tuple(reversed(sounding_scenes.FIELDS)))[11]
