@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,22 @@ def other_folds(workdir: Path) -> list[Path]:
     return sorted(path for path in workdir.parent.glob("fold*") if path.name != workdir.name)
 
 
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Names the file in an OSError from inside: a disk that fills up while a file is written does not say which."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
 def write_json(path: Path, content: Any) -> None:
     """Writes JSON atomically: a reader, or a kill, never meets half a file."""
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(content, indent=2, default=_plain) + "\n")
-    part.replace(path)
+    with writing(path):
+        part.write_text(json.dumps(content, indent=2, default=_plain) + "\n")
+        part.replace(path)
 
 
 def read_json(path: Path) -> Any:
@@ -65,9 +77,10 @@ def _plain(value: Any) -> Any:
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes arrays as .npz, atomically."""
     part = path.with_suffix(".part")
-    with part.open("wb") as file:
-        np.savez_compressed(file, **dict(arrays))  # type: ignore[arg-type]
-    part.replace(path)
+    with writing(path):
+        with part.open("wb") as file:
+            np.savez_compressed(file, **dict(arrays))  # type: ignore[arg-type]
+        part.replace(path)
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -6,7 +6,10 @@ changes, so it is written once, to workdir/frozen. A checkpoint names no device:
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +78,13 @@ class Checkpoints:
         if step in self.manager.all_steps():
             return
         metrics = {name: float(value) for name, value in figures.items()} if figures else None
-        self.manager.save(step, args=ocp.args.StandardSave(_changing(state)), metrics=metrics, force=True)
+        with self._writing(files.CHECKPOINTS):
+            self.manager.save(step, args=ocp.args.StandardSave(_changing(state)), metrics=metrics, force=True)
 
     def save_frozen(self, frozen: Any) -> None:
         """Writes the weights that never change, when a run begins; over those of a run that saved nothing else."""
         if jax.tree.leaves(frozen):
-            with ocp.StandardCheckpointer() as saver:
+            with self._writing(files.FROZEN), ocp.StandardCheckpointer() as saver:
                 saver.save(self.workdir.absolute() / files.FROZEN, frozen, force=True)
 
     def restore_frozen(self, state: TrainState) -> TrainState:
@@ -105,7 +109,7 @@ class Checkpoints:
 
     def save_fitted(self, step: int, fitted: Any) -> None:
         """Writes what the task solved after `step`, over what may be there."""
-        with ocp.StandardCheckpointer() as saver:
+        with self._writing(files.FITTED), ocp.StandardCheckpointer() as saver:
             saver.save(self._fitted(step), jax.tree.map(np.asarray, fitted), force=True)
 
     def restore_fitted(self, step: int) -> dict[str, Any]:
@@ -169,12 +173,30 @@ class Checkpoints:
 
     def wait(self) -> None:
         """Until everything is on disk."""
-        self.manager.wait_until_finished()
+        with self._writing(files.CHECKPOINTS):
+            self.manager.wait_until_finished()
 
     def close(self) -> None:
         """Waits, then lets go of the files."""
-        self.manager.wait_until_finished()
-        self.manager.close()
+        try:
+            self.wait()
+        finally:
+            self.manager.close()
+
+    @contextlib.contextmanager
+    def _writing(self, name: str) -> Iterator[None]:
+        """Raises OSError, which names the file and the step to go on from, where something could not be written."""
+        path = self.workdir / name
+        try:
+            yield
+        except Exception as error:  # of a write that began earlier, and whatever the storage below Orbax raises
+            if isinstance(error, OSError) and error.errno == errno.EIO and error.filename == str(path):
+                raise  # told already
+            step = self.manager.latest_step()
+            goes = f"goes on from step {step}" if step is not None else "begins anew: nothing was saved yet"
+            said = str(error).strip().splitlines() or [type(error).__name__]
+            text = f"could not be written ({said[0][:200]}); with room for it the same command {goes}"
+            raise OSError(errno.EIO, text, str(path)) from error
 
 
 def _tree(path: Path) -> Any:

@@ -88,7 +88,8 @@ class Logs:
         plain = {name: float(value) for name, value in values.items()}
         # Strict JSON has no NaN or infinity; a reader should not stumble over the line that says why a run stopped.
         safe = {name: value if np.isfinite(value) else str(value) for name, value in plain.items()}
-        self.file.write(json.dumps({"step": step, "kind": kind, "time": time.time(), "values": safe}) + "\n")
+        with files.writing(self.workdir / files.METRICS):
+            self.file.write(json.dumps({"step": step, "kind": kind, "time": time.time(), "values": safe}) + "\n")
         for name, value in plain.items():
             self.board.add_scalar(f"{kind}/{name}", value, step)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from ml_collections import ConfigDict
 
 from mmjax import report
 from mmjax import workdir as files
-from mmjax.engine import checkpoint, claim, evaluate, folds, mesh, nans, probes, signals
+from mmjax.engine import checkpoint, claim, evaluate, folds, last_words, mesh, nans, probes, signals
 from mmjax.engine import config as configs
 from mmjax.engine import step as steps
 from mmjax.engine.logs import Logs
@@ -56,17 +57,20 @@ def run(config: ConfigDict, workdir: Path, command: str = "") -> Figures | None:
                 report.write(workdir)
             say(f"{workdir} is done: {done['step']} steps\n{evaluate.show(done['values'])}\n{page_of}")
             return done["values"]
-        ready = prepare(config, workdir, command)
+        ready, wait = prepare(config, workdir, command), True
         try:
             state = train(ready)
             return None if state is None else finish(ready, state)
-        except BaseException:
+        except BaseException as error:
+            wait = not last_words.alone(error)
             status = files.read_json(workdir / files.STATUS)
             if first() and status:
-                files.write_json(workdir / files.STATUS, {**status, "state": "failed"})
+                with contextlib.suppress(OSError):  # of a full disk: what raised before says more
+                    files.write_json(workdir / files.STATUS, {**status, "state": "failed"})
             raise
         finally:
-            ready.saver.close()  # whatever happened, what is being written is written to its end
+            if wait:
+                ready.saver.close()  # whatever happened, what is being written is written to its end
 
 
 # -- train ----------------------------------------------------------------------------------------------------------

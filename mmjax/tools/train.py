@@ -59,11 +59,14 @@ class Hosts:
             return
         import jax
 
-        from mmjax.engine import mesh
+        from mmjax.engine import last_words, mesh
 
         try:
-            # At the end the others wait for the first, which writes the report.
-            jax.distributed.initialize(*by_hand, shutdown_timeout_seconds=3600)
+            jax.distributed.initialize(
+                *by_hand,
+                heartbeat_timeout_seconds=last_words.HEARTBEAT,
+                shutdown_timeout_seconds=3600,  # at the end the others wait for the first, which writes the report
+            )
             mesh.meet()
         except (RuntimeError, ValueError) as error:
             raise UserError(f"the hosts could not be joined: {' '.join(str(error).split())}") from None
@@ -84,11 +87,12 @@ def main(arguments: Sequence[str], typed: str) -> None:
         if config.cpu_devices > 1:  # 1 leaves XLA_FLAGS its say
             jax.config.update("jax_num_cpu_devices", config.cpu_devices)
         hosts.join()
-        from mmjax.engine import loop
+        from mmjax.engine import last_words, loop
 
         if not hosts.process:
             print(f"workdir: {workdir}", flush=True)
-        loop.run(config, workdir, command=f"{typed} {shlex.join(arguments)}")
+        with last_words.spoken(Path(typed.split()[-1]).name if typed.endswith(".py") else typed):
+            loop.run(config, workdir, command=f"{typed} {shlex.join(arguments)}")
     except KeyboardInterrupt:
         raise KeyboardInterrupt("interrupted; the same command goes on from the last checkpoint") from None
 

@@ -274,6 +274,27 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_goes_on(tmp_path, agai
     assert loop.run(toy.config(steps=14), tmp_path / "run")
 
 
+def test_a_checkpoint_that_cannot_be_written_is_one_line_with_the_step_to_go_on_from(again, monkeypatch):
+    ready = prepare.prepare(toy.config(steps=14), again)
+
+    def full(*args, **kwargs):  # as Orbax says it of the storage below it
+        raise ValueError('RESOURCE_EXHAUSTED: Error writing "params"\nand a trace')
+
+    for method, call in (
+        ("save", lambda: ready.saver.save(14, ready.state)),
+        ("wait_until_finished", ready.saver.wait),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(ready.saver.manager, method, full)
+            with pytest.raises(
+                OSError, match=r"could not be written \(RESOURCE_EXHAUSTED: Error writing.*step 12"
+            ) as error:
+                call()
+        assert error.value.filename == str(again / "checkpoints")
+        assert "\n" not in str(error.value)
+    ready.saver.close()
+
+
 def test_a_good_checkpoint_of_another_network_is_not_to_be_removed(again):
     saver = checkpoint.Checkpoints(again, read_only=True)
     ready = prepare.prepare(toy.config(steps=14), again)

@@ -113,6 +113,20 @@ def test_a_signal_to_one_of_two_processes_stops_both_at_one_step(tmp_path, start
     assert json.loads((tmp_path / "run" / "status.json").read_text())["state"] == "stopped"
 
 
+def test_where_one_of_two_processes_is_killed_the_other_ends_with_a_line(tmp_path, start):
+    together = [f"--workdir={tmp_path / 'run'}", f"--coordinator=127.0.0.1:{free_port()}", "--processes=2"]
+    pair = [start(*together, f"--process={i}") for i in range(2)]
+    with pair[0], pair[1]:
+        pair[0].until("workdir:")  # they have met
+        pair[0].send(signal.SIGKILL)
+        outputs = [process.finish() for process in pair]
+    assert outputs[0].returncode == -signal.SIGKILL
+    assert outputs[1].returncode not in (0, -signal.SIGKILL)
+    *_, last = outputs[1].stderr.strip().splitlines()
+    assert last.startswith("train.py: process 1 of 2 ")
+    assert "the same command on all of them goes on from the last checkpoint" in last
+
+
 def test_two_processes_with_other_data_are_refused_together(tmp_path, start):
     port = free_port()
     together = [f"--workdir={tmp_path / 'run'}", f"--coordinator=127.0.0.1:{port}", "--processes=2"]

@@ -1,0 +1,60 @@
+"""Processes of one run end together, each with a line."""
+
+import contextlib
+import os
+import subprocess
+
+import jax
+import pytest
+
+from mmjax.engine import last_words
+from mmjax.errors import UserError
+
+
+class Ended(BaseException):
+    """In place of the end of this process."""
+
+
+@pytest.fixture
+def of_two(monkeypatch):
+    def end(status):
+        raise Ended(status)
+
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    monkeypatch.setattr(os, "_exit", end)
+
+
+def test_an_error_of_one_process_ends_it_with_a_line(of_two, capfd):
+    with pytest.raises(Ended) as ended, last_words.spoken("train.py"):
+        raise ValueError("gloo\nand more")
+    assert ended.value.args == (1,)
+    said = capfd.readouterr().err
+    assert said.startswith("train.py: process 1 of 2 failed: ValueError: gloo; the same command on all of them goes on")
+    assert len(said.splitlines()) == 1  # the shell says nothing
+
+
+def test_what_all_processes_meet_is_raised_and_a_good_end_is_silent(of_two, capfd):
+    with pytest.raises(UserError), last_words.spoken("train.py"):
+        raise UserError("a typo")
+    with last_words.spoken("train.py"):
+        pass
+    assert capfd.readouterr().err == ""
+    assert last_words.alone(ValueError())
+    assert not last_words.alone(UserError())
+
+
+def test_an_end_from_outside_is_told(of_two, capfd, monkeypatch):
+    opened, popen = [], subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: opened.append(popen(*a, **k)) or opened[0])
+    with contextlib.suppress(Ended), last_words.spoken("train.py"):
+        opened[0].stdin.close()  # as the kernel does for a process that was killed
+        opened[0].wait()
+    assert capfd.readouterr().err.startswith("train.py: process 1 of 2 was ended, by a signal or because another one")
+
+
+def test_alone_nothing_is_left_with_a_shell(monkeypatch):
+    monkeypatch.setattr(subprocess, "Popen", None)
+    with pytest.raises(ValueError, match="as it is"), last_words.spoken("train.py"):
+        raise ValueError("as it is")
+    assert not last_words.alone(ValueError())
