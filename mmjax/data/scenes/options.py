@@ -8,6 +8,7 @@ import dataclasses
 CHOICES: dict[str, tuple[str, ...]] = {
     "crop": ("face", "mouth"),
     "mouth": ("own", "frozen", "another"),
+    "voices": ("all", "held_out"),
 }
 
 
@@ -21,6 +22,7 @@ class Options:
     face_size: int = 0
     crop: str = "face"
     mouth: str = "own"
+    voices: str = "all"
 
     @property
     def face_side(self) -> int:

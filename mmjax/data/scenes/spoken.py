@@ -5,11 +5,10 @@ from __future__ import annotations
 import abc
 import enum
 import functools
-from typing import Self
 
 import numpy as np
 
-from mmjax.data.scenes import face, landmarks, mixing, mouths, names, units, voice
+from mmjax.data.scenes import face, landmarks, mixing, mouths, names, units, voice, voices
 from mmjax.data.scenes.options import Options
 
 MAX_UNITS = 80  # more than the longest caption has; speech is padded to voice.LONGEST seconds likewise
@@ -31,6 +30,8 @@ class Aspect(enum.IntEnum):
     TIMING = 8
     SPEECH = 9
     ANOTHER = 10
+    SAME = 11
+    OTHER = 12
 
 
 class Spoken(abc.ABC):
@@ -49,17 +50,20 @@ class Spoken(abc.ABC):
         return np.random.default_rng((*self._key, *aspect))
 
     @functools.cached_property
-    def _another(self) -> Self:
-        """An example of the same split, as if the split had no end, with another caption."""
+    def _other_spoken(self) -> list[int]:
+        """Another sentence: that of an example of this split, as if the split had no end."""
         rng = self._rng(Aspect.ANOTHER)
         while True:
             found = type(self)(self._split, self._key[0], int(rng.integers(2**31)), self._options)
             if found.caption != self.caption:
-                return found
+                return units.spell(found.caption)
 
     @functools.cached_property
     def speaker(self) -> np.ndarray:
-        return self._rng(Aspect.SPEAKER).random(len(face.FACTORS), np.float32)
+        rng = self._rng(Aspect.SPEAKER)
+        if self._options.voices == "held_out":
+            return voices.draw(rng, self._split)
+        return rng.random(len(face.FACTORS), np.float32)
 
     @functools.cached_property
     def _look(self) -> face.Look:
@@ -79,8 +83,9 @@ class Spoken(abc.ABC):
         at = mouths.moments(self._times[-1, 1], MAX_PICTURES)
         if self._options.mouth == "frozen":
             return np.zeros((len(at), 2), np.float32)
-        says = self._another if self._options.mouth == "another" else self
-        return mouths.follow(says._spoken, says._times, at)
+        if self._options.mouth == "another":
+            return mouths.follow(self._other_spoken, self._other_times, at)
+        return mouths.follow(self._spoken, self._times, at)
 
     @property
     def face_frames(self) -> np.ndarray:
@@ -118,6 +123,55 @@ class Spoken(abc.ABC):
     @property
     def units_length(self) -> np.ndarray:
         return np.array(len(self._spoken), np.int32)
+
+    # -- the same sentence by another speaker, and another sentence by the same speaker
+
+    @functools.cached_property
+    def speaker_same(self) -> np.ndarray:
+        held_out = self._options.voices == "held_out"
+        return voices.another(self._rng(Aspect.SAME), self.speaker, self._split, held_out)
+
+    @functools.cached_property
+    def _same_times(self) -> np.ndarray:
+        return voice.timing(self._rng(Aspect.SAME, 1), self.speaker_same, self._spoken)
+
+    @property
+    def speech_same(self) -> np.ndarray:
+        rng = self._rng(Aspect.SAME, 2)
+        return _padded(voice.speak(rng, self.speaker_same, self._spoken, self._same_times), SAMPLES)
+
+    @property
+    def speech_same_length(self) -> np.ndarray:
+        return np.array(voice.length(self._same_times), np.int32)
+
+    @property
+    def unit_times_same(self) -> np.ndarray:
+        return _padded(self._same_times.astype(np.float32), MAX_UNITS)
+
+    @functools.cached_property
+    def _other_times(self) -> np.ndarray:
+        return voice.timing(self._rng(Aspect.OTHER), self.speaker, self._other_spoken)
+
+    @property
+    def speech_other(self) -> np.ndarray:
+        rng = self._rng(Aspect.OTHER, 1)
+        return _padded(voice.speak(rng, self.speaker, self._other_spoken, self._other_times), SAMPLES)
+
+    @property
+    def speech_other_length(self) -> np.ndarray:
+        return np.array(voice.length(self._other_times), np.int32)
+
+    @property
+    def units_other(self) -> np.ndarray:
+        return _padded(np.array(self._other_spoken, np.int32), MAX_UNITS)
+
+    @property
+    def units_other_length(self) -> np.ndarray:
+        return np.array(len(self._other_spoken), np.int32)
+
+    @property
+    def unit_times_other(self) -> np.ndarray:
+        return _padded(self._other_times.astype(np.float32), MAX_UNITS)
 
 
 def _padded(values: np.ndarray, length: int) -> np.ndarray:

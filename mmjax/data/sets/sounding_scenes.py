@@ -49,12 +49,25 @@ USUAL: tuple[str, ...] = (
     "index",
 )
 # What costs more than it is often wanted for: computed for whoever names it.
-FIELDS: tuple[str, ...] = (*USUAL, "face_frames", "landmarks")
+FIELDS: tuple[str, ...] = (
+    *USUAL,
+    "face_frames",
+    "landmarks",
+    "speech_same",
+    "speaker_same",
+    "unit_times_same",
+    "speech_other",
+    "units_other",
+    "unit_times_other",
+)
 # Fields that are padded at the end, here and not by the pipeline: asking for one brings its length along.
 PADDED: dict[str, str] = {
     "speech": "speech_length",
     "units": "units_length",
     "face_frames": "face_frames_length",
+    "speech_same": "speech_same_length",
+    "speech_other": "speech_other_length",
+    "units_other": "units_other_length",
 }
 OBJECTS: tuple[str, ...] = names.OBJECTS
 COLOURS: tuple[str, ...] = names.COLOURS
@@ -124,12 +137,13 @@ def source(
     face_size: int = 0,
     crop: str = "face",
     mouth: str = "own",
+    voices: str = "all",
 ) -> SoundingScenes:
     """The data set as a random-access source whose `[i]` is a function of (seed, split, i) and the sizes alone.
 
     Args:
       split: "train", "validation" or "test".
-      fields: names out of `FIELDS`; only these are computed. `speech` (8 s), `units` (80) and `face_frames` (200) are
+      fields: names out of `FIELDS`; only these are computed. Speech (8 s), units (80) and `face_frames` (200) are
         padded with zeros and bring `<field>_length` along.
       seed: another seed is another data set of the same kind; from 0 to 2^32 - 1.
       examples: length of the split; by default 100,000 for training and 2,000 for the others.
@@ -139,7 +153,9 @@ def source(
       face_size: side of `face` and `face_frames` in pixels, 32 to 512; 0 is `image_size`.
       crop: what `face_frames` show: the "face", or the "mouth", a square of half its side.
       mouth: in `face_frames`: its "own", which says what `speech` says; "frozen", which stays as in `face`; or
-        "another", which says another sentence.
+        "another", which says what `speech_other` says.
+      voices: "all", speakers of every kind in every split; or "held_out", regions of the speakers' factors that are
+        heard in half of "validation" and in no other split, and others so in "test" (`scenes.voices`).
 
     Returns:
       A picklable sequence of dicts, each holding `fields` and no more.
@@ -165,7 +181,7 @@ def source(
     for name, (value, low, high) in ranges.items():
         if not low <= value <= high:
             raise UserError(f"sounding_scenes: {name} is {value}, but must be from {low} to {high}")
-    words = {"crop": crop, "mouth": mouth}
+    words = {"crop": crop, "mouth": mouth, "voices": voices}
     for name, word in words.items():
         if word not in CHOICES[name]:
             raise UserError(f"sounding_scenes: {name} is {word!r}, but must be one of {', '.join(CHOICES[name])}")

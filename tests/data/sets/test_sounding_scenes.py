@@ -33,6 +33,10 @@ SHAPES = {
     "unit_times": (MAX_UNITS, 2),
     "face_frames": (MAX_PICTURES, 64, 64, 3),
     "landmarks": (68, 2),
+    "speaker_same": (4,),
+    **dict.fromkeys(("speech_same", "speech_other"), (8 * RATE,)),
+    **dict.fromkeys(("unit_times_same", "unit_times_other"), (MAX_UNITS, 2)),
+    "units_other": (MAX_UNITS,),
 }
 
 
