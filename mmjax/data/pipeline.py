@@ -18,6 +18,7 @@ from PIL import Image
 from mmjax.data import Source
 from mmjax.errors import UserError
 
+TRACKS = ("waveform", "stems", "ambience")  # of one clip: cropped at the same place
 PICTURES = ("image", "pair", "frames", "face", "face_frames")
 RATE = 22_050
 ORDERS = ("permutation", "hash")
@@ -31,8 +32,9 @@ class Fit:
     """Gives every example of a source the same shapes, and its lengths.
 
     Attributes:
-      clip_seconds: `waveform` is cropped or zero-padded to this; 0 leaves it as it is. (What is tied to a time axis,
-        as `speech` is to `unit_times`, comes from its data set padded and with its length.)
+      clip_seconds: `waveform` is cropped or zero-padded to this, and so is what it is the sum of; 0 leaves it as it
+        is. (What is tied to a time axis, as `speech` is to `unit_times`, comes from its data set padded and with its
+        length.)
       pixels: pictures are resized to this square; 0 leaves them as they are.
     """
 
@@ -42,19 +44,30 @@ class Fit:
     def __call__(self, example: dict[str, Any], rng: np.random.Generator | None = None) -> dict[str, Any]:
         """Crops at random with `rng`, at the start without."""
         out = dict(example)
-        if "waveform" in example:
-            out["waveform"], out["waveform_length"] = self._sound(example["waveform"], rng)
+        tracks = {name: np.asarray(example[name]) for name in TRACKS if name in example}
+        if tracks:
+            cropped, length = self._sound(tracks, rng)
+            out |= cropped
+            if "waveform" in tracks:
+                out["waveform_length"] = length
         for name in PICTURES:
             if name in example and self.pixels:
                 out[name] = _resize(example[name], self.pixels)
         return out
 
-    def _sound(self, wave: np.ndarray, rng: np.random.Generator | None) -> tuple[np.ndarray, np.int32]:
-        target = round(self.clip_seconds * RATE) or len(wave)
-        surplus = len(wave) - target
+    def _sound(
+        self, tracks: dict[str, np.ndarray], rng: np.random.Generator | None
+    ) -> tuple[dict[str, np.ndarray], np.int32]:
+        """Tracks [... time] of one clip and the length that is no padding."""
+        time = next(iter(tracks.values())).shape[-1]
+        target = round(self.clip_seconds * RATE) or time
+        surplus = time - target
         start = int(rng.integers(surplus + 1)) if rng is not None and surplus > 0 else 0
-        piece = wave[start : start + target]
-        return np.pad(piece, (0, target - len(piece))), np.int32(len(piece))
+        length = min(time, target)
+        missing = target - length
+        cropped = {name: track[..., start : start + target] for name, track in tracks.items()}
+        padded = {name: np.pad(t, [(0, 0)] * (t.ndim - 1) + [(0, missing)]) for name, t in cropped.items()}
+        return padded, np.int32(length)
 
 
 def _resize(picture: np.ndarray, pixels: int) -> np.ndarray:
@@ -197,7 +210,7 @@ def stack(examples: list[dict[str, Any]]) -> dict[str, Any]:
             continue
         shapes = {np.shape(value) for value in column}
         if len(shapes) > 1:
-            field = "clip_seconds" if name == "waveform" else "pixels"
+            field = "clip_seconds" if name in TRACKS else "pixels"
             raise UserError(
                 f"{name} differs in shape between examples, e.g. {sorted(shapes)[:2]}: set config.loader.{field}"
             )

@@ -37,6 +37,10 @@ FIELDS: dict[str, Field] = {
     # sound
     "waveform": Field("int16", "time*", "mono sound at 22,050 Hz, full scale +-32,767"),
     "speech": Field("int16", "time*", "mono speech of one speaker at 22,050 Hz, full scale +-32,767"),
+    "stems": Field("int16", "n time", "what each object adds to `waveform`, front to back; 0 where it is silent"),
+    "ambience": Field(
+        "int16", "time", "what no object adds to `waveform`: with `stems` it sums to it, within rounding"
+    ),
     # what is in the picture and what sounds
     "label": Field("int32", "", "the class of the example in a single-label data set"),
     "scene": Field("int32", "", "the class of the background"),

@@ -15,7 +15,9 @@ class Example(Spoken):
 
     @functools.cached_property
     def layout(self) -> layout.Layout:
-        return layout.draw(self._rng(Aspect.LAYOUT), self._split, self._options.objects)
+        drawn = layout.draw(self._rng(Aspect.LAYOUT), self._split, self._options.objects)
+        rule = self._options.sounding
+        return drawn if rule == "any" else layout.with_sounding(self._rng(Aspect.SOUNDING), drawn, rule)
 
     @functools.cached_property
     def _patches(self) -> list[drawing.Patch]:
@@ -42,9 +44,18 @@ class Example(Spoken):
     def waveform(self) -> np.ndarray:
         return mixing.mix(self._sound_rngs(), self.layout, self._measures[1], self._options.seconds)
 
+    @functools.cached_property
+    def parts(self) -> np.ndarray:
+        """What `waveform` is the sum of, float32 [1 + objects, time] in -1..1: the ambience, then each object."""
+        return mixing.parts(self._sound_rngs(), self.layout, self._measures[1], self._options.seconds)
+
     @property
     def stems(self) -> np.ndarray:
-        return mixing.stems(self._sound_rngs(), self.layout, self._measures[1], self._options.seconds)
+        return self._padded(_int16(self.parts[1:]), 0, np.int16)
+
+    @property
+    def ambience(self) -> np.ndarray:
+        return _int16(self.parts[0])
 
     @property
     def levels(self) -> np.ndarray:
@@ -56,7 +67,9 @@ class Example(Spoken):
 
     @property
     def label(self) -> np.ndarray:
-        """The class of the object that was mixed loudest."""
+        """The class of the object that was mixed loudest; -1 where none sounds."""
+        if not any(thing.sounding for thing in self.layout.things):
+            return np.array(-1, np.int32)
         return np.array(self.layout.things[int(np.argmax(self.levels))].object, np.int32)
 
     def _sound_rngs(self) -> list[np.random.Generator]:
@@ -126,3 +139,7 @@ class Example(Spoken):
     @property
     def index(self) -> np.ndarray:
         return np.array(self._key[2], np.int32)
+
+
+def _int16(sound: np.ndarray) -> np.ndarray:
+    return np.rint(sound * np.float32(32767)).astype(np.int16)

@@ -67,10 +67,12 @@ def _sounds(rng: Rng, layout: Layout) -> str:
     things = _shuffled(rng, layout)
     colourful = rng.random() < 0.5
     names_of = {thing.object: noun(thing) if colourful else names.OBJECTS[thing.object] for thing in things}
-    loud = joined([f"the {names_of[t.object]} {names.VERBS[t.object]}" for t in things if t.sounding])
+    loud = [f"the {names_of[t.object]} {names.VERBS[t.object]}" for t in things if t.sounding]
     quiet = [f"the {names_of[t.object]}" for t in things if not t.sounding]
     verb = "is" if len(quiet) == 1 else "are"
-    return f"{loud} while {joined(quiet)} {verb} silent" if quiet else f"{loud} {_phrase(layout)}"
+    if not loud:
+        return f"{joined(quiet)} {verb} silent {_phrase(layout)}"
+    return f"{joined(loud)} while {joined(quiet)} {verb} silent" if quiet else f"{joined(loud)} {_phrase(layout)}"
 
 
 def _focus(rng: Rng, layout: Layout) -> str:

@@ -13,6 +13,7 @@ HELD_OUT_SHARE = 0.5
 # Side of an object in shares of the picture's side: 0.26 x 112 = 29 pixels still shows what it is.
 SIZES = (0.26, 0.5)
 SOUNDING_SHARE = 0.75
+HUSHED_SHARE = 0.5  # of the examples in which no object sounds: without ambience
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,10 +37,14 @@ class Thing:
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """One scene with its objects, front to back; no two are of one class, so that a class names an object."""
+    """One scene with its objects, front to back; no two are of one class, so that a class names an object.
+
+    In one that is hushed the scene itself is not heard either.
+    """
 
     scene: int
     things: tuple[Thing, ...]
+    hushed: bool = False
 
 
 def draw(rng: np.random.Generator, split: str, objects: tuple[int, int]) -> Layout:
@@ -64,6 +69,29 @@ def draw(rng: np.random.Generator, split: str, objects: tuple[int, int]) -> Layo
         for j, spot, sounds in zip(order, spots, sounding)
     )
     return Layout(scene, things)
+
+
+def with_sounding(rng: np.random.Generator, layout: Layout, rule: str) -> Layout:
+    """The same objects at the same places: "one" of them sounds, any as likely; or "none", and half are hushed."""
+    if rule == "one":
+        loud = int(rng.integers(len(layout.things)))
+        return dataclasses.replace(layout, things=_sounding(layout, loud))
+    return Layout(layout.scene, _sounding(layout, -1), hushed=bool(rng.random() < HUSHED_SHARE))
+
+
+def _sounding(layout: Layout, loud: int) -> tuple[Thing, ...]:
+    return tuple(dataclasses.replace(thing, sounding=k == loud) for k, thing in enumerate(layout.things))
+
+
+def sounding_chance(objects: tuple[int, int], rule: str) -> float:
+    """How likely an object that is chosen at random out of a picture sounds, exactly."""
+    counts = range(objects[0], objects[1] + 1)
+    chances = {
+        "any": [(n * SOUNDING_SHARE + (1 - SOUNDING_SHARE) ** n) / n for n in counts],  # one always does
+        "one": [1 / n for n in counts],
+        "none": [0.0],
+    }[rule]
+    return sum(chances) / len(chances)
 
 
 def _combination(rng: np.random.Generator, split: str, count: int) -> tuple[int, list[tuple[int, int]]]:

@@ -32,7 +32,7 @@ def mix(rngs: list[Rng], layout: Layout, areas: np.ndarray, duration: float) -> 
     return np.rint(out, out=out).astype(np.int16)
 
 
-def stems(rngs: list[Rng], layout: Layout, areas: np.ndarray, duration: float) -> np.ndarray:
+def parts(rngs: list[Rng], layout: Layout, areas: np.ndarray, duration: float) -> np.ndarray:
     """The parts of which `mix` is the sum, float32 [1 + objects, time]: the ambience, then each object."""
     out = np.zeros((len(rngs), int(duration * SAMPLE_RATE)), np.float32)
     _add_ambience(out[0], rngs[0], layout)
@@ -43,9 +43,10 @@ def stems(rngs: list[Rng], layout: Layout, areas: np.ndarray, duration: float) -
 
 
 def _add_ambience(out: np.ndarray, rng: Rng, layout: Layout) -> None:
-    ambience.add(out, rng, layout.scene, 10 ** (rng.uniform(*AMBIENCE_DB) / 20))
+    if not layout.hushed:
+        ambience.add(out, rng, layout.scene, 10 ** (rng.uniform(*AMBIENCE_DB) / 20))
 
 
 def _turned_down(sound: np.ndarray) -> np.float32:
     peak = max(float(sound.max()), -float(sound.min()))
-    return np.float32(min(1.0, CEILING / peak))
+    return np.float32(CEILING / max(peak, CEILING))

@@ -9,6 +9,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "crop": ("face", "mouth"),
     "mouth": ("own", "frozen", "another"),
     "voices": ("all", "held_out"),
+    "sounding": ("any", "one", "none"),
 }
 
 
@@ -23,6 +24,7 @@ class Options:
     crop: str = "face"
     mouth: str = "own"
     voices: str = "all"
+    sounding: str = "any"
 
     @property
     def face_side(self) -> int:

@@ -62,7 +62,9 @@ def _place(rng: Rng, layout: Layout) -> tuple[str, str]:
 
 
 def _sound(rng: Rng, layout: Layout) -> tuple[str, str]:
-    """Which one sounds, or is silent, where exactly one does; or whether one is heard, yes and no equally likely."""
+    """Which one sounds, or is silent, where exactly one does; or whether one is heard, yes and no equally likely.
+
+    Where nothing sounds, that is always no."""
     loud = [thing for thing in layout.things if thing.sounding]
     quiet = [thing for thing in layout.things if not thing.sounding]
     choices = [("which object sounds?", loud), ("which object is silent?", quiet)]
@@ -70,7 +72,7 @@ def _sound(rng: Rng, layout: Layout) -> tuple[str, str]:
     if clear and rng.random() < 0.5:
         question, thing = clear[rng.integers(len(clear))]
         return question, names.OBJECTS[thing.object]
-    if rng.random() < 0.5:
+    if loud and rng.random() < 0.5:
         return f"do you hear the {names.OBJECTS[_any(rng, loud).object]}?", "yes"
     asked = names.OBJECTS[_any(rng, quiet).object] if quiet else _absent(rng, layout)
     return f"do you hear the {asked}?", "no"

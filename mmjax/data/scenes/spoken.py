@@ -32,6 +32,7 @@ class Aspect(enum.IntEnum):
     ANOTHER = 10
     SAME = 11
     OTHER = 12
+    SOUNDING = 13
 
 
 class Spoken(abc.ABC):

@@ -19,7 +19,7 @@ import numpy as np
 
 from mmjax.data import fingerprints, spec
 from mmjax.data.fingerprints import Print
-from mmjax.data.scenes import face, names, questions, units
+from mmjax.data.scenes import face, layout, names, questions, units
 from mmjax.data.scenes.example import Example
 from mmjax.data.scenes.options import CHOICES, Options
 from mmjax.errors import UserError
@@ -51,6 +51,8 @@ USUAL: tuple[str, ...] = (
 # What costs more than it is often wanted for: computed for whoever names it.
 FIELDS: tuple[str, ...] = (
     *USUAL,
+    "stems",
+    "ambience",
     "face_frames",
     "landmarks",
     "speech_same",
@@ -102,8 +104,15 @@ class SoundingScenes:
 
     @property
     def constants(self) -> dict[str, np.ndarray]:
-        """The names of the classes of the fields: "label_names", "scene_names", ..."""
-        return {f"{field}_names": spec.spelt(NAMES[field]) for field in self.fields if field in NAMES}
+        """The names of the classes of the fields: "label_names", "scene_names", ...
+
+        With `sounding` comes "sounding_chance", float32 []: how likely an object chosen at random sounds, exactly.
+        """
+        found = {f"{field}_names": spec.spelt(NAMES[field]) for field in self.fields if field in NAMES}
+        if "sounding" in self.fields:
+            chance = layout.sounding_chance(self.options.objects, self.options.sounding)
+            found["sounding_chance"] = np.array(chance, np.float32)
+        return found
 
     @property
     def prints(self) -> dict[str, Print]:
@@ -119,7 +128,7 @@ class SoundingScenes:
         return {field: getattr(example, field) for field in self.fields}
 
     def example(self, index: int) -> Example:
-        """The whole example with its hidden truth: `.layout`, and `.stems`, float32 [1 + objects, time]."""
+        """The whole example with its hidden truth: `.layout`, and `.parts`, float32 [1 + objects, time]."""
         if not 0 <= index < self.examples:
             raise IndexError(f"index {index} of split {self.split!r} with {self.examples} examples")
         return Example(self.split, self.seed, int(index), self.options)
@@ -138,6 +147,7 @@ def source(
     crop: str = "face",
     mouth: str = "own",
     voices: str = "all",
+    sounding: str = "any",
 ) -> SoundingScenes:
     """The data set as a random-access source whose `[i]` is a function of (seed, split, i) and the sizes alone.
 
@@ -156,6 +166,9 @@ def source(
         "another", which says what `speech_other` says.
       voices: "all", speakers of every kind in every split; or "held_out", regions of the speakers' factors that are
         heard in half of "validation" and in no other split, and others so in "test" (`scenes.voices`).
+      sounding: how many objects sound: "any", three of four and one at least; "one", of two or three, so that a random
+        one is right in 5 of 12; or "none": half of the clips hold the ambience alone, half are silent. Pictures are the
+        same under all three, if `objects` are. `label` is -1 where none sounds.
 
     Returns:
       A picklable sequence of dicts, each holding `fields` and no more.
@@ -169,6 +182,10 @@ def source(
     fields = tuple(dict.fromkeys((*fields, *lengths)))
     spec.check(fields, (*FIELDS, *PADDED.values()), "sounding_scenes")
     few, many = (int(n) for n in objects)
+    if sounding == "one":
+        if many < 2:
+            raise UserError(f"sounding_scenes: sounding=one needs two objects or three, but objects is {few}, {many}")
+        few = max(few, 2)
     ranges = {
         "seed": (seed, 0, 2**32 - 1),
         "examples": (SPLITS[split] if examples is None else examples, 1, 2**31 - 1),
@@ -181,7 +198,7 @@ def source(
     for name, (value, low, high) in ranges.items():
         if not low <= value <= high:
             raise UserError(f"sounding_scenes: {name} is {value}, but must be from {low} to {high}")
-    words = {"crop": crop, "mouth": mouth, "voices": voices}
+    words = {"crop": crop, "mouth": mouth, "voices": voices, "sounding": sounding}
     for name, word in words.items():
         if word not in CHOICES[name]:
             raise UserError(f"sounding_scenes: {name} is {word!r}, but must be one of {', '.join(CHOICES[name])}")
