@@ -6,16 +6,20 @@ import functools
 
 import numpy as np
 
-from mmjax.data.scenes import drawing, grammar, layout, mixing, names, questions
+from mmjax.data.scenes import drawing, grammar, layout, links, mixing, names, questions
 from mmjax.data.scenes.spoken import Aspect, Spoken
 
 
 class Example(Spoken):
     """Every field of the glossary that the data set offers is an attribute of that name."""
 
+    @property
+    def _link(self) -> links.Link:
+        return links.of(self._split, self._options.bias, self._options.shift)
+
     @functools.cached_property
     def layout(self) -> layout.Layout:
-        drawn = layout.draw(self._rng(Aspect.LAYOUT), self._split, self._options.objects)
+        drawn = layout.draw(self._rng(Aspect.LAYOUT), self._split, self._options.objects, self._link)
         rule = self._options.sounding
         return drawn if rule == "any" else layout.with_sounding(self._rng(Aspect.SOUNDING), drawn, rule)
 
@@ -118,7 +122,7 @@ class Example(Spoken):
 
     @functools.cached_property
     def _question(self) -> tuple[str, str, str]:
-        return questions.draw(self._rng(Aspect.QUESTION), self.layout)
+        return questions.draw(self._rng(Aspect.QUESTION), self.layout, self._link.yes)
 
     @property
     def question(self) -> str:

@@ -7,12 +7,14 @@ import dataclasses
 import numpy as np
 
 from mmjax.data.scenes import names
+from mmjax.data.scenes.links import Link
 
 # Share of the validation and test examples that hold one combination never seen in training; the rest are as train.
 HELD_OUT_SHARE = 0.5
 # Side of an object in shares of the picture's side: 0.26 x 112 = 29 pixels still shows what it is.
 SIZES = (0.26, 0.5)
 SOUNDING_SHARE = 0.75
+UNBIASED = Link(0.0)
 HUSHED_SHARE = 0.5  # of the examples in which no object sounds: without ambience
 
 
@@ -47,10 +49,10 @@ class Layout:
     hushed: bool = False
 
 
-def draw(rng: np.random.Generator, split: str, objects: tuple[int, int]) -> Layout:
+def draw(rng: np.random.Generator, split: str, objects: tuple[int, int], link: Link = UNBIASED) -> Layout:
     """Draws one layout: the number of objects is uniform over `objects`, both ends included."""
     count = int(rng.integers(objects[0], objects[1] + 1))
-    scene, pairs = _combination(rng, split, count)
+    scene, pairs = _combination(rng, split, count, link)
     order = rng.permutation(count)
     sounding = rng.random(count) < SOUNDING_SHARE
     sounding[rng.integers(count)] |= not sounding.any()
@@ -94,24 +96,28 @@ def sounding_chance(objects: tuple[int, int], rule: str) -> float:
     return sum(chances) / len(chances)
 
 
-def _combination(rng: np.random.Generator, split: str, count: int) -> tuple[int, list[tuple[int, int]]]:
+def _combination(rng: np.random.Generator, split: str, count: int, link: Link) -> tuple[int, list[tuple[int, int]]]:
     """A scene and `count` (object, colour) pairs; the first pair of a held-out example is the unseen combination."""
     scene = int(rng.integers(len(names.SCENES)))
     pairs: list[tuple[int, int]] = []
     if split != "train" and rng.random() < HELD_OUT_SHARE:
         if rng.random() < 0.5:
-            pairs.append(_pick(rng, names.held_out_colours(split) - _barred(scene)))
+            pairs.append(_pick(rng, names.held_out_colours(split) - barred(scene)))
         else:
             thing, scene = _pick(rng, names.held_out_scenes(split))
-            pairs.append((thing, _colour(rng, thing)))
-    barred = {o for o, s in names.HELD_OUT_SCENES if s == scene} | {o for o, _ in pairs}
-    free = [o for o in range(len(names.OBJECTS)) if o not in barred]
+            pairs.append((thing, _colour(rng, thing, link)))
+    elif _linked(rng, link):
+        thing = int(rng.integers(len(names.OBJECTS)))
+        scene = link.scene(thing)
+        pairs.append((thing, _colour(rng, thing, link)))
+    taken = {o for o, s in names.HELD_OUT_SCENES if s == scene} | {o for o, _ in pairs}
+    free = [o for o in range(len(names.OBJECTS)) if o not in taken]
     for thing in rng.permutation(free)[: count - len(pairs)]:
-        pairs.append((int(thing), _colour(rng, int(thing))))
+        pairs.append((int(thing), _colour(rng, int(thing), link)))
     return scene, pairs
 
 
-def _barred(scene: int) -> frozenset[tuple[int, int]]:
+def barred(scene: int) -> frozenset[tuple[int, int]]:
     """All colours of the objects that may not be in `scene`, so that a held-out colour brings no held-out scene."""
     return frozenset((o, c) for o, s in names.HELD_OUT_SCENES if s == scene for c in range(len(names.COLOURS)))
 
@@ -120,7 +126,14 @@ def _pick(rng: np.random.Generator, pairs: frozenset[tuple[int, int]]) -> tuple[
     return sorted(pairs)[rng.integers(len(pairs))]
 
 
-def _colour(rng: np.random.Generator, thing: int) -> int:
+def _linked(rng: np.random.Generator, link: Link) -> bool:
+    """Whether this time the link decides; without one nothing is drawn, so that all else is as it was."""
+    return link.strength > 0 and bool(rng.random() < link.strength)
+
+
+def _colour(rng: np.random.Generator, thing: int, link: Link) -> int:
+    if _linked(rng, link):
+        return link.colour(thing)
     free = [c for c in range(len(names.COLOURS)) if (thing, c) not in names.HELD_OUT_COLOURS]
     return free[rng.integers(len(free))]
 

@@ -10,6 +10,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "mouth": ("own", "frozen", "another"),
     "voices": ("all", "held_out"),
     "sounding": ("any", "one", "none"),
+    "shift": ("keep", "drop", "reverse"),
 }
 
 
@@ -25,6 +26,8 @@ class Options:
     mouth: str = "own"
     voices: str = "all"
     sounding: str = "any"
+    bias: float = 0.0
+    shift: str = "keep"
 
     @property
     def face_side(self) -> int:

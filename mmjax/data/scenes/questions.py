@@ -23,9 +23,9 @@ def _absent(rng: Rng, layout: Layout) -> str:
     return free[rng.integers(len(free))]
 
 
-def _existence(rng: Rng, layout: Layout) -> tuple[str, str]:
-    """Yes and no are equally likely; a no is often the right thing in the wrong colour."""
-    yes, coloured = rng.random(2) < 0.5
+def _existence(rng: Rng, layout: Layout, affirmed: float) -> tuple[str, str]:
+    """A no is often the right thing in the wrong colour."""
+    yes, coloured = rng.random(2) < (affirmed, 0.5)
     thing = _any(rng, list(layout.things))
     if yes:
         asked = noun(thing) if coloured else names.OBJECTS[thing.object]
@@ -37,7 +37,7 @@ def _existence(rng: Rng, layout: Layout) -> tuple[str, str]:
     return f"is there {with_article(asked)}?", "yes" if yes else "no"
 
 
-def _count(rng: Rng, layout: Layout) -> tuple[str, str]:
+def _count(rng: Rng, layout: Layout, affirmed: float) -> tuple[str, str]:
     """All objects, those that sound, or those of one colour, which half the time is not there."""
     kind = rng.integers(3)
     if kind == 0:
@@ -50,19 +50,19 @@ def _count(rng: Rng, layout: Layout) -> tuple[str, str]:
     return f"how many {names.COLOURS[colour]} objects are there?", str(sum(t.colour == colour for t in layout.things))
 
 
-def _colour(rng: Rng, layout: Layout) -> tuple[str, str]:
+def _colour(rng: Rng, layout: Layout, affirmed: float) -> tuple[str, str]:
     thing = _any(rng, list(layout.things))
     return f"what colour is the {names.OBJECTS[thing.object]}?", names.COLOURS[thing.colour]
 
 
-def _place(rng: Rng, layout: Layout) -> tuple[str, str]:
+def _place(rng: Rng, layout: Layout, affirmed: float) -> tuple[str, str]:
     thing = _any(rng, list(layout.things))
     asked = noun(thing) if rng.random() < 0.5 else names.OBJECTS[thing.object]
     return f"where is the {asked}?", names.PLACES[thing.place]
 
 
-def _sound(rng: Rng, layout: Layout) -> tuple[str, str]:
-    """Which one sounds, or is silent, where exactly one does; or whether one is heard, yes and no equally likely.
+def _sound(rng: Rng, layout: Layout, affirmed: float) -> tuple[str, str]:
+    """Which one sounds, or is silent, where exactly one does; or whether one is heard.
 
     Where nothing sounds, that is always no."""
     loud = [thing for thing in layout.things if thing.sounding]
@@ -72,13 +72,13 @@ def _sound(rng: Rng, layout: Layout) -> tuple[str, str]:
     if clear and rng.random() < 0.5:
         question, thing = clear[rng.integers(len(clear))]
         return question, names.OBJECTS[thing.object]
-    if loud and rng.random() < 0.5:
+    if loud and rng.random() < affirmed:
         return f"do you hear the {names.OBJECTS[_any(rng, loud).object]}?", "yes"
     asked = names.OBJECTS[_any(rng, quiet).object] if quiet else _absent(rng, layout)
     return f"do you hear the {asked}?", "no"
 
 
-QUESTIONS: dict[str, Callable[[Rng, Layout], tuple[str, str]]] = {
+QUESTIONS: dict[str, Callable[[Rng, Layout, float], tuple[str, str]]] = {
     "existence": _existence,
     "count": _count,
     "colour": _colour,
@@ -88,7 +88,10 @@ QUESTIONS: dict[str, Callable[[Rng, Layout], tuple[str, str]]] = {
 ANSWERS: tuple[str, ...] = ("yes", "no", "0", "1", "2", "3", *names.COLOURS, *names.PLACES, *names.OBJECTS)
 
 
-def draw(rng: Rng, layout: Layout) -> tuple[str, str, str]:
-    """One question in lower case, its answer (out of `ANSWERS`), and its type, all types equally likely."""
+def draw(rng: Rng, layout: Layout, affirmed: float = 0.5) -> tuple[str, str, str]:
+    """One question in lower case, its answer (out of `ANSWERS`), and its type, all types equally likely.
+
+    `affirmed` is how likely the answer is yes where it is yes or no; by default both are equally likely.
+    """
     kind = tuple(QUESTIONS)[rng.integers(len(QUESTIONS))]
-    return *QUESTIONS[kind](rng, layout), kind
+    return *QUESTIONS[kind](rng, layout, affirmed), kind

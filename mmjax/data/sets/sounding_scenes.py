@@ -19,7 +19,7 @@ import numpy as np
 
 from mmjax.data import fingerprints, spec
 from mmjax.data.fingerprints import Print
-from mmjax.data.scenes import face, layout, names, questions, units
+from mmjax.data.scenes import face, layout, names, questions, shares, units
 from mmjax.data.scenes.example import Example
 from mmjax.data.scenes.options import CHOICES, Options
 from mmjax.errors import UserError
@@ -107,18 +107,24 @@ class SoundingScenes:
         """The names of the classes of the fields: "label_names", "scene_names", ...
 
         With `sounding` comes "sounding_chance", float32 []: how likely an object chosen at random sounds, exactly.
+        With a bias come the shares that one side alone explains, as `scenes.shares.known` gives them.
         """
         found = {f"{field}_names": spec.spelt(NAMES[field]) for field in self.fields if field in NAMES}
         if "sounding" in self.fields:
             chance = layout.sounding_chance(self.options.objects, self.options.sounding)
             found["sounding_chance"] = np.array(chance, np.float32)
+        if self.options.bias:
+            o = self.options
+            found |= shares.known(self.split, o.bias, o.shift, o.objects, o.sounding)
         return found
 
     @property
     def prints(self) -> dict[str, Print]:
         """Fingerprints: of what is generated, the generator's edition and what it is asked for."""
         sizes = (self.examples, self.options.objects, self.options.image_size, self.options.seconds)
-        unusual = self.options.unusual  # runs from before there were more options keep their fingerprints
+        unusual = dict(self.options.unusual)  # runs from before there were more options keep their fingerprints
+        if self.split == "train":
+            unusual.pop("shift", None)  # of the others
         about = ("sounding_scenes", EDITION, self.split, self.seed, sizes, *([unusual] if unusual else []))
         fields = [field for field in self.fields if field != "index"]
         return {f: fingerprints.whole(*about, f, meanings=NAMES.get(f, ())) for f in fields}
@@ -148,6 +154,8 @@ def source(
     mouth: str = "own",
     voices: str = "all",
     sounding: str = "any",
+    bias: float = 0.0,
+    shift: str = "keep",
 ) -> SoundingScenes:
     """The data set as a random-access source whose `[i]` is a function of (seed, split, i) and the sizes alone.
 
@@ -169,6 +177,9 @@ def source(
       sounding: how many objects sound: "any", three of four and one at least; "one", of two or three, so that a random
         one is right in 5 of 12; or "none": half of the clips hold the ambience alone, half are silent. Pictures are the
         same under all three, if `objects` are. `label` is -1 where none sounds.
+      bias: 0 to 1: how strongly answers, colours and scenes can be guessed from one side alone in training, see
+        `scenes.links`. How much each side tells is then among the constants, exactly: `scenes.shares`.
+      shift: whether held-out splits "keep" that link, "drop" it or "reverse" it.
 
     Returns:
       A picklable sequence of dicts, each holding `fields` and no more.
@@ -194,13 +205,14 @@ def source(
         "image_size": (image_size, 32, 512),
         "seconds": (seconds, 1, 60),
         "face_size": (face_size or 32, 32, 512),
+        "bias": (bias, 0, 1),
     }
     for name, (value, low, high) in ranges.items():
         if not low <= value <= high:
             raise UserError(f"sounding_scenes: {name} is {value}, but must be from {low} to {high}")
-    words = {"crop": crop, "mouth": mouth, "voices": voices, "sounding": sounding}
+    words = {"crop": crop, "mouth": mouth, "voices": voices, "sounding": sounding, "shift": shift}
     for name, word in words.items():
         if word not in CHOICES[name]:
             raise UserError(f"sounding_scenes: {name} is {word!r}, but must be one of {', '.join(CHOICES[name])}")
-    options = Options((few, many), int(image_size), float(seconds), int(face_size), **words)
+    options = Options((few, many), int(image_size), float(seconds), int(face_size), bias=float(bias), **words)
     return SoundingScenes(split, fields, int(seed), int(ranges["examples"][0]), options)
