@@ -43,6 +43,12 @@ def alternate(sides: Mapping[str, Callable[[], Any]], rounds: int, limit: float)
     return times
 
 
+def peer_without_avx512(torch: Any) -> None:
+    """What torch.compile makes is held to AVX2 where PyTorch itself is: it does not read the variable."""
+    if torch.backends.cpu.get_cpu_capability() == "AVX2":
+        torch._inductor.config.cpp.simdlen = 256
+
+
 def load() -> float:
     """Cores that other processes keep busy in this half of a second; the load average where there is no /proc/stat.
 
@@ -61,14 +67,18 @@ def load() -> float:
     return (spent() - before) / (time.perf_counter() - began)
 
 
-def device_name() -> str:
-    """What the arrays are on, in words; of an x86 processor with the instructions that XLA may use there."""
+def device_name(note: str = "") -> str:
+    """What the arrays are on, in words; of an x86 processor with the instructions that XLA may use there.
+
+    Args:
+      note: takes the instructions' place where they are masked, so that the system still names what none may use.
+    """
     if jax.default_backend() != "cpu":
         return jax.devices()[0].device_kind
     path = pathlib.Path("/proc/cpuinfo")
     cpuinfo = path.read_text() if path.exists() else ""
     name = _entry(cpuinfo, "model name") or platform.processor() or platform.machine()
-    words = instructions(_entry(cpuinfo, "flags").split(), os.environ.get("XLA_FLAGS", ""))
+    words = note or instructions(_entry(cpuinfo, "flags").split(), os.environ.get("XLA_FLAGS", ""))
     return ", ".join([name, f"{os.cpu_count()} cores", *([words] if words else [])])
 
 
@@ -117,11 +127,11 @@ def unwritten(options: Any, own: bool) -> list[str]:
     return [reason for reason, holds in reasons.items() if holds]
 
 
-def keep_of_device(figures: Mapping[str, Any], path: pathlib.Path, reasons: Sequence[str]) -> None:
+def keep_of_device(figures: Mapping[str, Any], path: pathlib.Path, reasons: Sequence[str], note: str = "") -> None:
     """`keep` in a file that has the figures of several devices, each under its name."""
     others = json.loads(path.read_text()) if path.exists() else {}
     others = {} if "versions" in others else others  # a file from before, of one device whose name is not known
-    keep({**others, device_name(): figures}, path, reasons)
+    keep({**others, device_name(note): figures}, path, reasons)
 
 
 def keep(figures: Mapping[str, Any], path: pathlib.Path, reasons: Sequence[str]) -> None:

@@ -9,12 +9,16 @@ width 256 with 6 blocks on 112 x 112 pixels in patches of 16, and a text transfo
 
 The PyTorch peer is written as OpenAI's and open_clip's towers are, with PyTorch's fused attention
 (scaled_dot_product_attention) and fused AdamW. Those compute every place of the last block and then read one; mmjax
-computes the one alone. So a second peer does as well, and both ratios are given: the last line is against the first,
-which is what people run, the line before it against the second, which does the same arithmetic.
+computes the one alone, so a peer "one place" does as well. Each is run eager and under torch.compile: four peers, of
+which the fastest counts, in the last line. `--peers` runs them without mmjax.
+
+Both libraries take their memory from the C library, and both keep it between steps, as train.py does
+(mmjax/engine/memory.py): pages that are mapped anew at every step cost both. A step's share is that of its products'
+operations per second in what its library reaches in one large product in this run.
 
 Judge the ratio on an idle machine only: PyTorch's threads wait for each other by spinning, and lose to whatever else
-runs. So results/clip_step.json is written only by a full run at the default sizes that began at a load average of at
-most 0.5, or with --busy by one that had the machine's priority; any other run prints why it was not.
+runs. So results/clip_step.json is written only by a full run at the default sizes that began on a machine with at most
+half a core busy, or with --busy by one that had the machine's priority; any other run prints why it was not.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ import platform
 import statistics
 from collections.abc import Callable
 
+import _products as products
 import _side_by_side as side_by_side
 import flax
 import jax
@@ -38,6 +43,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from mmjax.engine import memory
 from mmjax.losses import contrastive
 from mmjax.models.joint import clip
 from mmjax.models.vision.vision_transformer import MEAN, STD
@@ -46,25 +52,35 @@ RESULT = pathlib.Path(__file__).parent / "results" / "clip_step.json"
 RATE, DECAY, BETAS, EPSILON = 5e-4, 0.2, (0.9, 0.98), 1e-6  # the paper's for vision transformers
 SIZES = {"width": 256, "layers": 6, "text_layers": 4, "patch": 16, "size": 112, "tokens": 24, "words": 8192}
 SIZES |= {"embed": 256, "batch": 64}
+OURS = "mmjax"
+PEERS = {  # every place or one of the last block, compiled or not
+    "torch, eager": (False, False),
+    "torch, one place, eager": (True, False),
+    "torch, compiled": (False, True),
+    "torch, one place, compiled": (True, True),
+}
 
 
 def main() -> None:
     """The command line."""
     options = arguments()
-    options.load = os.getloadavg()[0]  # before our own work counts
+    options.load = side_by_side.load()  # before our own work counts
     if options.device:
         jax.config.update("jax_platforms", {"cpu": "cpu", "gpu": "cuda"}[options.device])
     options.dtype = options.dtype or ("bfloat16" if jax.default_backend() == "gpu" else "float32")
+    options.kept = memory.keep()
     torch.set_num_threads(os.cpu_count() or 1)
+    side_by_side.peer_without_avx512(torch)
     torch.backends.cuda.matmul.allow_tf32 = True  # as JAX does by default
     towers = make(options)
     batch = data(options)
     initial = start(towers, batch)
-    steps = {"mmjax": mmjax_step(towers, initial, batch)}
-    for name, alone in (("torch", False), ("torch, one place", True)):
-        steps[name] = torch_step(options, alone, initial, batch)
+    steps = {} if options.peers else {OURS: mmjax_step(towers, initial, batch)}
+    for name, chosen in PEERS.items():
+        steps[name] = torch_step(options, chosen[0], initial, batch, chosen[1])
     agree(steps, 1e-4 if options.dtype == "float32" else 2e-2)
-    report(options, side_by_side.alternate(steps, options.rounds, options.limit))
+    operations = count(steps)
+    report(options, operations, side_by_side.alternate(steps, options.rounds, options.limit))
 
 
 def arguments() -> argparse.Namespace:
@@ -72,13 +88,15 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer steps: ends within a minute")
     parser.add_argument("--busy", action="store_true", help="write the result whatever the load average")
+    parser.add_argument("--note", default="", help="of instructions that are masked, for the device's name")
+    parser.add_argument("--peers", action="store_true", help="the peers alone")
     parser.add_argument("--device", choices=("cpu", "gpu"), help="default: what JAX finds")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="default: bfloat16 on a GPU")
     parser.add_argument("--remat", action="store_true", help="compute the blocks again in the backward pass")
     for name, size in SIZES.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=size)
     options = parser.parse_args()
-    options.rounds, options.limit = (7, 20.0) if options.quick else (31, 120.0)
+    options.rounds, options.limit = (7, 20.0) if options.quick else (31, 80.0)
     return options
 
 
@@ -148,6 +166,7 @@ def mmjax_step(towers, initial, batch) -> Callable[[], float]:
         jax.block_until_ready(carry)
         return float(value)
 
+    once.operations = functools.partial(products.of_jax, step, carry, *batch)
     return once
 
 
@@ -249,8 +268,8 @@ class TextTower(Tower):
         return self.read(self.words(F.pad(tokens, (1, 0), value=1)) + self.positions, length)
 
 
-def torch_step(options, alone, initial, batch) -> Callable[[], float]:
-    """The same closure for PyTorch."""
+def torch_step(options, alone, initial, batch, compiled=False) -> Callable[[], float]:
+    """The same closure for PyTorch; the whole loss is compiled, forward and backward."""
     device = "cuda" if jax.default_backend() == "gpu" else "cpu"
     heads = max(options.width // 64, 1)
     scale = nn.Parameter(torch.tensor(float(initial["log_scale"]), device=device))
@@ -265,13 +284,18 @@ def torch_step(options, alone, initial, batch) -> Callable[[], float]:
     target = torch.arange(options.batch, device=device)
     half = torch.autocast(device, torch.bfloat16, enabled=options.dtype == "bfloat16")
 
-    def once() -> float:
-        optimiser.zero_grad(set_to_none=True)
+    def of(image, tokens, length):
         with half:
             pictures = (image.permute(0, 3, 1, 2).float() - mean) / std
             z, y = towers[0](pictures), towers[1](tokens, length)
         logits = scale.exp().clamp(max=100) * z @ y.T
-        loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+        return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+    of = torch.compile(of, dynamic=False) if compiled else of
+
+    def once() -> float:
+        optimiser.zero_grad(set_to_none=True)
+        loss = of(image, tokens, length)
         loss.backward()
         optimiser.step()
         return loss.item()
@@ -288,34 +312,53 @@ def agree(steps, tolerance) -> None:
         values = {name: once() for name, once in steps.items()}
         print(f"loss of step {number}: " + ", ".join(f"{name} {x:.6f}" for name, x in values.items()), flush=True)
         for value in values.values():
-            np.testing.assert_allclose(value, values["mmjax"], rtol=tolerance * (1 if number == 1 else 50))
+            np.testing.assert_allclose(value, next(iter(values.values())), rtol=tolerance * (1 if number == 1 else 50))
 
 
-def report(options, times) -> None:
+def count(steps) -> dict[str, float]:
+    """Operations of the products of each side's step; what is compiled is counted as its eager form is."""
+    found = {OURS: steps[OURS].operations()} if OURS in steps else {}
+    eager = {alone: products.of_torch(steps[name]) for name, (alone, compiled) in PEERS.items() if not compiled}
+    return found | {name: eager[alone] for name, (alone, _) in PEERS.items()}
+
+
+def report(options, operations, times) -> None:
     """Prints the medians and, unless something speaks against it, writes them down; the last line is the ratio."""
     medians = {name: statistics.median(values) for name, values in times.items()}
-    ratios = {
-        name: statistics.median(b / a for a, b in zip(times["mmjax"], times[name])) for name in times if name != "mmjax"
-    }
+    rates = products.rates()
+    shares = products.shares(medians, operations, rates)
+    strongest = min(PEERS, key=medians.__getitem__)
+    for name, value in medians.items():
+        print(
+            f"{name:<27} {value:.3f} s a step, {options.batch / value:.0f} pairs/s, median of {len(times[name])}; "
+            f"{operations[name] / 1e9:.0f} GFLOP of products, {shares[name]:.0%} of its library's rate"
+        )
+    print(f"memory is {'kept between steps' if options.kept else 'as the C library has it'}, for all sides")
+    print("one large product: " + ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in rates.items()))
+    if options.peers:
+        return
+    ratios = {name: statistics.median(b / a for a, b in zip(times[OURS], times[name])) for name in PEERS}
     versions = {"jax": jax.__version__, "flax": flax.__version__, "torch": torch.__version__}
     figures = {
-        "device": side_by_side.device_name(),
         "versions": {**versions, "python": platform.python_version()},
         "settings": {name: getattr(options, name) for name in (*SIZES, "dtype", "remat")},
         "peer": "PyTorch, scaled_dot_product_attention, fused AdamW",
+        "strongest": strongest,
+        "memory_kept": options.kept,
         "seconds_per_step": {name: round(value, 4) for name, value in medians.items()},
         "all_seconds": {name: [round(value, 4) for value in values] for name, values in times.items()},
-        "pairs_per_second": round(options.batch / medians["mmjax"], 1),
-        "load_average_before": round(options.load, 2),
+        "gflop_of_products": {name: round(value / 1e9, 1) for name, value in operations.items()},
+        "gflop_per_second_of_one_product": {name: round(value, 1) for name, value in rates.items()},
+        "share_of_it": {name: round(value, 3) for name, value in shares.items()},
+        "pairs_per_second": round(options.batch / medians[OURS], 1),
+        "cores_busy_before": round(options.load, 2),
         "ratios": {name: round(value, 3) for name, value in ratios.items()},
     }
-    for name, value in medians.items():
-        print(f"{name:<16} {value:.3f} s a step, {options.batch / value:.0f} pairs/s, median of {len(times[name])}")
     own = {name: getattr(options, name) for name in SIZES} == SIZES and not options.remat
-    side_by_side.keep(figures, RESULT, side_by_side.unwritten(options, own))
+    side_by_side.keep_of_device(figures, RESULT, side_by_side.unwritten(options, own), options.note)
     what = f"CLIP training step, batch {options.batch}, {options.dtype}: mmjax over PyTorch {versions['torch']}"
-    print(f"ratio {ratios['torch, one place']:.2f} {what} that also computes one place of the last block")
-    print(f"ratio {ratios['torch']:.2f} {what}")
+    for name in sorted(PEERS, key=lambda name: name == strongest):
+        print(f"ratio {ratios[name]:.2f} {what}: {name.removeprefix('torch, ')}")
 
 
 if __name__ == "__main__":

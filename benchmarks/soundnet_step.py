@@ -7,9 +7,14 @@ Adam, in float32, on one device with all its cores. It is not mmjax.engine.step.
 gradient norm and no prior are computed, and no data is loaded. Both networks are the paper's, convolution biases
 included, start from the same weights, see the same batch, and must agree on the loss of the first two steps before the
 clock starts.
-The PyTorch peer is written as its users write it (nn.Conv, nn.BatchNorm, nn.ReLU, nn.MaxPool, eager), in the faster of
-its two common forms, Conv1d or Conv2d with kernels (k, 1), with PyTorch's own fused Adam; which one was faster is
-printed.
+The PyTorch peer is written as its users write it (nn.Conv, nn.BatchNorm, nn.ReLU, nn.MaxPool, with PyTorch's own fused
+Adam) in its two common forms, Conv1d or Conv2d with kernels (k, 1), each eager and under torch.compile: four peers, of
+which the fastest counts, in the last line. `--peers` runs them without mmjax.
+
+Both libraries take their memory from the C library, and both keep it between steps, as train.py does
+(mmjax/engine/memory.py): pages that are mapped anew at every step cost both. A step's share is that of its products'
+and convolutions' operations per second in what its library reaches in one large product in this run; ours computes the
+first block's twice, and zeros beside its kernels.
 
 What a profile of our step on two AMD cores (AVX-512) shows, in ms of both cores at the default sizes: first block 213,
 second block 82, blocks three to seven 43, heads 2, Adam 12. With the plain convolutions (conv="accelerator") it is
@@ -19,20 +24,20 @@ that is computed row by row in the cache, and again for the gradient; pooling be
 gradient in one pass. The second block's gain is its input gradient, 25 ms instead of 248 once the stride is folded
 into the channels. Judge the ratio on an idle machine only: PyTorch's threads wait for each other by spinning, and
 lose several times over, not by a share, to whatever else runs. So results/soundnet_step.json is written only by a full
-run at the default sizes that began at a load average of at most 0.5; any other run prints why it was not.
+run at the default sizes that began on a machine with at most half a core busy; any other run prints why it was not.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
-import gc
 import os
 import pathlib
 import platform
 import statistics
 from collections.abc import Callable
 
+import _products as products
 import _side_by_side as side_by_side
 import flax
 import jax
@@ -43,21 +48,31 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from mmjax.engine import memory
 from mmjax.losses.divergence import kl
 from mmjax.models.sound import soundnet
 
 RESULT = pathlib.Path(__file__).parent / "results" / "soundnet_step.json"
 SIZES = {"depth": 8, "width": 1.0, "batch": 32, "seconds": 10.0, "objects": 1000, "scenes": 401}
 RATE = 1e-3
+OURS = "mmjax"
+PEERS = {  # two dimensions or one, compiled or not
+    "torch, Conv1d, eager": (False, False),
+    "torch, Conv2d, eager": (True, False),
+    "torch, Conv1d, compiled": (False, True),
+    "torch, Conv2d, compiled": (True, True),
+}
 
 
 def main() -> None:
     """The command line."""
     options = arguments()
-    options.load = os.getloadavg()[0]  # before our own work counts
+    options.load = side_by_side.load()  # before our own work counts
     if options.device:
         jax.config.update("jax_platforms", {"cpu": "cpu", "gpu": "cuda"}[options.device])
+    options.kept = memory.keep()
     torch.set_num_threads(os.cpu_count() or 1)
+    side_by_side.peer_without_avx512(torch)
     torch.backends.cuda.matmul.allow_tf32 = True  # as JAX does by default
     heads = {name: n for name, n in (("object", options.objects), ("scene", options.scenes)) if n}
     model = soundnet.SoundNet(options.depth, options.objects, options.scenes, width=options.width, conv_bias=True)
@@ -65,21 +80,20 @@ def main() -> None:
     initial = jax.jit(model.init)(jax.random.key(0), wave[:1])
     initial = jax.tree.map(np.array, initial["params"])
 
-    ours = mmjax_step(model, initial, wave, teacher)
-    peers = {
-        name: functools.partial(torch_step, options.depth, two, initial, wave, teacher)
-        for name, two in (("Conv1d", False), ("Conv2d", True))
-    }
-    peer, theirs = faster(peers)
-    agree(ours, theirs)
-    times = side_by_side.alternate({"mmjax": ours, "torch": theirs}, options.pairs, options.limit)
-    report(options, peer, times)
+    steps = {} if options.peers else {OURS: mmjax_step(model, initial, wave, teacher)}
+    for name, (two, compiled) in PEERS.items():
+        steps[name] = torch_step(options.depth, two, initial, wave, teacher, compiled)
+    agree(steps)
+    operations = count(steps)
+    report(options, operations, side_by_side.alternate(steps, options.rounds, options.limit))
 
 
 def arguments() -> argparse.Namespace:
     """The flags; --quick ends within a minute on an idle laptop."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer steps: ends within a minute")
+    parser.add_argument("--note", default="", help="of instructions that are masked, for the device's name")
+    parser.add_argument("--peers", action="store_true", help="the peers alone")
     parser.add_argument("--device", choices=("cpu", "gpu"), help="default: what JAX finds")
     parser.add_argument("--depth", type=int, default=8)
     parser.add_argument("--width", type=float, default=1.0)
@@ -88,7 +102,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--objects", type=int, default=1000)
     parser.add_argument("--scenes", type=int, default=401)
     options = parser.parse_args()
-    options.pairs, options.limit = (9, 20.0) if options.quick else (31, 300.0)
+    options.rounds, options.limit = (7, 20.0) if options.quick else (31, 80.0)
     return options
 
 
@@ -128,6 +142,7 @@ def mmjax_step(model, initial, wave, teacher) -> Callable[[], float]:
         jax.block_until_ready(carry)
         return float(value)
 
+    once.operations = functools.partial(products.of_jax, step, carry, wave, teacher)
     return once
 
 
@@ -162,21 +177,27 @@ class Peer(nn.Module):
         return {name: head(x).flatten(2) for name, head in self.heads.items()}
 
 
-def torch_step(depth, two, initial, wave, teacher) -> Callable[[], float]:
-    """The same closure for PyTorch."""
+def torch_step(depth, two, initial, wave, teacher, compiled=False) -> Callable[[], float]:
+    """The same closure for PyTorch; the whole loss is compiled, forward and backward."""
     device = "cuda" if jax.default_backend() == "gpu" else "cpu"
     peer = Peer(depth, two, initial).to(device)
     optimiser = torch.optim.Adam(peer.parameters(), RATE, fused=True)
     wave = torch.from_numpy(wave).to(device)
     teacher = {name: torch.from_numpy(x).to(device).transpose(1, 2) for name, x in teacher.items()}  # [b c 1]
 
-    def once() -> float:
-        optimiser.zero_grad(set_to_none=True)
+    def of(wave):
         loss = torch.zeros((), device=device)
         for name, logits in peer(wave).items():
             target = teacher[name].expand_as(logits)
             total = F.kl_div(F.log_softmax(logits, 1), target, reduction="sum", log_target=True)
             loss = loss + total / (logits.shape[0] * logits.shape[2])
+        return loss
+
+    of = torch.compile(of, dynamic=False) if compiled else of
+
+    def once() -> float:
+        optimiser.zero_grad(set_to_none=True)
+        loss = of(wave)
         loss.backward()
         optimiser.step()
         return loss.item()
@@ -184,47 +205,58 @@ def torch_step(depth, two, initial, wave, teacher) -> Callable[[], float]:
     return once
 
 
-def faster(peers) -> tuple[str, Callable[[], float]]:
-    """The form of the peer with the shortest of three steps, made afresh."""
-    shortest = {}
-    for name, make in peers.items():
-        shortest[name] = min(side_by_side.alternate({name: make()}, 4, 30.0)[name][1:])
-        gc.collect()
-        print(f"PyTorch with {name}: {shortest[name]:.3f} s a step", flush=True)
-    name = min(shortest, key=shortest.__getitem__)
-    return name, peers[name]()
+def agree(steps) -> None:
+    """All take two steps from the same weights; the losses before and after the first update must be the same."""
+    for number, tolerance in ((1, 1e-4), (2, 1e-2)):
+        values = {name: once() for name, once in steps.items()}
+        print(f"loss of step {number}: " + ", ".join(f"{name} {x:.6f}" for name, x in values.items()), flush=True)
+        for value in values.values():
+            np.testing.assert_allclose(value, next(iter(values.values())), rtol=tolerance)
 
 
-def agree(ours, theirs) -> None:
-    """Both take two steps from the same weights; the losses before and after the first update must be the same."""
-    for step, tolerance in ((1, 1e-4), (2, 1e-2)):
-        a, b = ours(), theirs()
-        print(f"loss of step {step}: mmjax {a:.6f}, PyTorch {b:.6f}", flush=True)
-        np.testing.assert_allclose(a, b, rtol=tolerance)
+def count(steps) -> dict[str, float]:
+    """Operations of the products of each side's step; all peers have the same."""
+    theirs = products.of_torch(steps["torch, Conv1d, eager"])
+    return {name: steps[OURS].operations() if name == OURS else theirs for name in steps}
 
 
-def report(options, peer, times) -> None:
+def report(options, operations, times) -> None:
     """Prints the medians and, unless something speaks against it, writes them down; the last line is the ratio."""
     medians = {name: statistics.median(values) for name, values in times.items()}
-    ratio = statistics.median(b / a for a, b in zip(times["mmjax"], times["torch"]))
+    rates = products.rates()
+    shares = products.shares(medians, operations, rates)
+    strongest = min(PEERS, key=medians.__getitem__)
+    for name, value in medians.items():
+        print(
+            f"{name:<23} {value:.3f} s a step, {options.batch / value:.1f} clips/s, median of {len(times[name])}; "
+            f"{operations[name] / 1e9:.0f} GFLOP of products, {shares[name]:.0%} of its library's rate"
+        )
+    print(f"memory is {'kept between steps' if options.kept else 'as the C library has it'}, for all sides")
+    print("one large product: " + ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in rates.items()))
+    if options.peers:
+        return
+    ratios = {name: statistics.median(b / a for a, b in zip(times[OURS], times[name])) for name in PEERS}
     versions = {"jax": jax.__version__, "flax": flax.__version__, "torch": torch.__version__}
     figures = {
-        "device": side_by_side.device_name(),
         "versions": {**versions, "python": platform.python_version()},
         "settings": {name: getattr(options, name) for name in SIZES},
-        "peer": f"PyTorch, {peer}, fused Adam",
+        "peer": "PyTorch, fused Adam",
+        "strongest": strongest,
+        "memory_kept": options.kept,
         "seconds_per_step": {name: round(value, 4) for name, value in medians.items()},
         "all_seconds": {name: [round(value, 4) for value in values] for name, values in times.items()},
-        "examples_per_second": round(options.batch / medians["mmjax"], 2),
-        "load_average_before": round(options.load, 2),
-        "ratio": round(ratio, 3),
+        "gflop_of_products": {name: round(value / 1e9, 1) for name, value in operations.items()},
+        "gflop_per_second_of_one_product": {name: round(value, 1) for name, value in rates.items()},
+        "share_of_it": {name: round(value, 3) for name, value in shares.items()},
+        "examples_per_second": round(options.batch / medians[OURS], 2),
+        "cores_busy_before": round(options.load, 2),
+        "ratios": {name: round(value, 3) for name, value in ratios.items()},
     }
-    for name, value in medians.items():
-        print(f"{name:<6} {value:.3f} s a step, {options.batch / value:.1f} clips/s, median of {len(times[name])}")
     own = all(getattr(options, name) == value for name, value in SIZES.items())
-    side_by_side.keep(figures, RESULT, side_by_side.unwritten(options, own))
-    what = f"SoundNet-{options.depth} training step, {options.seconds:g} s x {options.batch}"
-    print(f"ratio {ratio:.2f} {what}: mmjax over PyTorch {versions['torch']}")
+    side_by_side.keep_of_device(figures, RESULT, side_by_side.unwritten(options, own), options.note)
+    what = f"SoundNet-{options.depth} training step, {options.seconds:g} s x {options.batch}: mmjax over PyTorch"
+    for name in sorted(PEERS, key=lambda name: name == strongest):
+        print(f"ratio {ratios[name]:.2f} {what} {versions['torch']}, {name.removeprefix('torch, ')}")
 
 
 if __name__ == "__main__":
