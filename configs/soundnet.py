@@ -1,6 +1,6 @@
 """SoundNet (Aytar et al. 2016).
 
-configs/soundnet.py          sounding scenes, our recogniser as teacher: ten minutes on two cores
+configs/soundnet.py          sounding scenes, our recogniser as teacher: seven minutes on two cores
 configs/soundnet.py:tiny     seconds, for a look and for the tests
 configs/soundnet.py:paper    the paper's sizes: 20-s clips of your videos, batch 64, ImageNet teacher
 configs/soundnet.py:videos   a folder of your videos: --config.data.path=DIR
@@ -15,7 +15,7 @@ def get_config(variant: str = "") -> ConfigDict:
     """The config of a variant."""
     c = base.engine("soundnet", variant)
     c.batch_size = 32  # half the paper's: two cores see twice as many updates
-    c.steps = 1500  # eight minutes; the figures still rise slowly after it
+    c.steps = 1500  # six minutes; the figures still rise slowly after it
     c.eval.every = 500
     c.save_every = 250
     c.best, c.best_mode = "object_kl", "min"

@@ -1,6 +1,6 @@
 """Trains, resumes, evaluates and reports any system of mmjax.
 
-  mmjax train --config=configs/soundnet.py                 the laptop default: two cores, ten minutes
+  mmjax train --config=configs/soundnet.py                 the laptop default: two cores, seven minutes
   mmjax train --config=configs/soundnet.py:tiny            seconds; see the file for its variants
   mmjax train --config=configs/soundnet.py --config.model.depth=5 --workdir=runs/five
 
