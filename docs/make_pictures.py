@@ -78,28 +78,41 @@ def show_scene(grid, figure, example: dict) -> None:
     axes.text(0, 0.12, asked, fontsize=7.6, va="bottom", color=SOFT, transform=axes.transAxes)
 
 
+def show_mouths(axes, pictures: np.ndarray, seconds: float, count: int = 10) -> None:
+    """Mouths [f s s 3] at 25 a second, side by side, each in the middle of the time that it stands over."""
+    edge = pictures.shape[1] // 5  # the middle of the crop, as wide as a wide mouth
+    pictures = pictures[:, edge:-edge, edge:-edge]
+    shown = [pictures[min(int((k + 0.5) * seconds / count * 25), len(pictures) - 1)] for k in range(count)]
+    axes.imshow(np.concatenate(shown, 1), interpolation="lanczos", aspect="auto", extent=(0, seconds, 0, 1))
+    bare(axes)
+
+
 def show_speaker(grid, figure, example: dict) -> None:
-    parts = grid.subgridspec(2, 2, width_ratios=(1, 2.55), height_ratios=(1, 0.16), wspace=0.03, hspace=0.05)
-    axes = figure.add_subplot(parts[0, 0])
+    parts = grid.subgridspec(
+        3, 2, width_ratios=(1, 2.55), height_ratios=(0.27, 0.73, 0.16), wspace=0.03, hspace=0.02
+    )
+    axes = figure.add_subplot(parts[:2, 0])
     axes.imshow(example["face"], interpolation="lanczos")
     bare(axes)
     sound = example["speech"][: example["speech_length"]]
-    axes = figure.add_subplot(parts[0, 1])
+    mouths = example["face_frames"][: example["face_frames_length"]]
+    show_mouths(figure.add_subplot(parts[0, 1]), mouths, len(sound) / RATE)
+    axes = figure.add_subplot(parts[1, 1])
     show_sound(axes, sound)
     for start, unit in zip(example["unit_times"][: example["units_length"], 0], example["units"]):
         axes.plot([start, start], [0.28, 1], color="white", lw=0.3, alpha=0.5)
-        axes.text(start + 0.02, 0.93, sounding_scenes.UNITS[unit].strip("_"), fontsize=4.6, color="white")
-    axes = figure.add_subplot(parts[1, :])
+        axes.text(start + 0.02, 0.92, sounding_scenes.UNITS[unit].strip("_"), fontsize=4.6, color="white")
+    axes = figure.add_subplot(parts[2, :])
     bare(axes)
     axes.text(0, 0.9, f"says “{example['caption']}”", fontsize=8.2, va="top", color=INK, transform=axes.transAxes)
 
 
 def make_sounding_scenes(path: pathlib.Path) -> None:
-    """A contact sheet: eight scenes with their sound, caption and question, and four speakers."""
+    """A contact sheet: eight scenes with their sound, caption and question, and four speakers with their mouths."""
     source = sounding_scenes.source("test", examples=160)
-    figure = plt.figure(figsize=(10.4, 11.9), dpi=100, facecolor="white")
+    figure = plt.figure(figsize=(10.4, 12.4), dpi=100, facecolor="white")
     grid = figure.add_gridspec(
-        3, 1, height_ratios=(1, 1, 0.6), left=0.015, right=0.985, top=0.99, bottom=0.005, hspace=0.06
+        3, 1, height_ratios=(1, 1, 0.72), left=0.015, right=0.985, top=0.99, bottom=0.005, hspace=0.06
     )
     light = sounding_scenes.source("test", ("scene", "objects"), examples=160)
     for row, indices in enumerate(np.reshape(pick(light), (2, 4))):
@@ -107,8 +120,10 @@ def make_sounding_scenes(path: pathlib.Path) -> None:
         for column, index in enumerate(indices):
             show_scene(cells[column], figure, source[int(index)])
     cells = grid[2].subgridspec(2, 2, wspace=0.05, hspace=0.08)
+    fields = (*sounding_scenes.USUAL, "face_frames")
+    speakers = sounding_scenes.source("test", fields, examples=160, face_size=200, crop="mouth")
     for k, index in enumerate((1, 5, 12, 30)):
-        show_speaker(cells[k // 2, k % 2], figure, source[index])
+        show_speaker(cells[k // 2, k % 2], figure, speakers[index])
     figure.savefig(path)
     plt.close(figure)
     sheet = Image.open(path).convert("RGB")
