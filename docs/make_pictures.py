@@ -88,9 +88,7 @@ def show_mouths(axes, pictures: np.ndarray, seconds: float, count: int = 10) -> 
 
 
 def show_speaker(grid, figure, example: dict) -> None:
-    parts = grid.subgridspec(
-        3, 2, width_ratios=(1, 2.55), height_ratios=(0.27, 0.73, 0.16), wspace=0.03, hspace=0.02
-    )
+    parts = grid.subgridspec(3, 2, width_ratios=(1, 2.55), height_ratios=(0.27, 0.73, 0.16), wspace=0.03, hspace=0.02)
     axes = figure.add_subplot(parts[:2, 0])
     axes.imshow(example["face"], interpolation="lanczos")
     bare(axes)
