@@ -12,21 +12,21 @@ Adam) in its two common forms, Conv1d or Conv2d with kernels (k, 1), each eager 
 which the fastest counts, in the last line. `--peers` runs them without mmjax.
 
 Both libraries take their memory from the C library, and both keep it between steps, as train.py does
-(mmjax/engine/memory.py): of peers alone in a process, seven steps each, compiled Conv1d took 0.67 s so and 0.99 s as the
-C library has it. A step's share is that of its products'
-and convolutions' operations per second in what its library reaches in one large product in this run; ours computes the
-first block's twice, and zeros beside its kernels.
+(mmjax/engine/memory.py): in a short run of the peers alone, compiled Conv1d took 0.67 s so, and 0.99 s as the C library
+has it. A step's share is that of its products' and convolutions' operations per second in what its library reaches in
+one large product in this run; ours computes the first block's twice, and zeros beside its kernels.
 
 What a profile of our step on two AMD cores (AVX-512) showed before memory was kept and before the first block's maximum
-and moments were one pass, in ms of both cores at the default sizes: first block 213,
-second block 82, blocks three to seven 43, heads 2, Adam 12. With the plain convolutions (conv="accelerator") it was
-252, 194, 42, 16 and 13. The arithmetic was the smaller part: the first convolution's output is 226 MB, and merely
-writing an array of that size cost 50 ms, most of it page faults, against 6 ms for reading one. Hence a first block
-that is computed row by row in the cache, and again for the gradient; pooling before the affine map; a pooling
-gradient in one pass. The second block's gain is its input gradient, 25 ms instead of 248 once the stride is folded
-into the channels. Judge the ratio on an idle machine only: PyTorch's threads wait for each other by spinning, and
-lose several times over, not by a share, to whatever else runs. So results/soundnet_step.json is written only by a full
-run at the default sizes that began on a machine with at most half a core busy; any other run prints why it was not.
+and moments were one pass, in ms of both cores at the default sizes: first block 213, second block 82, blocks three to
+seven 43, heads 2, Adam 12. With the plain convolutions (conv="accelerator") it was 252, 194, 42, 16 and 13. The
+arithmetic was the smaller part: the first convolution's output is 226 MB, and merely writing an array of that size cost
+50 ms, most of it page faults, against 6 ms for reading one. Hence a first block that is computed row by row in the
+cache, and again for the gradient; pooling before the affine map; a pooling gradient in one pass. The second block's
+gain is its input gradient, 25 ms instead of 248 once the stride is folded into the channels.
+
+Judge the ratio on an idle machine only: PyTorch's threads wait for each other by spinning, and lose several times over,
+not by a share, to whatever else runs. So results/soundnet_step.json is written only by a full run at the default sizes
+that began on a machine with at most half a core busy; any other run prints why it was not.
 """
 
 from __future__ import annotations
