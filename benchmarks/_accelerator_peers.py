@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
+import _caption_peers as caption_peers
 import beam_search
 import clip_step
 import gan_step
@@ -90,14 +91,14 @@ def captioning(dry: bool) -> dict[str, Step]:
         jax.block_until_ready(params)
         return float(loss)
 
-    port = beam_search.Port(w).to(device())
+    port = caption_peers.Port(w).to(device())
     optimiser = torch.optim.Adam(port.parameters(), beam_search.RATE, fused=True)
     theirs = torch.from_numpy(features).to(device()), torch.from_numpy(tokens).to(device())
-    loss_of = fast(beam_search.port_loss)
+    loss_of = fast(port.loss)
 
     def peer() -> float:
         optimiser.zero_grad(set_to_none=True)
-        loss = loss_of(port, *theirs)
+        loss = loss_of(*theirs)
         loss.backward()
         optimiser.step()
         return loss.item()
