@@ -207,8 +207,9 @@ def interrupted(
             tally.fault(f"run {number} after {hits} signals: a traceback, {ended.last_line()}")
         if ended.orphans:
             tally.fault(f"run {number}: {ended.orphans} child processes outlived it")
-        if hits and reached and (not began or int(began[1]) < reached):
-            tally.fault(f"run {number}: had a checkpoint of step {reached}, went on from {began and began[1]}")
+        anew = began[1] if began else "0" if "step 1/" in ended.output else None  # None: hit before it said so
+        if anew is not None and int(anew) < reached:
+            tally.fault(f"run {number}: had a checkpoint of step {reached}, went on from {anew}")
         if not hit or (ended.status == 0 and "stopped by" not in ended.output):
             break
         hits += 1
