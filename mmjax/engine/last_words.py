@@ -39,8 +39,7 @@ def spoken(called: str) -> Iterator[None]:
     who = f"{called}: process {jax.process_index()} of {jax.process_count()}"
     goes = "the same command on all of them goes on from the last checkpoint"
     words = f"{who} was ended, by a signal or because another one died or failed: see what the others say; {goes}"
-    # A session of its own: Ctrl-C is for this process, which then ends by itself.
-    shell = subprocess.Popen(["sh", "-c", _SHELL, words], stdin=subprocess.PIPE, start_new_session=True)
+    shell = _left_with(words)
     try:
         yield
     except TOGETHER:
@@ -57,6 +56,11 @@ def spoken(called: str) -> Iterator[None]:
 def alone(error: BaseException) -> bool:
     """Whether, after this error, nothing may be waited for that several processes do together."""
     return jax.process_count() > 1 and not isinstance(error, TOGETHER)
+
+
+def _left_with(words: str) -> subprocess.Popen[bytes]:
+    # A session of its own: Ctrl-C is for this process, which then ends by itself.
+    return subprocess.Popen(["sh", "-c", _SHELL, words], stdin=subprocess.PIPE, start_new_session=True)
 
 
 def _silence(shell: subprocess.Popen[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""What a trained run says of your files and sentences: one line each, or pictures, as CSV, JSON or a folder.
+"""What a trained run says of your files and sentences, as CSV, JSON or a folder of pictures.
 
 mmjax predict runs/captioning photos/ more.jpg                            a caption of each, as CSV
 mmjax predict runs/vqa a.jpg b.jpg --question "what is this?" -o out.jsonl

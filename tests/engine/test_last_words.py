@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import subprocess
 
 import jax
 import pytest
@@ -45,8 +44,8 @@ def test_what_all_processes_meet_is_raised_and_a_good_end_is_silent(of_two, capf
 
 
 def test_an_end_from_outside_is_told(of_two, capfd, monkeypatch):
-    opened, popen = [], subprocess.Popen
-    monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: opened.append(popen(*a, **k)) or opened[0])
+    opened, leave = [], last_words._left_with
+    monkeypatch.setattr(last_words, "_left_with", lambda words: opened.append(leave(words)) or opened[0])
     with contextlib.suppress(Ended), last_words.spoken("train.py"):
         opened[0].stdin.close()  # as the kernel does for a process that was killed
         opened[0].wait()
@@ -54,7 +53,7 @@ def test_an_end_from_outside_is_told(of_two, capfd, monkeypatch):
 
 
 def test_alone_nothing_is_left_with_a_shell(monkeypatch):
-    monkeypatch.setattr(subprocess, "Popen", None)
+    monkeypatch.setattr(last_words, "_left_with", None)
     with pytest.raises(ValueError, match="as it is"), last_words.spoken("train.py"):
         raise ValueError("as it is")
     assert not last_words.alone(ValueError())

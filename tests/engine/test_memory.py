@@ -1,9 +1,8 @@
 """Memory that is kept: large blocks come back without a new page, and who has chosen otherwise is left alone."""
 
 import platform
-import subprocess
-import sys
 
+import children
 import pytest
 
 # Twice a block of 64 MB is asked for and touched, in a thread that is not the first; prints the second time's faults.
@@ -36,7 +35,8 @@ def test_what_is_given_back_is_not_mapped_anew(chosen, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     for name, value in chosen.items():
         monkeypatch.setenv(name, value)
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
+    done = children.python("-c", SCRIPT)
+    assert done.returncode == 0, done.stderr
     kept, faults = done.stdout.split()
     assert kept == str(not chosen)
     assert (int(faults) < 100) == (not chosen), faults  # 64 MB are 16,384 pages

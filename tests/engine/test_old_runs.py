@@ -28,7 +28,8 @@ class Old:
     def __init__(self, name, folder):
         self.workdir = folder / name
         with tarfile.open(KEPT / f"{name}.tar.xz") as file:
-            file.extractall(self.workdir, filter="data")
+            safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # Python has it since 3.11.4
+            file.extractall(self.workdir, **safe)
         with np.load(KEPT / f"{name}.npz") as file:
             kept = dict(file)
         self.given, self.found, self.on = (part(kept, kind) for kind in ("in", "out", "on"))
