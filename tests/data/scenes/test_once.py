@@ -7,12 +7,12 @@ from mmjax.data.scenes.once import once
 
 
 def test_a_value_is_made_by_one_thread_and_given_to_all():
-    made, apart = [], threading.Barrier(2, timeout=10)
+    made, apart = [], threading.Barrier(2)
 
     @once
     def value(name):
         made.append(name)
-        apart.wait()  # two values at the same time: a lock for all of them would never let the second begin
+        apart.wait(600)  # two values at the same time: a lock for all of them would never let the second begin
         return object()
 
     with ThreadPoolExecutor(8) as pool:
