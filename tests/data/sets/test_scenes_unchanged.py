@@ -6,6 +6,7 @@ Pillow and of nothing here, it is the library that rounds in another way.
 
 import hashlib
 import json
+import platform
 from pathlib import Path
 
 import children
@@ -64,9 +65,14 @@ def digests():
 
 
 def test_no_field_has_changed_by_a_bit():
-    # In a process of its own, as a run's: once, late in the whole suite, `speech` alone was another, and never again.
+    # `speech` smooths with a product of OpenBLAS, whose kernels round by the processor: in the child all are Haswell's.
     folders = [str(Path(__file__).parent), str(Path(children.__file__).parent)]
     code = f"import json, sys; sys.path[:0] = {folders}; import test_scenes_unchanged; "
-    done = children.python("-c", code + "print(json.dumps(test_scenes_unchanged.digests()))")
+    done = children.python(
+        "-c", code + "print(json.dumps(test_scenes_unchanged.digests()))", OPENBLAS_CORETYPE="Haswell"
+    )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == DIGESTS
+    found, wanted = json.loads(done.stdout.splitlines()[-1]), dict(DIGESTS)
+    if platform.machine() != "x86_64":  # it has no such kernels
+        del found["speech"], wanted["speech"]
+    assert found == wanted
