@@ -1,12 +1,16 @@
-"""How much of a step is matrix products, and how fast each library computes one: what share of that a step reaches."""
+"""Steps beside peers, in figures: how much of each is matrix products, and what share of its library's rate it has."""
 
 from __future__ import annotations
 
 import math
+import pathlib
+import platform
+import statistics
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import _side_by_side as side_by_side
+import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -75,3 +79,59 @@ def shares(
         name: operations[name] / value / 1e9 / rate["mmjax" if name == "mmjax" else "torch"]
         for name, value in seconds.items()
     }
+
+
+def report(
+    what: str,
+    options: Any,
+    operations: Mapping[str, float],
+    times: Mapping[str, list[float]],
+    path: pathlib.Path,
+    own: bool,
+    **about: Any,
+) -> None:
+    """Prints the medians and, unless something speaks against it, writes them down; the last line is the ratio.
+
+    Args:
+      what: of which a ratio is printed, in words.
+      options: of the command line: `batch`, `kept`, `peers`, `note`, and what `side_by_side.unwritten` reads.
+      operations: of each side's step, by `of_jax` and `of_torch`.
+      times: seconds of each side's steps; all sides but "mmjax" are peers.
+      path: of the results.
+      own: whether the settings are the default ones.
+      **about: more for the results.
+    """
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    rate = rates()
+    share = shares(medians, operations, rate)
+    for name, value in medians.items():
+        print(
+            f"{name:<27} {value:.3f} s a step, {options.batch / value:.1f} examples/s, median of {len(times[name])}; "
+            f"{operations[name] / 1e9:.0f} GFLOP of products, {share[name]:.0%} of its library's rate"
+        )
+    print(f"memory is {'kept between steps' if options.kept else 'as the C library has it'}, for all sides")
+    print("one large product: " + ", ".join(f"{name} {value:.0f} GFLOP/s" for name, value in rate.items()))
+    if options.peers:
+        return
+    peers = sorted(medians.keys() - {"mmjax"}, key=medians.__getitem__, reverse=True)  # the strongest is the last line
+    ratios = {name: statistics.median(b / a for a, b in zip(times["mmjax"], times[name])) for name in peers}
+    versions = {"jax": jax.__version__, "flax": flax.__version__, "torch": torch.__version__}
+    figures = {
+        "versions": {**versions, "python": platform.python_version()},
+        **about,
+        "strongest": peers[-1],
+        "memory_kept": options.kept,
+        "seconds_per_step": {name: round(value, 4) for name, value in medians.items()},
+        "all_seconds": {name: [round(value, 4) for value in values] for name, values in times.items()},
+        "gflop_of_products": {name: round(value / 1e9, 1) for name, value in operations.items()},
+        "gflop_per_second_of_one_product": {name: round(value, 1) for name, value in rate.items()},
+        "share_of_it": {name: round(value, 3) for name, value in share.items()},
+        "examples_per_second": round(options.batch / medians["mmjax"], 2),
+        "cores_busy_before": round(options.load, 2),
+        "ratios": {name: round(value, 3) for name, value in ratios.items()},
+    }
+    side_by_side.keep_of_device(figures, path, side_by_side.unwritten(options, own), options.note)
+    for name in peers:
+        print(
+            f"ratio {ratios[name]:.2f} {what}: mmjax over PyTorch {versions['torch']}, {name.removeprefix('torch, ')}"
+        )

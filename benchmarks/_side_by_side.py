@@ -7,6 +7,7 @@ under XLA_FLAGS=--xla_cpu_max_isa=AVX2 flatters mmjax: the name of the device sa
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import pathlib
@@ -41,6 +42,16 @@ def alternate(sides: Mapping[str, Callable[[], Any]], rounds: int, limit: float)
             step()
             times[name].append(time.perf_counter() - began)
     return times
+
+
+def parser(about: str, sizes: Mapping[str, int | float]) -> argparse.ArgumentParser:
+    """The flags of every benchmark of a step: `about` is its docstring, and each of `sizes` may be changed."""
+    made = argparse.ArgumentParser(description=about.splitlines()[0])
+    made.add_argument("--quick", action="store_true", help="fewer steps: ends within a minute on an idle laptop")
+    made.add_argument("--busy", action="store_true", help="write the result whatever the load")
+    for name, size in sizes.items():
+        made.add_argument(f"--{name.replace('_', '-')}", type=type(size), default=size)
+    return made
 
 
 def peer_without_avx512(torch: Any) -> None:

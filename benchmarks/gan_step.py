@@ -81,13 +81,9 @@ def main() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    """The flags; --quick ends within a minute on an idle laptop."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer steps: ends within a minute")
-    parser.add_argument("--busy", action="store_true", help="write the result whatever the load average")
+    """The flags."""
+    parser = side_by_side.parser(__doc__, SIZES)
     parser.add_argument("--device", choices=("cpu", "gpu"), help="default: what JAX finds")
-    for name, size in SIZES.items():
-        parser.add_argument(f"--{name}", type=int, default=size)
     options = parser.parse_args()
     options.rounds, options.limit = (7, 20.0) if options.quick else (31, 100.0)
     return options

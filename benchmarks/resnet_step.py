@@ -71,13 +71,9 @@ def main() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    """The flags; --quick ends within a minute on an idle laptop."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer steps: ends within a minute")
-    parser.add_argument("--busy", action="store_true", help="write the result whatever the load average")
+    """The flags."""
+    parser = side_by_side.parser(__doc__, SIZES)
     parser.add_argument("--devices", type=int, default=1, help="that a CPU counts as for ours: config.cpu_devices")
-    for name, size in SIZES.items():
-        parser.add_argument(f"--{name}", type=int, default=size)
     options = parser.parse_args()
     options.rounds, options.limit = (5, 20.0) if options.quick else (21, 60.0)
     return options

@@ -35,13 +35,10 @@ import argparse
 import functools
 import os
 import pathlib
-import platform
-import statistics
 from collections.abc import Callable
 
 import _products as products
 import _side_by_side as side_by_side
-import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -87,22 +84,24 @@ def main() -> None:
         steps[name] = torch_step(options.depth, two, initial, wave, teacher, compiled)
     agree(steps)
     operations = count(steps)
-    report(options, operations, side_by_side.alternate(steps, options.rounds, options.limit))
+    products.report(
+        f"SoundNet-{options.depth} training step, {options.seconds:g} s x {options.batch}",
+        options,
+        operations,
+        side_by_side.alternate(steps, options.rounds, options.limit),
+        path=RESULT,
+        own=all(getattr(options, name) == value for name, value in SIZES.items()),
+        settings={name: getattr(options, name) for name in SIZES},
+        peer="PyTorch, fused Adam",
+    )
 
 
 def arguments() -> argparse.Namespace:
-    """The flags; --quick ends within a minute on an idle laptop."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer steps: ends within a minute")
+    """The flags."""
+    parser = side_by_side.parser(__doc__, SIZES)
     parser.add_argument("--note", default="", help="of instructions that are masked, for the device's name")
     parser.add_argument("--peers", action="store_true", help="the peers alone")
     parser.add_argument("--device", choices=("cpu", "gpu"), help="default: what JAX finds")
-    parser.add_argument("--depth", type=int, default=8)
-    parser.add_argument("--width", type=float, default=1.0)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--seconds", type=float, default=10.0, help="length of a clip; short ones are tiled by mmjax")
-    parser.add_argument("--objects", type=int, default=1000)
-    parser.add_argument("--scenes", type=int, default=401)
     options = parser.parse_args()
     options.rounds, options.limit = (7, 20.0) if options.quick else (31, 80.0)
     return options
@@ -220,45 +219,6 @@ def count(steps) -> dict[str, float]:
     """Operations of the products of each side's step; all peers have the same."""
     theirs = products.of_torch(steps["torch, Conv1d, eager"])
     return {name: steps[OURS].operations() if name == OURS else theirs for name in steps}
-
-
-def report(options, operations, times) -> None:
-    """Prints the medians and, unless something speaks against it, writes them down; the last line is the ratio."""
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    rates = products.rates()
-    shares = products.shares(medians, operations, rates)
-    strongest = min(PEERS, key=medians.__getitem__)
-    for name, value in medians.items():
-        print(
-            f"{name:<23} {value:.3f} s a step, {options.batch / value:.1f} clips/s, median of {len(times[name])}; "
-            f"{operations[name] / 1e9:.0f} GFLOP of products, {shares[name]:.0%} of its library's rate"
-        )
-    print(f"memory is {'kept between steps' if options.kept else 'as the C library has it'}, for all sides")
-    print("one large product: " + ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in rates.items()))
-    if options.peers:
-        return
-    ratios = {name: statistics.median(b / a for a, b in zip(times[OURS], times[name])) for name in PEERS}
-    versions = {"jax": jax.__version__, "flax": flax.__version__, "torch": torch.__version__}
-    figures = {
-        "versions": {**versions, "python": platform.python_version()},
-        "settings": {name: getattr(options, name) for name in SIZES},
-        "peer": "PyTorch, fused Adam",
-        "strongest": strongest,
-        "memory_kept": options.kept,
-        "seconds_per_step": {name: round(value, 4) for name, value in medians.items()},
-        "all_seconds": {name: [round(value, 4) for value in values] for name, values in times.items()},
-        "gflop_of_products": {name: round(value / 1e9, 1) for name, value in operations.items()},
-        "gflop_per_second_of_one_product": {name: round(value, 1) for name, value in rates.items()},
-        "share_of_it": {name: round(value, 3) for name, value in shares.items()},
-        "examples_per_second": round(options.batch / medians[OURS], 2),
-        "cores_busy_before": round(options.load, 2),
-        "ratios": {name: round(value, 3) for name, value in ratios.items()},
-    }
-    own = all(getattr(options, name) == value for name, value in SIZES.items())
-    side_by_side.keep_of_device(figures, RESULT, side_by_side.unwritten(options, own), options.note)
-    what = f"SoundNet-{options.depth} training step, {options.seconds:g} s x {options.batch}: mmjax over PyTorch"
-    for name in sorted(PEERS, key=lambda name: name == strongest):
-        print(f"ratio {ratios[name]:.2f} {what} {versions['torch']}, {name.removeprefix('torch, ')}")
 
 
 if __name__ == "__main__":
