@@ -90,9 +90,8 @@ def _filters(sample_rate, n_fft, n_mels, fmin, fmax, bins, scale, norm, shape) -
     empty = ~weights.any(1)
     if (empty & (edges[:-2] > 0)).any():  # librosa, too, says nothing where only the first is empty, which begins at 0
         warnings.warn(
-            f"Empty filters detected in mel frequency basis: {int(empty.sum())} of {n_mels} channels lie between two "
-            f"bins of n_fft={n_fft} at {sample_rate:g} Hz and are always zero. Try reducing n_mels, a larger n_fft, or "
-            "increasing your sampling rate (and fmax).",
+            f"{int(empty.sum())} of {n_mels} mel filters are empty: each lies between two bins of n_fft={n_fft} at "
+            f"{sample_rate:g} Hz, and its band is always zero; fewer n_mels or a larger n_fft have none",
             stacklevel=3,
         )
     weights.flags.writeable = False

@@ -25,7 +25,7 @@ def test_scales_by_hand():
 
 def test_empty_filters_are_said_once_and_when_librosa_says_so():
     """Channels that no bin of the transform lies in; while a function is traced, and not when it runs."""
-    said = r"^Empty filters detected in mel frequency basis: 20 of 128 channels lie between .* n_fft=256 at 22050 Hz"
+    said = r"^20 of 128 mel filters are empty: .* n_fft=256 at 22050 Hz"
     spectrogram = jax.jit(functools.partial(mel.mel_spectrogram, sample_rate=22050, n_fft=256, n_mels=128))
     with pytest.warns(UserWarning, match=said) as warned:
         found = spectrogram(jnp.ones(2048))
@@ -51,7 +51,7 @@ def test_filters(rate, n_fft, n_mels, fmin, fmax, scale, norm):
     assert reference.distance(over_mel, wanted) < 1e-6
 
 
-@pytest.mark.filterwarnings("ignore:Empty filters")
+@pytest.mark.filterwarnings("ignore:.*mel filters are empty", "ignore:Empty filters detected")  # ours, librosa's
 @pytest.mark.parametrize(("rate", "n_fft", "n_mels", "fmin", "fmax"), FILTERS)
 @pytest.mark.parametrize("htk", [False, True])
 @pytest.mark.parametrize("norm", ["slaney", None])
@@ -79,7 +79,7 @@ def run(x, n_fft, hop, win_length, center, convention, power):
 SIZES = [(64, 16, 64, True, 2.0), (255, 100, 201, True, 1.0), (256, 70, 256, False, 2.0)]
 
 
-@pytest.mark.filterwarnings("ignore:Empty filters")
+@pytest.mark.filterwarnings("ignore:.*mel filters are empty", "ignore:Empty filters detected")  # ours, librosa's
 @pytest.mark.parametrize(("n_fft", "hop", "win", "center", "power"), SIZES)
 def test_mel_spectrogram(rng, n_fft, hop, win, center, power):
     x = rng.standard_normal((2, 801)).astype(np.float32)
