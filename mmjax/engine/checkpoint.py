@@ -190,8 +190,6 @@ class Checkpoints:
         try:
             yield
         except Exception as error:  # of a write that began earlier, and whatever the storage below Orbax raises
-            if isinstance(error, OSError) and error.errno == errno.EIO and error.filename == str(path):
-                raise  # told already
             step = self.manager.latest_step()
             goes = f"goes on from step {step}" if step is not None else "begins anew: nothing was saved yet"
             said = str(error).strip().splitlines() or [type(error).__name__]
