@@ -18,7 +18,7 @@ Row = tuple[str, list[str], str, Held | None]
 def read(file: pathlib.Path, columns: Columns, faults: list[Fault]) -> Iterator[Row]:
     """(name, captions, split, place) of each captioned picture; the place is None where it is a file of that name.
 
-    A picture is called as the path beside its bytes says, or as a column of names does; failing that, by its row.
+    A picture is called as the path beside its bytes says, or as a column of names does; failing that, by its row; one whose name is taken by both.
 
     Raises:
       UnknownLayout: no column of pictures or of their names, or none of captions.
@@ -53,7 +53,9 @@ def _rows(file: pathlib.Path, there: dict[str, bool], columns: Columns, faults: 
         elif not raw:
             yield name, texts, split, None
         else:
-            name = name if name and name not in used else str(at)
+            name = name or str(at)
+            while name in used:  # also by a name that looks like the number of a row
+                name = f"{name}, row {at}"
             used.add(name)
             held = Held(str(file), at, len(raw), pictures[0], held_pictures.digest(raw))
             yield f"{file.name}/{name}", texts, split, held

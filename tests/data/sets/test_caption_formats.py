@@ -220,7 +220,7 @@ def test_what_is_wrong_in_parquet_is_named(tmp_path):
     said, faults = found(tmp_path)
     assert said == {
         "train.parquet/same.png": (("one",), "train"),
-        "train.parquet/1": (("two",), "train"),
+        "train.parquet/same.png, row 1": (("two",), "train"),
         "there.png": (("four",), "train"),
     }
     assert {(path.rpartition("/")[2], kind) for path, kind in faults} == {
@@ -232,6 +232,16 @@ def test_what_is_wrong_in_parquet_is_named(tmp_path):
     }
     with pytest.raises(UserError, match=r"urls\.parquet has no column 'file' .*: it has url, caption"):
         found(tmp_path, captions=("urls.parquet",))
+
+
+def test_names_in_parquet_that_are_there_twice_are_of_two_pictures(tmp_path):
+    """Also where a name looks like the number of a row."""
+    pixels = pa.array([picture(key) for key in "1234"], pa.binary())
+    writer.parquet(tmp_path / "a.parquet", image=pixels, file_name=["3", "3", None, "2"], text=list("1234"))
+    said = captioned_folder.find(tmp_path, (), 0, 0)
+    assert [item.captions for item in said.items] == [("1",), ("2",), ("3",), ("4",)]
+    read = dict(held_pictures.each([(item.path, item.held) for item in said.items]))
+    assert read == {item.path: picture(item.captions[0]) for item in said.items}
 
 
 @pytest.mark.parametrize("kind", ["tar", "tar.gz", "parquet"])
