@@ -19,6 +19,8 @@ TEXTS = ("txt", "text", "caption")  # suffixes of captions, in order of preferen
 RECORDS = ("json",)
 BESIDE = tuple(f".{suffix}" for suffix in (*TEXTS, *RECORDS))
 WITHOUT = "picture without a caption"
+ALONE = "caption without a picture"
+BESIDE_ANOTHER = "beside another picture of its sample"
 
 
 def key(name: str) -> tuple[str, str]:
@@ -38,7 +40,7 @@ def picture_suffix(suffixes: Sequence[str], columns: Columns) -> str:
 
 def is_said(suffix: str, columns: Columns) -> bool:
     """Whether a member of a sample is to be read for captions."""
-    return suffix in (*TEXTS, *RECORDS, *columns.caption, *columns.split)
+    return suffix in (*TEXTS, *RECORDS, *map(str.lower, (*columns.caption, *columns.split)))
 
 
 def said(name: str, parts: Mapping[str, bytes], columns: Columns, faults: list[Fault]) -> tuple[list[str], str]:

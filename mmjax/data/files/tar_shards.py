@@ -39,14 +39,17 @@ def read(file: pathlib.Path, columns: Columns, faults: list[Fault]) -> Iterator[
     except held_pictures.DAMAGE as error:
         own.append(Fault(file.name, "archive that is damaged", getattr(error, "strerror", None) or str(error)))
     faults += own
-    if not any(sample.pictures for sample in found.values()) and not own:
-        faults.append(Fault(file.name, "archive without pictures"))
-    for sample in found.values():
+    if not any(sample.pictures for sample in found.values()):
+        faults += [] if own else [Fault(file.name, "archive without pictures")]
+        return
+    for key, sample in found.items():
         suffix = samples.picture_suffix(list(sample.pictures), columns)
-        if not suffix:
+        if not suffix:  # nor one of a kind that is read
+            faults += [Fault(f"{file.name}/{key}", samples.ALONE)] if sample.texts else []
             continue
-        name, held = sample.pictures[suffix]
+        name, held = sample.pictures.pop(suffix)
         place = f"{file.name}/{name}"
+        faults += [Fault(f"{file.name}/{one}", samples.BESIDE_ANOTHER, name) for one, _ in sample.pictures.values()]
         captions, split = samples.said(place, sample.texts, columns, faults)
         if captions:
             yield place, captions, split, held
@@ -85,10 +88,26 @@ def _members(
             elif member.size <= LONGEST:
                 stream.seek(member.offset_data)
                 sample.texts[suffix] = stream.read(member.size)
-        # tarfile takes a header that it cannot read for the end.
-        stream.seek(tar.offset)
-        if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):
-            faults.append(Fault(file.name, "archive that is damaged", f"from byte {tar.offset:,} on"))
+        wrong = _wrong_end(stream, tar.offset)
+        if wrong:
+            faults.append(Fault(file.name, "archive that is damaged", wrong))
+
+
+def _wrong_end(stream: IO[bytes], at: int) -> str:
+    """What is wrong with a tar from the byte on that tarfile took for its end, "" for nothing.
+
+    It does so with a header that it cannot read, with nothing at all, and with the first end of tars that were joined.
+    """
+    stream.seek(at)
+    block = stream.read(tarfile.BLOCKSIZE)
+    if len(block) < tarfile.BLOCKSIZE:
+        return f"it is cut short at byte {at + len(block):,}"
+    if block.strip(b"\0"):
+        return f"from byte {at:,} on"
+    while block := stream.read(1 << 20):
+        if block.strip(b"\0"):
+            return f"it goes on behind its end at byte {at:,}"
+    return ""
 
 
 def _is_hidden(name: str) -> bool:

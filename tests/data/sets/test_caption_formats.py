@@ -174,6 +174,7 @@ def test_what_is_wrong_in_a_shard_is_named(tmp_path, monkeypatch, suffix):
         (f"0.{suffix}/a/4.png (json)", "broken JSON"),
         (f"0.{suffix}/a/4.png", without),
         (f"0.{suffix}/a/5.png", without),
+        (f"0.{suffix}/a/6", "caption without a picture"),
         (f"1.{suffix}", "archive that is damaged"),
         (f"2.{suffix}", "archive without pictures"),
     }
@@ -185,8 +186,22 @@ def test_what_is_wrong_in_a_shard_is_named(tmp_path, monkeypatch, suffix):
     ][-1].items()
 
 
+def test_members_of_a_shard_that_are_no_sample_of_their_own_are_named(tmp_path):
+    """Pictures of a kind that is not read; names with dots, of which all are one sample; a suffix in capitals."""
+    members = [("1.png", picture("1")), ("1.Alt", b"one"), ("2.heic", b"?"), ("2.ALT", b"two")]
+    members += [(f"3.{n}.{kind}", raw) for n in "01" for kind, raw in (("png", picture(n)), ("alt", b"three"))]
+    tar(tmp_path / "0.tar", members)
+    said, faults = found(tmp_path, "caption=Alt")
+    assert said == {"0.tar/1.png": (("one",), "train")}
+    assert faults == {
+        ("0.tar/2", "caption without a picture"),
+        ("0.tar/3.0.png", "picture without a caption"),
+        ("0.tar/3.1.png", "beside another picture of its sample"),
+    }
+
+
 def test_a_shard_that_is_cut_short_gives_what_is_there(tmp_path):
-    """Amid a picture, amid a header, with a header overwritten; and packed."""
+    """Amid a picture, amid a header, before one, with one overwritten, and behind the end of another tar; and packed."""
     members = [
         (f"{key}.{kind}", raw) for key, c, _ in SAID for kind, raw in (("txt", c[0].encode()), ("png", picture(key)))
     ]
@@ -195,7 +210,9 @@ def test_a_shard_that_is_cut_short_gives_what_is_there(tmp_path):
     third = whole.index(b"000000002.png")
     header = bytearray(whole)
     header[third : third + 512] = b"x" * 512
-    for name, raw in (("picture", whole[: third + 900]), ("header", whole[: third + 100]), ("spoilt", bytes(header))):
+    cuts = {"picture": whole[: third + 900], "header": whole[: third + 100], "between": whole[:third]}
+    first, second = (whole[: third] + bytes(10_240), whole[third:])
+    for name, raw in {**cuts, "spoilt": bytes(header), "joined": first + second}.items():
         put(tmp_path / name / "0.tar", raw)
         said, faults = found(tmp_path / name)
         assert list(said) == ["0.tar/000000000.png", "0.tar/000000001.png"]
