@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import pathlib
+import re
 from collections.abc import Iterator
 
 from mmjax.data.files import encodings, pictures
@@ -82,9 +83,14 @@ def _heading(file: pathlib.Path, lines: list[str], columns: Columns) -> _Heading
 
 
 def _file_column(lines: list[str], delimiter: str) -> int | None:
-    """Which column of a table of two without a heading names pictures: the first or the last; None where none does."""
-    some = [line.split(delimiter) for line in lines if line.strip()][:LOOKED_AT]
-    if not some or min(map(len, some)) < 2:
+    """Which column of a table of two without a heading names pictures: the first or the last; None where none does.
+
+    A blank follows the commas of a sentence: where each row has two others, there is a column whose meaning is unknown.
+    """
+    rows = [line for line in lines if line.strip()][:LOOKED_AT]
+    some = [line.split(delimiter) for line in rows]
+    more = rf"{re.escape(delimiter)}(?! )"
+    if not some or min(map(len, some)) < 2 or min(len(re.findall(more, line.strip())) for line in rows) > 1:
         return None
     for at in (0, -1):
         named = [_is_picture(cells[at].strip(' "')) for cells in some]

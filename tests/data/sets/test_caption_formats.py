@@ -148,6 +148,23 @@ def test_addresses_of_the_web_are_no_files(tmp_path):
     assert found(tmp_path / "more") == ({}, {(f, k) for f, k in faults if k == web})
 
 
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("list.tsv", ["0.png\t0.31\ta dog", "1.png\t0.7\ta cat"]),  # what the number means nobody knows
+        ("list.csv", ["0.png,0,a dog, running", "0.png,1,a cat"]),
+    ],
+)
+def test_a_column_between_the_two_of_a_table_without_a_heading_is_no_caption(tmp_path, name, rows):
+    put(tmp_path / "0.png", picture("0"))
+    put(tmp_path / "1.png", picture("1"))
+    put(tmp_path / name, "\n".join(rows))
+    with pytest.raises(UserError, match=rf"{name} has no column 'file'"):
+        found(tmp_path)
+    put(tmp_path / name, "0.png,a dog, running\n1.png,a cat, a tree, a hill\n")
+    assert found(tmp_path)[0]["1.png"] == (("a cat, a tree, a hill",), "train")
+
+
 @pytest.mark.parametrize("suffix", ["tar", "tar.gz"])
 def test_what_is_wrong_in_a_shard_is_named(tmp_path, monkeypatch, suffix):
     monkeypatch.setenv("MMJAX_DATA", str(tmp_path / "data"))
