@@ -304,7 +304,7 @@ def _split_lists(folder: pathlib.Path, faults: list[Fault]) -> dict[str, str]:
     """{picture: split} of the lists; {} where there are none."""
     splits: dict[str, set[str]] = collections.defaultdict(set)
     for split, file in split_lists(folder):
-        for line in _bytes(file).decode("utf-8", "replace").splitlines():
+        for line in encodings.lines(encodings.decoded(_bytes(file))):
             if line.strip():
                 splits[line.strip()].add(SPLITS[split])
     return {name: held_out(name, several, faults) for name, several in splits.items()}

@@ -57,6 +57,10 @@ def test_flickr8k_is_read_once(tmp_path):
     items, _, remarks = found(tmp_path / "flat")
     assert items["1.jpg"][1] == "test"
     assert remarks == {("1.jpg", "of two splits, in the held-out one")}
+    (tmp_path / "flat" / "Flickr_8k.trainImages.txt").unlink()
+    for encoding in ("utf-8-sig", "utf-16"):  # as their tables may be
+        (tmp_path / "flat" / "Flickr_8k.testImages.txt").write_text("1.jpg\n", encoding=encoding)
+        assert found(tmp_path / "flat")[0] == {"1.jpg": (items["1.jpg"][0], "test")}
 
 
 def test_coco_of_two_years(tmp_path):
