@@ -31,7 +31,8 @@ LANGUAGE = re.compile(
 )
 PACKED = (".gz", ".bz2", ".xz", ".zst")
 ARCHIVES = (".tar", ".tgz", ".tbz2", ".txz", ".tzst", ".zip")
-_DUMP = re.compile(r".*-(pages-articles|pages-meta-current)\d*\.xml(-p\d+p\d+)?")  # of Wikipedia, in parts or not
+# Of Wikipedia, in parts or not.
+_DUMP = re.compile(r".*-pages-(articles(-multistream)?|meta-current)\d*\.xml(-p\d+p\d+)?")
 # What lies beside a corpus and tells of it; a corpus only where there is nothing else.
 ABOUT = re.compile(
     r"(readme|licen[cs]e|copying|copyright|notice|authors|changes|changelog|citation|(md5|sha256)sums?|checksums|manifest)"

@@ -69,6 +69,22 @@ def test_unbalanced_markup_ends():
     assert wiki_text.without_markup("word [[open\n{{open\nword") == "word [[open\n{{open\nword"
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "enwiki-20260101-pages-articles.xml.bz2",
+        "enwiki-20260101-pages-articles1.xml-p1p41242.bz2",
+        "enwiki-latest-pages-articles-multistream.xml.bz2",  # the one that Wikipedia recommends
+        "enwiki-20260101-pages-articles-multistream27.xml-p1p9.bz2",
+        "simplewiki-20260101-pages-meta-current.xml",
+    ],
+)
+def test_dumps_are_known_by_their_names(name):
+    assert text_files.is_text(name)
+    assert not text_files.tells_of_others(name)
+    assert not text_files.is_text(name.replace("pages", "stub"))
+
+
 @pytest.mark.parametrize("block", [64, 2**20])
 def test_a_dump_is_its_articles(tmp_path, block):
     talk, moved = page("User talk", 3), page("old", extra='<redirect title="x" />')
