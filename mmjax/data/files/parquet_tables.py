@@ -18,7 +18,8 @@ Row = tuple[str, list[str], str, Held | None]
 def read(file: pathlib.Path, columns: Columns, faults: list[Fault]) -> Iterator[Row]:
     """(name, captions, split, place) of each captioned picture; the place is None where it is a file of that name.
 
-    A picture is called as the path beside its bytes says, or as a column of names does; failing that, by its row; one whose name is taken by both.
+    A picture is called as the path beside its bytes says, or as a column of names does; failing that, by its row; where
+    the name is taken, by both.
 
     Raises:
       UnknownLayout: no column of pictures or of their names, or none of captions.

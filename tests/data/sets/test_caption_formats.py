@@ -218,7 +218,7 @@ def test_members_of_a_shard_that_are_no_sample_of_their_own_are_named(tmp_path):
 
 
 def test_a_shard_that_is_cut_short_gives_what_is_there(tmp_path):
-    """Amid a picture, amid a header, before one, with one overwritten, and behind the end of another tar; and packed."""
+    """Amid a picture or a header, before one, with one overwritten, and behind the end of another tar; and packed."""
     members = [
         (f"{key}.{kind}", raw) for key, c, _ in SAID for kind, raw in (("txt", c[0].encode()), ("png", picture(key)))
     ]
@@ -228,7 +228,7 @@ def test_a_shard_that_is_cut_short_gives_what_is_there(tmp_path):
     header = bytearray(whole)
     header[third : third + 512] = b"x" * 512
     cuts = {"picture": whole[: third + 900], "header": whole[: third + 100], "between": whole[:third]}
-    first, second = (whole[: third] + bytes(10_240), whole[third:])
+    first, second = (whole[:third] + bytes(10_240), whole[third:])
     for name, raw in {**cuts, "spoilt": bytes(header), "joined": first + second}.items():
         put(tmp_path / name / "0.tar", raw)
         said, faults = found(tmp_path / name)
