@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 
 import numpy as np
 from scipy import fft
@@ -91,18 +92,29 @@ def _curves(units: list[Unit], times: np.ndarray, samples: int) -> dict[str, np.
     is_open = share >= np.array([u.closure for u in units])[at]
     voiced = np.array([u.voice for u in units])[at]
     return {
-        "formants": np.exp(_smooth(start + (end - start) * share[:, None], 9)),
+        "formants": _exp(_smooth(start + (end - start) * share[:, None], 9)),
         "voice": _smooth(voiced[:, None], 5)[:, 0],
         "breath": _smooth((is_open * np.array([u.breath for u in units])[at])[:, None], 3)[:, 0],
     }
 
 
 def _smooth(curve: np.ndarray, width: int) -> np.ndarray:
-    """A running mean with Hann weights over `width` points, the ends held; [time k]."""
+    """A running mean with Hann weights over `width` points, the ends held; [time k].
+
+    Added up term by term, several curves two terms at a time: a product of matrices, whose sums on processors with AVX2
+    these are, would round by the kernels of the processor.
+    """
     weights = np.hanning(width + 2)[1:-1]
     padded = np.pad(curve, ((width // 2, width // 2), (0, 0)), "edge")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, width, axis=0)
-    return windows @ (weights / weights.sum())
+    terms = [weight * padded[k : k + len(curve)] for k, weight in enumerate(weights / weights.sum())]
+    if curve.shape[1] > 1:
+        terms = [*map(np.add, terms[:-1:2], terms[1::2]), terms[-1]]
+    return functools.reduce(np.add, terms)
+
+
+def _exp(x: np.ndarray) -> np.ndarray:
+    """e^x as the C library rounds it: NumPy with AVX-512 has an exponential of its own, which rounds otherwise."""
+    return np.fromiter(map(math.exp, x.ravel().tolist()), np.float64, x.size).reshape(x.shape)
 
 
 @functools.cache
