@@ -1,7 +1,8 @@
 """A run of several processes ends as one: where one of them dies, every other ends soon, with a line that says so.
 
-JAX ends a process whose peers are gone from a thread of C++, past every handler of Python, with a stack trace. So the
-line is left with a shell beside each process, which says it unless it hears that the process ended by itself.
+JAX ends a process whose peers are gone from a thread of C++, past every handler of Python, with a stack trace
+(findings/peer_killed.sh). So the line is left with a shell beside each process, which says it unless it hears that the
+process ended by itself.
 """
 
 from __future__ import annotations
