@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import enum
 import functools
+from operator import attrgetter
 
 import numpy as np
 
@@ -35,6 +36,34 @@ class Aspect(enum.IntEnum):
     SOUNDING = 13
 
 
+class Utterance:
+    """Units as one speaker says them; `timing` and `noise` are the chance by which no two utterances are alike."""
+
+    def __init__(self, spoken: list[int], speaker: np.ndarray, timing: np.random.Generator, noise: np.random.Generator):
+        self.spoken, self._speaker, self._noise = spoken, speaker, noise
+        self.times = voice.timing(timing, speaker, spoken)
+
+    @functools.cached_property
+    def speech(self) -> np.ndarray:
+        return _padded(voice.speak(self._noise, self._speaker, self.spoken, self.times), SAMPLES)
+
+    @property
+    def speech_length(self) -> np.ndarray:
+        return np.array(voice.length(self.times), np.int32)
+
+    @property
+    def units(self) -> np.ndarray:
+        return _padded(np.array(self.spoken, np.int32), MAX_UNITS)
+
+    @property
+    def units_length(self) -> np.ndarray:
+        return np.array(len(self.spoken), np.int32)
+
+    @property
+    def unit_times(self) -> np.ndarray:
+        return _padded(self.times.astype(np.float32), MAX_UNITS)
+
+
 class Spoken(abc.ABC):
     """The part of an example that its speaker makes: needs its caption and nothing else of it."""
 
@@ -49,15 +78,6 @@ class Spoken(abc.ABC):
 
     def _rng(self, *aspect: int) -> np.random.Generator:
         return np.random.default_rng((*self._key, *aspect))
-
-    @functools.cached_property
-    def _other_spoken(self) -> list[int]:
-        """Another sentence: that of an example of this split, as if the split had no end."""
-        rng = self._rng(Aspect.ANOTHER)
-        while True:
-            found = type(self)(self._split, self._key[0], int(rng.integers(2**31)), self._options)
-            if found.caption != self.caption:
-                return units.spell(found.caption)
 
     @functools.cached_property
     def speaker(self) -> np.ndarray:
@@ -81,12 +101,11 @@ class Spoken(abc.ABC):
     @property
     def mouth_shapes(self) -> np.ndarray:
         """Opening and rounding of the mouth in each of `face_frames`, float32 [f 2] without padding."""
-        at = mouths.moments(self._times[-1, 1], MAX_PICTURES)
+        at = mouths.moments(self._own.times[-1, 1], MAX_PICTURES)
         if self._options.mouth == "frozen":
             return np.zeros((len(at), 2), np.float32)
-        if self._options.mouth == "another":
-            return mouths.follow(self._other_spoken, self._other_times, at)
-        return mouths.follow(self._spoken, self._times, at)
+        said = self._other if self._options.mouth == "another" else self._own
+        return mouths.follow(said.spoken, said.times, at)
 
     @property
     def face_frames(self) -> np.ndarray:
@@ -95,37 +114,13 @@ class Spoken(abc.ABC):
 
     @property
     def face_frames_length(self) -> np.ndarray:
-        return np.array(len(mouths.moments(self._times[-1, 1], MAX_PICTURES)), np.int32)
+        return np.array(len(mouths.moments(self._own.times[-1, 1], MAX_PICTURES)), np.int32)
+
+    # -- what is said; the same by another speaker, and another sentence by the same speaker
 
     @functools.cached_property
-    def _spoken(self) -> list[int]:
-        return units.spell(self.caption)
-
-    @functools.cached_property
-    def _times(self) -> np.ndarray:
-        return voice.timing(self._rng(Aspect.TIMING), self.speaker, self._spoken)
-
-    @property
-    def speech(self) -> np.ndarray:
-        return _padded(voice.speak(self._rng(Aspect.SPEECH), self.speaker, self._spoken, self._times), SAMPLES)
-
-    @property
-    def speech_length(self) -> np.ndarray:
-        return np.array(voice.length(self._times), np.int32)
-
-    @property
-    def units(self) -> np.ndarray:
-        return _padded(np.array(self._spoken, np.int32), MAX_UNITS)
-
-    @property
-    def unit_times(self) -> np.ndarray:
-        return _padded(self._times.astype(np.float32), MAX_UNITS)
-
-    @property
-    def units_length(self) -> np.ndarray:
-        return np.array(len(self._spoken), np.int32)
-
-    # -- the same sentence by another speaker, and another sentence by the same speaker
+    def _own(self) -> Utterance:
+        return Utterance(units.spell(self.caption), self.speaker, self._rng(Aspect.TIMING), self._rng(Aspect.SPEECH))
 
     @functools.cached_property
     def speaker_same(self) -> np.ndarray:
@@ -133,46 +128,32 @@ class Spoken(abc.ABC):
         return voices.another(self._rng(Aspect.SAME), self.speaker, self._split, held_out)
 
     @functools.cached_property
-    def _same_times(self) -> np.ndarray:
-        return voice.timing(self._rng(Aspect.SAME, 1), self.speaker_same, self._spoken)
-
-    @property
-    def speech_same(self) -> np.ndarray:
-        rng = self._rng(Aspect.SAME, 2)
-        return _padded(voice.speak(rng, self.speaker_same, self._spoken, self._same_times), SAMPLES)
-
-    @property
-    def speech_same_length(self) -> np.ndarray:
-        return np.array(voice.length(self._same_times), np.int32)
-
-    @property
-    def unit_times_same(self) -> np.ndarray:
-        return _padded(self._same_times.astype(np.float32), MAX_UNITS)
+    def _same(self) -> Utterance:
+        return Utterance(self._own.spoken, self.speaker_same, self._rng(Aspect.SAME, 1), self._rng(Aspect.SAME, 2))
 
     @functools.cached_property
-    def _other_times(self) -> np.ndarray:
-        return voice.timing(self._rng(Aspect.OTHER), self.speaker, self._other_spoken)
+    def _other(self) -> Utterance:
+        """Another sentence: that of an example of this split, as if the split had no end."""
+        rng = self._rng(Aspect.ANOTHER)
+        while True:
+            found = type(self)(self._split, self._key[0], int(rng.integers(2**31)), self._options)
+            if found.caption != self.caption:
+                spoken = units.spell(found.caption)
+                return Utterance(spoken, self.speaker, self._rng(Aspect.OTHER), self._rng(Aspect.OTHER, 1))
 
-    @property
-    def speech_other(self) -> np.ndarray:
-        rng = self._rng(Aspect.OTHER, 1)
-        return _padded(voice.speak(rng, self.speaker, self._other_spoken, self._other_times), SAMPLES)
-
-    @property
-    def speech_other_length(self) -> np.ndarray:
-        return np.array(voice.length(self._other_times), np.int32)
-
-    @property
-    def units_other(self) -> np.ndarray:
-        return _padded(np.array(self._other_spoken, np.int32), MAX_UNITS)
-
-    @property
-    def units_other_length(self) -> np.ndarray:
-        return np.array(len(self._other_spoken), np.int32)
-
-    @property
-    def unit_times_other(self) -> np.ndarray:
-        return _padded(self._other_times.astype(np.float32), MAX_UNITS)
+    speech = property(attrgetter("_own.speech"))
+    speech_length = property(attrgetter("_own.speech_length"))
+    units = property(attrgetter("_own.units"))
+    units_length = property(attrgetter("_own.units_length"))
+    unit_times = property(attrgetter("_own.unit_times"))
+    speech_same = property(attrgetter("_same.speech"))
+    speech_same_length = property(attrgetter("_same.speech_length"))
+    unit_times_same = property(attrgetter("_same.unit_times"))
+    speech_other = property(attrgetter("_other.speech"))
+    speech_other_length = property(attrgetter("_other.speech_length"))
+    units_other = property(attrgetter("_other.units"))
+    units_other_length = property(attrgetter("_other.units_length"))
+    unit_times_other = property(attrgetter("_other.unit_times"))
 
 
 def _padded(values: np.ndarray, length: int) -> np.ndarray:
