@@ -58,7 +58,7 @@ class Files:
     """What of a folder may be read, before any of it is.
 
     Attributes:
-      pictures: its picture files, what is wrong with some, and what nobody asked for.
+      pictures: its picture files, what is wrong with some, and all that is none.
       layouts: each the files of captions of a layout, in groups of which the first is preferred; in the order in which
         the layouts are tried. Files that a user names are the only one.
       beside: {picture: {suffix: path of the text beside it}}; {} where files are named.
@@ -76,9 +76,12 @@ class Files:
 
     def all(self) -> list[pathlib.Path]:
         """The files with captions, and the lists of splits beside them."""
-        files = self.captions()
-        lists = {file for place in {file.parent for file in files} for _, file in caption_files.split_lists(place)}
-        return sorted({*files, *lists})
+        return _with_lists(self.captions())
+
+
+def _with_lists(files: Sequence[pathlib.Path]) -> list[pathlib.Path]:
+    lists = {file for place in {file.parent for file in files} for _, file in caption_files.split_lists(place)}
+    return sorted({*files, *lists})
 
 
 def survey(folder: pathlib.Path, captions: Sequence[str] = ()) -> Files:
@@ -94,7 +97,7 @@ def survey(folder: pathlib.Path, captions: Sequence[str] = ()) -> Files:
     beside = {} if captions else samples.beside(files, texts)
     used = {path for mine in beside.values() for path in mine.values()}
     others = collections.Counter(walked.ignored)
-    others.update(tree.suffix(path) for path in walked.files if path not in files and path not in used)
+    others.update(tree.suffix(path) for path in walked.files if path not in files)
     found = dataclasses.replace(walked, files=files, ignored=dict(others))
     if captions:
         return Files(found, [[caption_choice.named(folder, captions)]], {}, {})
@@ -131,8 +134,9 @@ def find(
     index = picture_names.Index(folder, files.pictures.files)
     if captions:
         said, faults = caption_files.read(files.captions(), (), columns)
+        opened = _suffixes(folder, files.captions())
     else:
-        said, faults = _said(folder, files, index, columns)
+        said, faults, opened = _said(folder, files, index, columns)
     faults += files.pictures.faults
     by_path: dict[str, list[Picture]] = collections.defaultdict(list)
     verbatim = {place for picture in said if (place := index.place(picture)) == picture.name}
@@ -147,15 +151,21 @@ def find(
     items, remarks = _merged(folder, by_path)
     told = [fault for fault in faults if fault.kind in caption_files.USED]
     faults = [fault for fault in faults if fault.kind not in caption_files.USED]
-    others = collections.Counter(files.pictures.ignored)
-    others.subtract(tree.suffix(file.name) for file in files.all() if file.resolve().is_relative_to(folder))
-    return Found(_with_splits(items, validation, test), faults, told + remarks, dict(+others))
+    others = collections.Counter(files.pictures.ignored) - opened
+    return Found(_with_splits(items, validation, test), faults, told + remarks, dict(others))
+
+
+def _suffixes(folder: pathlib.Path, opened: Sequence[pathlib.Path]) -> collections.Counter[str]:
+    """How many files of each suffix were opened, of those in the folder."""
+    inside = (file for file in _with_lists(opened) if file.resolve().is_relative_to(folder))
+    return collections.Counter(tree.suffix(file.name) for file in inside)
 
 
 def _said(
     folder: pathlib.Path, files: Files, index: picture_names.Index, columns: Columns
-) -> tuple[list[Picture], list[Fault]]:
-    """What the first of the layouts says that tells of a picture which is there."""
+) -> tuple[list[Picture], list[Fault], collections.Counter[str]]:
+    """What the first of the layouts says that tells of a picture which is there; how many files of which suffix are
+    read or named. Those of the layouts behind it are neither."""
 
     def beside() -> Chosen:
         faults: list[Fault] = []
@@ -165,22 +175,26 @@ def _said(
     def said_in(groups: list[list[pathlib.Path]]) -> Callable[[], Chosen]:
         return lambda: caption_choice.choose(groups, index.place, columns)
 
-    *tables, parquet = map(said_in, files.layouts)
+    *tables, parquet = ((said_in(groups), [file for group in groups for file in group]) for groups in files.layouts)
     unread: list[Fault] = []
     without: list[Chosen] = []
-    for say in (*tables, beside, parquet):
+    opened: list[pathlib.Path] = []
+    texts = collections.Counter[str]()
+    for say, own in (*tables, (beside, []), parquet):
         chosen = say()
+        opened += own
+        texts += collections.Counter(map(tree.suffix, files.texts)) if say is beside else {}
         if chosen.there:
-            return chosen.pictures, unread + chosen.faults
+            return chosen.pictures, unread + chosen.faults, _suffixes(folder, opened) + texts
         without.append(chosen)
         unread += chosen.unread
     best = next((one for one in without if one.pictures), None)
     if best:
-        return best.pictures, best.faults  # so that what is missing is named
+        return best.pictures, best.faults, _suffixes(folder, opened) + texts  # so that what is missing is named
     unknown = next((one.unknown for one in without if one.unknown), None)
     if unknown:
         raise unknown
-    return [], [fault for one in without for fault in one.faults]
+    return [], [fault for one in without for fault in one.faults], _suffixes(folder, opened) + texts
 
 
 def _beside(folder: pathlib.Path, files: Files, columns: Columns, faults: list[Fault]) -> Iterator[Said]:

@@ -192,3 +192,18 @@ def test_names_and_suffixes_of_all_kinds(tmp_path):
     assert items == [Item(name, ("x",), "train") for name in names]
     assert [(fault.path, fault.kind) for fault in faults] == [("caf\\xe9.jpg", "name that is not UTF-8")]
     assert ignored == {".heic": 2}
+
+
+def test_files_of_a_layout_that_is_not_read_are_counted(tmp_path):
+    """The first layout that tells of a picture is read: no file of another is passed over without a word."""
+    lay(
+        tmp_path, ["a.jpg", "b.jpg", "c.jpg"], {"captions.csv": "file,caption\na.jpg,a\n", "b.txt": "b", "c.json": "{}"}
+    )
+    lay(tmp_path, [], {"sub/test.parquet": "?", "sub/0.tar.gz": "?", "others.tsv": "filepath\ttitle\nc.jpg\tc\n"})
+    said = captioned_folder.find(tmp_path, validation=0, test=0)
+    assert (said.items, said.faults) == ([Item("a.jpg", ("a",), "train")], [])
+    assert said.ignored == {".txt": 1, ".json": 1, ".parquet": 1, ".gz": 1, ".tsv": 1}
+    (tmp_path / "captions.csv").unlink()
+    (tmp_path / "sub" / "0.tar.gz").unlink()
+    (tmp_path / "others.tsv").unlink()
+    assert captioned_folder.find(tmp_path, validation=0, test=0).ignored == {".parquet": 1}
