@@ -6,23 +6,14 @@ that pictures are asked for in the order in which they lie there.
 
 from __future__ import annotations
 
-import bz2
 import contextlib
 import dataclasses
-import gzip
 import hashlib
 import itertools
-import lzma
-import tarfile
-import zlib
 from collections.abc import Iterable, Iterator
-from typing import IO, Any
+from typing import IO
 
-from mmjax.data.files import parquet_file
-
-# Of files that hold others: what may be wrong with them, in the terms of the libraries that read them.
-DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError)
-_PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+from mmjax.data.files import packing, parquet_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,20 +40,10 @@ def digest(raw: bytes) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
-def is_packed(path: str) -> bool:
-    """Whether a file is packed by gzip, bzip2 or xz, as its first bytes say."""
-    with open(path, "rb") as file:
-        head = file.read(6)
-    return any(head.startswith(mark) for mark in _PACKED)
-
-
 def unpacked(path: str) -> IO[bytes]:
-    """A tar as if it were not packed; going forward is quick, going back is not."""
-    with open(path, "rb") as file:
-        head = file.read(6)
-    way = next((way for mark, way in _PACKED.items() if head.startswith(mark)), open)
-    opened: IO[bytes] = way(path, "rb")
-    return opened
+    """A tar as if it were not packed; going forward is quick, going back is not. Raises as `packing.opener`."""
+    way = packing.opener(path)
+    return way(path) if way else open(path, "rb")
 
 
 def read_tail(held: Held, tail: int | None) -> bytes:
@@ -81,7 +62,7 @@ def each(many: Iterable[tuple[str, Held]]) -> Iterator[tuple[str, bytes | Except
     ordered = sorted(many, key=lambda pair: (pair[1].file, pair[1].at))
     for (file, column), group in itertools.groupby(ordered, key=lambda pair: (pair[1].file, pair[1].column)):
         mine = list(group)
-        damage = parquet_file.damage() if column else DAMAGE
+        damage = parquet_file.damage() if column else packing.damage()
         source = _rows(file, column, mine) if column else _members(file, mine)
         done = 0
         try:

@@ -8,12 +8,12 @@ import tarfile
 from collections.abc import Iterator
 from typing import IO
 
-from mmjax.data.files import held_pictures, samples
+from mmjax.data.files import held_pictures, packing, samples
 from mmjax.data.files.columns import Columns
 from mmjax.data.files.faults import Fault
 from mmjax.data.files.held_pictures import Held
 
-SUFFIXES = (".tar", *(f".tar.{kind}" for kind in ("gz", "bz2", "xz")), ".tgz", ".tbz2", ".txz")
+SUFFIXES = (*packing.TARS, *(f".tar{suffix}" for suffix in packing.SUFFIXES))
 LONGEST = 1 << 24  # bytes of a caption or a JSON file: more is none
 
 
@@ -36,7 +36,7 @@ def read(file: pathlib.Path, columns: Columns, faults: list[Fault]) -> Iterator[
     try:
         with held_pictures.unpacked(str(file)) as stream:
             _members(file, stream, found, columns, own)
-    except held_pictures.DAMAGE as error:
+    except packing.damage() as error:
         own.append(Fault(file.name, "archive that is damaged", getattr(error, "strerror", None) or str(error)))
     faults += own
     if not any(sample.pictures for sample in found.values()):
@@ -59,14 +59,14 @@ def _members(
     file: pathlib.Path, stream: IO[bytes], found: dict[str, _Sample], columns: Columns, faults: list[Fault]
 ) -> None:
     """Puts the members of a tar into `found`, by the keys of their samples."""
-    whole = held_pictures.is_packed(str(file))  # then the bytes pass by anyway
+    whole = packing.opener(file) is not None  # then the bytes pass by anyway
     size = 0 if whole else file.stat().st_size
     with tarfile.open(fileobj=stream, mode="r:") as tar:
         while (member := tar.next()) is not None:
             tar.members = []  # type: ignore[attr-defined]  # it would keep them all, and nobody asks for them again
             name = member.name.removeprefix("./")
             key, suffix = samples.key(name)
-            if member.isdir() or _is_hidden(name):
+            if member.isdir() or packing.is_hidden(name):
                 continue
             sample = found.setdefault(key, _Sample({}, {}))
             is_picture = bool(samples.picture_suffix([suffix], columns))
@@ -88,29 +88,6 @@ def _members(
             elif member.size <= LONGEST:
                 stream.seek(member.offset_data)
                 sample.texts[suffix] = stream.read(member.size)
-        wrong = _wrong_end(stream, tar.offset)
+        wrong = packing.wrong_end(stream, tar.offset)
         if wrong:
             faults.append(Fault(file.name, "archive that is damaged", wrong))
-
-
-def _wrong_end(stream: IO[bytes], at: int) -> str:
-    """What is wrong with a tar from the byte on that tarfile took for its end, "" for nothing.
-
-    It does so with a header that it cannot read, with nothing at all, and with the first end of tars that were joined.
-    """
-    stream.seek(at)
-    block = stream.read(tarfile.BLOCKSIZE)
-    if len(block) < tarfile.BLOCKSIZE:
-        return f"it is cut short at byte {at + len(block):,}"
-    if block.strip(b"\0"):
-        return f"from byte {at:,} on"
-    while block := stream.read(1 << 20):
-        if block.strip(b"\0"):
-            return f"it goes on behind its end at byte {at:,}"
-    return ""
-
-
-def _is_hidden(name: str) -> bool:
-    """Whether a member is hidden, or what macOS keeps beside each file, or webdataset's own (__name__)."""
-    parts = name.split("/")
-    return any(part.startswith(".") and part not in (".", "..") for part in parts) or "__MACOSX" in parts

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import bz2
 import collections
 import contextlib
 import dataclasses
-import gzip
-import importlib
-import lzma
 import os
 import pathlib
 import re
 import sys
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterator
-from types import ModuleType
 from typing import IO
 
-from mmjax.data.files import faults, tree
+from mmjax.data.files import faults, packing, tree
 from mmjax.errors import UserError
 
 SUFFIXES = ("", ".txt", ".text", ".md", ".tokens", ".tok", ".raw")
@@ -29,8 +23,7 @@ LANGUAGE = re.compile(
     r"\.(ar|bg|bn|ca|cs|da|de|el|en|es|et|eu|fa|fi|fr|gl|gu|he|hi|hr|hu|hy|id|is|it|ja|ka|kk|km|ko|lt|lv|mn|mr|ms|my|ne|"
     r"nl|no|pa|pl|pt|ro|ru|si|sk|sl|sr|sv|sw|ta|te|th|tl|tr|uk|ur|vi|zh)"
 )
-PACKED = (".gz", ".bz2", ".xz", ".zst")
-ARCHIVES = (".tar", ".tgz", ".tbz2", ".txz", ".tzst", ".zip")
+ARCHIVES = (*packing.TARS, ".zip")
 # Of Wikipedia, in parts or not.
 _DUMP = re.compile(r".*-pages-(articles(-multistream)?|meta-current)\d*\.xml(-p\d+p\d+)?")
 # What lies beside a corpus and tells of it; a corpus only where there is nothing else.
@@ -88,7 +81,7 @@ def tells_of_others(name: str) -> bool:
 
 def _unpacked(name: str) -> str:
     name = os.path.basename(name).lower()
-    return os.path.splitext(name)[0] if name.endswith(PACKED) else name
+    return os.path.splitext(name)[0] if name.endswith(packing.SUFFIXES) else name
 
 
 def _is_plain(bare: str) -> bool:
@@ -98,14 +91,10 @@ def _is_plain(bare: str) -> bool:
 
 # -- what is in a file -------------------------------------------------------------------------------------------------
 
-# The last two are zipfile's: a method that it does not know, a password.
-_DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile)
-_BROKEN = (*_DAMAGED, NotImplementedError, RuntimeError)
-_ZSTD = ("compression.zstd", "backports.zstd")
-
 
 def _broken() -> tuple[type[Exception], ...]:
-    return (*_BROKEN, *(module.ZstdError for name in _ZSTD if (module := sys.modules.get(name))))
+    # The last two are zipfile's: a method that it does not know, a password.
+    return (*packing.damage(), NotImplementedError, RuntimeError)
 
 
 def contents(path: pathlib.Path, block: int) -> Iterator[tuple[str, Iterator[bytes]]]:
@@ -120,13 +109,16 @@ def contents(path: pathlib.Path, block: int) -> Iterator[tuple[str, Iterator[byt
             if raw.read(4) == b"PK\3\4":
                 yield from _members(path, _zipped(stack.enter_context(zipfile.ZipFile(path))), block)
                 return
-            file = _unpacking(stack, raw)
-            if file is raw and path.name.lower().endswith(PACKED):
+            raw.seek(0)
+            way = packing.opener(path)
+            file = stack.enter_context(way(raw)) if way else raw
+            if not way and path.name.lower().endswith(packing.SUFFIXES):
                 raise UserError(f"{path} cannot be read: it is no {path.suffix}, whatever its name says")
             if _is_tar(file.read(tarfile.BLOCKSIZE)):
                 file.seek(0)
-                tar = stack.enter_context(tarfile.open(fileobj=file, mode="r|"))
-                yield from _members(path, ((m.name, tar.extractfile(m)) for m in tar if m.isreg()), block)
+                yield from _members(
+                    path, _tarred(stack.enter_context(tarfile.open(fileobj=file, mode="r:")), file), block
+                )
                 return
             file.seek(0)
             yield str(path), _blocks(path, file, block)
@@ -147,27 +139,11 @@ def _unreadable(path: pathlib.Path, error: Exception) -> UserError:
     return UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}")
 
 
-def _unpacking(stack: contextlib.ExitStack, raw: IO[bytes]) -> IO[bytes]:
-    """The file itself or what is packed in it, at its beginning."""
-    raw.seek(0)
-    head = raw.read(6)
-    raw.seek(0)
-    if head[:2] == b"\x1f\x8b":
-        return stack.enter_context(gzip.open(raw))  # type: ignore[arg-type, return-value]
-    if head[:3] == b"BZh":
-        return stack.enter_context(bz2.open(raw))
-    skippable = head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5  # a frame that pzstd puts first
-    if head[:4] == b"\x28\xb5\x2f\xfd" or skippable:
-        return stack.enter_context(_zstd(raw.name).open(raw))
-    return stack.enter_context(lzma.open(raw)) if head == b"\xfd7zXZ\0" else raw
-
-
-def _zstd(path: str) -> ModuleType:
-    """Python's own module, from 3.14 on; before, the package that is its twin. Raises UserError where it is missing."""
-    for name in _ZSTD:
-        with contextlib.suppress(ModuleNotFoundError):
-            return importlib.import_module(name)
-    raise UserError(f"{path}: text that is packed as .zst needs the extra `text`: pip install 'mmjax[text]'")
+def _tarred(tar: tarfile.TarFile, file: IO[bytes]) -> Iterator[tuple[str, IO[bytes] | None]]:
+    yield from ((member.name, tar.extractfile(member)) for member in tar if member.isreg())
+    wrong = packing.wrong_end(file, tar.offset)
+    if wrong:
+        raise tarfile.ReadError(wrong)
 
 
 def _zipped(archive: zipfile.ZipFile) -> Iterator[tuple[str, IO[bytes]]]:
@@ -181,7 +157,7 @@ def _members(path: pathlib.Path, members: Iterator, block: int) -> Iterator[tupl
     ignored: collections.Counter[str] = collections.Counter()
     read = 0
     for name, file in members:
-        if _is_hidden(name):
+        if packing.is_hidden(name):
             continue
         if _is_plain(os.path.basename(name).lower()) and not tells_of_others(name):
             read += 1
@@ -192,12 +168,6 @@ def _members(path: pathlib.Path, members: Iterator, block: int) -> Iterator[tupl
         raise UserError(f"{path} is an archive without text files; it has {faults.by_suffix(ignored) or 'nothing'}")
     if ignored:
         print(f"{path}: {read:,} read, left out: {faults.by_suffix(ignored)}", file=sys.stderr)
-
-
-def _is_hidden(name: str) -> bool:
-    """Whether a member is hidden, or in a hidden folder, or what macOS keeps beside each file."""
-    parts = name.split("/")
-    return "__MACOSX" in parts or any(part.startswith(".") and part not in (".", "..") for part in parts)
 
 
 def _blocks(path: pathlib.Path, file: IO[bytes], block: int) -> Iterator[bytes]:

@@ -1,6 +1,8 @@
 """The same captioned pictures in every layout: the same examples, and what is wrong with one is named."""
 
+import bz2
 import json
+import sys
 
 import caption_writer as writer
 import numpy as np
@@ -73,6 +75,18 @@ def test_all_layouts_give_the_same_examples(tmp_path, monkeypatch, capsys):
                 assert texts in ((), first[0])
                 np.testing.assert_array_equal(pixels, first[1])
     assert "left out" not in capsys.readouterr().err
+
+
+def test_shards_packed_by_zstd_and_in_one_word(tmp_path):
+    zstd = pytest.importorskip("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
+    for suffix, pack in {"tar.zst": zstd.compress, "tbz2": bz2.compress}.items():
+        writer.webdataset(tmp_path / "plain")
+        for file in (tmp_path / "plain").iterdir():
+            put(tmp_path / suffix / f"{file.stem}.{suffix}", pack(file.read_bytes()))
+        said = captioned_folder.find(tmp_path / suffix, (), 0, 0)
+        assert said.faults == []
+        read = dict(held_pictures.each([(item.path, item.held) for item in said.items]))
+        assert read == {f"cc-{split}-000000.{suffix}/{key}.png": picture(key) for key, _, split in SAID}
 
 
 def test_flickr30k_of_both_kinds(tmp_path):

@@ -140,10 +140,28 @@ def test_a_packed_file_that_was_cut_off_is_told(tmp_path, packed, rng):
             text.corpus(write(tmp_path, content, "a.txt.gz"), min_count=1)
 
 
+def test_a_tar_that_was_cut_off_or_joined_is_told_wherever_it_ends(tmp_path):
+    (tmp_path / "src").mkdir()
+    for name in ("a.txt", "b.txt"):
+        write(tmp_path / "src", f"words of {name[0]}\n" * 9, name)
+    with tarfile.open(tmp_path / "whole.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
+        for name in ("a.txt", "b.txt"):
+            tar.add(tmp_path / "src" / name, name)
+    whole = (tmp_path / "whole.tar").read_bytes()
+    assert text.corpus(str(tmp_path / "whole.tar"), min_count=1).counts.sum() == 2 * 9 * 3
+    second = whole.index(b"b.txt")
+    spoilt = whole[:second] + b"x" * 512 + whole[second + 512 :]
+    joined = whole[:second] + bytes(1024) + whole[second:]
+    for content in (whole[:second], whole[: second + 100], whole[: second + 600], spoilt, joined):
+        for pack in (bytes, gzip.compress):
+            with pytest.raises(UserError, match=r"cut\.tar cannot be read: .*(byte|unexpected end of data)"):
+                text.corpus(write(tmp_path, pack(content), "cut.tar"), min_count=1)
+
+
 def test_packed_text_that_needs_a_package_says_which(tmp_path, monkeypatch):
     for name in ("compression.zstd", "backports.zstd"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(UserError, match=r"a\.zst.* needs the extra `text`"):
+    with pytest.raises(UserError, match=r"a\.zst.* needs the extra `text`: pip"):
         text.corpus(write(tmp_path, b"\x28\xb5\x2f\xfd", "a.zst"), min_count=1)
 
 
