@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import itertools
 import json
 import pathlib
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mmjax.data import spec
-from mmjax.data.files import caption_choice, pictures, sound_file, tree, video_clips
+from mmjax.data.files import caption_choice, caption_tables, encodings, pictures, sound_file, tree, video_clips
 from mmjax.data.files.faults import Fault
 from mmjax.data.tokens import token_fields
 from mmjax.errors import UserError
@@ -112,18 +114,26 @@ def find(paths: Sequence[str], media: Iterable[str]) -> tuple[list[str], list[Fa
 
 def lines(path: str) -> list[str]:
     """The lines of a text file, or of standard input for "-", that are not empty."""
-    if path == "-":
-        return [line.strip() for line in sys.stdin if line.strip()]
-    return [line.strip() for line in _text(pathlib.Path(path).expanduser()).splitlines() if line.strip()]
+    text = _typed() if path == "-" else _text(pathlib.Path(path).expanduser())
+    return [line.strip() for line in encodings.lines(text) if line.strip()]
+
+
+def _typed() -> str:
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise UserError(f"standard input is no {error.encoding} text") from None
 
 
 def _text(path: pathlib.Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        raw = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from None
+    try:
+        return encodings.strict(raw)
     except UnicodeDecodeError:
-        raise UserError(f"{path} is no UTF-8 text") from None
+        raise UserError(f"{path} is no {encodings.name(raw)} text") from None
 
 
 def items(
@@ -185,10 +195,9 @@ def listed(path: pathlib.Path) -> list[dict[str, Any]]:
     text = _text(path)
     try:
         if path.suffix.lower() in (".csv", ".tsv"):
-            table = csv.DictReader(text.splitlines(), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-            return [dict(row) for row in table]
+            return _table(path, text)
         if path.suffix.lower() == ".jsonl":
-            return [dict(json.loads(line)) for line in text.splitlines() if line.strip()]
+            return [dict(json.loads(line)) for line in encodings.lines(text) if line.strip()]
         content = json.loads(text)
         if isinstance(content, dict) and "questions" not in content:
             return [{"image_id": row["id"], "file": row["file_name"]} for row in content["images"]]
@@ -198,16 +207,32 @@ def listed(path: pathlib.Path) -> list[dict[str, Any]]:
         raise UserError(f"{path} is no list of what is asked ({type(error).__name__} {error}): give {wanted}") from None
 
 
+def _table(path: pathlib.Path, text: str) -> list[dict[str, Any]]:
+    """The rows of a table, its delimiter the one by which its heading has most of the columns that are known."""
+    found = [(_heading(text, delimiter), delimiter) for delimiter in caption_tables.DELIMITERS]
+    heading, delimiter = max(found, key=lambda one: len({*FILE, *TEXT, *NUMBERS} & set(one[0])))
+    if not {*FILE, *TEXT} & set(heading):
+        wanted = f"a file ({', '.join(FILE)}) or a text ({', '.join(TEXT)})"
+        raise UserError(f"{path}: its first line names no column of {wanted}")
+    rows = csv.DictReader(io.StringIO(text, newline=""), heading, delimiter=delimiter)
+    return [dict(row) for row in itertools.islice(rows, 1, None)]
+
+
+def _heading(text: str, delimiter: str) -> list[str]:
+    cells = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+    return [cell.strip().lower() for cell in cells]
+
+
 def _of_list(ways: Sequence[Way], paths: Sequence[str], asked: str) -> tuple[list[Item], list[Fault]]:
     source = pathlib.Path(asked).expanduser()
     media = set(itertools.chain(*(way.media for way in ways)))
     files, faults = find(paths, media - {"text"})
-    places = _places(files)
+    places, folders = _places(files), [pathlib.Path(path).expanduser() for path in paths]
     found: list[Item] = []
     for row in listed(source):
         name = next((str(row[column]) for column in FILE if row.get(column)), "")
         text = next((str(row[column]) for column in TEXT if row.get(column)), "")
-        file = _place(name, str(row.get("image_id", "")), places, source.parent)
+        file = _place(name, str(row.get("image_id", "")), places, folders, source.parent)
         given = {*(("text",) if text else ()), *((_medium_of(kind(file, media)),) if file else ())}
         way = max((way for way in ways if set(way.media) <= given), key=lambda way: len(way.media), default=None)
         if way is None:
@@ -224,23 +249,45 @@ def _lacking(ways: Sequence[Way], given: set[str], row: Mapping[str, Any]) -> tu
     return "in the list without what the run takes", f"{wanted}; there is {', '.join(sorted(given)) or 'none'}{number}"
 
 
-def _places(files: Iterable[str]) -> dict[str, str]:
-    """{name, or COCO's number: path}; the first of several."""
-    places: dict[str, str] = {}
+def _places(files: Iterable[str]) -> dict[str, list[str]]:
+    """{name, or COCO's number: paths}."""
+    places: dict[str, list[str]] = {}
     for file in files:
         name = pathlib.PurePath(file).name
         for key in filter(None, (name, caption_choice.coco(name)[0].lstrip("0"))):
-            places.setdefault(key, file)
+            places.setdefault(key, []).append(file)
     return places
 
 
-def _place(name: str, number: str, places: Mapping[str, str], beside: pathlib.Path) -> str:
-    """The file of a row: by its path, beside the list or here; among those given by its name, or by COCO's number."""
+def _place(
+    name: str,
+    number: str,
+    places: Mapping[str, Sequence[str]],
+    folders: Iterable[pathlib.Path],
+    beside: pathlib.Path,
+) -> str:
+    """The file of a row: in a folder that was given, by its path or by as much of it as agrees; beside the list; here.
+
+    A row without a name has COCO's number. "" where there is none, or where several agree equally.
+    """
     if not name:
-        return places.get(number, "")
+        there = places.get(number.lstrip("0"), ())
+        return there[0] if len(there) == 1 else ""
+    wanted = pathlib.PurePath(name).parts[::-1]
+    there = places.get(wanted[0], ())
+    agree = [_alike(wanted, pathlib.PurePath(file).parts[::-1]) for file in there]
+    best = [file for file, parts in zip(there, agree, strict=True) if parts == max(agree)]
+    given = next((folder / name for folder in folders if (folder / name).is_file()), None)
+    if given is None and len(best) == 1:
+        return best[0]
     by_path = (path for path in (beside / name, pathlib.Path(name).expanduser()) if path.is_file())
-    return places.get(pathlib.PurePath(name).name) or str(next(by_path, ""))
+    return str(given or next(by_path, ""))
+
+
+def _alike(one: Sequence[str], other: Sequence[str]) -> int:
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def _number(value: Any) -> Any:
-    return int(value) if isinstance(value, str) and value.isdigit() else value
+    """A number of a table as one, where it is written as numbers are: 007 is somebody's name."""
+    return int(value) if isinstance(value, str) and re.fullmatch(r"0|[1-9][0-9]*", value) else value

@@ -147,6 +147,51 @@ def test_a_table_of_ones_own(coco, name, content):
     assert (item.told["question"], item.told["id"], item.kind) == ("who, me?", "x1", "picture")
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("file;question;id\na.jpg;who?;007\n", [("who?", "007")]),  # a spreadsheet's; a name that looks like a number
+        (
+            'File, Question ,ID\na.jpg,"who\nis it?",\u00b2\na.jpg,a\u2028b,10',
+            [("who\nis it?", "\u00b2"), ("a\u2028b", 10)],
+        ),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_table_as_others_write_it(tmp_path, content, told, encoding):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.jpg")
+    (tmp_path / "q.csv").write_text(content, encoding)
+    items, faults = inputs.items(ASK, [], asked=str(tmp_path / "q.csv"))
+    assert not faults
+    assert [(item.told["question"], item.told["id"]) for item in items] == told
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    for name in ("0.jpg", "in/x/0.jpg", "in/y/0.jpg", "in/y/1.jpg", "in/0.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    rows = ["y/0.jpg", "x/0.jpg", "elsewhere/y/0.jpg", "0.jpg", "z/0.jpg", "z/1.jpg"]
+    (tmp_path / "q.csv").write_text("file\n" + "\n".join(rows))
+    items, faults = inputs.items(SEE, [str(tmp_path / "in")], asked=str(tmp_path / "q.csv"))
+    found = [item.file.removeprefix(f"{tmp_path}/in/") for item in items]
+    assert found == ["y/0.jpg", "x/0.jpg", "y/0.jpg", "0.jpg", "y/1.jpg"]
+    assert [fault.path for fault in faults] == ["z/0.jpg"]  # it could be any of three
+
+
+def test_a_list_that_names_nothing_is_one_line(tmp_path):
+    (tmp_path / "q.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(UserError, match="its first line names no column of a file"):
+        inputs.items(ASK, [], asked=str(tmp_path / "q.csv"))
+
+
+def test_typed_texts_that_are_no_text_are_one_line(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\n"), encoding="utf-8"))
+    with pytest.raises(UserError, match="standard input is no utf-8 text"):
+        inputs.items(FIND, ["-"])
+    monkeypatch.setattr("sys.stdin", io.StringIO("a\u2028b\n"))
+    assert [item.text for item in inputs.items(FIND, ["-"])[0]] == ["a\u2028b"]
+
+
 def test_a_damaged_list_is_refused(coco):
     (coco / "q.json").write_text('{"answers": 1}')
     with pytest.raises(UserError, match=r"q\.json is no list of what is asked"):
