@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import csv
 import json
 import pathlib
@@ -44,7 +45,7 @@ def check(target: str, media: Sequence[str] = ()) -> None:
 
 
 def _is_folder(path: pathlib.Path) -> bool:
-    return path.is_dir() or not path.suffix
+    return path.is_dir() or not (path.suffix or path.exists())
 
 
 class Writer:
@@ -53,6 +54,9 @@ class Writer:
     Args:
       target: see `check`.
       sample_rate: of sounds, in Hz.
+
+    Raises:
+      UserError: at the end, when all rows are written, where they were to be results and answer something twice.
     """
 
     def __init__(self, target: str, sample_rate: int = 22_050):
@@ -72,14 +76,19 @@ class Writer:
         return self
 
     def __exit__(self, kind: Any, *_: object) -> None:
+        twice = ""
         if self._kind == ".json" and kind is None:
-            lines = (json.dumps(row, ensure_ascii=False) for row in results(self._kept))
-            self._file.write("[" + ",\n".join(lines) + "]\n")
+            rows, twice = results(self._kept)
+            self._file.write("[" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "]\n")
         for name, points in self._points.items():
             assert self._folder is not None
             np.save(self._folder / f"{name}.npy", np.stack(points))
         if self._file is not sys.stdout:
             self._file.close()
+        if twice:
+            raise UserError(
+                f"{self._file.name}: {twice} comes twice, and an evaluator wants one of each: it has all rows"
+            )
 
     def add(self, answers: Sequence[Answer]) -> None:
         """Some more answers; a CSV has the columns of the first that are added."""
@@ -132,25 +141,24 @@ def _cell(value: Any) -> Any:
     return " ".join(map(str, value)) if isinstance(value, list) else value
 
 
-def results(rows: Sequence[Row]) -> list[Row]:
+def results(rows: Sequence[Row]) -> tuple[list[Row], str]:
     """Rows as COCO's or VQA's evaluators read them, where all have what these want; else as they are.
 
     The image_id of a caption is that of its row, or the number in the file's name if that is COCO's or a number alone,
-    or the name. An identity that comes twice is refused by the evaluators, and so it is here.
+    or the name. An identity that comes twice is refused by the evaluators: then, too, the rows are as they are.
 
-    Raises:
-      UserError: of several answers for one question, or captions for one picture.
+    Returns:
+      The rows, and the identity that comes twice, "" for none.
     """
     known = [_numbered(row) for row in rows]
     for columns in RESULTS:
         if rows and all(set(columns.values()) <= set(row) for row in known):
             number = next(iter(columns))
-            seen = [row[number] for row in known]
-            if len(set(seen)) < len(seen):
-                twice = next(one for one in seen if seen.count(one) > 1)
-                raise UserError(f"{number} {twice} comes twice, and results have one of each: write .jsonl or .csv")
-            return [{name: row[column] for name, column in columns.items()} for row in known]
-    return list(rows)
+            (most, count), *_ = collections.Counter(row[number] for row in known).most_common(1)
+            if count > 1:
+                return list(rows), f"{number} {most}"
+            return [{name: row[column] for name, column in columns.items()} for row in known], ""
+    return list(rows), ""
 
 
 def _numbered(row: Row) -> Row:

@@ -57,6 +57,12 @@ def test_targets_that_cannot_be_are_refused(target, media, said):
         files.check(target, media)
 
 
+def test_a_file_of_ones_own_is_no_folder_to_be(tmp_path):
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(UserError, match=r"ends in \.csv"):
+        files.check(str(tmp_path / "notes"))
+
+
 # -- what the fields' evaluators read ----------------------------------------------------------------------------------
 
 
@@ -100,8 +106,13 @@ def test_vqas_rule_on_its_results(tmp_path):
 
 def test_other_answers_are_rows_and_nothing_is_answered_twice():
     plain = [{"file": "a", "object": "bell"}]
-    assert files.results(plain) == plain
+    assert files.results(plain) == (plain, "")
     captions = [{"file": name, "caption": "x"} for name in ("000000000042.jpg", "7.png", "dir/me.jpg")]
-    assert [row["image_id"] for row in files.results(captions)] == [42, 7, "me.jpg"]
-    with pytest.raises(UserError, match="image_id 7 comes twice"):
-        files.results([*captions, {"file": "other/7.jpg", "caption": "y"}])
+    assert [row["image_id"] for row in files.results(captions)[0]] == [42, 7, "me.jpg"]
+
+
+def test_what_answers_something_twice_is_said_and_not_lost(tmp_path):
+    rows = [{"file": name, "caption": "x"} for name in ("1.png", "a/7.png", "b/7.png")]
+    with pytest.raises(UserError, match=r"o\.json: image_id 7 comes twice"):
+        write(tmp_path / "o.json", [(row, {}) for row in rows])
+    assert json.loads((tmp_path / "o.json").read_text()) == rows
