@@ -12,6 +12,7 @@ import difflib
 import importlib
 import os
 import pkgutil
+import select
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -67,6 +68,16 @@ def command(arguments: Sequence[str]) -> int:
     return run(name, rest)
 
 
+def _nobody_reads() -> bool:
+    """Whether standard output is a pipe whose reader has had enough (`| head -3`); then what is left goes nowhere."""
+    pipe = select.poll()
+    pipe.register(sys.stdout.fileno(), select.POLLOUT)
+    if not any(event & select.POLLERR for _, event in pipe.poll(0)):
+        return False  # another pipe is broken
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
+
+
 def run(name: str, arguments: Sequence[str], typed: str = "", called: str = "") -> int:
     """Runs a subcommand, and says in one line what went wrong.
 
@@ -92,6 +103,8 @@ def run(name: str, arguments: Sequence[str], typed: str = "", called: str = "") 
     except NonFinite as error:
         status, line = 1, str(error)
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            return 1
         status, line = 1, f"{error.filename or 'system'}: {error.strerror or error}"
     except KeyboardInterrupt as error:
         status, line = 130, str(error) or "interrupted"

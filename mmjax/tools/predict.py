@@ -40,6 +40,7 @@ def main(arguments: Sequence[str], typed: str) -> None:
     """Predicts and writes. Raises UserError for a mistake, SystemExit(1) where something could not be used."""
     options = _parser(typed).parse_args(arguments)
     _check(options)
+    options.output = "" if options.output == "-" else options.output  # as other programs call it
     logging.set_verbosity(logging.ERROR)  # Orbax reports every file it touches
     files.check(options.output)
     if not (options.files or options.text or options.list):
@@ -89,6 +90,8 @@ def _check(options: Any) -> None:
     for name, least in (("top", 1), ("batch", 1), ("every", 0.04), ("seed", 0)):
         if getattr(options, name) < least:
             raise UserError(f"--{name} {getattr(options, name)}: it must be at least {least}")
+    if options.seed >= 2**31:
+        raise UserError(f"--seed {options.seed}: it must be 0 to {2**31 - 1}")
 
 
 def _say(typed: str, line: str) -> None:

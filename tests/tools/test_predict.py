@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+import os
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +91,8 @@ def test_pictures_are_answered_in_order_by_one_program(predict, photos):
 
 def test_a_single_batch_is_no_larger_than_what_is_asked(predict, photos):
     traced.clear()
-    assert predict(SEE, *(photos / f"{i}.png" for i in (0, 1, 5)))[0] == 0
+    status, rows, _ = predict(SEE, *(photos / f"{i}.png" for i in (0, 1, 5)), "-o", "-")
+    assert (status, len(rows)) == (0, 3)  # "-": standard output
     assert traced == [(3, 8, 8, 3)]
 
 
@@ -127,6 +130,7 @@ def test_what_a_text_means_is_asked_of_the_task(predict, tmp_path):
     ("arguments", "said"),
     [
         (["a.png", "--batch", "0"], "--batch 0: it must be at least 1"),
+        (["a.png", "--seed", "2147483648"], "--seed 2147483648: it must be 0 to 2147483647"),
         (["a.png", "-o", "x.xml"], "-o x.xml: give a name that ends in"),
         (["--text", "a"], "reads no text"),
     ],
@@ -136,6 +140,17 @@ def test_mistakes_are_one_line(predict, arguments, said):
     assert status == 2
     assert len(lines) == 1
     assert said in lines[0]
+
+
+def test_whoever_reads_the_first_lines_hears_no_complaint(monkeypatch, capsys):
+    read, write = os.pipe()
+    os.close(read)
+    monkeypatch.setattr(predict_tool, "main", lambda *_: sys.stdout.write("a,b") and sys.stdout.flush())
+    with open(write, "w") as out:
+        monkeypatch.setattr("sys.stdout", out)
+        assert tools.run("predict", []) == 1
+        monkeypatch.undo()
+    assert capsys.readouterr().err == ""
 
 
 def test_a_run_that_draws_wants_a_folder_before_it_draws(predict, photos):
