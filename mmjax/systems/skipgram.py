@@ -46,7 +46,7 @@ def build(config: ConfigDict) -> Task:
         predict=predict,
         predicts_from=("index",),
         also_from=(("tokens",),),  # any word of the vocabulary
-        answers=("text/neighbours", "embedding/words"),
+        answers=("text/words", "text/neighbours", "embedding/words"),
         ask=ask,
         modalities={"words": ("tokens",)},
     )

@@ -80,9 +80,9 @@ def word(text: str, words: Sequence[str]) -> int:
     for form in (text, tokenise.composed(text), tokenise.lower(text)):
         if form in words:
             return words.index(form)
-    raise UserError(f"{_with_neighbours(text, words)} is not in the vocabulary")
+    raise UserError(f"{_with_neighbours(text, words, 3, 0.6)} is not in the vocabulary")  # one is asked: offer more
 
 
-def _with_neighbours(word: str, words: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, words, 2, 0.75) if len(word) > 1 else []
+def _with_neighbours(word: str, words: Sequence[str], most: int = 2, least: float = 0.75) -> str:
+    close = difflib.get_close_matches(word, words, most, least) if len(word) > 1 else []
     return repr(word) + (f" (did you mean {' or '.join(close)}?)" if close else "")

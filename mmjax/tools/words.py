@@ -7,13 +7,12 @@ mmjax words runs/skipgram --near red blue   the nearest words of each
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
 import numpy as np
 
 from mmjax.errors import UserError
-from mmjax.text import tokenise
+from mmjax.text import asking
 from mmjax.tools import Parser
 from mmjax.weights import word_vectors
 
@@ -25,12 +24,8 @@ def load(path: str) -> word_vectors.Vectors:
 
 def near(words: Sequence[str], vectors: np.ndarray, word: str, count: int = 8) -> list[tuple[str, float]]:
     """The nearest words by cosine similarity. Raises UserError for an unknown word."""
-    word = next((form for form in (word, tokenise.composed(word), tokenise.lower(word)) if form in words), word)
-    if word not in words:
-        close = difflib.get_close_matches(word, words, 3)
-        raise UserError(f"{word!r} is not in the vocabulary" + (f"; did you mean {', '.join(close)}?" if close else ""))
+    at = asking.word(word, words)
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    at = words.index(word)
     scores = unit @ unit[at]
     scores[at] = -np.inf
     return [(words[i], float(scores[i])) for i in np.argsort(-scores)[: min(count, len(words) - 1)]]

@@ -1,5 +1,6 @@
 """Skip-gram as a whole: its step against a loop over pairs, devices, resuming, memory, and what it learns."""
 
+import csv
 import importlib.util
 from pathlib import Path
 
@@ -236,6 +237,14 @@ def test_figures_of_pairs_and_analogies_beside_chance_with_coverage(corpus, tmp_
 
 def test_the_vectors_of_a_run_reach_other_tools(corpus, tmp_path, capsys):
     loop.run(make(corpus, steps=3), tmp_path / "run")
+    capsys.readouterr()
+    assert tools.run("predict", [str(tmp_path / "run")]) == 0
+    row = next(csv.DictReader(capsys.readouterr().out.splitlines()))  # says whose neighbours they are
+    assert words.near(*words.load(str(tmp_path / "run")), row["words"])[0][0] == row["neighbours"].split()[0]
+    assert tools.run("words", [str(tmp_path / "run"), "--near", "seazz"]) == 2
+    assert "did you mean" in capsys.readouterr().err
+    assert tools.run("words", [str(tmp_path / "run")]) == 2
+    assert "say what to do" in capsys.readouterr().err
     assert tools.run("words", [str(tmp_path / "run"), str(tmp_path / "v.bin"), "--near", "seaa"]) == 0
     keyed = pytest.importorskip("gensim.models").KeyedVectors.load_word2vec_format(tmp_path / "v.bin", binary=True)
     spelt, vectors = words.load(str(tmp_path / "run"))
@@ -244,10 +253,6 @@ def test_the_vectors_of_a_run_reach_other_tools(corpus, tmp_path, capsys):
     shown = capsys.readouterr().out.splitlines()[-1]
     nearest = keyed.most_similar("seaa", topn=1)[0]
     assert shown.startswith(f"seaa: {nearest[0]} {nearest[1]:.2f}")
-    assert tools.run("words", [str(tmp_path / "run"), "--near", "seazz"]) == 2
-    assert "did you mean" in capsys.readouterr().err
-    assert tools.run("words", [str(tmp_path / "run")]) == 2
-    assert "say what to do" in capsys.readouterr().err
 
 
 def test_a_million_words_of_300_dimensions_fit():
