@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import pickle
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,9 @@ from typing import Any
 import numpy as np
 
 from mmjax.errors import UserError
+from mmjax.weights import pickles
+
+_ADVICE = "save a dict of arrays alone: numpy.save(path, arrays)"
 
 
 def read(path: str | Path) -> dict[str, np.ndarray]:
@@ -41,7 +43,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
             dtype = header(file)[2]
             if not dtype.hasobject:
                 raise UserError(f"{path}: holds one array of {dtype}, not a dict of arrays")
-            tree = _Unpickler(file, path).load()
+            tree = pickles.Machine(file, path, KNOWN, _ADVICE).load()
         return {".".join(key): array.view() for key, array in _arrays(tree, ())}
     except UserError:
         raise
@@ -105,24 +107,6 @@ KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
     **{(module, "dtype"): DType for module in MODULES},
     ("_codecs", "encode"): Encode(),
 }
-
-
-class _Unpickler(pickle.Unpickler):
-    """A pickle machine that knows arrays and dicts and nothing else."""
-
-    def __init__(self, file: Any, path: Path):
-        super().__init__(file, encoding="latin1")  # files written under Python 2 hold byte strings
-        self.path = path
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in KNOWN:
-            return KNOWN[module, name]
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
-        raise UserError(
-            f"{self.path}: refused, because it asks for {module}.{name} to be called while it is read; "
-            f"a file of weights needs arrays and dicts only"
-        )
 
 
 def _arrays(tree: Any, prefix: tuple[str, ...]) -> list[tuple[tuple[str, ...], Array]]:
