@@ -41,10 +41,10 @@ def pictures(root, folder="", splits=("train", "test")):
     return names
 
 
-def tar(path, members, mode="w"):
+def tar(path, members, mode="w", **options):
     """A tar of (name, bytes)."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, mode) as archive:
+    with tarfile.open(path, mode, **options) as archive:
         for name, content in members:
             info = tarfile.TarInfo(name)
             info.size = len(content)

@@ -79,11 +79,15 @@ def collect(said: Iterable[tuple[pathlib.Path, Said]], faults: list[Fault]) -> l
     places: dict[tuple[str, pathlib.Path], Held | None] = {}
     unknown: dict[tuple[str, str], Fault] = {}
     for home, (name, caption, split, held) in said:
+        if encodings.damaged(name + caption):  # JSON can spell a half of a letter
+            printable = name.encode("utf-8", "backslashreplace").decode()
+            faults.append(Fault(printable, "text that is not Unicode"))
+            continue
         split = split.strip()
         if split and split.lower() not in SPLITS:
             unknown[name, split] = Fault(name, "of an unknown split", split)
             continue
-        key = name.replace("\\", "/").removeprefix("./"), home
+        key = name if held else name.replace("\\", "/").removeprefix("./"), home
         splits[key].add(SPLITS.get(split.lower(), ""))
         places[key] = held
         kept = captions.setdefault(key, [])
@@ -151,6 +155,8 @@ def _json(file: pathlib.Path, beside: Sequence[pathlib.Path], columns: Columns, 
         raise UserError(f"{file} is not {encodings.name(raw)}: {wrong}") from None
     except json.JSONDecodeError as error:
         raise UserError(f"{file} is broken JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except RecursionError as error:
+        raise UserError(f"{file} is broken JSON: {error}") from None
     if isinstance(content, list):
         rows = ((f"{file.name}[{i}]", row) for i, row in enumerate(content))
         return _records(rows, file, columns, faults)
@@ -224,8 +230,8 @@ def _json_lines(file: pathlib.Path, columns: Columns, faults: list[Fault]) -> It
             try:
                 if line.strip():
                     yield place, json.loads(line)
-            except json.JSONDecodeError as error:
-                faults.append(Fault(place, "broken JSON", error.msg))
+            except (ValueError, RecursionError) as error:
+                faults.append(Fault(place, "broken JSON", str(error)))
 
     return _records(rows(), file, columns, faults)
 

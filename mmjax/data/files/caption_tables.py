@@ -59,6 +59,7 @@ def rows(
         if whole is None:
             faults.append(Fault(place, "row that does not fit its heading", f"{len(cells)} for {len(heading.names)}"))
             continue
+        whole[heading.file] = whole[heading.file].strip()
         yield place, dict(zip(heading.names, whole, strict=True))
 
 

@@ -8,7 +8,7 @@ import tarfile
 from collections.abc import Iterator
 from typing import IO
 
-from mmjax.data.files import held_pictures, packing, samples
+from mmjax.data.files import held_pictures, packing, samples, tree
 from mmjax.data.files.columns import Columns
 from mmjax.data.files.faults import Fault
 from mmjax.data.files.held_pictures import Held
@@ -64,7 +64,7 @@ def _members(
     with tarfile.open(fileobj=stream, mode="r:") as tar:
         while (member := tar.next()) is not None:
             tar.members = []  # type: ignore[attr-defined]  # it would keep them all, and nobody asks for them again
-            name = member.name.removeprefix("./")
+            name = tree.printable(member.name).removeprefix("./")
             key, suffix = samples.key(name)
             if member.isdir() or packing.is_hidden(name):
                 continue

@@ -3,6 +3,7 @@
 import bz2
 import json
 import sys
+import tarfile
 
 import caption_writer as writer
 import numpy as np
@@ -175,8 +176,20 @@ def test_a_column_between_the_two_of_a_table_without_a_heading_is_no_caption(tmp
     put(tmp_path / name, "\n".join(rows))
     with pytest.raises(UserError, match=rf"{name} has no column 'file'"):
         found(tmp_path)
-    put(tmp_path / name, "0.png,a dog, running\n1.png,a cat, a tree, a hill\n")
+    put(tmp_path / name, "0.png,a dog, running\n1.png ,a cat, a tree, a hill\n")
     assert found(tmp_path)[0]["1.png"] == (("a cat, a tree, a hill",), "train")
+
+
+def test_the_name_of_a_file_tells_its_split_unless_it_tells_several():
+    for name, split in {
+        "train-00000-of-00002.parquet": "train",
+        "cc12m_val_3.tar": "validation",
+        "Test_GCC-test.tsv": "test",
+        "train-val.csv": "",
+        "contest.csv": "",
+        "test/all.csv": "",  # a folder is asked elsewhere, with the picture's path
+    }.items():
+        assert columns.split_named(name) == split
 
 
 @pytest.mark.parametrize("suffix", ["tar", "tar.gz"])
@@ -219,7 +232,13 @@ def test_what_is_wrong_in_a_shard_is_named(tmp_path, monkeypatch, suffix):
 
 def test_members_of_a_shard_that_are_no_sample_of_their_own_are_named(tmp_path):
     """Pictures of a kind that is not read; names with dots, of which all are one sample; a suffix in capitals."""
-    members = [("1.png", picture("1")), ("1.Alt", b"one"), ("2.heic", b"?"), ("2.ALT", b"two")]
+    members = [
+        ("1.png", picture("1")),
+        ("1.Alt", b"one"),
+        ("1.json", b'{"alt": "other", "url": "http://a"}'),
+        ("2.heic", b"?"),
+        ("2.ALT", b"two"),
+    ]
     members += [(f"3.{n}.{kind}", raw) for n in "01" for kind, raw in (("png", picture(n)), ("alt", b"three"))]
     tar(tmp_path / "0.tar", members)
     said, faults = found(tmp_path, "caption=Alt")
@@ -229,6 +248,28 @@ def test_members_of_a_shard_that_are_no_sample_of_their_own_are_named(tmp_path):
         ("0.tar/3.0.png", "picture without a caption"),
         ("0.tar/3.1.png", "beside another picture of its sample"),
     }
+
+
+def test_names_and_captions_that_are_no_unicode(tmp_path, monkeypatch):
+    """A tar of Latin-1, whose names are bytes; and halves of letters, as JSON can spell them: none ends a run."""
+    monkeypatch.setenv("MMJAX_DATA", str(tmp_path / "data"))
+    root = tmp_path / "shards"
+    members = [("caf\udce9.png", picture("1")), ("caf\udce9.txt", b"one"), ("\udce9.txt", b"of none")]
+    tar(root / "0.tar", members, format=tarfile.GNU_FORMAT)
+    meta = ('{"file_name": "1.png", "text": "\\ud83d a"}', '{"file_name": "\\ud83d.png", "text": "b"}')
+    more = ('{"file_name": "1.png", "text": "\\ud83d\\ude00"}', "[" * 100_000)
+    put(tmp_path / "table" / "metadata.jsonl", "\n".join(meta + more))
+    put(tmp_path / "table" / "1.png", picture("1"))
+    for folder, path, caption, kinds in (
+        (root, "0.tar/caf\\xe9.png", "one", ["caption without a picture"]),
+        (tmp_path / "table", "1.png", "\U0001f600", ["broken JSON", "text that is not Unicode"]),
+    ):
+        opened = captioned_images.source("train", ("caption", "group"), path=str(folder), size=8, validation=0, test=0)
+        assert [opened[i] for i in range(len(opened))] == [{"caption": caption, "group": path}]
+        assert sorted({kind for _, kind in found(folder)[1]}) == kinds
+    put(tmp_path / "deep" / "captions.json", more[1])
+    with pytest.raises(UserError, match=r"captions\.json is broken JSON"):
+        found(tmp_path / "deep")
 
 
 def test_a_shard_that_is_cut_short_gives_what_is_there(tmp_path):
@@ -316,7 +357,7 @@ def test_a_picture_of_two_shards_is_in_one_split(tmp_path, kind):
     ]
     assert len(said.remarks) == 2  # under another name once; of two splits
     names = {item.path: item.held for item in said.items}
-    read = dict(held_pictures.each([(path, held) for path, held in names.items() if held]))
+    read = dict(held_pictures.each([(path, names[path]) for path in sorted(names, reverse=True)]))  # in any order
     assert read == {item.path: picture(item.captions[0][0]) for item in said.items}
 
 

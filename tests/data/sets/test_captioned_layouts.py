@@ -207,3 +207,15 @@ def test_files_of_a_layout_that_is_not_read_are_counted(tmp_path):
     (tmp_path / "sub" / "0.tar.gz").unlink()
     (tmp_path / "others.tsv").unlink()
     assert captioned_folder.find(tmp_path, validation=0, test=0).ignored == {".parquet": 1}
+
+
+def test_pictures_that_differ_by_a_pixel_are_two(tmp_path):
+    """Also where they are as long as each other and begin and end alike, as files without compression do."""
+    pixels = np.full((40, 40, 3), 99, np.uint8)
+    for name in "abc":
+        Image.fromarray(pixels).save(tmp_path / f"{name}.bmp")
+        pixels[20, 20] += name == "a"
+    (tmp_path / "captions.csv").write_text("file,caption,split\na.bmp,a,train\nb.bmp,b,test\nc.bmp,c,train\n")
+    said, _, remarks = found(tmp_path)
+    assert said == {"a.bmp": (("a",), "train"), "b.bmp": (("b", "c"), "test")}
+    assert remarks == {("c.bmp", "under another name once"), ("b.bmp", "of two splits, in the held-out one")}
