@@ -6,4 +6,4 @@ import sys
 from mmjax import tools
 
 if __name__ == "__main__":
-    sys.exit(tools.run("train", sys.argv[1:], f"python {shlex.quote(sys.argv[0])}", "train.py"))
+    tools.leave(tools.run("train", sys.argv[1:], f"python {shlex.quote(sys.argv[0])}", "train.py"))

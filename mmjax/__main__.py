@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import NoReturn
 
 from mmjax import tools
 
 
-def main() -> int:
-    """The command line; returns the exit status."""
+def main() -> NoReturn:
+    """The command line."""
     try:
         status = tools.command(sys.argv[1:])
         sys.stdout.flush()
     except BrokenPipeError:  # `mmjax --help | head -3`: whoever read has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    return status
+        status = 1
+    tools.leave(status)
 
 
 def report() -> int:
@@ -26,4 +27,4 @@ def report() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -70,6 +70,19 @@ def test_each_end_is_one_line_and_a_status(raised, status, said, monkeypatch, ca
     assert capsys.readouterr().err == f"words.py: {said}\n"
 
 
+def test_after_a_failure_no_thread_is_waited_for():
+    code = """
+import atexit, threading, time
+from mmjax import tools
+atexit.register(print, "tidied")
+threading.Thread(target=time.sleep, args=(600,)).start()
+print("before")
+tools.leave(7)
+"""
+    done = children.python("-c", code)
+    assert (done.returncode, done.stdout) == (7, "before\ntidied\n")
+
+
 def test_a_fault_of_ours_is_no_line(monkeypatch):
     def main(arguments, typed):
         raise ZeroDivisionError

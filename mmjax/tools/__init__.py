@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import argparse
 import ast
+import atexit
+import contextlib
 import difflib
 import importlib
 import os
 import pkgutil
 import select
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -112,3 +115,19 @@ def run(name: str, arguments: Sequence[str], typed: str = "", called: str = "") 
         return error.code if isinstance(error.code, int) else int(error.code is not None)
     print(f"{called or typed}: {line}", file=sys.stderr)
     return status
+
+
+def leave(status: int) -> NoReturn:
+    """Ends the process with the status of `run`.
+
+    After a failure no thread is waited for: a write that failed leaves Orbax's behind, which wait five minutes for a
+    folder that nobody makes, and the user for his prompt.
+    """
+    waits = [thread for thread in threading.enumerate() if thread is not threading.main_thread() and not thread.daemon]
+    if status and waits:
+        sys.stderr.flush()
+        with contextlib.suppress(OSError, ValueError):  # nobody reads what is left
+            sys.stdout.flush()
+        atexit._run_exitfuncs()  # type: ignore[attr-defined]  # temporary files go, child processes end
+        os._exit(status)
+    sys.exit(status)

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str], typed: str) -> None:
     options = _parser(typed).parse_args(arguments)
     _check(options)
     options.output = "" if options.output == "-" else options.output  # as other programs call it
-    logging.set_verbosity(logging.ERROR)  # Orbax reports every file it touches
+    logging.set_verbosity(logging.FATAL)  # Orbax reports every file it touches, and what it raises a second time
     files.check(options.output)
     if not (options.files or options.text or options.list):
         export(Path(options.workdir).expanduser(), options.output, options.top)

@@ -99,7 +99,7 @@ def main(arguments: Sequence[str], typed: str) -> None:
 
 def parse(arguments: Sequence[str]) -> tuple[ConfigDict, Path, Hosts]:
     """The config, the workdir and the hosts of a command line. Raises UserError with one line for every mistake."""
-    logging.set_verbosity(logging.ERROR)  # Orbax reports every file it touches
+    logging.set_verbosity(logging.FATAL)  # Orbax reports every file it touches, and what it raises a second time
     plain, overrides = _overrides(arguments)
     plain = ["", *(re.sub(r"^(--?config=)(~.*)", _at_home, flag) for flag in plain)]
     values = flags.FlagValues()  # of this command line and no other: a process may parse several
