@@ -6,9 +6,8 @@ import collections
 import csv
 import json
 import pathlib
-import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 import numpy as np
@@ -54,14 +53,15 @@ class Writer:
     Args:
       target: see `check`.
       sample_rate: of sounds, in Hz.
+      told: columns of a CSV that the first rows may not have, and later ones have.
 
     Raises:
       UserError: at the end, when all rows are written, where they were to be results and answer something twice.
     """
 
-    def __init__(self, target: str, sample_rate: int = 22_050):
+    def __init__(self, target: str, sample_rate: int = 22_050, told: Iterable[str] = ()):
         path = pathlib.Path(target).expanduser()
-        self._rate, self._count = sample_rate, 0
+        self._rate, self._count, self._told = sample_rate, 0, tuple(told)
         self._folder = path if target and _is_folder(path) else None
         self._kind = path.suffix.lower() if target and self._folder is None else ".csv"
         self._kept: list[Row] = []
@@ -91,7 +91,7 @@ class Writer:
             )
 
     def add(self, answers: Sequence[Answer]) -> None:
-        """Some more answers; a CSV has the columns of the first that are added."""
+        """Some more answers; a CSV has the columns of the first that are added, and those that were told."""
         rows = [{**row, **self._put(number, media)} for number, (row, media) in enumerate(answers, self._count)]
         self._count += len(rows)
         if self._kind == ".json":
@@ -105,7 +105,7 @@ class Writer:
     def _table(self, rows: Sequence[Row]) -> None:
         table = csv.writer(self._file, lineterminator="\n")
         if not self._columns:
-            every = dict.fromkeys(column for row in rows for column in row)
+            every = dict.fromkeys([*self._told, *(column for row in rows for column in row)])
             self._columns = sorted(every, key=lambda column: column not in FIRST)
             table.writerow(self._columns)
         table.writerows([_cell(row.get(column)) for column in self._columns] for row in rows)
@@ -164,6 +164,6 @@ def results(rows: Sequence[Row]) -> tuple[list[Row], str]:
 def _numbered(row: Row) -> Row:
     if "caption" not in row or "image_id" in row or "file" not in row:
         return row
-    name = pathlib.PurePath(str(row["file"]))
-    number = caption_choice.coco(name.name)[0] or (name.stem if re.fullmatch(r"\d+", name.stem) else "")
-    return {**row, "image_id": int(number) if number else name.name}
+    name = pathlib.PurePath(str(row["file"])).name
+    number = caption_choice.number(name)
+    return {**row, "image_id": int(number) if number else name}

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import itertools
-import json
+import os
 import pathlib
-import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from mmjax.answers import lists
 from mmjax.data import spec
-from mmjax.data.files import caption_choice, caption_tables, encodings, pictures, sound_file, tree, video_clips
+from mmjax.data.files import caption_choice, encodings, pictures, sound_file, tree, video_clips
 from mmjax.data.files.faults import Fault
 from mmjax.data.tokens import token_fields
 from mmjax.errors import UserError
 
 TEXTS = (".txt",)  # a sentence a line
-FILE = ("file", "file_name", "image", "picture", "sound", "video", "path")  # columns of a list that name a file
-TEXT = ("text", "question", "caption", "sentence", "word")  # those that hold a text
-NUMBERS = ("question_id", "image_id", "id")  # those that are handed on
+NO_TEXT = "text that is not Unicode"
+SHOWN = 80  # letters of what is no file's name, of whatever length
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,8 +93,10 @@ def find(paths: Sequence[str], media: Iterable[str]) -> tuple[list[str], list[Fa
     found: list[str] = []
     faults: list[Fault] = []
     for name in paths:
-        path = pathlib.Path(name).expanduser()
-        if path.is_dir():
+        path = _at_home(name)
+        if encodings.damaged(name):
+            faults.append(Fault(tree.printable(name), "name that is not UTF-8"))
+        elif path.is_dir():
             inside = tree.walk(path, lambda file: bool(kind(file, media)))
             found += [str(path / file) for file in inside.files]
             faults += [dataclasses.replace(fault, path=str(path / fault.path)) for fault in inside.faults]
@@ -114,7 +113,7 @@ def find(paths: Sequence[str], media: Iterable[str]) -> tuple[list[str], list[Fa
 
 def lines(path: str) -> list[str]:
     """The lines of a text file, or of standard input for "-", that are not empty."""
-    text = _typed() if path == "-" else _text(pathlib.Path(path).expanduser())
+    text = _typed() if path == "-" else lists.text_of(_at_home(path))
     return [line.strip() for line in encodings.lines(text) if line.strip()]
 
 
@@ -123,17 +122,6 @@ def _typed() -> str:
         return sys.stdin.read()
     except UnicodeDecodeError as error:
         raise UserError(f"standard input is no {error.encoding} text") from None
-
-
-def _text(path: pathlib.Path) -> str:
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from None
-    try:
-        return encodings.strict(raw)
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is no {encodings.name(raw)} text") from None
 
 
 def items(
@@ -145,7 +133,7 @@ def items(
       ways: of the run.
       paths: files and folders; a .txt file, and "-" for standard input, is a text a line.
       texts: what was typed. Where the run takes a file and a text, each is asked of each file.
-      asked: a list of what is asked, see `listed`; `paths` are then where its files are looked for. "" for none.
+      asked: a list of what is asked, see `lists.read`; `paths` are then where its files are looked for. "" for none.
 
     Raises:
       UserError: what is given is nothing that this run can be asked with, or a list is damaged.
@@ -158,9 +146,11 @@ def items(
     files, faults = find([path for path in paths if path not in written], set(wanted) - {"text"})
     if texts and "text" not in wanted:
         raise UserError(f"this run reads no text: it takes {' or '.join(wanted)}")
+    asked_of, texts, empty = len(texts), *_sayable(texts)
+    faults += empty
     both = next((way for way in ways if len(way.media) > 1), None)
     if both is not None:
-        if not texts:
+        if not asked_of:
             raise UserError("this run answers questions about files: give --question, or --list with a file of them")
         if not files and not faults:
             raise UserError("this run answers questions about files: say about which")
@@ -168,6 +158,17 @@ def items(
     alone = {medium: way for way in reversed(ways) for medium in way.media}
     named = [made(alone[_medium_of(kind(file, alone))], file) for file in files]
     return named + [made(alone["text"], text=text) for text in texts], faults
+
+
+def _sayable(texts: Iterable[str]) -> tuple[list[str], list[Fault]]:
+    """The texts that say something, and those that do not."""
+    said, faults = [], []
+    for number, text in enumerate(texts, start=1):
+        if text.strip() and not encodings.damaged(text):
+            said.append(text)
+        else:
+            faults.append(Fault(f"text {number}", NO_TEXT if text.strip() else "empty"))
+    return said, faults
 
 
 def _medium_of(how: str) -> str:
@@ -183,78 +184,70 @@ def made(way: Way, file: str = "", text: str = "", **told: Any) -> Item:
     return Item(told, way, file, kind(file, way.media), text)
 
 
+def told(items: Iterable[Item]) -> tuple[str, ...]:
+    """The columns by which some of these are named, the times of what has any among them."""
+    columns: dict[str, None] = {}
+    for item in items:
+        columns |= dict.fromkeys((*item.told, *(("start", "end") if item.kind in ("sound", "video") else ())))
+    return tuple(columns)
+
+
 # -- lists -------------------------------------------------------------------------------------------------------------
 
 
-def listed(path: pathlib.Path) -> list[dict[str, Any]]:
-    """The rows of a list: VQA's questions (.json), COCO's images or captions (.json), .jsonl, .csv or .tsv.
-
-    Raises:
-      UserError: it is none, or damaged.
-    """
-    text = _text(path)
-    try:
-        if path.suffix.lower() in (".csv", ".tsv"):
-            return _table(path, text)
-        if path.suffix.lower() == ".jsonl":
-            return [dict(json.loads(line)) for line in encodings.lines(text) if line.strip()]
-        content = json.loads(text)
-        if isinstance(content, dict) and "questions" not in content:
-            return [{"image_id": row["id"], "file": row["file_name"]} for row in content["images"]]
-        return [dict(row) for row in (content["questions"] if isinstance(content, dict) else content)]
-    except (ValueError, KeyError, TypeError, csv.Error) as error:
-        wanted = "VQA's questions or COCO's images as .json, or rows as .jsonl, .csv or .tsv"
-        raise UserError(f"{path} is no list of what is asked ({type(error).__name__} {error}): give {wanted}") from None
-
-
-def _table(path: pathlib.Path, text: str) -> list[dict[str, Any]]:
-    """The rows of a table, its delimiter the one by which its heading has most of the columns that are known."""
-    found = [(_heading(text, delimiter), delimiter) for delimiter in caption_tables.DELIMITERS]
-    heading, delimiter = max(found, key=lambda one: len({*FILE, *TEXT, *NUMBERS} & set(one[0])))
-    if not {*FILE, *TEXT} & set(heading):
-        wanted = f"a file ({', '.join(FILE)}) or a text ({', '.join(TEXT)})"
-        raise UserError(f"{path}: its first line names no column of {wanted}")
-    rows = csv.DictReader(io.StringIO(text, newline=""), heading, delimiter=delimiter)
-    return [dict(row) for row in itertools.islice(rows, 1, None)]
-
-
-def _heading(text: str, delimiter: str) -> list[str]:
-    cells = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
-    return [cell.strip().lower() for cell in cells]
-
-
 def _of_list(ways: Sequence[Way], paths: Sequence[str], asked: str) -> tuple[list[Item], list[Fault]]:
-    source = pathlib.Path(asked).expanduser()
+    source = _at_home(asked)
     media = set(itertools.chain(*(way.media for way in ways)))
     files, faults = find(paths, media - {"text"})
-    places, folders = _places(files), [pathlib.Path(path).expanduser() for path in paths]
+    places, folders = _places(files), [_at_home(path) for path in paths]
+    rows, none = lists.read(source)
+    faults += none
     found: list[Item] = []
-    for row in listed(source):
-        name = next((str(row[column]) for column in FILE if row.get(column)), "")
-        text = next((str(row[column]) for column in TEXT if row.get(column)), "")
-        file = _place(name, str(row.get("image_id", "")), places, folders, source.parent)
-        given = {*(("text",) if text else ()), *((_medium_of(kind(file, media)),) if file else ())}
-        way = max((way for way in ways if set(way.media) <= given), key=lambda way: len(way.media), default=None)
-        if way is None:
-            faults.append(Fault(name or text or str(dict(row))[:80], *_lacking(ways, given, row)))
+    for place, row in rows:
+        name, text = _said(row, lists.FILE).strip(), _said(row, lists.TEXT)
+        told = {column: row[column] for column in lists.NUMBERS if row.get(column) not in (None, "")}
+        if encodings.damaged("".join(map(str, (name, text, *told.values())))):  # JSON can spell a half of a letter
+            faults.append(Fault(place, NO_TEXT))
             continue
-        told = {column: _number(row[column]) for column in NUMBERS if row.get(column) not in (None, "")}
-        found.append(made(way, file if set(way.media) - {"text"} else "", text if "text" in way.media else "", **told))
+        file = _place(name.replace("\\", "/"), str(row.get("image_id", "")), places, folders, source.parent)
+        given = {*(("text",) if text else ()), *((_medium_of(kind(file, media)),) if file else ())}
+        fitting = _fitting(ways, given)
+        if not fitting:
+            faults.append(Fault((name or text or "a row")[:SHOWN], *_lacking(ways, given, row, place)))
+        for way in fitting:
+            one = made(way, file if set(way.media) - {"text"} else "", text if "text" in way.media else "", **told)
+            found.append(dataclasses.replace(one, told={**one.told, "file": name}) if name and one.file else one)
     return found, faults
 
 
-def _lacking(ways: Sequence[Way], given: set[str], row: Mapping[str, Any]) -> tuple[str, str]:
+def _said(row: Mapping[str, Any], columns: Iterable[str]) -> str:
+    """The first of these columns that says something."""
+    values = (row.get(column) for column in columns)
+    return next((str(value) for value in values if isinstance(value, str | int | float) and str(value).strip()), "")
+
+
+def _fitting(ways: Sequence[Way], given: set[str]) -> list[Way]:
+    """The ways for which there is all that they take; of those that take the same or less than another, that other."""
+    fits: dict[frozenset[str], Way] = {}
+    for way in ways:
+        if set(way.media) <= given:
+            fits.setdefault(frozenset(way.media), way)
+    return [way for media, way in fits.items() if not any(media < others for others in fits)]
+
+
+def _lacking(ways: Sequence[Way], given: set[str], row: Mapping[str, Any], place: str) -> tuple[str, str]:
     wanted = " or ".join(" and ".join(sorted(way.media)) for way in ways)
-    number = f" (image_id {row['image_id']})" if row.get("image_id") else ""
-    return "in the list without what the run takes", f"{wanted}; there is {', '.join(sorted(given)) or 'none'}{number}"
+    number = f", image_id {row['image_id']}" if row.get("image_id") else ""
+    there = ", ".join(sorted(given)) or "none"
+    return "in the list without what the run takes", f"{wanted}; there is {there} ({place}{number})"
 
 
 def _places(files: Iterable[str]) -> dict[str, list[str]]:
-    """{name, or COCO's number: paths}."""
+    """{name, or the number in it, see `caption_choice.number`: paths}."""
     places: dict[str, list[str]] = {}
     for file in files:
         name = pathlib.PurePath(file).name
-        for key in filter(None, (name, caption_choice.coco(name)[0].lstrip("0"))):
+        for key in filter(None, (name, caption_choice.number(name).lstrip("0"))):
             places.setdefault(key, []).append(file)
     return places
 
@@ -274,13 +267,13 @@ def _place(
         there = places.get(number.lstrip("0"), ())
         return there[0] if len(there) == 1 else ""
     wanted = pathlib.PurePath(name).parts[::-1]
-    there = places.get(wanted[0], ())
+    there = places.get(wanted[0], ()) if wanted else ()
     agree = [_alike(wanted, pathlib.PurePath(file).parts[::-1]) for file in there]
     best = [file for file, parts in zip(there, agree, strict=True) if parts == max(agree)]
-    given = next((folder / name for folder in folders if (folder / name).is_file()), None)
+    given = next((folder / name for folder in folders if os.path.isfile(folder / name)), None)
     if given is None and len(best) == 1:
         return best[0]
-    by_path = (path for path in (beside / name, pathlib.Path(name).expanduser()) if path.is_file())
+    by_path = (path for path in (beside / name, _at_home(name)) if os.path.isfile(path))
     return str(given or next(by_path, ""))
 
 
@@ -288,6 +281,6 @@ def _alike(one: Sequence[str], other: Sequence[str]) -> int:
     return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
-def _number(value: Any) -> Any:
-    """A number of a table as one, where it is written as numbers are: 007 is somebody's name."""
-    return int(value) if isinstance(value, str) and re.fullmatch(r"0|[1-9][0-9]*", value) else value
+def _at_home(path: str) -> pathlib.Path:
+    """A path whose ~ is who is meant; where that is nobody, it is a letter of a name."""
+    return pathlib.Path(os.path.expanduser(path))

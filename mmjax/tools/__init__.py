@@ -23,6 +23,8 @@ from typing import NoReturn
 
 from mmjax.errors import NonFinite, UserError
 
+NOBODY = "Could not determine home directory."  # what pathlib says of ~nobody/x
+
 
 class Parser(argparse.ArgumentParser):
     """An argument parser whose mistakes are one line, as all others are.
@@ -109,6 +111,10 @@ def run(name: str, arguments: Sequence[str], typed: str = "", called: str = "") 
         if isinstance(error, BrokenPipeError) and _nobody_reads():
             return 1
         status, line = 1, f"{error.filename or 'system'}: {error.strerror or error}"
+    except RuntimeError as error:
+        if str(error) != NOBODY:
+            raise
+        status, line = 2, "a path begins with ~ and a name of no user of this machine"
     except KeyboardInterrupt as error:
         status, line = 130, str(error) or "interrupted"
     except SystemExit as error:  # of argparse, after its help

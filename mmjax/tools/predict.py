@@ -112,6 +112,7 @@ def predict(run: restore.Restored, options: Any, say: Any) -> tuple[int, int]:
     ask = None if task.ask is None else functools.partial(_ask, run)
     reader = reading.Reader(run.config, run.constants, run.shapes, ask, options.every, say)
     points = [key for key in task.answers if key.startswith("embedding/")]
+    several = len({item.way.fields for item in items}) > 1  # whose answers have columns of their own
     kept: list[rows.Answer] = []
 
     def usable() -> Iterator[tuple[inputs.Way, reading.Asked]]:
@@ -123,14 +124,15 @@ def predict(run: restore.Restored, options: Any, say: Any) -> tuple[int, int]:
             else:
                 yield from ((item.way, one) for one in found)
 
-    with files.Writer(options.output, task.sample_rate) as writer:
+    with files.Writer(options.output, task.sample_rate, inputs.told(items)) as writer:
         for answers in answered(run, usable(), options):
-            if len(points) > 1:  # who finds whom is known when all are there
+            if several or len(points) > 1:  # who finds whom is known when all are there
                 kept += answers
             else:
                 writer.add(answers)
         if kept:
-            matches.add(kept, options.top)
+            if len(points) > 1:
+                matches.add(kept, options.top)
             writer.add(kept)
     return failed, asked
 

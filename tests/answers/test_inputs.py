@@ -120,7 +120,7 @@ def test_the_questions_of_vqas_test_set_have_no_answers(coco):
         {"file": f"{place}/COCO_test2015_{n:012d}.jpg", "question": f"q{n}?", "question_id": 10 * n, "image_id": n}
         for n in (42, 7)
     ]
-    assert [fault.detail for fault in faults] == ["picture and text; there is text (image_id 9)"]
+    assert [fault.detail for fault in faults] == ["picture and text; there is text (q.json[2], image_id 9)"]
 
 
 def test_the_images_of_cocos_test_set_have_no_captions(coco):
@@ -178,6 +178,87 @@ def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path):
     assert [fault.path for fault in faults] == ["z/0.jpg"]  # it could be any of three
 
 
+def test_files_are_found_by_their_numbers_and_a_name_that_is_none_ends_nothing(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "123.png")
+    (tmp_path / "sub").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "sub" / "a.png")
+    rows = [{"image_id": 123}, {"file": "sub\\a.png"}, {"file": "x" * 5000}, {"file": "~nobody/c.png"}, {"file": "/"}]
+    (tmp_path / "q.json").write_text(json.dumps([*rows, {"file": ["a.png"]}, {"file": {"path": "a.png"}}, {"id": 1}]))
+    items, faults = inputs.items(SEE, [str(tmp_path)], asked=str(tmp_path / "q.json"))
+    assert [item.file for item in items] == [f"{tmp_path}/123.png", f"{tmp_path}/sub/a.png"]
+    assert [fault.path for fault in faults] == ["x" * 80, "~nobody/c.png", "/", *["a row"] * 3]
+
+
+@pytest.mark.parametrize("ways", [FIND, SEE])
+def test_a_row_with_a_file_and_a_text_asks_both_where_they_are_asked_alone(tmp_path, ways):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    (tmp_path / "q.csv").write_text("file,caption,id\na.png,a dog,7\na.png,,8\n,a cat,9\n")
+    items, faults = inputs.items(ways, [], asked=str(tmp_path / "q.csv"))
+    files = [{"file": "a.png", "id": 7}, {"file": "a.png", "id": 8}]
+    texts = [{"text": "a dog", "id": 7}, {"text": "a cat", "id": 9}]
+    assert [item.told for item in items] == ([files[0], texts[0], files[1], texts[1]] if ways is FIND else files)
+    assert len(faults) == (ways is SEE)
+
+
+def test_what_says_nothing_is_named_and_the_rest_is_asked(folder):
+    items, faults = inputs.items(ASK, [str(folder / "b.png")], ["", "who?", " \t", "caf\udce9"])
+    assert [item.text for item in items] == ["who?"]
+    assert [(fault.path, fault.kind) for fault in faults] == [
+        ("text 1", "empty"),
+        ("text 3", "empty"),
+        ("text 4", "text that is not Unicode"),
+    ]
+    assert inputs.items(SEE, ["caf\udce9.png"])[1][0].kind == "name that is not UTF-8"
+
+
+# -- rows and their identities -----------------------------------------------------------------------------------------
+
+IDENTITIES = ["007", "7", 7, 0, "x1", "12.50", 2**60, "4" * 30, 1.5, "\u00b2"]
+
+
+@pytest.mark.parametrize("column", ["question_id", "image_id", "id"])
+def test_identities_come_out_as_they_went_in(tmp_path, column):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    rows = [{"file": "./a.png", "question": "who?", column: one} for one in IDENTITIES]
+    (tmp_path / "q.json").write_text(json.dumps(rows))
+    (tmp_path / "v.json").write_text(json.dumps({"questions": rows}))
+    (tmp_path / "q.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "q.csv").write_text(f"file,question,{column}\n" + "".join(f"./a.png,who?,{x}\n" for x in IDENTITIES))
+    for name in ("q.json", "v.json", "q.jsonl", "q.csv"):
+        items, faults = inputs.items(ASK, [], asked=str(tmp_path / name))
+        assert not faults
+        assert {item.told["file"] for item in items} == {"./a.png"}
+        found = [item.told[column] for item in items]
+        wanted = IDENTITIES if name != "q.csv" else ["007", 7, 7, 0, "x1", "12.50", 2**60, "4" * 30, "1.5", "\u00b2"]
+        assert list(zip(map(type, found), found, strict=True)) == list(zip(map(type, wanted), wanted, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "faults"),
+    [
+        ("q.csv", "file,id\na.png,1\n\n , \n,,,\na.png\na.png,3,x,y\na.png,4,,\n", {"line 7": "row that does not fit"}),
+        ("q.csv", 'file,id\n"a".png,1\na.png,2\n"a.png", "4"\n', {"line 2": "row that is none"}),
+        (
+            "q.jsonl",
+            '{"file": "a.png"}\nnull\n\n[]\n{"file": "a.png"\n' + "[" * 100_000 + '\n{"file": "a.png"}',
+            dict.fromkeys(("line 2", "line 4"), "row that is none")
+            | dict.fromkeys(("line 5", "line 6"), "broken JSON"),
+        ),
+        ("q.json", '[{"file": "a.png"}, 7, {"file": "a.png", "id": "\\ud800"}]', {"[1]": "none", "[2]": "not Unicode"}),
+        ("q.json", '{"images": [null, {"id": 3, "file_name": "a.png"}, {"id": 4}]}', {"[0]": "none", "[2]": "without"}),
+    ],
+)
+def test_rows_that_are_none_cost_themselves(tmp_path, name, content, faults):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    (tmp_path / name).write_text(content)
+    items, found = inputs.items(SEE, [], asked=str(tmp_path / name))
+    assert items
+    assert len(found) == len(faults)
+    for (place, kind), fault in zip(faults.items(), found, strict=True):
+        assert f"{name}{place if place[0] == '[' else f', {place}'}" in f"{fault.path} {fault.detail}"
+        assert kind in fault.kind
+
+
 def test_a_list_that_names_nothing_is_one_line(tmp_path):
     (tmp_path / "q.csv").write_text("a,b\n1,2\n")
     with pytest.raises(UserError, match="its first line names no column of a file"):
@@ -192,7 +273,24 @@ def test_typed_texts_that_are_no_text_are_one_line(monkeypatch):
     assert [item.text for item in inputs.items(FIND, ["-"])[0]] == ["a\u2028b"]
 
 
-def test_a_damaged_list_is_refused(coco):
-    (coco / "q.json").write_text('{"answers": 1}')
-    with pytest.raises(UserError, match=r"q\.json is no list of what is asked"):
-        inputs.items(ASK, [], asked=str(coco / "q.json"))
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("q.json", '{"answers": 1}', r"q\.json is no list of what is asked \(KeyError"),
+        ("q.json", '{"images": 1}', "there is no list"),
+        ("q.json", "[" * 100_000, "RecursionError"),
+        ("q.json", "[]", "it is empty"),
+        ("q.jsonl", "what?\nwho?\n", r"q\.jsonl, line 1: broken JSON"),
+        ("q.csv", "", "names no column"),
+        ("q.csv", "file,question\n", "it is empty"),
+        (
+            "q.csv",
+            'file,question\na.png,"who?\nb.png,who?\n',
+            r"q\.csv, line 2: a quote that opens a cell is not closed",
+        ),
+    ],
+)
+def test_a_damaged_list_is_refused(tmp_path, name, content, said):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match=said):
+        inputs.items(ASK, [], asked=str(tmp_path / name))

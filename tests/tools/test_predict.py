@@ -113,6 +113,69 @@ def test_a_long_sound_and_a_video_have_times(predict, tmp_path):
     assert len(rows) == 3
 
 
+def test_a_table_has_the_columns_of_all_its_rows(predict, photos, tmp_path):
+    write_video(photos / "v.mp4", seconds=3.0)
+    _, rows, _ = predict(SEE, photos / "0.png", photos / "1.png", photos / "v.mp4", "--every", "1.5", "--batch", "2")
+    assert [(row["start"], row["end"]) for row in rows] == [("", ""), ("", ""), ("0.0", "1.5"), ("1.5", "3.0")]
+    (tmp_path / "q.csv").write_text("file,image_id,question_id\n0.png\n1.png,,\n3.png,7,007\n")
+    _, rows, _ = predict(SEE, photos, "--list", tmp_path / "q.csv", "--batch", "1")
+    assert [(row["file"], row["image_id"], row["question_id"]) for row in rows] == [
+        ("0.png", "", ""),
+        ("1.png", "", ""),
+        ("3.png", "7", "007"),
+    ]
+
+
+def test_ways_of_other_answers_share_a_table(predict, photos, tmp_path):
+    """Pictures have a shade and words have letters, and a list asks by turns."""
+    ways = {
+        "image": lambda b: {"label/shade": b["image"][:, 0, 0, 0].astype(jnp.int32)},
+        "label": lambda b: {"label/letters": b["label"]},
+    }
+    ask = lambda text, *_: ({"label": np.array([len(text)], np.int32)}, ())  # noqa: E731
+    run = run_of(
+        lambda v, b, k: ways["image" if "image" in b else "label"](b),
+        ("image",),
+        SEE.shapes,
+        ask=ask,
+        also_from=(("label",),),
+    )
+    (tmp_path / "q.csv").write_text("file,text\n,ab\n1.png,\n,abc\n")
+    status, rows, _ = predict(run, photos, "--list", tmp_path / "q.csv")
+    assert status == 0
+    assert [(row["text"], row["letters"], row["file"], row["shade"]) for row in rows] == [
+        ("ab", "2", "", ""),
+        ("", "", "1.png", "51"),
+        ("abc", "3", "", ""),
+    ]
+
+
+def test_identities_come_out_of_every_kind_of_file(predict, photos, tmp_path):
+    """Leading zeros, numbers and texts that look like them."""
+    shade = run_of(
+        lambda v, b, k: {
+            "label/answer": b["image"][:, 0, 0, 0].astype(jnp.int32),
+            "label/caption": 0 * b["image"][:, 0, 0, 0].astype(jnp.int32),
+        },
+        ("image",),
+        SEE.shapes,
+    )
+    ids = ["007", "7", 7, 0]
+    (tmp_path / "q.jsonl").write_text("\n".join(json.dumps({"file": "1.png", "question_id": x}) for x in ids))
+    (tmp_path / "c.jsonl").write_text("\n".join(json.dumps({"file": "1.png", "image_id": x}) for x in ids))
+    for name, column, word in (("q", "question_id", "answer"), ("c", "image_id", "caption")):
+        for kind in ("jsonl", "json", "csv"):
+            target = tmp_path / f"{name}_out.{kind}"
+            assert predict(shade, photos, "--list", tmp_path / f"{name}.jsonl", "-o", target)[0] == 0
+            text = target.read_text()
+            if kind == "csv":
+                assert [row[column] for row in csv.DictReader(io.StringIO(text))] == ["007", "7", "7", "0"]
+            else:
+                rows = json.loads(text) if kind == "json" else list(map(json.loads, text.splitlines()))
+                assert [row[column] for row in rows] == ids
+                assert kind == "jsonl" or set(rows[0]) == {column, word}
+
+
 def test_what_a_text_means_is_asked_of_the_task(predict, tmp_path):
     def ask(text, variables, constants):
         if text == "x":
@@ -133,6 +196,7 @@ def test_what_a_text_means_is_asked_of_the_task(predict, tmp_path):
         (["a.png", "--seed", "2147483648"], "--seed 2147483648: it must be 0 to 2147483647"),
         (["a.png", "-o", "x.xml"], "-o x.xml: give a name that ends in"),
         (["--text", "a"], "reads no text"),
+        (["a.png", "-o", "~nobody-of-that-name/x.csv"], "begins with ~ and a name of no user"),
     ],
 )
 def test_mistakes_are_one_line(predict, arguments, said):

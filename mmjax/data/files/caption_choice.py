@@ -220,5 +220,11 @@ def coco(name: str) -> tuple[str, bool]:
     return (found.group(2), bool(found.group(1))) if found else ("", False)
 
 
+def number(name: str) -> str:
+    """The number of a picture in its name: COCO's, or all of the name before its suffix; "" for none."""
+    stem = pathlib.PurePath(name).stem
+    return coco(name)[0] or (stem if re.fullmatch(r"[0-9]{1,18}", stem) else "")
+
+
 def _base(name: str) -> str:
     return name.rsplit("/", 1)[-1]

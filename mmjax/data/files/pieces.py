@@ -96,7 +96,7 @@ def shown(path: pathlib.Path, every: float, size: int) -> Iterator[tuple[float, 
     """(start, end, the picture that a player shows in the middle) of each `every` seconds of a video, sound or not.
 
     Upright, the shorter side scaled to `size` pixels (0 = its own) and the middle cut out. The rest at the end has the
-    last picture before its middle would be.
+    last picture before its middle would be. The end of the last is the video's.
 
     Raises:
       Unusable: it cannot be read, or has no picture.
@@ -107,17 +107,22 @@ def shown(path: pathlib.Path, every: float, size: int) -> Iterator[tuple[float, 
             raise Unusable("no picture", "the file has no video stream that can be decoded")
         aspect = float(track.sample_aspect_ratio or 1)
         count, latest, first, end = 0, None, None, 0.0
+        middle = None  # of the piece before, whose end is known when the next begins
         step = 1 / float(track.average_rate or 25)
         for frame in video.frames(file, track):
             stamp = float(frame.time) if frame.time is not None else end + (first or 0.0)
             first = stamp if first is None else first
             while latest is not None and stamp - first > (count + 0.5) * every:
-                yield count * every, (count + 1) * every, _upright(latest, aspect, size)
-                count += 1
+                if middle is not None:
+                    yield (count - 1) * every, count * every, middle
+                middle, count = _upright(latest, aspect, size), count + 1
             latest, end = frame, stamp - first + step
         if latest is None:
             raise Unusable("unreadable", "no picture could be decoded")
-        if count == 0 or end > count * every + step / 2:
+        rest = count == 0 or end > count * every + step / 2
+        if middle is not None:
+            yield (count - 1) * every, count * every if rest else min(count * every, end), middle
+        if rest:
             yield count * every, end, _upright(latest, aspect, size)
 
 

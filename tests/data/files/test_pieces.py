@@ -42,6 +42,16 @@ def test_a_video_shows_the_middle_of_each_piece(tmp_path, sound):
     assert [number_of(piece.array) for piece in found.pieces] == [5, 15, 25]
 
 
+@pytest.mark.parametrize("seconds", [0.2, 1.4, 1.6, 1.9, 2.0, 2.1, 3.5])
+def test_the_pieces_of_a_video_are_all_of_it_and_no_more(tmp_path, seconds):
+    path = write_video(tmp_path / "a.mp4", seconds=seconds, sound=False)
+    found = spans(pieces.read(pieces.How(64, "crop", 0, 1.0), (0, "video", str(path))))
+    assert found[0][0] == 0
+    assert found[-1][1] == seconds
+    assert [end for _, end in found[:-1]] == [start for start, _ in found[1:]]
+    assert all(0.09 < end - start <= 1 for start, end in found)
+
+
 def test_a_picture_is_read_as_training_read_it(tmp_path, rng):
     path = tmp_path / "a.png"
     Image.fromarray(rng.integers(0, 255, (40, 60, 3), np.uint8)).save(path)
