@@ -127,7 +127,7 @@ def _table(path: pathlib.Path, text: str, faults: list[Fault]) -> Iterator[tuple
 
 def _heading(text: str, delimiter: str) -> list[str]:
     try:
-        cells = next(_reader(text, delimiter), [])
+        cells: list[str] = next(_reader(text, delimiter), [])
     except csv.Error:
         return []
     return [cell.strip().lower() for cell in cells]
