@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,10 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
+from orbax.checkpoint.checkpoint_manager import METRIC_ITEM_NAME
 
 from mmjax import workdir as files
+from mmjax.engine import agree
 from mmjax.engine.step import TrainState
 from mmjax.errors import UserError
 
@@ -80,6 +84,25 @@ class Checkpoints:
         metrics = {name: float(value) for name, value in figures.items()} if figures else None
         with self._writing(files.CHECKPOINTS):
             self.manager.save(step, args=ocp.args.StandardSave(_changing(state)), metrics=metrics, force=True)
+
+    def has_figures(self, step: int) -> bool:
+        """Whether a checkpoint has what ranks it, where checkpoints are ranked."""
+        return not self.best or (self._figures(step) / METRIC_ITEM_NAME).exists()
+
+    def add_figures(self, step: int, figures: dict[str, float]) -> None:
+        """Ranks a checkpoint that was saved before it was looked at; the first of several processes writes."""
+        if not self.has_figures(step) and not jax.process_index():
+            # Saved anew it would be gone for a moment. So its figures are put where Orbax looks for them.
+            with self._writing(files.CHECKPOINTS), tempfile.TemporaryDirectory(dir=self.workdir) as folder:
+                made = Path(folder) / METRIC_ITEM_NAME
+                made.mkdir()
+                (made / METRIC_ITEM_NAME).write_text(json.dumps({k: float(value) for k, value in figures.items()}))
+                made.rename(self._figures(step))
+        agree.told("")  # until it is there
+        self.manager.reload()
+
+    def _figures(self, step: int) -> Path:
+        return self.workdir.absolute() / files.CHECKPOINTS / str(step) / METRIC_ITEM_NAME
 
     def save_frozen(self, frozen: Any) -> None:
         """Writes the weights that never change, when a run begins; over those of a run that saved nothing else."""

@@ -126,6 +126,14 @@ class Logs:
             self.file.close()
 
 
+def recorded(workdir: Path, step: int, kind: str) -> bool:
+    """Whether metrics.jsonl has a line of a kind and step."""
+    path = workdir / files.METRICS
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    start = f'{{"step": {step}, "kind": "{kind}", '
+    return any(line.startswith(start) and line.endswith("}}") for line in lines)
+
+
 def _clock(seconds: float) -> str:
     minutes, seconds = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)

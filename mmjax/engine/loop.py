@@ -14,10 +14,10 @@ from ml_collections import ConfigDict
 
 from mmjax import report
 from mmjax import workdir as files
-from mmjax.engine import checkpoint, claim, evaluate, folds, last_words, mesh, nans, probes, signals
+from mmjax.engine import agree, checkpoint, claim, evaluate, folds, last_words, mesh, nans, probes, signals
 from mmjax.engine import config as configs
 from mmjax.engine import step as steps
-from mmjax.engine.logs import Logs
+from mmjax.engine.logs import Logs, recorded
 from mmjax.engine.prepare import Ready, first, identities, prepare, say
 from mmjax.errors import NonFinite
 from mmjax.task import Batch, Figures, Task, Variables, bind
@@ -93,6 +93,8 @@ def train(ready: Ready) -> steps.TrainState | None:
     said: tuple[str, ...] = ()
     stop = False
     with signals.interruption() as interrupted, logs:
+        if _unseen(ready, at):
+            saver.add_figures(at, _validate(ready, ready.placement.single(state), at, logs))
         while at < config.steps:
             size = config.steps_per_call if at + config.steps_per_call <= config.steps else 1
             state, figures = call(state, [next(batches) for _ in range(size)])
@@ -147,6 +149,16 @@ def _caller(ready: Ready) -> Callable[[steps.TrainState, list[Batch]], tuple[ste
 def _every(at: int, interval: int, size: int) -> bool:
     """Whether a multiple of `interval` lies among the last `size` steps."""
     return bool(interval) and at // interval > (at - size) // interval
+
+
+def _unseen(ready: Ready, at: int) -> bool:
+    """Whether the run was stopped by a signal at a step of a look: it saves then, and leaves the look for later."""
+    config = ready.config
+    size = config.steps_per_call if at <= config.steps // config.steps_per_call * config.steps_per_call else 1
+    if not at or not (at == config.steps or _every(at, config.eval.every, size)):
+        return False
+    seen = recorded(ready.workdir, at, "eval") and ready.saver.has_figures(at)
+    return not agree.told("seen" if seen else "")[0]  # the first process keeps the records
 
 
 def _flush(pending: list[tuple[int, int, Any]], saver: checkpoint.Checkpoints, workdir: Path) -> Figures:

@@ -124,11 +124,13 @@ def test_several_steps_a_call_are_the_same_run(tmp_path, finished):
     assert one == pytest.approx(five, rel=1e-5)
 
 
-def test_a_signal_saves_and_the_same_call_goes_on(tmp_path, finished, monkeypatch):
+@pytest.mark.parametrize(("stop", "puts"), [(5, 5), (6, 6), (12, 15)])
+def test_a_signal_saves_and_the_same_call_goes_on(stop, puts, tmp_path, finished, monkeypatch):
+    """At 6 and 12 the run would look at the validation split: it saves, and looks when it goes on."""
     put, calls = loop.mesh.Jitted.put, iter(range(100))
 
     def put_then_signal(*args, **kwargs):
-        if next(calls) == 4:
+        if next(calls) == puts - 1:
             os.kill(os.getpid(), signal.SIGTERM)
         return put(*args, **kwargs)
 
@@ -137,10 +139,21 @@ def test_a_signal_saves_and_the_same_call_goes_on(tmp_path, finished, monkeypatc
     monkeypatch.setattr(loop.mesh.Jitted, "put", put)
     status = json.loads((tmp_path / "run/status.json").read_text())
     assert status["state"] == "stopped"
-    assert status["step"] == 5
+    assert status["step"] == stop
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    loop.run(toy.config(), tmp_path / "run")
+    assert loop.run(toy.config(), tmp_path / "run") == finished[1]
     same(saved(finished[0], 12), saved(tmp_path / "run", 12))
+    assert looks(tmp_path / "run") == looks(finished[0])
+    ranked = checkpoint.Checkpoints(tmp_path / "run", best="error", best_mode="min", read_only=True)
+    unhurt = checkpoint.Checkpoints(finished[0], best="error", best_mode="min", read_only=True)
+    assert ranked.step_of("best") == unhurt.step_of("best")
+    assert ranked.manager.metrics(12) == unhurt.manager.metrics(12)
+
+
+def looks(run):
+    """{(kind, step): figures} of what a run saw of held-out splits."""
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return {(row["kind"], row["step"]): row["values"] for row in rows if row["kind"] != "train"}
 
 
 def test_a_finished_run_says_so_and_more_steps_go_on(tmp_path, again, finished, capsys):
