@@ -53,7 +53,9 @@ def run(config: ConfigDict, workdir: Path, command: str = "") -> Figures | None:
             and configs.evaluated_alike(done.get("eval"), config)
         ):
             page_of = workdir / files.REPORT
-            if first() and not page_of.exists():  # the run was killed on its last metre
+            if first() and not _newer(page_of, workdir / files.RESULTS):  # killed on its last metre, or out of room
+                if status := files.read_json(workdir / files.STATUS):
+                    files.write_json(workdir / files.STATUS, {**status, "state": "done"})
                 report.write(workdir)
             say(f"{workdir} is done: {done['step']} steps\n{evaluate.show(done['values'])}\n{page_of}")
             return done["values"]
@@ -71,6 +73,10 @@ def run(config: ConfigDict, workdir: Path, command: str = "") -> Figures | None:
         finally:
             if wait:
                 ready.saver.close()  # whatever happened, what is being written is written to its end
+
+
+def _newer(path: Path, than: Path) -> bool:
+    return path.exists() and path.stat().st_mtime_ns >= than.stat().st_mtime_ns
 
 
 # -- train ----------------------------------------------------------------------------------------------------------

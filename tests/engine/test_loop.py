@@ -344,6 +344,20 @@ def test_a_run_killed_on_its_last_metre_gets_its_report(tmp_path, again):
     assert (tmp_path / "run/report.html").exists()
 
 
+def test_a_run_without_room_for_its_report_is_done_once_there_is(tmp_path, again, monkeypatch):
+    def full(workdir):
+        raise OSError(28, "No space left on device", str(workdir / "report.html"))
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(loop.report, "write", full)
+        loop.run(toy.config(steps=14), tmp_path / "run")
+    assert json.loads((tmp_path / "run/status.json").read_text())["state"] == "failed"
+    before = (tmp_path / "run/report.html").read_text()  # of the run of 12 steps
+    assert loop.run(toy.config(steps=14), tmp_path / "run")
+    assert json.loads((tmp_path / "run/status.json").read_text())["state"] == "done"
+    assert (tmp_path / "run/report.html").read_text() != before
+
+
 def test_a_finished_run_evaluates_again_when_asked_for_more(tmp_path, again):
     loop.run(toy.config(eval={**toy.config().eval, "probes": ("blank:boxes",)}), tmp_path / "run")
     assert "blank:boxes" in json.loads((tmp_path / "run/results.json").read_text())["probes"]
