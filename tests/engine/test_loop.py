@@ -348,9 +348,10 @@ def test_a_run_without_room_for_its_report_is_done_once_there_is(tmp_path, again
     def full(workdir):
         raise OSError(28, "No space left on device", str(workdir / "report.html"))
 
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+    with monkeypatch.context() as patch:
         patch.setattr(loop.report, "write", full)
-        loop.run(toy.config(steps=14), tmp_path / "run")
+        with pytest.raises(OSError, match="No space"):
+            loop.run(toy.config(steps=14), tmp_path / "run")
     assert json.loads((tmp_path / "run/status.json").read_text())["state"] == "failed"
     before = (tmp_path / "run/report.html").read_text()  # of the run of 12 steps
     assert loop.run(toy.config(steps=14), tmp_path / "run")
