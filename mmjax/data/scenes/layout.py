@@ -86,7 +86,11 @@ def _sounding(layout: Layout, loud: int) -> tuple[Thing, ...]:
 
 
 def sounding_chance(objects: tuple[int, int], rule: str) -> float:
-    """How likely an object that is chosen at random out of a picture sounds, exactly."""
+    """How likely an object that is chosen at random out of a picture sounds, exactly.
+
+    Under "one" that is the mean of 1/2 and 1/3, 5/12, and not 26/57 = .456, which it would be for those pictures of the
+    usual rule in which exactly one of two or three happens to sound: most of these show two.
+    """
     counts = range(objects[0], objects[1] + 1)
     chances = {
         "any": [(n * SOUNDING_SHARE + (1 - SOUNDING_SHARE) ** n) / n for n in counts],  # one always does

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any, TypeVar
+
+from mmjax.errors import UserError
 
 # Options of words, and what they may be; the first is what they are when nobody says.
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -12,6 +15,20 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "sounding": ("any", "one", "none"),
     "shift": ("keep", "drop", "reverse"),
 }
+
+Number = TypeVar("Number", int, float)
+
+
+def number(name: str, given: Any, low: int, high: int, kind: type[Number]) -> Number:
+    """An option that is a number of a kind, from low to high; one that is in no such range is a UserError."""
+    try:
+        value = kind(given)
+    except (TypeError, ValueError, OverflowError):
+        value = None
+    if value is None or isinstance(given, str) or value != given or not low <= value <= high:
+        whole = "a whole number " if kind is int and value != given else ""
+        raise UserError(f"sounding_scenes: {name} is {given!r}, but must be {whole}from {low} to {high}")
+    return value
 
 
 @dataclasses.dataclass(frozen=True)

@@ -38,14 +38,14 @@ def _existence(rng: Rng, layout: Layout, affirmed: float) -> tuple[str, str]:
 
 
 def _count(rng: Rng, layout: Layout, affirmed: float) -> tuple[str, str]:
-    """All objects, those that sound, or those of one colour, which half the time is not there."""
+    """All objects, those that sound, or those of one colour, which is there as often as is affirmed."""
     kind = rng.integers(3)
     if kind == 0:
         return "how many objects are there?", str(len(layout.things))
     if kind == 1:
         return "how many objects sound?", str(sum(thing.sounding for thing in layout.things))
     shown = {thing.colour for thing in layout.things}
-    pool = sorted(shown) if rng.random() < 0.5 else sorted(set(range(len(names.COLOURS))) - shown)
+    pool = sorted(shown) if rng.random() < affirmed else sorted(set(range(len(names.COLOURS))) - shown)
     colour = pool[rng.integers(len(pool))]
     return f"how many {names.COLOURS[colour]} objects are there?", str(sum(t.colour == colour for t in layout.things))
 
@@ -91,7 +91,8 @@ ANSWERS: tuple[str, ...] = ("yes", "no", "0", "1", "2", "3", *names.COLOURS, *na
 def draw(rng: Rng, layout: Layout, affirmed: float = 0.5) -> tuple[str, str, str]:
     """One question in lower case, its answer (out of `ANSWERS`), and its type, all types equally likely.
 
-    `affirmed` is how likely the answer is yes where it is yes or no; by default both are equally likely.
+    `affirmed` is how likely the answer is yes where it is yes or no, and that the colour whose objects are counted is
+    there at all; by default both are equally likely.
     """
     kind = tuple(QUESTIONS)[rng.integers(len(QUESTIONS))]
     return *QUESTIONS[kind](rng, layout, affirmed), kind

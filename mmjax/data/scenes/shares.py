@@ -21,9 +21,8 @@ from mmjax.data.scenes.links import Link
 
 THINGS, COLOURS, SCENES = len(names.OBJECTS), len(names.COLOURS), len(names.SCENES)
 Table = Mapping[Any, np.ndarray]  # what is seen -> probability of it together with each answer
-Case = tuple[
-    float, int, tuple[int, ...], int
-]  # probability, scene, classes, colour of the first or -1 where it is free
+# Probability, scene, classes, and the colour of the first or -1 where it is free.
+Case = tuple[float, int, tuple[int, ...], int]
 
 
 def known(split: str, bias: float, shift: str, objects: tuple[int, int], sounding: str) -> dict[str, np.ndarray]:
@@ -33,6 +32,7 @@ def known(split: str, bias: float, shift: str, objects: tuple[int, int], soundin
     * colour_from_class: the colour of an object, from its class: the answers to "what colour is the bell?" from the
       question alone, and the colour tags from the class that is heard;
     * existence_from_question: the answers to questions of this type, from the question alone;
+    * count_from_question: the answers to "how many ...?", likewise: all objects, those that sound, those of a colour;
     * sound_from_question: the answers to "do you hear ...?", likewise.
     """
     taught = _tables("train", links.of("train", bias, shift), objects, sounding)
@@ -68,6 +68,7 @@ def _tables(split: str, link: Link, objects: tuple[int, int], sounding: str) -> 
         "scene_from_objects": scene,
         "colour_from_class": dict(enumerate(colour)),
         "existence_from_question": _existence(cases, colour, link),
+        "count_from_question": _counting(cases, link, sounding),
         "sound_from_question": _hearing(cases, link, sounding),
     }
 
@@ -98,18 +99,25 @@ def _filled(probability: float, scene: int, first: tuple[int, ...], colour: int,
         yield share, scene, (*first, *others), colour
 
 
-def _colours(cases: list[Case], link: Link) -> np.ndarray:
-    """Class and colour of an object that is chosen at random, [class colour]."""
+def _coloured(cases: list[Case], link: Link) -> np.ndarray:
+    """How likely the objects of each case have which colours, [case object colour]; each by itself."""
     usual = np.zeros((THINGS, COLOURS))  # colour given class, of an object that is not there for its colour
     for thing in range(THINGS):
         free = [c for c in range(COLOURS) if (thing, c) not in names.HELD_OUT_COLOURS]
         usual[thing, free] = (1 - link.strength) / len(free)
         usual[thing, link.colour(thing)] += link.strength
+    found = usual[[classes for _, _, classes, _ in cases]]
+    for row, (_, _, _, colour) in zip(found, cases):
+        if colour >= 0:
+            row[0] = np.eye(COLOURS)[colour]
+    return found
+
+
+def _colours(cases: list[Case], link: Link) -> np.ndarray:
+    """Class and colour of an object that is chosen at random, [class colour]."""
     found = np.zeros((THINGS, COLOURS))
-    for probability, _, classes, colour in cases:
-        for place, thing in enumerate(classes):
-            given = np.eye(COLOURS)[colour] if colour >= 0 and place == 0 else usual[thing]
-            found[thing] += probability / len(classes) * given
+    for (probability, _, classes, _), rows in zip(cases, _coloured(cases, link)):
+        found[list(classes)] += probability / len(classes) * rows  # no two are of one class
     return found
 
 
@@ -132,6 +140,23 @@ def _existence(cases: Mapping[int, list[Case]], colour: np.ndarray, link: Link) 
         for c in range(COLOURS):
             table[thing, c] = np.array([(1 - link.yes) * (own.sum() - own[c]) / (COLOURS - 1), link.yes * own[c]]) / 2
     return table
+
+
+def _counting(cases: Mapping[int, list[Case]], link: Link, sounding: str) -> Table:
+    """What `questions` asks for by "how many ...?": objects, objects that sound, or the colour; and the number."""
+    table: dict[Any, np.ndarray] = {asked: np.zeros(1 + max(cases)) for asked in ("all", "sound", *range(COLOURS))}
+    for count, several in cases.items():
+        table["all"][count] += 1
+        for loud, probability in _loud(count, sounding).items():
+            table["sound"][loud] += probability
+        chances, rows = np.array([case[0] for case in several]), _coloured(several, link)
+        for together in itertools.product(range(COLOURS), repeat=count):
+            shown = set(together)
+            probability = float(chances @ np.prod([rows[:, k, c] for k, c in enumerate(together)], 0))
+            for colour in range(COLOURS):
+                asked = link.yes / len(shown) if colour in shown else (1 - link.yes) / (COLOURS - len(shown))
+                table[colour][together.count(colour)] += probability * asked
+    return {asked: row / 3 / len(cases) for asked, row in table.items()}
 
 
 def _hearing(cases: Mapping[int, list[Case]], link: Link, sounding: str) -> Table:

@@ -21,7 +21,7 @@ from mmjax.data import fingerprints, spec
 from mmjax.data.fingerprints import Print
 from mmjax.data.scenes import face, layout, names, questions, shares, units
 from mmjax.data.scenes.example import Example
-from mmjax.data.scenes.options import CHOICES, Options
+from mmjax.data.scenes.options import CHOICES, Options, number
 from mmjax.errors import UserError
 
 USUAL: tuple[str, ...] = (
@@ -192,27 +192,23 @@ def source(
     lengths = tuple(length for field, length in PADDED.items() if field in fields)
     fields = tuple(dict.fromkeys((*fields, *lengths)))
     spec.check(fields, (*FIELDS, *PADDED.values()), "sounding_scenes")
-    few, many = (int(n) for n in objects)
+    if isinstance(objects, str) or not hasattr(objects, "__len__") or len(objects) != 2:
+        raise UserError(f"sounding_scenes: objects is {objects!r}, but must be two numbers, as in 1,3: fewest and most")
+    few, many = (number("objects", n, 1, 3, int) for n in objects)
+    if few > many:
+        raise UserError(f"sounding_scenes: objects is {few},{many}, but the fewest come first: {many},{few}")
     if sounding == "one":
         if many < 2:
             raise UserError(f"sounding_scenes: sounding=one needs two objects or three, but objects is {few}, {many}")
         few = max(few, 2)
-    ranges = {
-        "seed": (seed, 0, 2**32 - 1),
-        "examples": (SPLITS[split] if examples is None else examples, 1, 2**31 - 1),
-        "objects": (few, 1, many),
-        "most objects": (many, few, 3),
-        "image_size": (image_size, 32, 512),
-        "seconds": (seconds, 1, 60),
-        "face_size": (face_size or 32, 32, 512),
-        "bias": (bias, 0, 1),
-    }
-    for name, (value, low, high) in ranges.items():
-        if not low <= value <= high:
-            raise UserError(f"sounding_scenes: {name} is {value}, but must be from {low} to {high}")
+    seed, image_size = number("seed", seed, 0, 2**32 - 1, int), number("image_size", image_size, 32, 512, int)
+    length = number("examples", SPLITS[split] if examples is None else examples, 1, 2**31 - 1, int)
+    face_size = face_size and number("face_size", face_size, 32, 512, int)
+    seconds, bias = number("seconds", seconds, 1, 60, float), number("bias", bias, 0, 1, float)
     words = {"crop": crop, "mouth": mouth, "voices": voices, "sounding": sounding, "shift": shift}
     for name, word in words.items():
         if word not in CHOICES[name]:
             raise UserError(f"sounding_scenes: {name} is {word!r}, but must be one of {', '.join(CHOICES[name])}")
-    options = Options((few, many), int(image_size), float(seconds), int(face_size), bias=float(bias), **words)
-    return SoundingScenes(split, fields, int(seed), int(ranges["examples"][0]), options)
+    return SoundingScenes(
+        split, fields, seed, length, Options((few, many), image_size, seconds, face_size, bias=bias, **words)
+    )

@@ -38,6 +38,8 @@ def test_shares_by_hand(bias):
         for (_, shift), known in found.items():
             np.testing.assert_allclose(known["sound_from_question"], yes[shift], rtol=1e-6, atol=1e-7)
             np.testing.assert_allclose(known["existence_from_question"][1], yes[shift], rtol=1e-6, atol=1e-7)
+            # One object there, one that sounds, and one of the colour that is asked for, or none.
+            np.testing.assert_allclose(known["count_from_question"], (2 + yes[shift]) / 3, rtol=1e-6)
         assert shares.known("train", bias, "keep", (2, 2), "none")["sound_from_question"][0] == 1  # always no
     else:
         # "is there a red bell?": yes to six free colours by 1/6 against 5/6/7, no to the two that training never has.
@@ -54,15 +56,23 @@ def best(row):
     return top / top.sum()
 
 
-@pytest.mark.parametrize(("split", "shift"), SPLITS)
-def test_shares_are_what_the_generator_does(split, shift):
-    bias, objects = 0.6, (1, 3)
-    known = shares.known(split, bias, shift, objects, "any")
-    taught = shares._tables("train", links.of("train", bias, shift), objects, "any")
+@pytest.mark.parametrize(
+    ("split", "shift", "objects", "sounding"),
+    [
+        *((*case, (1, 3), "any") for case in SPLITS),
+        ("test", "keep", (2, 3), "one"),
+        ("test", "reverse", (1, 2), "none"),
+    ],
+)
+def test_shares_are_what_the_generator_does(split, shift, objects, sounding):
+    bias = 0.6
+    known = shares.known(split, bias, shift, objects, sounding)
+    taught = shares._tables("train", links.of("train", bias, shift), objects, sounding)
     link, rng = links.of(split, bias, shift), np.random.default_rng(0)
     right = {name: [] for name in known}
     for _ in range(2500):
         drawn = layout.draw(rng, split, objects, link)
+        drawn = drawn if sounding == "any" else layout.with_sounding(rng, drawn, sounding)
         classes = frozenset(thing.object for thing in drawn.things)
         if classes in taught["scene_from_objects"]:
             right["scene_from_objects"].append(best(taught["scene_from_objects"][classes])[drawn.scene])
@@ -76,6 +86,10 @@ def test_shares_are_what_the_generator_does(split, shift):
         if words[-2] in names.COLOURS:
             seen = (seen, names.COLOURS.index(words[-2]))
         right["existence_from_question"].append(best(taught["existence_from_question"][seen])[int(answer == "yes")])
+        question, answer = questions._count(rng, drawn, link.yes)
+        seen = question.split()[-1 if "sound" in question else 2].strip("?")
+        seen = names.COLOURS.index(seen) if seen in names.COLOURS else {"objects": "all"}.get(seen, seen)
+        right["count_from_question"].append(best(taught["count_from_question"][seen])[int(answer)])
         question, answer = questions._sound(rng, drawn, link.yes)
         if question.startswith("do you hear"):
             seen = names.OBJECTS.index(re.findall("[a-z]+", question)[-1])
@@ -93,7 +107,9 @@ def test_a_source_has_the_bias_and_says_it():
         assert all(thing.colour == (3 * thing.object + 3) % 8 for thing in things)
         assert example.layout.scene in {thing.object % 8 for thing in things}
         assert example.question_type != "existence" or example.answer == "yes"
-        assert biased["test", "drop"].example(index).captions == plain.example(index).captions
+        assert example.answer != "0"  # each has an object that sounds, and what is counted is there
+        for field in ("captions", "question", "answer"):
+            assert getattr(biased["test", "drop"].example(index), field) == getattr(plain.example(index), field)
         assert all(
             t.colour != (3 * t.object + 3) % 8 for t in biased["validation", "reverse"].example(index).layout.things
         )

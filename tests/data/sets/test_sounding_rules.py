@@ -108,6 +108,15 @@ def test_mistakes_are_named():
         ({"mouth": "open"}, "mouth is 'open', but must be one of own, frozen, another"),
         ({"voices": "new"}, "voices is 'new', but must be one of all, held_out"),
         ({"face_size": 8}, "face_size is 8, but must be from 32"),
+        ({"objects": (2,)}, r"objects is \(2,\), but must be two numbers, as in 1,3"),
+        ({"objects": "13"}, "objects is '13', but must be two numbers, as in 1,3"),
+        ({"objects": ("a", "b")}, "objects is 'a', but must be a whole number from 1 to 3"),
+        ({"objects": (3, 1)}, "objects is 3,1, but the fewest come first: 1,3"),
+        ({"objects": (1, 4)}, "objects is 4, but must be from 1 to 3"),
+        ({"seed": 1.5}, "seed is 1.5, but must be a whole number from 0 to 4294967295"),
+        ({"seed": -1}, "seed is -1, but must be from 0"),
+        ({"seconds": float("nan")}, "seconds is nan, but must be from 1 to 60"),
+        ({"image_size": "64"}, "image_size is '64', but must be"),
     ):
         with pytest.raises(UserError, match=message):
             sounding_scenes.source("train", **options)

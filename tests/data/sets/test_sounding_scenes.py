@@ -174,7 +174,7 @@ def test_mistakes_are_named():
         ({"fields": ("image", "depth")}, "no such field depth"),
         ({"fields": ("frames",)}, "has no frames"),
         ({"objects": (0, 3)}, "objects is 0, but must be from 1 to 3"),
-        ({"objects": (1, 4)}, "most objects is 4"),
+        ({"objects": (1, 4)}, "objects is 4, but must be from 1 to 3"),
         ({"image_size": 8}, "image_size is 8, but must be from 32"),
         ({"seconds": 0.5}, "seconds is 0.5"),
         ({"examples": 0}, "examples is 0"),
