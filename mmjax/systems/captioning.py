@@ -26,7 +26,8 @@ from mmjax.known import encoders, word_table
 from mmjax.known.network import Network
 from mmjax.losses import sequence
 from mmjax.losses.captions import caption_loss
-from mmjax.metrics import caption_baselines, caption_java, localisation
+from mmjax.metrics import caption_baselines, caption_java
+from mmjax.metrics.localisation import attention
 from mmjax.models.text.show_and_tell import ShowAndTell
 from mmjax.models.text.show_attend_tell import ShowAttendTell
 from mmjax.ops import collective
@@ -142,7 +143,7 @@ def fill(networks: Networks, words: str, objects: Words, variables: Variables, c
             writer = {**own["writer"], "words": word_table.fill(own["writer"]["words"], spelled, words)}
         filled = {**filled, "params": {GROUP: {**own, "writer": writer}}}
     if objects:
-        numbers = np.asarray(localisation.object_words(objects, spelled))
+        numbers = np.asarray(attention.object_words(objects, spelled))
         if np.all(numbers < 0):
             raise UserError(f"no name of config.objects, such as {objects[0]!r}, is a token of the captions: use ()")
         filled = {**filled, "frozen": {**filled["frozen"], "object_words": numbers}}
@@ -190,10 +191,10 @@ def metrics(networks: Networks, variables: Variables, batch: Batch) -> dict[str,
     count = jnp.sum(where, dtype=jnp.float32)
     figures = {"nll": (jnp.sum(words), count), "nll/unigram": (jnp.sum(unigram), count)}
     if "object_words" in variables["frozen"] and maps is not None:
-        boxes, named = localisation.named_boxes(
+        boxes, named = attention.named_boxes(
             batch["caption_tokens"], variables["frozen"]["object_words"], batch["objects"], batch["boxes"]
         )
-        figures |= localisation.attention_in_box(maps, boxes, named & where)
+        figures |= attention.attention_in_box(maps, boxes, named & where)
     return figures
 
 
