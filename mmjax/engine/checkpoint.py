@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import functools
 import json
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,6 +48,7 @@ class Checkpoints:
         if best_mode not in ("max", "min"):
             raise UserError(f"config.best_mode is {best_mode!r}: choose 'max' or 'min'")
         self.workdir, self.best = workdir, best
+        _spare_closed_loops()
         keep = [checkpoint_managers.LatestN(2)]
         if best:
 
@@ -218,6 +221,22 @@ class Checkpoints:
             said = str(error).strip().splitlines() or [type(error).__name__]
             text = f"could not be written ({said[0][:200]}); with room for it the same command {goes}"
             raise OSError(errno.EIO, text, str(path)) from error
+
+
+@functools.cache  # once a process
+def _spare_closed_loops() -> None:
+    """No traceback of arrays whose save failed already, which is said elsewhere.
+
+    Where one of several arrays cannot be written, Orbax closes the loop to which TensorStore then reports the others,
+    from threads of C++.
+    """
+    before = sys.unraisablehook
+
+    def hook(what: Any) -> None:
+        if not (what.exc_type is RuntimeError and str(what.exc_value) == "Event loop is closed"):
+            before(what)
+
+    sys.unraisablehook = hook
 
 
 def _tree(path: Path) -> Any:
