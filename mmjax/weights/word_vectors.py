@@ -6,7 +6,6 @@ which has no first line, fastText's .bin, what gensim saves, and the workdir of 
 
 from __future__ import annotations
 
-import bz2
 import gzip
 import json
 import lzma
@@ -23,11 +22,12 @@ from jaxtyping import Float
 from safetensors.numpy import load_file, save_file
 
 from mmjax.errors import OptionError, UserError
+from mmjax.text import packed
 from mmjax.text import vocabulary as spelling
 from mmjax.weights import fasttext_file, gensim_file, licence
 
 FORMATS = {".txt": "word2vec text", ".vec": "word2vec text", ".bin": "word2vec binary", ".safetensors": "safetensors"}
-_PACKED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_PACKED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": packed.open_bz2, ".xz": packed.open_xz}
 _ENDS_A_WORD = {".safetensors": "", "": "\t\r\n"}  # " \n" in those of word2vec
 Matrix = Float[np.ndarray, "v d"]
 Vectors = tuple[list[str], Matrix]
@@ -150,8 +150,8 @@ def _outer(path: pathlib.Path) -> tuple[pathlib.Path, str]:
 def _content(file: pathlib.Path, member: str, dim: int) -> tuple[str, bytes | mmap.mmap]:
     """(name without the ending of what packed it, content) of a file; large ones stay on the disk."""
     if file.suffix in _PACKED:
-        with _PACKED[file.suffix](file) as packed:
-            return file.stem, packed.read()
+        with _PACKED[file.suffix](file) as unpacked:
+            return file.stem, unpacked.read()
     with file.open("rb") as plain:
         if plain.read(4) != b"PK\3\4":
             plain.seek(0, 2)

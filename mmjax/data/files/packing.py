@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bz2
 import contextlib
 import gzip
 import importlib
@@ -17,6 +16,7 @@ from types import ModuleType
 from typing import IO, Any
 
 from mmjax.errors import UserError
+from mmjax.text import packed
 
 SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 TARS = (".tar", ".tgz", ".tbz2", ".txz", ".tzst")  # the first may have one of SUFFIXES behind it
@@ -37,7 +37,7 @@ def opener(path: str | os.PathLike[str]) -> Callable[[Any], IO[bytes]] | None:
     """
     with open(path, "rb") as file:
         head = file.read(6)
-    known: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+    known: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": packed.open_bz2, b"\xfd7zXZ\0": packed.open_xz}
     skippable = head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5  # a frame that pzstd puts first
     if head[:4] == b"\x28\xb5\x2f\xfd" or skippable:
         return _zstd(path).open  # type: ignore[no-any-return]
