@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+POINTER = b"version https://git-lfs.github.com/spec/"  # what a repository has in the place of a large file
+
 
 class UserError(Exception):
     """What the user got wrong: says, in one line, what was wrong and what would be right. Exit status 2."""
@@ -24,6 +26,12 @@ class OptionError(UserError):
 
 class NonFinite(Exception):
     """A loss or gradient that is NaN or infinite: names step, losses and last good checkpoint. Exit status 1."""
+
+
+def refuse_pointer(path: object, head: bytes) -> None:
+    """Raises UserError where a file begins as a pointer of Git LFS, so that nobody takes that for its content."""
+    if head.startswith(POINTER):
+        raise UserError(f"{path} is a pointer of Git LFS, not the file itself: `git lfs pull` brings it")
 
 
 @contextmanager

@@ -98,7 +98,10 @@ def _json_lines(path: pathlib.Path, text: str, faults: list[Fault]) -> Iterator[
 
 def _table(path: pathlib.Path, text: str, faults: list[Fault]) -> Iterator[tuple[str, Row]]:
     """The rows of a table, its delimiter the one by which its heading has most of the columns that are known."""
-    found = [(_heading(text, delimiter), delimiter) for delimiter in caption_tables.DELIMITERS]
+    lines = encodings.lines(text)
+    start, said = caption_tables.beginning(lines)
+    text = "\n".join(lines[start:])
+    found = [(_heading(text, delimiter), delimiter) for delimiter in said or caption_tables.DELIMITERS]
     heading, delimiter = max(found, key=lambda one: len({*FILE, *TEXT, *NUMBERS} & set(one[0])))
     if not {*FILE, *TEXT} & set(heading):
         wanted = f"a file ({', '.join(FILE)}) or a text ({', '.join(TEXT)})"
@@ -106,7 +109,7 @@ def _table(path: pathlib.Path, text: str, faults: list[Fault]) -> Iterator[tuple
     reader = _reader(text, delimiter)
     next(reader)
     while True:
-        place = f"{path.name}, line {reader.line_num + 1}"
+        place = f"{path.name}, line {start + reader.line_num + 1}"
         try:
             cells: list[str] = next(reader)
         except StopIteration:
@@ -130,7 +133,7 @@ def _heading(text: str, delimiter: str) -> list[str]:
         cells: list[str] = next(_reader(text, delimiter), [])
     except csv.Error:
         return []
-    return [cell.strip().lower() for cell in cells]
+    return list(caption_tables.unlike([cell.strip().lower() for cell in cells]))
 
 
 def _reader(text: str, delimiter: str) -> Any:

@@ -13,7 +13,7 @@ from flax import traverse_util
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from mmjax.errors import UserError
+from mmjax.errors import POINTER, UserError, refuse_pointer
 
 
 def cache_dir() -> Path:
@@ -51,9 +51,11 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     path = Path(path).expanduser()
     if not path.is_file():
         raise UserError(f"{path}: no such file; give the path of a .safetensors file")
+    with path.open("rb") as opened:
+        refuse_pointer(path, opened.read(len(POINTER)))
     try:
         with safe_open(path, "numpy") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: _tensor(path, file, name) for name in file.keys()}  # noqa: SIM118
             metadata = dict(file.metadata() or {})
     except SafetensorError as error:
         raise UserError(f"{path}: not a safetensors file that can be read ({error})") from None
@@ -75,6 +77,15 @@ def cached(name: str, make: Callable[[], Mapping[str, Any]], source: str) -> dic
     except OSError:
         return tree
     return tree
+
+
+def _tensor(path: Path, file: Any, name: str) -> np.ndarray:
+    try:
+        found: np.ndarray = file.get_tensor(name)
+    except (AttributeError, TypeError):  # of a type that NumPy has no name for
+        kind = file.get_slice(name).get_dtype()
+        raise UserError(f"{path}: {name} is of {kind}, which is not read: floats of 64, 32 or 16 bits are") from None
+    return found
 
 
 def _wide(value: np.ndarray) -> np.ndarray:

@@ -94,7 +94,7 @@ def _parts(index: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     try:
         where = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         names = {str(name): str(part) for name, part in where.items()}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{index}: not the index of a network in parts ({type(error).__name__}: {error})") from None
     found: dict[str, np.ndarray] = {}
     said: dict[str, str] = {}

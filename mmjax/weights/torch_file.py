@@ -20,7 +20,7 @@ from typing import IO, Any, Literal, NamedTuple
 import ml_dtypes
 import numpy as np
 
-from mmjax.errors import UserError
+from mmjax.errors import POINTER, UserError, refuse_pointer
 from mmjax.weights import pickles
 
 MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of the older form
@@ -56,8 +56,13 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     path = Path(path).expanduser()
     if not path.is_file():
         raise UserError(f"{path}: no such file; give the path of a PyTorch state dict (.pth)")
+    with path.open("rb") as opened:
+        head = opened.read(len(POINTER))
+    refuse_pointer(path, head)
     try:
         form = _read_zip if zipfile.is_zipfile(path) else _read_tar if tarfile.is_tarfile(path) else _read_stream
+        if form is _read_stream and head.startswith(b"PK\3\4"):
+            raise ValueError("a zip archive without its end: it was cut short")
         tree, storages = form(path)
         return {name: leaf.view(storages) for name, leaf in _tensors(tree)}
     except UserError:
@@ -153,7 +158,8 @@ class _Unpickler(pickles.Machine):
             return name
         _location, _numel, *view = more
         if kind != "storage" or name not in STORAGES:
-            raise pickle.UnpicklingError(f"unknown persistent id {kind!r} {name!r}")
+            what = name if isinstance(name, str) else "another kind"
+            raise pickle.UnpicklingError(f"a {kind} of {what}: there are {', '.join(STORAGES)}")
         self.dtypes[str(key)] = dtype = dtype_of(name, self.order)
         start = view[0][1] if view and view[0] is not None else 0
         return _Storage(str(key), dtype, int(start))

@@ -150,6 +150,7 @@ def test_a_table_of_ones_own(coco, name, content):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
+        ("\nsep=;\nfile;question;id\na.jpg;who?;007\n", [("who?", "007")]),
         ("file;question;id\na.jpg;who?;007\n", [("who?", "007")]),  # a spreadsheet's; a name that looks like a number
         (
             'File, Question ,ID\na.jpg,"who\nis it?",\u00b2\na.jpg,a\u2028b,10',

@@ -105,3 +105,37 @@ def test_a_part_may_be_wrapped_alone():
     """torchvision's AlexNet and VGG in the trainings of ImageNet; a compiled block."""
     found = tensors.state_dict({"features.module.0.weight": A, "blocks.1._orig_mod.fc.bias": B, "submodule.c": A})
     assert set(found) == {"features.0.weight", "blocks.1.fc.bias", "submodule.c"}
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 605\n"
+FP8 = b'{"w":{"dtype":"F8_E4M3","shape":[4],"data_offsets":[0,4]}}'
+FILE_FP8 = len(FP8).to_bytes(8, "little") + FP8 + bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("w.pt", POINTER, "is a pointer of Git LFS"),
+        ("w.safetensors", POINTER, "is a pointer of Git LFS"),
+        (
+            "w.safetensors",
+            FILE_FP8,
+            "w is of F8_E4M3, which is not read",
+        ),
+        ("w.bin", FILE_FP8, "w is of F8_E4M3, which is not read"),
+        ("w.safetensors", (2**60).to_bytes(8, "little") + FP8, "not a safetensors file that can be read"),
+        ("w.pt", "cut", "a zip archive without its end: it was cut short"),
+        ("w.pt", b"<html>404</html>", "not a PyTorch file"),
+        ("w.ckpt", b"", "not a PyTorch file"),
+    ],
+)
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_is_no_weights_is_one_line_alone_and_as_a_part(tmp_path, name, content, said, whole):
+    if content == "cut":
+        content = torch_writer.write_zip(tmp_path / "whole", {"a": A}).read_bytes()[:-30]
+    (tmp_path / name).write_bytes(content)
+    index = {"a": name, "w": name}
+    with pytest.raises(UserError, match=said) as error:
+        tensors.read(tmp_path / name if whole else indexed(tmp_path, index, "model.safetensors.index.json"))
+    assert str(error.value).startswith(f"{tmp_path}/{name}")
+    assert "\n" not in str(error.value)

@@ -44,8 +44,9 @@ def rows(
       UnknownLayout: it has no column of files, or none of captions.
     """
     lines = encodings.lines(encodings.decoded(raw))
-    heading = _heading(file, lines, columns)
-    at = heading.first
+    start, said = beginning(lines)
+    heading = _heading(file, lines[start:], dataclasses.replace(columns, separator=columns.separator or said))
+    at = start + heading.first
     while at < len(lines):
         place, first = f"{file.name}, line {at + 1}", lines[at]
         cells, taken = _record(lines, at, heading)
@@ -61,6 +62,13 @@ def rows(
             continue
         whole[heading.file] = whole[heading.file].strip()
         yield place, dict(zip(heading.names, whole, strict=True))
+
+
+def beginning(lines: list[str]) -> tuple[int, str]:
+    """The first line of a table that counts, and its separator where the line before says it: Excel's "sep=;"."""
+    start = next((i for i, line in enumerate(lines) if line.strip()), 0)
+    said = re.fullmatch(r'"?sep=(.)"?', lines[start].strip("\r\n "))
+    return (start + 1, said[1]) if said and start + 1 < len(lines) else (start, "")
 
 
 def _heading(file: pathlib.Path, lines: list[str], columns: Columns) -> _Heading:
@@ -91,10 +99,11 @@ def _file_column(lines: list[str], delimiter: str) -> int | None:
     rows = [line for line in lines if line.strip()][:LOOKED_AT]
     some = [line.split(delimiter) for line in rows]
     more = rf"{re.escape(delimiter)}(?! )"
-    if not some or min(map(len, some)) < 2 or min(len(re.findall(more, line.strip())) for line in rows) > 1:
+    whole = [cells for cells in some if len(cells) > 1]  # a row that is broken is no heading's matter
+    if 2 * len(whole) <= len(some) or min(len(re.findall(more, line.strip())) for line in rows) > 1:
         return None
     for at in (0, -1):
-        named = [_is_picture(cells[at].strip(' "')) for cells in some]
+        named = [_is_picture(cells[at].strip(' "')) for cells in whole]
         if named[0] and 2 * sum(named) > len(named):
             return abs(at)
     return None
@@ -104,7 +113,13 @@ def _named(line: str, delimiter: str) -> tuple[str, ...]:
     names = [name.strip().lower() for name in _cells([line], delimiter) or line.split(delimiter)]
     while names and not names[-1]:
         names.pop()
-    return tuple(names)
+    return unlike(names)
+
+
+def unlike(names: list[str]) -> tuple[str, ...]:
+    """Names of columns, none twice: caption, caption 2."""
+    times = [names[: at + 1].count(name) for at, name in enumerate(names)]
+    return tuple(name if n == 1 else f"{name} {n}" for name, n in zip(names, times, strict=True))
 
 
 def _cells(lines: list[str], delimiter: str) -> list[str] | None:

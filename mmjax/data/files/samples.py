@@ -6,6 +6,7 @@ x.jpg lies beside x.txt, which is its caption, or beside x.json, whose keys are 
 from __future__ import annotations
 
 import json
+import math
 import os
 import posixpath
 from collections.abc import Mapping, Sequence
@@ -78,15 +79,20 @@ def said(name: str, parts: Mapping[str, bytes], columns: Columns, faults: list[F
 def strings(values: Sequence[Any]) -> list[str] | None:
     """The captions of cells, each a text or a list of them; None where one is something else.
 
-    Of several cells, those that are empty are no captions.
+    Of several cells, those that are empty are no captions, and neither is nothing in a list.
     """
     found: list[Any] = []
     for value in values:
-        if value is None and len(values) > 1:
+        if _is_nothing(value) and len(values) > 1:
             continue
-        several = list(value) if isinstance(value, list | tuple) else [value]
+        several = [one for one in value if not _is_nothing(one)] if isinstance(value, list | tuple) else [value]
         found += [one for one in several if len(values) == 1 or one != ""]
     return found if all(isinstance(one, str) for one in found) else None
+
+
+def _is_nothing(value: Any) -> bool:
+    """Whether a cell is empty: null or, as pandas writes it, NaN."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def beside(paths: Mapping[str, Any], texts: Mapping[str, Any]) -> dict[str, dict[str, str]]:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import ast
 import codecs
+import functools
 import pathlib
 import re
+import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator
 
@@ -19,6 +21,7 @@ from mmjax.errors import UserError
 from mmjax.text import tokenise
 
 BLOCK = 2**20  # bytes
+CUT = "the dump is not closed by </mediawiki>: it is the beginning of one, or was cut short; what is there is read"
 _WORD = re.compile(r"[^\W\d_]+|\n")
 # A letter, and letters with all that stands on them: marks, and the joiners of Persian and Hindi.
 _MARKED_WORD = regex.compile(r"[\p{L}\p{Nl}\p{No}][\p{L}\p{Nl}\p{No}\p{M}\p{Join_Control}]*+|\n")
@@ -60,7 +63,11 @@ def read(paths: Iterable[pathlib.Path], block: int = BLOCK, markup: str = "plain
     for path in paths:
         for name, blocks in text_files.contents(path, block):
             text = _decoded(name, blocks, block)
-            yield from wiki_text.prose(text) if markup == "plain" else text
+            yield from wiki_text.prose(text, functools.partial(_say, name, CUT)) if markup == "plain" else text
+
+
+def _say(name: str, line: str) -> None:
+    print(f"{name}: {line}", file=sys.stderr)
 
 
 def _decoded(name: str, blocks: Iterable[bytes], block: int) -> Iterator[str]:

@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Iterator
 from typing import IO
 
+from mmjax import errors
 from mmjax.data.files import faults, packing, tree
 from mmjax.errors import UserError
 
@@ -106,7 +107,9 @@ def contents(path: pathlib.Path, block: int) -> Iterator[tuple[str, Iterator[byt
     try:
         with contextlib.ExitStack() as stack:
             raw = stack.enter_context(path.open("rb"))
-            if raw.read(4) == b"PK\3\4":
+            head = raw.read(len(errors.POINTER))
+            errors.refuse_pointer(path, head)
+            if head[:4] in (b"PK\3\4", b"PK\5\6"):  # the second: an empty one
                 yield from _members(path, _zipped(stack.enter_context(zipfile.ZipFile(path))), block)
                 return
             raw.seek(0)
@@ -120,6 +123,8 @@ def contents(path: pathlib.Path, block: int) -> Iterator[tuple[str, Iterator[byt
                     path, _tarred(stack.enter_context(tarfile.open(fileobj=file, mode="r:")), file), block
                 )
                 return
+            if _unpacked(path.name).endswith(ARCHIVES):
+                raise UserError(f"{path} cannot be read: it is no archive, whatever its name says")
             file.seek(0)
             yield str(path), _blocks(path, file, block)
     except _broken() as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import html
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 FORMS = ("plain", "words")
 _LONGEST = 2**26  # characters of a page: Wikipedia's longest has two million
@@ -39,13 +39,16 @@ _MARKS = re.compile(r"'{2,}|__[A-Z]+__|^[*#:;|!]+[ \t]*(?:-+[ \t]*$)?|^-{4,}|\|\
 _DEPTH = 12  # of templates within templates, tables within tables
 
 
-def prose(pieces: Iterable[str]) -> Iterator[str]:
-    """A text in pieces that end between words, as such pieces, without the markup of a dump if it is one."""
+def prose(pieces: Iterable[str], cut_short: Callable[[], None] = lambda: None) -> Iterator[str]:
+    """A text in pieces that end between words, as such pieces, without the markup of a dump if it is one.
+
+    `cut_short` is called at the end of a dump that is not closed.
+    """
     pieces = iter(pieces)
     first = next(pieces, "")
     whole = itertools.chain([first], pieces)
     if _DUMP.match(first):
-        return _articles(whole)
+        return _articles(whole, cut_short)
     return _without_docs(whole) if _EXTRACTED.match(first) else whole
 
 
@@ -60,7 +63,7 @@ def _without_docs(pieces: Iterable[str]) -> Iterator[str]:
     yield _DOC.sub("", rest)
 
 
-def _articles(pieces: Iterable[str]) -> Iterator[str]:
+def _articles(pieces: Iterable[str], cut_short: Callable[[], None]) -> Iterator[str]:
     """The prose of a dump, page by page; a page that is cut off at the end counts as far as it goes."""
     rest = ""
     for piece in pieces:
@@ -68,6 +71,8 @@ def _articles(pieces: Iterable[str]) -> Iterator[str]:
         rest = rest[-_LONGEST:]
         yield from filter(None, map(_article, pages))
     yield from filter(None, [_article(rest)])
+    if "</mediawiki>" not in rest:
+        cut_short()
 
 
 def _article(page: str) -> str:

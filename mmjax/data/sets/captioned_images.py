@@ -67,7 +67,7 @@ class Config(tfds.core.BuilderConfig):
 class CaptionedImages(tfds.core.GeneratorBasedBuilder):
     """The pictures that can be read and have a caption."""
 
-    VERSION = tfds.core.Version("2.2.0")  # raised whenever the same files would give other examples
+    VERSION = tfds.core.Version("2.3.0")  # raised whenever the same files would give other examples
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = {

@@ -247,7 +247,7 @@ def _load(folder: pathlib.Path, name: str, key: str) -> tuple[list[Any], dict[st
     try:
         content = json.loads(file.read_bytes())
         rows, spelt = content[key], content.get("question_types")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{file} is damaged or not VQA's: {type(error).__name__} {error}") from None
     if not isinstance(rows, list):
         raise UserError(f"{file} is not VQA's: {key} is no list")

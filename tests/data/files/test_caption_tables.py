@@ -36,6 +36,10 @@ def read(name, text):
         ("a.tsv", ["file\tcaption", "1.jpg\ta dog\tand a cat"], [("1.jpg", "a dog\tand a cat")]),
         ("a.tsv", ["file\tcaption", '0.jpg\t"Exit only', "1.jpg\ta dog", '2.jpg\ta "cat'],
          [("0.jpg", '"Exit only'), ("1.jpg", "a dog"), ("2.jpg", 'a "cat')]),
+        ("a.csv", ["", "  ", "file,caption", "1.jpg,x"], [("1.jpg", "x")]),
+        ("a.csv", ["sep=;", "file;caption", "1.jpg;A red, round ball"], [("1.jpg", "A red, round ball")]),
+        ("a.csv", ['"sep=,"', "file,caption", "1.jpg,A; red"], [("1.jpg", "A; red")]),
+        ("a.csv", ["file,caption,caption", "1.jpg,x,y", "2.jpg,,z"], [("1.jpg", "x", "y"), ("2.jpg", "", "z")]),
         ("results.csv", ["image_name| comment_number| comment", '1.jpg| 0| Two "men" , here .'],
          [("1.jpg", "0", 'Two "men" , here .')]),
     ],
@@ -43,6 +47,14 @@ def read(name, text):
 def test_captions_are_whole(name, lines, rows):
     for end in ("\n", "\r\n"):
         assert read(name, end.join([*lines, ""])) == (rows, [])
+
+
+def test_broken_rows_hide_no_table_without_a_heading():
+    """CC3M's: a caption, TAB, a file; a row of its first twenty may be neither."""
+    rows = ["a dog\t1.jpg", "no more than this", "a cat\t2.jpg", "a\tb\t3.jpg", "a cow\t4.jpg"]
+    found, faults = read("cc.tsv", "\n".join(rows))
+    assert found == [("a dog", "1.jpg"), ("a cat", "2.jpg"), ("a\tb", "3.jpg"), ("a cow", "4.jpg")]
+    assert faults == [("2", MISFIT)]
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,16 @@ def test_a_dump_is_its_articles(tmp_path, block):
 
 
 @pytest.mark.parametrize("block", [16, 2**20])
+def test_a_dump_that_is_not_closed_is_told(tmp_path, capsys, block):
+    """As enwik9 is; and so ends a multistream dump whose last streams are missing, which bzip2 takes for whole."""
+    path, page = tmp_path / "dump.xml", "<mediawiki><page><ns>0</ns><text>A bell</text></page>"
+    for text, told in ((f"{page}</mediawiki>\n", 0), (page, 1), (page[:-7], 1), (page[:-14], 1)):
+        path.write_text(text)
+        assert "".join(text_corpus.read([path], block)).split() == ["A", "bell"]
+        assert capsys.readouterr().err.count("dump.xml: the dump is not closed by </mediawiki>") == told
+
+
+@pytest.mark.parametrize("block", [16, 2**20])
 def test_what_wikiextractor_makes(tmp_path, block):
     lines = ['<doc id="1" url="https://w.org/?curid=1" title="A bell">', "A bell", "", "It rings < often.", "</doc>"]
     (tmp_path / "wiki_00").write_text("\n".join(lines + lines) + "\n")

@@ -375,3 +375,38 @@ def test_a_changed_caption_beside_a_picture_is_read(tmp_path, monkeypatch):
     assert prints[0] == prints[1]
     assert prints[0]["image"] == prints[2]["image"]
     assert prints[0]["captions"] != prints[2]["captions"]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet", "json", "tar"])
+def test_nothing_among_captions_costs_no_picture(tmp_path, kind):
+    """Null and, as pandas writes it into JSON, NaN: in a list of captions, and in columns of several."""
+    lists = {"0": ["x", None, "y"], "1": [None, "z"], "2": [None]}
+    names = {key: f"{key}.png" for key in lists}
+    if kind != "tar":
+        for name in names.values():
+            put(tmp_path / name, picture(name[0]))
+    rows = [{"file_name": names[key], "text": texts} for key, texts in lists.items()]
+    if kind == "jsonl":
+        put(tmp_path / "metadata.jsonl", "\n".join(json.dumps(row).replace("null", "NaN") for row in rows))
+    elif kind == "json":
+        put(tmp_path / "metadata.json", json.dumps(rows))
+    elif kind == "parquet":
+        writer.parquet(tmp_path / "metadata.parquet", file_name=list(names.values()), text=list(lists.values()))
+    else:
+        members = [(f"{key}.{s}", x) for key, t in lists.items()
+                   for s, x in (("png", picture(key)), ("json", json.dumps({"text": t}).encode()))]  # fmt: skip
+        tar(tmp_path / "0.tar", members)
+    said, faults = found(tmp_path)
+    before = "0.tar/" if kind == "tar" else ""
+    assert said == {f"{before}0.png": (("x", "y"), "train"), f"{before}1.png": (("z",), "train")}
+    assert len(faults) == 1
+
+
+def test_columns_of_one_name_are_several_captions(tmp_path):
+    for name in ("0.png", "1.png", "2.png"):
+        put(tmp_path / name, picture(name[0]))
+    put(tmp_path / "captions.csv", "file,caption,Caption\n0.png,x,y\n1.png,,z\n2.png,w\n")
+    wanted = {"0.png": (("x", "y"), "train"), "1.png": (("z",), "train"), "2.png": (("w",), "train")}
+    assert found(tmp_path) == (wanted, set())
+    put(tmp_path / "captions.csv", "file,caption_0,caption_1\n0.png,x,y\n1.png,,z\n2.png,w\n")
+    assert found(tmp_path) == (wanted, set())

@@ -140,6 +140,29 @@ def test_a_packed_file_that_was_cut_off_is_told(tmp_path, packed, rng):
             text.corpus(write(tmp_path, content, "a.txt.gz"), min_count=1)
 
 
+@pytest.mark.parametrize("pack", [bz2.compress, lzma.compress])
+def test_a_damaged_stream_among_several_is_no_end(tmp_path, pack):
+    parts = [pack(f"words of {i} \n".encode() * 50) for i in "abc"]
+    assert text.corpus(write(tmp_path, b"".join(parts), "a.xz"), min_count=1).counts.sum() == 3 * 50 * 3
+    for spoilt in (b"x" + parts[1][1:], parts[1][:20] + b"\0\0\0" + parts[1][23:], parts[1][:-30]):
+        with pytest.raises(UserError, match=r"b\.xz cannot be read"):
+            text.corpus(write(tmp_path, parts[0] + spoilt + parts[2], "b.xz"), min_count=1)
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tgz", "a.tar.bz2", "a.txt.gz"])
+@pytest.mark.parametrize("content", [b"", b"P", b"<html>404 the page is gone</html>", bytes(10_240)])
+def test_what_is_none_of_its_name_is_not_taken_for_words(tmp_path, name, content):
+    with pytest.raises(UserError, match=r"a\.\w+.* cannot be read: it is no .*, whatever its name says"):
+        text.corpus(write(tmp_path, content, name), min_count=1)
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.txt.xz", "a.zip"])
+def test_a_pointer_is_no_text(tmp_path, name):
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 123\n"
+    with pytest.raises(UserError, match=r"is a pointer of Git LFS, not the file itself: `git lfs pull`"):
+        text.corpus(write(tmp_path, pointer, name), min_count=1)
+
+
 def test_a_tar_that_was_cut_off_or_joined_is_told_wherever_it_ends(tmp_path):
     (tmp_path / "src").mkdir()
     for name in ("a.txt", "b.txt"):
@@ -173,6 +196,12 @@ def test_markup_of_a_wiki_is_no_words_but_for_runs_from_before(tmp_path):
     assert text.source("train", path=path, min_count=1, markup="words").encoded.words[0] == "mediawiki"
     with pytest.raises(UserError, match=r"config\.data\.markup 'no' is unknown: choose plain or words"):
         text.source("train", path=path, min_count=1, markup="no")
+
+
+def test_an_archive_with_nothing_says_so(tmp_path):
+    zipfile.ZipFile(tmp_path / "a.zip", "w").close()
+    with pytest.raises(UserError, match="an archive without text files; it has nothing"):
+        text.corpus(str(tmp_path / "a.zip"), min_count=1)
 
 
 def test_what_is_in_an_archive_beside_its_text(tmp_path, capsys):

@@ -184,6 +184,11 @@ def test_damaged_files(tmp_path):
     vqa_json._records.cache_clear()
     with pytest.raises(UserError, match=r"annotations\.json is damaged"):
         vqa_json.source("train", path=str(tmp_path))
+    for content in (b"[" * 100_000, b"version https://git-lfs.github.com/spec/v1", b"\xff\xfe", b"null"):
+        (tmp_path / "v2_mscoco_train2014_annotations.json").write_bytes(content)
+        vqa_json._records.cache_clear()
+        with pytest.raises(UserError, match=r"annotations\.json is damaged"):
+            vqa_json.source("train", path=str(tmp_path))
     save(tmp_path, "v2", "train2014", questions, [])
     with pytest.raises(
         UserError,
