@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def make(out_dir: pathlib.Path, stamps: str, seconds: float, side: int, rate: int, limit: int | None) -> int:
     """Writes one video for each stamp with a sound effect; returns how many."""
-    folder = tux_stamps._folder(stamps)
+    folder = tux_stamps.folder_of(stamps)
     found = [stamp for stamp in tux_stamps.find(folder)[0] if has_effect(folder, stamp.name)][:limit]
     made = 0
     for stamp in tqdm.tqdm(found, unit="video", disable=None):

@@ -38,7 +38,7 @@ def fields(*, sound: str | None = None, **_: Any) -> tuple[str, ...]:
 
 def labels(path: str = PATH) -> tuple[str, ...]:
     """The names of the classes of `label`: the top folders, in order."""
-    return tuple(sorted(entry.name for entry in _folder(path).iterdir() if entry.is_dir()))
+    return tuple(sorted(entry.name for entry in folder_of(path).iterdir() if entry.is_dir()))
 
 
 @dataclasses.dataclass(eq=False)
@@ -143,7 +143,7 @@ def source(
         raise UserError(f"config.data.size={size}: it must be at least 1 pixel")
     prepared.assign_splits((), validation, test)  # checks the shares before any work
     fields = globals()["fields"](sound=sound) if fields is None else fields
-    folder = _folder(path)
+    folder = folder_of(path)
     name = f"stamps-{_fingerprint(folder, size, sound, validation, test)}"
     config = Config(name=name, path=str(folder), size=size, sound=sound or None, validation=validation, test=test)
     root = prepared.cache_dir(data_dir)
@@ -196,7 +196,7 @@ def _decode(
     return {field: made[field]() for field in fields}
 
 
-def _folder(path: str) -> pathlib.Path:
+def folder_of(path: str) -> pathlib.Path:
     folder = pathlib.Path(path).expanduser().resolve()
     if not folder.is_dir():
         raise UserError(
