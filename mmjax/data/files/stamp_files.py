@@ -70,4 +70,5 @@ def trimmed(waveform: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
         raise media.Unusable("silent", f"root mean square {strength:.1e} of full scale")
     sound = sound[loud[0] : loud[-1] + 1]
     level = LEVEL / float(np.sqrt(np.mean(np.square(sound))))
-    return sound * np.float32(min(level, 0.9 / float(np.abs(sound).max())))
+    gain = np.float32(min(level, 0.9 / float(np.abs(sound).max())))
+    return (gain * sound).astype(np.float32)
