@@ -48,6 +48,9 @@ KINDS: dict[str, Kind] = {
         ("float32",), ("t i j",), "a map over image/picture for each word of text/<name>", few=True, alone=False
     ),
     "audio": Kind(("int16", "float32"), ("time",), "mono sound at the task's sample_rate", few=True),
+    "video": Kind(
+        ("uint8",), ("f h w 3",), "RGB pictures, 25 a second, 0..255, with the sound of audio/<name> if any", few=True
+    ),
     "text": Kind(
         ("uint8",),
         ("letters", "n letters"),
@@ -90,6 +93,7 @@ NAMES: dict[str, str] = {
 
 # Pattern of the name (<x> stands for any word) -> axes and meaning.
 NUMBERS: dict[str, str] = {
+    "confidence": "how sure the maps over a picture are that something in it sounds; it compares between examples",
     "index": "the position of the example in its split",
     "nats": "3: sums over the caption of the network's nats and of word frequencies', and how many words count",
     "caption_ids": "c: equal numbers for equal captions; -1 where there is none",

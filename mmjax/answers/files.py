@@ -14,10 +14,12 @@ import numpy as np
 from PIL import Image
 
 from mmjax.answers.rows import Answer, Row
-from mmjax.data.files import caption_choice
+from mmjax.data.files import caption_choice, drawn_video
 from mmjax.errors import UserError
 
 KINDS = (".csv", ".jsonl", ".json")
+FRAME_RATE = 25  # of video/..., see the glossary
+ENDINGS = {"image": ".png", "audio": ".wav", "video": ".mp4", "heatmap": ".npy"}
 TABLE = "predictions.csv"  # of a folder
 FIRST = ("file", "text", "start", "end")  # columns of a table
 # What the fields' evaluators read: {its name there: the column}.
@@ -123,13 +125,20 @@ class Writer:
                 row[f"embedding_{name}"] = len(points)
                 points.append(value)
             else:
-                row[name] = self._save(self._folder, kind, f"{name}_{number:05d}", value)
+                row[name] = self._save(self._folder, kind, f"{name}_{number:05d}", value, media.get(f"audio/{name}"))
         return row
 
-    def _save(self, folder: pathlib.Path, kind: str, name: str, value: np.ndarray) -> str:
-        file = f"{name}.{'png' if kind == 'image' else 'wav'}"
+    def _save(
+        self, folder: pathlib.Path, kind: str, name: str, value: np.ndarray, sound: np.ndarray | None = None
+    ) -> str:
+        """Writes a picture, a sound, a video with the sound of its own name, or a map; returns the file's name."""
+        file = f"{name}{ENDINGS[kind]}"
         if kind == "image":
             Image.fromarray(value).save(folder / file)
+        elif kind == "heatmap":
+            np.save(folder / file, value)
+        elif kind == "video":
+            drawn_video.write(folder / file, value, FRAME_RATE, sound, self._rate)
         else:
             import soundfile  # half a second, for those who write a sound
 

@@ -19,6 +19,7 @@ from mmjax.errors import UserError
 
 TEXTS = (".txt",)  # a sentence a line
 NO_TEXT = "text that is not Unicode"
+TIMED = ("sound", "video", "film")  # kinds of files whose pieces have times
 SHOWN = 80  # letters of what is no file's name, of whatever length
 
 
@@ -28,6 +29,12 @@ class Way:
 
     fields: tuple[str, ...]
     media: Mapping[str, str]
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """What a user gives: its media, but a "film" for a picture and a sound that go in together."""
+        both = {"picture", "sound"}
+        return frozenset(self.media) - both | {"film"} if both <= set(self.media) else frozenset(self.media)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +59,8 @@ class Item:
 def ways(sets: Iterable[Sequence[str]], asks: bool) -> tuple[Way, ...]:
     """The ways in which a task can be asked by a user: a file, a text, or a file with a text.
 
+    A picture and a sound that go in together are a file, too: a video.
+
     Args:
       sets: of fields, each enough by itself: `Task.predicts_from` and `Task.also_from`.
       asks: whether the task reads what is typed (`Task.ask`), so that any other field may be a text.
@@ -60,7 +69,7 @@ def ways(sets: Iterable[Sequence[str]], asks: bool) -> tuple[Way, ...]:
     for fields in sets:
         own = [field for field in fields if not field.endswith("_length")]
         media = {_medium(field, asks): field for field in own}
-        if "" not in media and len(media) == len(own) and not {"picture", "sound"} <= set(media):
+        if "" not in media and len(media) == len(own):
             found.append(Way(tuple(own), media))
     return tuple(found)
 
@@ -78,8 +87,10 @@ def _medium(field: str, asks: bool) -> str:
 
 
 def kind(name: str, media: Iterable[str]) -> str:
-    """How a file is read, by its suffix, for those who take these media: "picture", "sound", "video" or ""."""
+    """How a file is read, by its suffix, for those who take these: "picture", "sound", "video", "film" or ""."""
     suffix, media = pathlib.PurePath(name).suffix.lower(), set(media)
+    if "film" in media and suffix in video_clips.SUFFIXES:
+        return "film"
     if "picture" in media and suffix in pictures.suffixes():
         return "picture"
     if "picture" in media and suffix in video_clips.SUFFIXES:
@@ -101,11 +112,14 @@ def find(paths: Sequence[str], media: Iterable[str]) -> tuple[list[str], list[Fa
             found += [str(path / file) for file in inside.files]
             faults += [dataclasses.replace(fault, path=str(path / fault.path)) for fault in inside.faults]
             if not inside.files:
-                faults.append(Fault(name, f"a folder without a {' or '.join(sorted(media)) or 'file'}"))
+                wanted = " or ".join(map(_said_of, sorted(media))) or "file"
+                faults.append(Fault(name, f"a folder without a {wanted}"))
         elif not path.exists():
             faults.append(Fault(name, "missing", "no such file"))
         elif not kind(name, media):
-            faults.append(Fault(name, "of a kind that is not read", f"the run takes {', '.join(sorted(media))}"))
+            faults.append(
+                Fault(name, "of a kind that is not read", f"the run takes {', '.join(map(_said_of, sorted(media)))}")
+            )
         else:
             found.append(str(path))
     return list(dict.fromkeys(found)), faults
@@ -138,24 +152,24 @@ def items(
     Raises:
       UserError: what is given is nothing that this run can be asked with, or a list is damaged.
     """
-    wanted = sorted(set(itertools.chain(*(way.media for way in ways))))
+    wanted = sorted(set(itertools.chain(*(way.reads for way in ways))))
     if asked:
         return _of_list(ways, paths, asked)
     written = [path for path in paths if path == "-" or path.lower().endswith(TEXTS)]
     texts = [*texts, *itertools.chain(*(lines(path) for path in written))]
     files, faults = find([path for path in paths if path not in written], set(wanted) - {"text"})
     if texts and "text" not in wanted:
-        raise UserError(f"this run reads no text: it takes {' or '.join(wanted)}")
+        raise UserError(f"this run reads no text: it takes {' or '.join(map(_said_of, wanted))}")
     asked_of, texts, empty = len(texts), *_sayable(texts)
     faults += empty
-    both = next((way for way in ways if len(way.media) > 1), None)
+    both = next((way for way in ways if len(way.reads) > 1), None)
     if both is not None:
         if not asked_of:
             raise UserError("this run answers questions about files: give --question, or --list with a file of them")
         if not files and not faults:
             raise UserError("this run answers questions about files: say about which")
         return [made(both, file, text) for file in files for text in texts], faults
-    alone = {medium: way for way in reversed(ways) for medium in way.media}
+    alone = {medium: way for way in reversed(ways) for medium in way.reads}
     named = [made(alone[_medium_of(kind(file, alone))], file) for file in files]
     return named + [made(alone["text"], text=text) for text in texts], faults
 
@@ -171,6 +185,10 @@ def _sayable(texts: Iterable[str]) -> tuple[list[str], list[Fault]]:
     return said, faults
 
 
+def _said_of(medium: str) -> str:
+    return "video with sound" if medium == "film" else medium
+
+
 def _medium_of(how: str) -> str:
     return "picture" if how == "video" else how
 
@@ -181,14 +199,14 @@ def made(way: Way, file: str = "", text: str = "", **told: Any) -> Item:
         told = {"question" if "question" in way.media["text"] else "text": text, **told}
     if file:
         told = {"file": file, **told}
-    return Item(told, way, file, kind(file, way.media), text)
+    return Item(told, way, file, kind(file, way.reads), text)
 
 
 def told(items: Iterable[Item]) -> tuple[str, ...]:
     """The columns by which some of these are named, the times of what has any among them."""
     columns: dict[str, None] = {}
     for item in items:
-        columns |= dict.fromkeys((*item.told, *(("start", "end") if item.kind in ("sound", "video") else ())))
+        columns |= dict.fromkeys((*item.told, *(("start", "end") if item.kind in TIMED else ())))
     return tuple(columns)
 
 
@@ -197,7 +215,7 @@ def told(items: Iterable[Item]) -> tuple[str, ...]:
 
 def _of_list(ways: Sequence[Way], paths: Sequence[str], asked: str) -> tuple[list[Item], list[Fault]]:
     source = _at_home(asked)
-    media = set(itertools.chain(*(way.media for way in ways)))
+    media = set(itertools.chain(*(way.reads for way in ways)))
     files, faults = find(paths, media - {"text"})
     places, folders = _places(files), [_at_home(path) for path in paths]
     rows, none = lists.read(source)
@@ -215,7 +233,7 @@ def _of_list(ways: Sequence[Way], paths: Sequence[str], asked: str) -> tuple[lis
         if not fitting:
             faults.append(Fault((name or text or "a row")[:SHOWN], *_lacking(ways, given, row, place)))
         for way in fitting:
-            one = made(way, file if set(way.media) - {"text"} else "", text if "text" in way.media else "", **told)
+            one = made(way, file if way.reads - {"text"} else "", text if "text" in way.media else "", **told)
             found.append(dataclasses.replace(one, told={**one.told, "file": name}) if name and one.file else one)
     return found, faults
 
@@ -230,13 +248,13 @@ def _fitting(ways: Sequence[Way], given: set[str]) -> list[Way]:
     """The ways for which there is all that they take; of those that take the same or less than another, that other."""
     fits: dict[frozenset[str], Way] = {}
     for way in ways:
-        if set(way.media) <= given:
-            fits.setdefault(frozenset(way.media), way)
+        if way.reads <= given:
+            fits.setdefault(way.reads, way)
     return [way for media, way in fits.items() if not any(media < others for others in fits)]
 
 
 def _lacking(ways: Sequence[Way], given: set[str], row: Mapping[str, Any], place: str) -> tuple[str, str]:
-    wanted = " or ".join(" and ".join(sorted(way.media)) for way in ways)
+    wanted = " or ".join(" and ".join(map(_said_of, sorted(way.reads))) for way in ways)
     number = f", image_id {row['image_id']}" if row.get("image_id") else ""
     there = ", ".join(sorted(given)) or "none"
     return "in the list without what the run takes", f"{wanted}; there is {there} ({place}{number})"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from mmjax import data
+from mmjax.answers import films
 from mmjax.answers.inputs import Item
 from mmjax.data import pipeline
 from mmjax.data.files import child_processes, pieces
@@ -48,12 +49,13 @@ class Reader:
     every: float
     say: Callable[[str], None]
 
-    def examples(self, items: Sequence[Item]) -> Iterator[tuple[Item, list[Asked] | Fault]]:
-        """All examples of each item, in order, or why there are none."""
+    def examples(self, items: Sequence[Item]) -> Iterator[tuple[Item, Iterable[Asked] | Fault]]:
+        """All examples of each item, in order, or why there are none; they are to be taken before the next item."""
         fields = {item.way.media["text"] for item in items if item.text} if self.ask is None else ()
         encoders = self._encoders(tuple(fields)) if fields else {}
         unknown = 0
-        for item, found in _read(self._how(items), items):
+        how = self._how(items)
+        for item, found in _read(how, items):
             if isinstance(found, Fault):
                 yield item, found
                 continue
@@ -65,6 +67,9 @@ class Reader:
                 yield item, Fault(item.text, "not understood", str(error))
                 continue
             unknown += any(np.any(text.get(field, 0) == vocabulary.UNK) for field in fields)
+            if item.kind == "film":
+                yield from self._film(item, how, text)
+                continue
             yield item, [(self._named(item, piece), {**self._of(item, piece), **text}) for piece in found.pieces]
         if unknown:
             self.say(f"{unknown:,} texts have words that the run does not know")
@@ -79,6 +84,27 @@ class Reader:
         fit, size = data.fit(self.config.data.name, self.config.data.to_dict())
         return pieces.How(size or int(wide), fit, int(long), self.every)
 
+    def _film(self, item: Item, how: pieces.How, text: Example) -> Iterator[tuple[Item, Iterable[Asked] | Fault]]:
+        """A video that is seen and heard, of which few moments are in memory at a time."""
+        seen, heard = item.way.media["picture"], item.way.media["sound"]
+        with films.opened(item.file, self.every, how.size, how.samples) as found:
+            if isinstance(found, Fault):
+                yield item, found
+                return
+            moments, remark = found
+            if remark:
+                self.say(f"{item.file}: used up to the damage: {remark}")
+            yield (
+                item,
+                (
+                    (
+                        self._named(item, Piece(None, moment.start, moment.end)),
+                        {**self._picture(seen, moment.picture), **self._sound(heard, moment.sound), **text},
+                    )
+                    for moment in moments
+                ),
+            )
+
     def _named(self, item: Item, piece: Piece) -> Mapping[str, Any]:
         if piece.start is None or piece.end is None:
             return item.told
@@ -87,13 +113,16 @@ class Reader:
     def _of(self, item: Item, piece: Piece) -> Example:
         if not item.file:
             return {}
-        field = item.way.media["sound" if item.kind == "sound" else "picture"]
         if item.kind == "sound":
-            fit = pipeline.Fit(clip_seconds=self.shapes[field][2] / pipeline.RATE)
-            padded, length = fit({"waveform": piece.array}), np.int32(len(piece.array))
-            return {field: padded["waveform"], f"{field}_length": length}
-        pixels = self.shapes[field][-2]
-        return {field: pipeline.Fit(pixels=pixels)({"image": piece.array})["image"]}
+            return self._sound(item.way.media["sound"], piece.array)
+        return self._picture(item.way.media["picture"], piece.array)
+
+    def _sound(self, field: str, sound: np.ndarray) -> Example:
+        fit = pipeline.Fit(clip_seconds=self.shapes[field][2] / pipeline.RATE)
+        return {field: fit({"waveform": sound})["waveform"], f"{field}_length": np.int32(len(sound))}
+
+    def _picture(self, field: str, picture: np.ndarray) -> Example:
+        return {field: pipeline.Fit(pixels=self.shapes[field][-2])({"image": picture})["image"]}
 
     def _text(self, item: Item, encoders: Mapping[str, Callable[[Any], Example]]) -> Example:
         if self.ask is not None:
@@ -106,18 +135,22 @@ class Reader:
 
 
 def _read(how: pieces.How, items: Sequence[Item]) -> Iterator[tuple[Item, Pieces | Fault]]:
-    """The pieces of each item in order; a text has one that is empty. A file that ends its decoder is a fault."""
-    files = [(i, item.kind, item.file) for i, item in enumerate(items) if item.file]
+    """The pieces of each item in order; a text has one that is empty, and so has a film, which is read later.
+
+    A file that ends its decoder is a fault.
+    """
+    files = [(i, item.kind, item.file) for i, item in enumerate(items) if item.file and item.kind != "film"]
     ready: dict[int, Pieces | Fault] = {}
     with child_processes.Children(min(len(os.sched_getaffinity(0)), 1 + len(files) // FEW)) as children:
         done = children.each(functools.partial(pieces.read, how), files)
         for i, item in enumerate(items):
-            while item.file and i not in ready:
+            here = bool(item.file) and item.kind != "film"
+            while here and i not in ready:
                 (number, _, path), found = next(done)
                 if isinstance(found, child_processes.Lost):
                     found = Fault(path, found.kind, found.detail)
                 ready[number] = found
-            yield item, ready.pop(i) if item.file else Pieces((Piece(None),))
+            yield item, ready.pop(i) if here else Pieces((Piece(None),))
 
 
 def batch(examples: Sequence[Asked], size: int) -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ Row = dict[str, Any]
 Answer = tuple[Row, dict[str, np.ndarray]]  # what is said in words, and pictures, sounds and embeddings by their keys
 Named = Mapping[str, Sequence[str]]
 DIGITS = 4  # of a probability or cosine
-MEDIA = ("image", "audio", "embedding")  # what has no room in a row
+MEDIA = ("image", "audio", "video", "embedding", "heatmap")  # what has no room in a row
 LISTS = ("neighbours",)  # text/<name> that is several texts and not the words of one
 
 
@@ -27,7 +27,8 @@ def of(found: Mapping[str, np.ndarray], names: Named, rows: int, top: int = 1) -
       top: classes, or answers, that are given of each head, the likeliest first.
 
     Returns:
-      Rows {column: text or number}, of a head `x`, `x_score`, `x_2`, `x_2_score`, ..., with their media.
+      Rows {column: text or number}, of a head `x`, `x_score`, `x_2`, `x_2_score`, ..., with their media; of a heatmap
+      over a picture its largest value, `x_peak`, and where that is, `x_x` and `x_y` in 0..1 from the upper left.
     """
     columns: list[Row] = [{} for _ in range(rows)]
     for key, array in found.items():
@@ -39,6 +40,12 @@ def of(found: Mapping[str, np.ndarray], names: Named, rows: int, top: int = 1) -
         elif kind == "label":
             for i, row in enumerate(columns):
                 row[name] = _name(names.get(name, ()), int(array[i]))
+        elif kind == "number" and array.ndim == 1 and array.dtype.kind == "f":
+            for i, row in enumerate(columns):
+                row[name] = round(float(array[i]), DIGITS)
+        elif kind == "heatmap":
+            for i, row in enumerate(columns):
+                row |= _peak(name, array[i])
         elif kind == "text" and f"scores/{name}" not in found:
             for i, row in enumerate(columns):
                 row[name] = _said(name, array[i])
@@ -53,6 +60,12 @@ def best(name: str, scores: np.ndarray, names: Sequence[Any], top: int) -> Row:
         column = name if rank == 1 else f"{name}_{rank}"
         row |= {column: _name(names, int(at)), f"{column}_score": round(float(scores[at]), DIGITS)}
     return row
+
+
+def _peak(name: str, heat: np.ndarray) -> Row:
+    down, along = np.unravel_index(int(np.argmax(heat)), heat.shape)
+    places = {"x": (along + 0.5) / heat.shape[1], "y": (down + 0.5) / heat.shape[0], "peak": heat[down, along]}
+    return {f"{name}_{key}": round(float(value), DIGITS) for key, value in places.items()}
 
 
 def _name(names: Sequence[Any], number: int) -> str:

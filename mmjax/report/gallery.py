@@ -24,6 +24,7 @@ from mmjax.report.views.texts import plain
 from mmjax.text import vocabulary
 
 _EXAMPLES = 12
+_FRAMES = 6  # of a video
 _AUDIO_BYTES = 5_200_000  # of all players together, as base64: the page stays below about 8 MB
 _SPECIAL = set(vocabulary.SPECIAL)
 
@@ -36,7 +37,9 @@ def pool(predictions: Predictions) -> int:
 def showable(key: str, array: np.ndarray) -> bool:
     """Whether a card has a place for an array: of a kind that speaks for itself, in a form of that kind."""
     kind = key.partition("/")[0]
-    axes = {"image": (3, 4, 5), "heatmap": (3,), "audio": (2, 3)}.get(kind)  # also grey pictures, and channels
+    axes = {"image": (3, 4, 5), "heatmap": (3,), "audio": (2, 3), "video": (5,)}.get(
+        kind
+    )  # also grey pictures, and channels
     return glossary.alone(key) and array.size > 0 and (axes is None or array.ndim in axes)
 
 
@@ -118,6 +121,7 @@ def _title(name: str) -> str:
 
 def _pictures(predictions: Predictions, example: int, below: np.ndarray | None) -> Markup:
     images = {name: _side_by_side(array[example]) for name, array in predictions.of("image").items()}
+    images |= {name: _side_by_side(_few(array[example])) for name, array in predictions.of("video").items()}
     figures = [
         picture.figure(image, f"Picture “{_title(name)}” of example {example}", _title(name))
         for name, image in images.items()
@@ -134,6 +138,11 @@ def _pictures(predictions: Predictions, example: int, below: np.ndarray | None) 
         label = f"Heatmap “{_title(name)}” of example {example}"
         figures.append(picture.figure(picture.overlay(values, ground), label, caption))
     return tag("div", *figures, class_="pictures") if figures else Markup()
+
+
+def _few(frames: np.ndarray) -> np.ndarray:
+    """Of a video's pictures at most six, evenly spaced."""
+    return frames[np.unique(np.linspace(0, len(frames) - 1, _FRAMES).round().astype(int))]
 
 
 def _side_by_side(image: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:

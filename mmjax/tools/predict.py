@@ -5,6 +5,7 @@ mmjax predict runs/vqa a.jpg b.jpg --question "what is this?" -o out.jsonl
 mmjax predict runs/vqa val2014/ --list questions.json -o results.json     VQA's results, for its evaluators
 mmjax predict runs/soundnet concert.mp3 film.mp4                          long ones in pieces, with their times
 mmjax predict runs/clip photos/ --text "a dog" "a cat" -o found/          who finds whom, and embeddings as .npy
+mmjax predict runs/sound_localisation clip.mp4 -o out.mp4                 the video with a heat map of what sounds
 mmjax predict runs/text_to_image --text "a red bell" -o drawn/            pictures
 echo bell | mmjax predict runs/skipgram -                                 texts from standard input, one a line
 mmjax predict runs/captioning -o results.json                             no files: what the run said of its test split
@@ -25,7 +26,7 @@ from absl import logging
 
 from mmjax import predictions as glossary
 from mmjax import workdir
-from mmjax.answers import files, inputs, matches, reading, rows
+from mmjax.answers import drawing, files, inputs, matches, reading, rows
 from mmjax.data.files.faults import Fault
 from mmjax.engine import config as configs
 from mmjax.engine import restore
@@ -33,17 +34,23 @@ from mmjax.errors import UserError
 from mmjax.tools import Parser
 
 BATCH = 32
-EVERY = 6.0
+EVERY, EVERY_DRAWN = 6.0, 0.5
 
 
 def main(arguments: Sequence[str], typed: str) -> None:
     """Predicts and writes. Raises UserError for a mistake, SystemExit(1) where something could not be used."""
     options = _parser(typed).parse_args(arguments)
-    _check(options)
     options.output = "" if options.output == "-" else options.output  # as other programs call it
+    if options.every is None:
+        options.every = EVERY_DRAWN if drawing.is_video(options.output) else EVERY
+    _check(options)
     logging.set_verbosity(logging.FATAL)  # Orbax reports every file it touches, and what it raises a second time
-    files.check(options.output)
+    to_draw = drawing.is_video(options.output)
+    if not to_draw:
+        files.check(options.output)
     if not (options.files or options.text or options.list):
+        if to_draw:
+            raise UserError(f"-o {options.output}: say on which video")
         export(Path(options.workdir).expanduser(), options.output, options.top)
         return
     run = restore.restore(options.workdir, int(options.step) if options.step.isdigit() else options.step or None)
@@ -70,16 +77,17 @@ def _parser(typed: str) -> Parser:
         dest="output",
         default="",
         metavar="OUT",
-        help=".csv, .jsonl, .json or a folder; default: CSV to standard output",
+        help=".csv, .jsonl, .json or a folder; .mp4, .mov or .mkv: the video with its heat map; default: CSV to "
+        "standard output",
     )
     parser.add_argument("--top", type=int, default=1, metavar="K", help="answers of each head, matches of each")
     parser.add_argument("--batch", type=int, default=BATCH, metavar="N", help=f"examples at a time (default {BATCH})")
     parser.add_argument(
         "--every",
         type=float,
-        default=EVERY,
+        default=None,
         metavar="S",
-        help=f"seconds from one picture of a video to the next (default {EVERY:g})",
+        help=f"seconds from one picture of a video to the next (default {EVERY:g}, {EVERY_DRAWN:g} to draw on it)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn")
     parser.add_argument("--step", default="", help="a saved step, or best (default: the newest)")
@@ -108,7 +116,12 @@ def predict(run: restore.Restored, options: Any, say: Any) -> tuple[int, int]:
     for fault in faults:
         say(_line(fault))
     failed, asked = len(faults), len(items) + len(faults)
-    files.check(options.output, [key for key in task.answers if key.partition("/")[0] in ("image", "audio")])
+    maps = [key for key in task.answers if key.startswith("heatmap/") and not glossary.over_time(key[8:])]
+    drawn = drawing.Drawn(options.output, maps, items)
+    if not drawn.alone:
+        files.check(
+            options.output, [key for key in task.answers if key.partition("/")[0] in ("image", "audio", "video")]
+        )
     ask = None if task.ask is None else functools.partial(_ask, run)
     reader = reading.Reader(run.config, run.constants, run.shapes, ask, options.every, say)
     points = [key for key in task.answers if key.startswith("embedding/")]
@@ -124,8 +137,11 @@ def predict(run: restore.Restored, options: Any, say: Any) -> tuple[int, int]:
             else:
                 yield from ((item.way, one) for one in found)
 
-    with files.Writer(options.output, task.sample_rate, inputs.told(items)) as writer:
+    with files.Writer("" if drawn.alone else options.output, task.sample_rate, inputs.told(items)) as writer:
         for answers in answered(run, usable(), options):
+            drawn.add(answers)
+            if drawn.alone:
+                continue
             if several or len(points) > 1:  # who finds whom is known when all are there
                 kept += answers
             else:
@@ -134,6 +150,9 @@ def predict(run: restore.Restored, options: Any, say: Any) -> tuple[int, int]:
             if len(points) > 1:
                 matches.add(kept, options.top)
             writer.add(kept)
+    for fault in drawn.write(say):
+        failed += 1
+        say(_line(fault))
     return failed, asked
 
 

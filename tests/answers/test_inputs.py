@@ -25,7 +25,7 @@ FIND = inputs.ways([("image",), ("captions_tokens", "captions_tokens_length")], 
         (("label",), False, []),  # nobody can type what the task does not read
         (("index",), True, []),
         (("frames",), False, []),
-        (("image", "waveform"), False, []),
+        (("image", "waveform"), False, [{"picture": "image", "sound": "waveform"}]),
     ],
 )
 def test_the_ways_in_which_a_task_can_be_asked(fields, asks, media):

@@ -245,3 +245,85 @@ def test_every_example_of_the_documents_is_accepted():
     for line in lines:
         call = shlex.split(line.partition("    ")[0])  # what stands behind is an explanation
         assert predict_tool._parser("mmjax predict").parse_args(call[2:]).workdir.startswith("runs/"), line
+
+
+def locate(variables, batch, key):
+    """Heat in the upper left quarter as loud as the sound around the picture; confidence is how many samples count."""
+    loud = jnp.max(jnp.abs(batch["waveform"].astype(jnp.float32)), 1) / 32767
+    heat = jnp.zeros((len(loud), 2, 2)).at[:, 0, 0].set(loud)
+    return {"heatmap/heat": heat, "number/confidence": batch["waveform_length"].astype(jnp.float32)}
+
+
+FILM = {"image": ("uint8", 4, 32, 32, 3), "waveform": ("int16", 4, 11_025), "waveform_length": ("int32", 4)}
+LOCATE = run_of(locate, tuple(FILM), FILM, answers=("heatmap/heat", "number/confidence"))
+
+
+def decoded(path):
+    """Pictures and sound of a video, and their times."""
+    import av
+
+    with av.open(str(path)) as file:
+        pictures = [(frame.time, frame.to_ndarray(format="rgb24")) for frame in file.decode(video=0)]
+    with av.open(str(path)) as file:
+        packets = [
+            (bytes(packet), float(packet.pts * packet.time_base)) for packet in file.demux(audio=0) if packet.size
+        ]
+    return pictures, packets
+
+
+def loud_at_the_end(path, suffix="", **options):
+    """Three seconds, the last of which sound."""
+    return write_video(path, seconds=3.0, late=2.0, amplitude=0.5, **options)
+
+
+def test_a_video_has_its_map_drawn_on_it_and_its_sound_kept(predict, tmp_path):
+    source = loud_at_the_end(tmp_path / "v.mp4")
+    status, rows, said = predict(LOCATE, source, "-o", tmp_path / "out.mp4")
+    assert (status, rows, said) == (0, [], [])
+    before, sound = decoded(source)
+    after, kept = decoded(tmp_path / "out.mp4")
+    assert [data for data, _ in kept] == [data for data, _ in sound]  # not coded anew
+    np.testing.assert_allclose([t for _, t in kept], [t for _, t in sound], atol=2e-3)
+    np.testing.assert_allclose([t for t, _ in after], [t for t, _ in before], atol=2e-3)
+    changed = np.array([np.abs(a.astype(int) - b).mean(-1) for (_, a), (_, b) in zip(after, before, strict=True)])
+    silent, loud = changed[:15], changed[24:]  # at 10 pictures a second; the windows of sound are half a second
+    assert loud[:, 4:20, 4:20].mean() > 25
+    assert silent[:, 4:20, 4:20].mean() < 8
+    assert loud[:, 44:, 44:].mean() < 8
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "v.mp4"]
+
+
+def test_what_sounds_where_is_a_table_too_and_a_folder_has_drawn_copies(predict, tmp_path):
+    loud_at_the_end(tmp_path / "v.mkv", voice="pcm_s16le")  # sound that is no mp4's
+    write_video(tmp_path / "quiet.mp4", sound=False)
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    status, rows, said = predict(LOCATE, tmp_path / "v.mkv", "--every", "1")
+    assert status == 0
+    assert [row["start"] for row in rows] == ["0.0", "1.0", "2.0"]
+    assert [float(row["heat_peak"]) > 0.3 for row in rows] == [False, False, True]
+    assert (rows[2]["heat_x"], rows[2]["heat_y"], rows[2]["confidence"]) == ("0.25", "0.25", "11025.0")
+    status, _, said = predict(LOCATE, tmp_path, "--every", "1", "-o", tmp_path / "found")
+    assert status == 1
+    assert said[-1] == "mmjax predict: 2 of 3 could not be used"
+    assert any("quiet.mp4: no sound" in line for line in said)
+    assert sorted(path.name for path in (tmp_path / "found").iterdir()) == ["predictions.csv", "v.mp4"]
+    assert len(decoded(tmp_path / "found" / "v.mp4")[0]) == 30
+
+
+@pytest.mark.parametrize(
+    ("run", "asked", "target", "wrong"),
+    [
+        (SEE, ["v.mp4"], "out.mp4", "draws nothing on a video"),
+        (LOCATE, ["v.mp4", "w.mp4"], "out.mp4", "2 are asked"),
+        (LOCATE, ["v.mp4"], "v.mp4", "is the video that is asked about"),
+        (LOCATE, ["v.mp4"], "nowhere/out.mp4", "there is no folder"),
+        (LOCATE, [], "out.mp4", "say on which video"),
+    ],
+)
+def test_a_video_that_cannot_be_drawn_is_one_line(predict, tmp_path, run, asked, target, wrong):
+    for name in asked:
+        write_video(tmp_path / name, seconds=1.0)
+    status, _, said = predict(run, *(tmp_path / name for name in asked), "-o", tmp_path / target)
+    assert status != 0
+    assert len(said) == 1
+    assert wrong in said[0]
