@@ -139,11 +139,8 @@ class _Sound:
             # PCM files count channels and do not name them, and AAC knows some layouts only.
             rate, layout = stream.codec_context.sample_rate, LAYOUTS.get(stream.codec_context.channels, "stereo")
             self._stream = out.add_stream("aac", rate=rate, layout=layout)
-            self._resampler, self._rate, self._next = (
-                media.require_av().AudioResampler("fltp", layout, rate),
-                rate,
-                None,
-            )
+            self._resampler = media.require_av().AudioResampler("fltp", layout, rate)
+            self._rate, self._next = rate, -1  # the next sample's number, -1 before the first
         else:
             self._stream = out.add_stream_from_template(stream)
 
@@ -159,7 +156,7 @@ class _Sound:
     def _encode(self, frame: Any, seconds: float | None) -> None:
         """Samples follow each other: stamps of whole milliseconds, as Matroska's, would step back among them."""
         at = round((seconds or 0.0) * self._rate)
-        behind = self._next is None or at > self._next + GAP * self._rate
+        behind = self._next < 0 or at > self._next + GAP * self._rate
         frame.pts = at if behind else self._next
         frame.time_base = Fraction(1, self._rate)
         self._next = frame.pts + frame.samples
