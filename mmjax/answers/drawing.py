@@ -59,11 +59,16 @@ class Drawn:
                 middle = (float(row["start"]) + float(row["end"])) / 2
                 self._found.setdefault(str(row["file"]), []).append((middle, media.pop(self._key)))
 
-    def write(self, say: Callable[[str], None]) -> Iterator[Fault]:
-        """Writes the videos; yields why one could not be. Those without a map have been told already."""
+    def write(self, say: Callable[[str], None], fit: str = "crop") -> Iterator[Fault]:
+        """Writes the videos; yields why one could not be. Those without a map have been told already.
+
+        Args:
+          say: gets a line for the user.
+          fit: how pictures of films became square, see `films.opened`.
+        """
         for source, maps in self._found.items():
             times, values = zip(*maps, strict=True)
-            said = films.draw(source, self._targets[source], list(times), list(values))
+            said = films.draw(source, self._targets[source], list(times), list(values), fit)
             if isinstance(said, Fault):
                 yield said
             elif said:

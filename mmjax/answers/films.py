@@ -29,17 +29,20 @@ class Moment:
 
 
 @contextlib.contextmanager
-def opened(path: str, every: float, size: int, samples: int) -> Iterator[tuple[Iterator[Moment], str] | Fault]:
+def opened(
+    path: str, every: float, size: int, samples: int, fit: str = "crop"
+) -> Iterator[tuple[Iterator[Moment], str] | Fault]:
     """The moments of a video, read in a child process and kept on disk while they are used, and what is missing of it.
 
-    Pictures are the middle of each `every` seconds, upright, their middle square of `size` pixels. Each has the
-    `samples` of sound (at 22,050 Hz; 0 = all) around the same middle; near the ends of the video those that are there.
+    Pictures are the middle of each `every` seconds, upright squares of `size` pixels (for `fit` see `upright.rgb`).
+    Each has the `samples` of sound (at 22,050 Hz; 0 = all) around the same middle; near the ends of the video those
+    that are there.
 
     Yields:
       the moments in order and "" or a remark; or why there are none.
     """
     file = pathlib.Path(path)
-    cut = video.Cut(seconds=every, frames=1, size=size, min_seconds=min(every, LEAST))
+    cut = video.Cut(seconds=every, frames=1, size=size, min_seconds=min(every, LEAST), fit=fit)
     with tempfile.TemporaryDirectory() as folder:
         spool = pathlib.Path(folder)
         work = partial(clip_spool.write, str(file.parent), cut, spool)
@@ -71,8 +74,10 @@ def around(sound: np.ndarray, middle: int, samples: int) -> np.ndarray:
     return sound[first : first + length]
 
 
-def draw(source: str, target: str, times: list[float], maps: list[np.ndarray]) -> str | Fault:
+def draw(source: str, target: str, times: list[float], maps: list[np.ndarray], fit: str = "crop") -> str | Fault:
     """A video with its maps drawn on it, see `drawn_video`: "", a remark, or why it was not written.
+
+    A map is over what was seen: the square in the middle, or all of a picture that was squashed.
 
     What is clear is the median of all values, and of the strongest colour the highest: maps compare over the video, and
     a stretch in which nothing sounds stays clear where its scores are low.
@@ -80,6 +85,6 @@ def draw(source: str, target: str, times: list[float], maps: list[np.ndarray]) -
     values = np.asarray(maps, np.float32)
     finite = values[np.isfinite(values)]
     low, high = (float(np.median(finite)), float(finite.max())) if finite.size else (0.0, 1.0)
-    drawing = Drawing(source, target, np.asarray(times, np.float64), values, low, high)
+    drawing = Drawing(source, target, np.asarray(times, np.float64), values, low, high, fit == "squash")
     ((_, said),) = child_processes.each(drawn_video.draw, [drawing], 1)
     return Fault(target, said.kind, said.detail) if isinstance(said, child_processes.Lost) else said

@@ -22,6 +22,7 @@ from mmjax.errors import UserError
 from mmjax.text import vocabulary
 
 FEW = 16  # files for which no further child process is started
+SQUASHED = ("squash", "stretch")
 PIXELS = 224  # of a picture where nothing says more
 
 Example = dict[str, np.ndarray]
@@ -84,10 +85,15 @@ class Reader:
         fit, size = data.fit(self.config.data.name, self.config.data.to_dict())
         return pieces.How(size or int(wide), fit, int(long), self.every)
 
+    @property
+    def film_fit(self) -> str:
+        """How pictures of videos become square: as the data set's do, but never on white."""
+        return "squash" if data.fit(self.config.data.name, self.config.data.to_dict())[0] in SQUASHED else "crop"
+
     def _film(self, item: Item, how: pieces.How, text: Example) -> Iterator[tuple[Item, Iterable[Asked] | Fault]]:
         """A video that is seen and heard, of which few moments are in memory at a time."""
         seen, heard = item.way.media["picture"], item.way.media["sound"]
-        with films.opened(item.file, self.every, how.size, how.samples) as found:
+        with films.opened(item.file, self.every, how.size, how.samples, self.film_fit) as found:
             if isinstance(found, Fault):
                 yield item, found
                 return

@@ -150,7 +150,7 @@ def predict(run: restore.Restored, options: Any, say: Any) -> tuple[int, int]:
             if len(points) > 1:
                 matches.add(kept, options.top)
             writer.add(kept)
-    for fault in drawn.write(say):
+    for fault in drawn.write(say, reader.film_fit):
         failed += 1
         say(_line(fault))
     return failed, asked

@@ -45,8 +45,9 @@ class Drawing:
     Attributes:
       source, target: files.
       times: seconds [n] from the first picture that each map is of, ascending; between them maps fade into each other.
-      maps: float32 [n h w] over the square in the middle of the upright picture, as pictures go into networks.
+      maps: float32 [n h w] over the upright picture.
       low, high: values that are clear, and that are of the strongest colour.
+      whole: whether maps are over the whole picture, and not over the square in its middle.
     """
 
     source: str
@@ -55,6 +56,7 @@ class Drawing:
     maps: npt.NDArray[np.float32]
     low: float
     high: float
+    whole: bool = False
 
 
 def draw(drawing: Drawing) -> str | Fault:
@@ -91,7 +93,7 @@ def _write(drawing: Drawing, part: pathlib.Path) -> str:
             for frame in _decoded(packet):
                 stamp = float(frame.time) if frame.time is not None else shown / float(rate)
                 first = stamp if first is None else first
-                picture = _over(_whole(frame, aspect), _map_at(drawing, stamp - first))
+                picture = _over(_whole(frame, aspect), _map_at(drawing, stamp - first), drawing.whole)
                 if pictures is None:
                     pictures = _Pictures(out, rate, picture.shape)
                 pictures.add(picture, stamp)
@@ -209,16 +211,14 @@ def _table() -> tuple[np.ndarray, np.ndarray]:
 COLOURS, LEFT = _table()
 
 
-def _over(picture: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """The picture with a map over the square in its middle."""
-    high, wide = picture.shape[:2]
-    side = min(high, wide)
-    top, left = (high - side) // 2, (wide - side) // 2
-    grown = np.asarray(Image.fromarray(share).resize((side, side), Image.Resampling.BILINEAR))
-    square = picture[top : top + side, left : left + side]
+def _over(picture: np.ndarray, share: np.ndarray, whole: bool) -> np.ndarray:
+    """The picture with a map over all of it, or over the square in its middle."""
+    high, wide = picture.shape[:2] if whole else (min(picture.shape[:2]),) * 2
+    top, left = (picture.shape[0] - high) // 2, (picture.shape[1] - wide) // 2
+    grown = np.asarray(Image.fromarray(share).resize((wide, high), Image.Resampling.BILINEAR))
+    place = np.s_[top : top + high, left : left + wide]
     drawn = picture.copy()
-    mixed = (square * LEFT[grown] + COLOURS[grown]) >> 8
-    drawn[top : top + side, left : left + side] = np.minimum(mixed, 255).astype(np.uint8)
+    drawn[place] = np.minimum((picture[place] * LEFT[grown] + COLOURS[grown]) >> 8, 255).astype(np.uint8)
     return drawn
 
 

@@ -9,8 +9,14 @@ import numpy as np
 from mmjax.data.files import media, pictures
 
 
-def rgb(frame: Any, aspect: float, size: int) -> pictures.Picture:
-    """A decoded frame, its pixels `aspect` wide for 1 high, as upright RGB: short side `size`, centre cropped."""
+def rgb(frame: Any, aspect: float, size: int, fit: str = "crop") -> pictures.Picture:
+    """A decoded frame, its pixels `aspect` wide for 1 high, as an upright RGB square of `size` pixels.
+
+    "crop" scales the short side and cuts out the middle; "squash" keeps the whole picture and gives up its proportions.
+    """
+    if fit == "squash":
+        whole = frame.reformat(width=size, height=size, format="rgb24", interpolation="BICUBIC").to_ndarray()
+        return np.ascontiguousarray(turned(whole, matrix_of(frame)))
     width, height = frame.width * aspect, frame.height
     scale = size / min(width, height)
     wide, high = max(size, round(width * scale)), max(size, round(height * scale))

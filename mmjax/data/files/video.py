@@ -21,12 +21,16 @@ CROWDED = 0.25  # of the sound: more than joined recordings overlap by; such tim
 
 @dataclasses.dataclass(frozen=True)
 class Cut:
-    """How a video is cut: clip length and least length in seconds, pictures per clip, their size in pixels."""
+    """How a video is cut: clip length and least length in seconds, pictures per clip, their size in pixels.
+
+    `fit` is how they become square: "crop" or "squash".
+    """
 
     seconds: float = 6.0
     frames: int = 1
     size: int = 224
     min_seconds: float = 1.0
+    fit: str = "crop"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +85,7 @@ def _cut(
     try:
         for start, end in spans:
             times = (start + (end - start) * (i + 0.5) / cut.frames for i in range(cut.frames))
-            turned = (upright.rgb(shown.at(time), reel.aspect, cut.size) for time in times)
+            turned = (upright.rgb(shown.at(time), reel.aspect, cut.size, cut.fit) for time in times)
             jpegs = tuple(pictures.encode(Image.fromarray(picture), "jpeg") for picture in turned)
             first, last = round(start * media.SAMPLE_RATE), round(end * media.SAMPLE_RATE)
             yield Clip(jpegs, sound[first:last], start)

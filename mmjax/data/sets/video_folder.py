@@ -20,16 +20,32 @@ import json
 import os
 import pathlib
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from mmjax.data.files import faults, media, pictures, prepared, video, video_clips
+from mmjax.data.files import (
+    annotated_clips,
+    faults,
+    media,
+    pictures,
+    prepared,
+    sounding_boxes,
+    video,
+    video_clips,
+)
 from mmjax.errors import UserError
 
 FIELDS: tuple[str, ...] = ("image", "frames", "waveform", "group", "start", "index")
+FITS = ("crop", "squash")
 IDENTITY = {"file": "group", "start": "start"}
+
+
+def fields(*, annotation: str = "", **_: Any) -> tuple[str, ...]:
+    """The fields offered under the options of `source`: `boxes` and `sounding` where there is annotation."""
+    return (*FIELDS, *annotated_clips.FIELDS) if annotation else FIELDS
 
 
 def source(
@@ -46,22 +62,31 @@ def source(
     test: float = 0.1,
     workers: int | None = None,
     beam: str | None = None,
-) -> prepared.Source:
+    fit: str = "crop",
+    annotation: str = "",
+    negatives: str = "",
+) -> prepared.Source | annotated_clips.Annotated:
     """Opens a split of the clips of a folder of videos, preparing them first where that was not done.
 
     Args:
       split: "train", "validation" or "test", by a hash of each video's relative path; all clips of a video together.
-      fields: of FIELDS. `image` is the middle one of `frames`; `group` is the video's path inside the folder.
+      fields: of `fields(annotation=...)`. `image` is the middle one of `frames`; `group` is the video's path inside
+        the folder.
       path: the folder.
       data_dir: where the prepared copy goes; $MMJAX_DATA or ~/.cache/mmjax where None.
       seconds: length of a clip; a video's last one is shorter.
       frames: pictures per clip, evenly spaced.
-      size: of the pictures in pixels: short side scaled, centre cropped.
+      size: of the pictures in pixels.
       min_seconds: shorter remainders are dropped, shorter videos are skipped.
       validation: share of the videos held out for validation.
       test: share of the videos held out for the test.
       workers: processes that prepare; one per usable core where None.
       beam: prepare with Apache Beam under these pipeline options, e.g. "--runner=DirectRunner" (extra `beam`).
+      fit: "crop": the short side is scaled and the middle cut out; "squash": the whole picture, as boxes want it.
+      annotation: where boxes of what sounds are published: a folder of Flickr-SoundNet's XML files, or VGG-SS's JSON
+        file, see `sounding_boxes`. The test is then of the annotated videos (of several clips that in the middle),
+        the other splits of all others. Flickr-SoundNet's boxes are of three annotators, whose votes count.
+      negatives: SLAVC's list of pictures with another clip's sound, which the test has, too, without boxes.
 
     Returns:
       Random access to dicts; waveform is int16 at 22,050 Hz of the clip's true length.
@@ -75,12 +100,20 @@ def source(
             f"frames={frames}, size={size}, min_seconds={min_seconds}"
         )
     prepared.assign_splits((), validation, test)  # checks the shares before any work
+    _check(fit, annotation, negatives)
     folder = _folder(path)
     workers = len(os.sched_getaffinity(0)) if workers is None else max(1, workers)
-    cut = video.Cut(float(seconds), int(frames), int(size), float(min_seconds))
+    cut = video.Cut(float(seconds), int(frames), int(size), float(min_seconds), fit)
     config = video_clips.Config(name=_name(folder, cut, validation, test), path=str(folder), cut=cut, workers=workers)
     config.validation, config.test = validation, test
     directory = _prepared(config, prepared.cache_dir(data_dir), beam)
+    if annotation:
+        return _annotated(directory, split, fields, annotation, negatives)
+    return _stored(directory, split, fields)
+
+
+def _stored(directory: pathlib.Path, split: str, fields: Sequence[str]) -> prepared.Source:
+    """A prepared split as it is."""
     stored = {"frames": prepared.encoded(many=True), "waveform": prepared.sound(), "group": tfds.features.Text()}
     stored["start"] = tfds.features.Scalar(dtype=np.float32)
     wanted = {"frames" if field == "image" else field for field in fields} & set(stored)
@@ -88,7 +121,37 @@ def source(
     parsed = {name: stored[name] for name in wanted or {"group"}}
     columns = {f: column for f in fields if (column := "frames" if f == "image" else f) in stored}
     records = prepared.Records(directory, split, parsed)
-    return prepared.Source(records, functools.partial(_decode, fields), columns=columns)
+    return prepared.Source(records, functools.partial(_decode, tuple(fields)), columns=columns)
+
+
+def _annotated(
+    directory: pathlib.Path, split: str, fields: Sequence[str], annotation: str, negatives: str
+) -> annotated_clips.Annotated:
+    """A split by what is annotated, of clips from all prepared splits."""
+    boxes = sounding_boxes.read(annotation)
+    pairs, wrong = sounding_boxes.negatives(negatives) if negatives else ([], [])
+    names = [entry["name"] for entry in prepared.read_info(directory)["splits"]]
+    told = {name: _stored(directory, name, ("group", "start")) for name in names}
+    videos = annotated_clips.of_videos(told)
+    starts = {c: float(told[c.split][c.place]["start"]) for clips in videos.values() for c in clips}
+    chosen, missing = annotated_clips.choose(split, videos, starts, boxes, pairs)
+    for line in faults.listed([*boxes.faults, *wrong, *missing]) if split == "test" else ():
+        print(f"video_folder: annotation: {line}", file=sys.stderr)
+    if split == "test" and not any(one.boxes for one in chosen):
+        raise UserError(f"config.data.annotation={annotation!r} names no video of the folder by its clips' names")
+    stored = tuple(field for field in fields if field in FIELDS and field != "index")
+    most = max(map(len, boxes.clips.values()))
+    splits = {name: _stored(directory, name, stored or ("group",)) for name in names}
+    return annotated_clips.Annotated(splits, fields, chosen, most)
+
+
+def _check(fit: str, annotation: str, negatives: str) -> None:
+    if fit not in FITS:
+        raise UserError(f"config.data.fit={fit!r}: it must be one of {', '.join(FITS)}")
+    if annotation and fit == "crop":
+        raise UserError("config.data.annotation has boxes of whole pictures: set config.data.fit=squash")
+    if negatives and not annotation:
+        raise UserError("config.data.negatives belong to the clips of config.data.annotation: give that, too")
 
 
 def _decode(fields: tuple[str, ...], record: dict[str, Any], index: int) -> dict[str, Any]:
@@ -127,7 +190,10 @@ def _name(folder: pathlib.Path, cut: video.Cut, validation: float, test: float) 
             + (f"; it has {there}" if there else "")
         )
     stats = [(path, *size_and_time) for path, size_and_time in found.files.items()]
-    print_ = prepared.fingerprint(str(folder), stats, dataclasses.asdict(cut), validation, test)
+    about = dataclasses.asdict(cut)
+    if cut.fit == "crop":  # copies from before there was another way keep their names
+        del about["fit"]
+    print_ = prepared.fingerprint(str(folder), stats, about, validation, test)
     stem = "".join(letter if letter.isalnum() else "_" for letter in folder.name)[:40]
     return f"{stem}-{print_}"
 

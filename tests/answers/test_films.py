@@ -1,0 +1,83 @@
+"""Moments of videos, and maps drawn over them: windows of sound by hand, fading in time, places, damaged files."""
+
+import numpy as np
+import pytest
+from video_writer import RATE, number_of, write_video
+
+from mmjax.answers import films
+from mmjax.data.files import drawn_video
+from mmjax.data.files.faults import Fault
+
+av = pytest.importorskip("av")
+DARK = np.zeros((1, 1), np.float32)
+
+
+def test_windows_of_sound():
+    sound = np.arange(10)
+    assert films.around(sound, 5, 4).tolist() == [3, 4, 5, 6]
+    assert films.around(sound, 1, 4).tolist() == [0, 1, 2, 3]
+    assert films.around(sound, 9, 4).tolist() == [6, 7, 8, 9]
+    assert films.around(sound, 5, 0).tolist() == films.around(sound, 5, 99).tolist() == sound.tolist()
+
+
+def test_moments_of_a_video(tmp_path):
+    write_video(tmp_path / "v.mp4", seconds=2.5)
+    with films.opened(str(tmp_path / "v.mp4"), 1.0, 64, 22_050) as (moments, remark):
+        found = list(moments)
+    assert remark == ""
+    assert [(round(m.start, 3), round(m.end, 3)) for m in found] == [(0, 1), (1, 2), (2, 2.5)]
+    assert [number_of(m.picture) for m in found] == [5, 15, 22]
+    assert [len(m.sound) for m in found] == [22_050] * 3  # a whole second also around the last half
+    for name, content, kind in (("none.mp4", b"no video", "unreadable"), ("cut.mp4", None, "")):
+        data = (tmp_path / "v.mp4").read_bytes()
+        (tmp_path / name).write_bytes(data[: len(data) * 3 // 4] if content is None else content)
+        with films.opened(str(tmp_path / name), 1.0, 64, 22_050) as found:
+            assert (found.kind if isinstance(found, Fault) else "") in (kind, "unreadable")
+
+
+def wide(path):
+    """Two seconds of grey, 128 x 64."""
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", rate=RATE)
+        stream.width, stream.height, stream.pix_fmt = 128, 64, "yuv420p"
+        for number in range(2 * RATE):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 128, 3), 60, np.uint8), format="rgb24")
+            frame.pts = number
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    return str(path)
+
+
+def brightness(path):
+    """Of each picture [n h w]."""
+    with av.open(str(path)) as file:
+        return np.stack([f.to_ndarray(format="gray") for f in file.decode(video=0)]).astype(float)
+
+
+@pytest.mark.parametrize("fit", ["crop", "squash"])
+def test_maps_fade_into_each_other_over_what_was_seen(tmp_path, fit):
+    source = wide(tmp_path / "w.mp4")
+    assert films.draw(source, str(tmp_path / "o.mp4"), [0.5, 1.5], [DARK, DARK + 1], fit) == ""
+    shown = brightness(tmp_path / "o.mp4")
+    middle = shown[:, 20:44, 50:78].mean((1, 2))
+    assert len(shown) == 2 * RATE
+    assert np.ptp(middle[:11]) < 3  # up to the median of all values, half-way between the two maps: clear
+    assert np.all(np.diff(middle[11:15]) > 5)  # from there on brighter and brighter, up to the second map
+    assert middle[19] > middle[0] + 50
+    sides = shown[19][:, :24].mean() - shown[0][:, :24].mean()
+    assert (sides > 50) if fit == "squash" else abs(sides) < 4
+
+
+def test_what_cannot_be_drawn_is_named_and_leaves_nothing(tmp_path):
+    (tmp_path / "none.mp4").write_bytes(b"no video")
+    said = films.draw(str(tmp_path / "none.mp4"), str(tmp_path / "o.mp4"), [0.5], [DARK])
+    assert (said.path, said.kind) == (str(tmp_path / "none.mp4"), "unreadable")
+    assert [path.name for path in tmp_path.iterdir()] == ["none.mp4"]
+
+
+def test_a_video_that_a_task_predicts(tmp_path, rng):
+    pictures = np.full((10, 33, 32, 3), 200, np.uint8)
+    drawn_video.write(tmp_path / "p.mp4", pictures, 25, np.zeros(8_820, np.float32), 22_050)
+    assert brightness(tmp_path / "p.mp4").shape == (10, 32, 32)  # coders want even sides
+    with av.open(str(tmp_path / "p.mp4")) as file:
+        assert sum(frame.samples for frame in file.decode(audio=0)) >= 8_820
