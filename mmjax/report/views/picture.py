@@ -45,19 +45,24 @@ def bounds(heatmap: Float[np.ndarray, "h w"]) -> tuple[float, float]:
     return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
 
 
-def overlay(heatmap: Float[np.ndarray, "h w"], image: UInt8[np.ndarray, "H W 3"] | None) -> UInt8[np.ndarray, "H W 3"]:
-    """A heatmap in colour over the greyed picture, from its own minimum (clear) to its own maximum.
+def overlay(
+    heatmap: Float[np.ndarray, "h w"],
+    image: UInt8[np.ndarray, "H W 3"] | None,
+    limits: tuple[float, float] | None = None,
+) -> UInt8[np.ndarray, "H W 3"]:
+    """A heatmap in colour over the greyed picture, from a minimum (clear) to a maximum.
 
     Args:
       heatmap: any size and range; what is not finite counts as the minimum.
       image: the picture below; None shows the map alone, enlarged to at least 112 pixels.
+      limits: the minimum and maximum, where several maps are to compare; None for the map's own.
 
     Returns:
       uint8 [H W 3].
     """
     values = np.asarray(heatmap, np.float64)
-    low, high = bounds(values)
-    share = np.nan_to_num((values - low) / (high - low or 1.0), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = bounds(values) if limits is None else limits
+    share = np.nan_to_num((values - low) / (high - low or 1.0), nan=0.0, posinf=0.0, neginf=0.0).clip(0, 1)
     height, width = np.maximum(values.shape, 112) if image is None else image.shape[:2]
     share = np.asarray(Image.fromarray(share.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR))
     colour = matplotlib.colormaps["inferno"](share)[..., :3] * 255
