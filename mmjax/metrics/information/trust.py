@@ -1,0 +1,68 @@
+"""How sure is a figure? Units, whose mean is the figure; intervals by the bootstrap; p-values by permutations.
+
+Nothing here looks at a network: units are computed once, and every draw is a weighted mean of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float
+
+LEVEL = 0.95
+
+
+def of_ratio(total: Float[np.ndarray, " n"], count: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """The units of a figure that is sum(total) / sum(count): its value and each example's influence on it.
+
+    Their mean is the figure; where every example counts once they are the totals themselves. NaN where nothing counts.
+    """
+    total, count = np.asarray(total, np.float64), np.asarray(count, np.float64)
+    whole = count.sum()
+    if not whole:
+        return np.full(len(total), np.nan)
+    value = total.sum() / whole
+    return value + (total - value * count) * (len(total) / whole)
+
+
+def of_blocks(score: Callable[[np.ndarray], float], examples: int, blocks: int = 20) -> Float[np.ndarray, " k"]:
+    """The units of a figure that is no mean: pseudo-values of blocks of examples that are left out one by one.
+
+    Quenouille 1956 and Tukey 1958: with k blocks, k times the figure less (k - 1) times the figure without the block;
+    moved so that their mean is the figure itself, whose bias is not removed.
+
+    Args:
+      score: positions of examples, in order, -> the figure on these alone.
+      examples: how many there are.
+      blocks: k, at most; each has at least one example.
+    """
+    at = np.arange(examples)
+    k = max(min(blocks, examples), 1)
+    whole = score(at)
+    without = np.array([score(at[at * k // examples != block]) for block in range(k)]) if k > 1 else np.array([whole])
+    pseudo = k * whole - (k - 1) * without
+    return pseudo + (whole - pseudo.mean())
+
+
+def weights(units: int, draws: int = 1000, seed: int = 0) -> Float[np.ndarray, "draws units"]:
+    """Bootstrap samples of so many units: how much each weighs in the mean of each draw. Rows sum to 1."""
+    return np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), draws) / units
+
+
+def interval(draws: Float[np.ndarray, "draws ..."], level: float = LEVEL) -> Float[np.ndarray, "2 ..."]:
+    """The lower and the upper end between which the middle `level` of the draws lie (Efron's percentile interval)."""
+    return np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
+
+
+def p_value(differences: Float[np.ndarray, "n ..."], permutations: int = 200, seed: int = 0) -> Float[np.ndarray, ...]:
+    """Whether differences of pairs have mean 0, from permutations that swap the two of some pairs at random.
+
+    A swap changes a difference's sign. Two-sided: the share of permutations, the given one among them, whose mean is
+    as far from 0 (Phipson and Smyth 2010), so at least 1 / (permutations + 1).
+    """
+    values = np.asarray(differences, np.float64).reshape(len(differences), -1)
+    signs = np.random.default_rng(seed).integers(0, 2, (permutations, len(values))) * 2.0 - 1
+    drawn, given = np.abs(signs @ values), np.abs(values.sum(0))
+    reached = np.sum(drawn >= given * (1 - 1e-12), axis=0)
+    return ((1 + reached) / (1 + permutations)).reshape(np.shape(differences)[1:])

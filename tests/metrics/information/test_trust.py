@@ -1,0 +1,53 @@
+"""Units, intervals and p-values: by hand, and as often right as they say."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from mmjax.metrics.information import trust
+
+
+def test_units_of_a_ratio_have_the_figure_as_their_mean_and_its_standard_error(rng):
+    np.testing.assert_allclose(trust.of_ratio(np.array([1, 0, 1, 1]), np.ones(4)), [1, 0, 1, 1])
+    # 3 of 4 over the examples that count: the others stand at the figure itself and move nothing.
+    np.testing.assert_allclose(trust.of_ratio(np.array([2, 0, 1]), np.array([2, 0, 2])), [1.125, 0.75, 0.375])
+    assert np.isnan(trust.of_ratio(np.zeros(3), np.zeros(3))).all()
+    count = rng.integers(1, 9, 4000)
+    total = rng.binomial(count, 0.3).astype(float)
+    units = trust.of_ratio(total, count)
+    drawn = trust.weights(len(units), 400) @ np.stack([total, count], 1)
+    assert units.mean() == pytest.approx(total.sum() / count.sum())
+    assert units.std() / np.sqrt(len(units)) == pytest.approx(np.std(drawn[:, 0] / drawn[:, 1]), rel=0.15)
+
+
+def test_units_of_blocks_of_a_mean_are_the_means_of_the_blocks(rng):
+    values = rng.normal(size=40)
+    units = trust.of_blocks(lambda at: values[at].mean(), 40, blocks=8)
+    np.testing.assert_allclose(units, values.reshape(8, 5).mean(1), rtol=1e-9)
+    median = trust.of_blocks(lambda at: float(np.median(values[at])), 40, blocks=8)
+    assert median.mean() == pytest.approx(np.median(values))  # no mean, and still about its own value
+    assert trust.of_blocks(lambda at: 2.0, 1).tolist() == [2.0]
+
+
+def test_p_values_by_hand_and_exactly():
+    assert trust.p_value(np.zeros(9), 99) == 1.0
+    assert trust.p_value(np.ones(30), 199) == pytest.approx(1 / 200)  # no drawn set of signs is all alike
+    values = np.array([1.0, 2.0, 3.0, 4.0, -1.0])
+    signs = np.array(list(itertools.product((-1, 1), repeat=5)))
+    exact = np.mean(np.abs(signs @ values) >= values.sum())
+    many = trust.p_value(np.stack([values, 0 * values], 1), 20_000)
+    np.testing.assert_allclose(many, [exact, 1], atol=0.01)
+
+
+def test_intervals_hold_the_truth_and_nulls_are_rejected_as_often_as_they_say(rng):
+    held, rejected, rounds = 0, 0, 200
+    weights = trust.weights(60, 300)
+    for _ in range(rounds):
+        values = rng.normal(size=60)
+        low, high = trust.interval(weights @ values)
+        held += low <= 0 <= high
+        rejected += trust.p_value(values, 99, seed=int(rng.integers(1 << 30))) <= 0.05
+    assert held / rounds > 0.88
+    assert rejected / rounds < 0.11
+    np.testing.assert_allclose(trust.weights(7, 5).sum(1), 1)
