@@ -90,3 +90,17 @@ def _product_gradient(kernel, xs, dys):
 
 
 PRODUCT = Use(lambda kernel, x: x @ kernel, _product_gradient)
+
+
+def summed(value: Callable[[Any, Any], Any]) -> Callable[[Any, Any, Any], Any]:
+    """The gradient of a `Use` of this value as a sum over steps: for what is small, and has no one product."""
+
+    def gradient(shared, xs, dys):
+        def add(total, inputs):
+            x, dy = inputs
+            _, pull = jax.vjp(lambda shared: value(shared, x), shared)
+            return jax.tree.map(jnp.add, total, pull(dy)[0]), None
+
+        return lax.scan(add, jax.tree.map(jnp.zeros_like, shared), (xs, dys))[0]
+
+    return gradient

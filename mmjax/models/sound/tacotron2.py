@@ -1,0 +1,346 @@
+"""Tacotron 2: symbols become a mel spectrogram, frame by frame (Shen et al. 2018), in the form of NVIDIA's release."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from mmjax.errors import OptionError
+from mmjax.models.blocks import shared_scan
+from mmjax.models.blocks.recurrent import Table, affine, declare, drop, lstm, uniform
+from mmjax.models.sound import location_attention
+from mmjax.models.sound.location_attention import Memory
+from mmjax.models.sound.speech_blocks import Encoder, Postnet, chances, lstm_table, regularised, xavier
+
+
+class State(NamedTuple):
+    """Of the attention's LSTM after a step, with where it looked, then and altogether."""
+
+    hidden: Float[Array, "b n"]
+    memory: Float[Array, "b n"]
+    context: Float[Array, "b e"]
+    looked: Float[Array, "b u"]
+    total: Float[Array, "b u"]
+
+
+class Tacotron2(nn.Module):
+    """Symbols -> log-mel frames with location-sensitive attention (Chorowski et al. 2015) and a stop gate.
+
+    The defaults are NVIDIA's released code: 28,117,377 + 512 `symbols` parameters. It differs from the paper in that
+    its LSTMs have dropout in the place of zoneout, and that the gate's cross-entropy has no positive weight.
+
+    In teacher forcing the decoder's LSTM never reaches the attention, which sees true frames: so its inputs' products
+    are made for all steps at once, and its loop holds the product with its own state alone.
+
+    Attributes:
+      symbols: n; no symbol is special, padding is what `length` says.
+      mels: bands of a frame.
+      reduction: frames of a step, r. The next step sees all of them.
+      speaker: numbers that say who speaks, put behind each symbol's vector (Jia et al. 2018); 0 for one voice.
+      embed: size of a symbol's vector and of the encoder's output, even.
+      encoder_layers: convolutions before the encoder's LSTM.
+      kernel: of the encoder's and the postnet's convolutions, odd.
+      prenet: units of both its layers.
+      attention_units: of the attention's LSTM.
+      decoder_units: of the decoder's LSTM.
+      attention: units of the attention network.
+      filters: of the convolution over where it looked.
+      window: of that convolution, in symbols, odd.
+      postnet_layers: convolutions.
+      postnet_units: channels.
+      dropout: behind the convolutions, in training.
+      prenet_dropout: always on, also when it speaks: rng "prenet".
+      state_dropout: of both LSTMs' outputs, in training.
+      zoneout: of both LSTMs; the paper's is 0.1, with state_dropout 0.
+      dtype: of the products; parameters, attention weights and outputs are float32.
+    """
+
+    symbols: int
+    mels: int = 80
+    reduction: int = 1
+    speaker: int = 0
+    embed: int = 512
+    encoder_layers: int = 3
+    kernel: int = 5
+    prenet: int = 256
+    attention_units: int = 1024
+    decoder_units: int = 1024
+    attention: int = 128
+    filters: int = 32
+    window: int = 31
+    postnet_layers: int = 5
+    postnet_units: int = 512
+    dropout: float = 0.5
+    prenet_dropout: float = 0.5
+    state_dropout: float = 0.1
+    zoneout: float = 0.0
+    dtype: Any = jnp.float32
+
+    def checked(self) -> Tacotron2:
+        """Itself; raises OptionError for sizes that there cannot be."""
+        for name in ("kernel", "window"):
+            if getattr(self, name) % 2 == 0:
+                raise OptionError(name, f"is {getattr(self, name)}: it must be odd, to have a middle")
+        if self.embed % 2:
+            raise OptionError("embed", f"is {self.embed}: it must be even, half for each direction of the LSTM")
+        if self.reduction < 1:
+            raise OptionError("reduction", f"is {self.reduction}: a step writes at least one frame")
+        return self
+
+    def setup(self) -> None:
+        self.weights = declare(self, self._table())
+        self.encoder = Encoder(self.encoder_layers, self.kernel, self.dropout, self.dtype)
+        self.postnet = Postnet(self.postnet_layers, self.postnet_units, self.kernel, self.dropout, self.dtype)
+
+    def _table(self) -> Table:
+        """Every parameter outside encoder and postnet, with its initialiser and shape."""
+        e, p, a, d = self.embed + self.speaker, self.prenet, self.attention_units, self.decoder_units
+        frames, scale = self.mels * self.reduction, (6 / (self.symbols + self.embed)) ** 0.5
+        last = uniform((d + e) ** -0.5)
+        return {
+            "symbol": (uniform(scale), (self.symbols, self.embed)),
+            "prenet1": (xavier(), (frames, p)),
+            "prenet2": (xavier(), (p, p)),
+            **lstm_table(a, {"frame": p, "context": e}, "attend_"),
+            **lstm_table(d, {"attended": a, "context": e}, "decode_"),
+            "query": (xavier("tanh"), (a, self.attention)),
+            "key": (xavier("tanh"), (e, self.attention)),
+            "score": (xavier(), (self.attention, 1)),
+            "location_filter": (xavier(), (self.window, 2, self.filters)),
+            "location": (xavier("tanh"), (self.filters, self.attention)),
+            "mel": (xavier(), (d + e, frames)),
+            "mel_bias": (last, (frames,)),
+            "gate": (xavier("sigmoid"), (d + e, 1)),
+            "gate_bias": (last, (1,)),
+        }
+
+    def __call__(
+        self,
+        units: Int[Array, "b u"],
+        length: Int[Array, " b"],
+        mel: Float[Array, "b t m"],
+        frames: Int[Array, " b"],
+        speaker: Float[Array, "b k"] | None = None,
+        *,
+        train: bool = False,
+    ) -> dict[str, Array]:
+        """What each step writes, given the true frames before it (teacher forcing).
+
+        Args:
+          units: symbols, 0..symbols-1; anything in the padding.
+          length: symbols of each row that are real, at least 1.
+          mel: the true log-mel frames; t a multiple of `reduction`.
+          frames: of each row that are real.
+          speaker: who speaks; None where `speaker` is 0.
+          train: dropout and zoneout (rng "dropout"), normalise by the batch; "state" must then be mutable.
+
+        Returns:
+          float32: "before" and "after" [b t m], frames before and after the postnet, 0 in the padding; "gate" [b s],
+          logits that a step is the last; "attention" [b s u], adding up to 1 over u; s = t / reduction.
+
+        Raises:
+          OptionError: t is no multiple of the reduction, or a speaker where there is none, or the other way round.
+        """
+        batch, time, _ = mel.shape
+        if time % self.reduction:
+            raise OptionError("reduction", f"is {self.reduction}: {time} frames are no multiple of it")
+        w = self._cast()
+        where = jnp.arange(time)[None] < frames[:, None]
+        memory = self.read(units, length, speaker, train=train)
+        real = jnp.where(where[..., None], mel, jnp.zeros((), mel.dtype)).astype(self.dtype)
+        groups = real.reshape(batch, time // self.reduction, -1).swapaxes(0, 1)  # b t m -> s b (r m)
+        seen = self._prenet(w, jnp.concatenate([jnp.zeros_like(groups[:1]), groups[:-1]]), per_row=True)
+        attended, context, attention = self._attended(w, memory, seen, train)
+        hidden = self._decoded(w, attended, context, train)
+        before, gate = self._write(w, hidden, context)
+        before = before.swapaxes(0, 1).reshape(batch, time, self.mels)
+        out = self._finish(before, where, train)
+        return {**out, "gate": gate.T, "attention": attention.swapaxes(0, 1)}
+
+    def speak(
+        self,
+        units: Int[Array, "b u"],
+        length: Int[Array, " b"],
+        speaker: Float[Array, "b k"] | None = None,
+        *,
+        steps: int = 1000,
+        threshold: float = 0.5,
+    ) -> dict[str, Array]:
+        """Speaks a batch of sentences in one loop, which ends when all have ended or after `steps`.
+
+        All rows share the prenet's dropout (rng "prenet"), so that what is said does not depend on a row's place nor
+        on the others. Use: `model.apply(variables, units, length, rngs={"prenet": key}, method="speak")`.
+
+        Args:
+          units, length, speaker: as for `__call__`.
+          steps: at most, of `reduction` frames each.
+          threshold: a row ends behind the first step whose gate is more probable.
+
+        Returns:
+          "before" and "after" [b steps*reduction m], "gate" [b steps] and "attention" [b steps u], float32, 0 behind
+          each row's end; "frames" [b], int32, how many were written; "fired" [b], False where the gate never fired and
+          the row ran to the limit.
+        """
+        w, memory = self._cast(), self.read(units, length, speaker)
+        batch, key = len(units), self.make_rng("prenet") if self.prenet_dropout else None
+        shared, uses = self._shared(w, memory), location_attention.uses(self.window)
+
+        def use(name, x):
+            return uses[name].value(shared[name], x)
+
+        def step(carry):
+            t, state, decoder, frame, ended, taken, written = carry
+            turn = None if key is None else jax.random.fold_in(key, t)
+            seen = self._prenet(w, frame, key=turn)
+            state = self._attend(use, memory, state, self._frame_gates(w, seen), None)
+            gates = self._decoder_gates(w, state.hidden, state.context) + decoder[0] @ w["decode_hidden"]
+            decoder = regularised(lstm(gates, decoder[1]), decoder, 0.0, self.zoneout, None)
+            frame, gate = self._write(w, decoder[0], state.context)
+            new = {"before": frame, "gate": gate, "attention": state.looked}
+            new = {name: jnp.where(ended.reshape(-1, *[1] * (x.ndim - 1)), 0, x) for name, x in new.items()}
+            written = {k: lax.dynamic_update_index_in_dim(written[k], new[k], t, 0) for k in written}
+            taken = taken + jnp.where(ended, 0, 1)
+            ended = ended | (jax.nn.sigmoid(gate) > threshold)
+            return t + 1, state, decoder, frame.astype(self.dtype), ended, taken, written
+
+        def going(carry):
+            return (carry[0] < steps) & ~jnp.all(carry[4])
+
+        sizes = {"before": (self.mels * self.reduction,), "gate": (), "attention": units.shape[1:]}
+        written = {name: jnp.zeros((steps, batch, *size), jnp.float32) for name, size in sizes.items()}
+        silence = jnp.zeros((batch, self.mels * self.reduction), self.dtype)
+        decoder = (jnp.zeros((batch, self.decoder_units), self.dtype),) * 2
+        ended, taken = jnp.zeros(batch, bool), jnp.zeros(batch, jnp.int32)
+        carry = (jnp.int32(0), self._start(memory), decoder, silence, ended, taken, written)
+        *_, fired, taken, written = lax.while_loop(going, step, carry)
+        before = written["before"].swapaxes(0, 1).reshape(batch, -1, self.mels)
+        frames = taken * self.reduction
+        out = self._finish(before, jnp.arange(before.shape[1])[None] < frames[:, None], False)
+        return {
+            **out,
+            "gate": written["gate"].T,
+            "attention": written["attention"].swapaxes(0, 1),
+            "frames": frames,
+            "fired": fired,
+        }
+
+    def read(
+        self,
+        units: Int[Array, "b u"],
+        length: Int[Array, " b"],
+        speaker: Float[Array, "b k"] | None = None,
+        *,
+        train: bool = False,
+    ) -> Memory:
+        """What the decoder attends to. Raises OptionError where a speaker is wanted and not given, or is not wanted."""
+        if (speaker is not None) != bool(self.speaker):
+            raise OptionError("speaker", f"is {self.speaker}: with 0 no speaker is given, and else always")
+        w = self._cast()
+        where = jnp.arange(units.shape[1])[None] < length[:, None]
+        vectors = self.encoder(w["symbol"][jnp.where(where, units, 0)], where, train)
+        if speaker is not None:
+            known = jnp.where(where[..., None], speaker.astype(self.dtype)[:, None], jnp.zeros((), self.dtype))
+            vectors = jnp.concatenate([vectors, known], -1)
+        return Memory(vectors, vectors @ w["key"], where)
+
+    # -- parts of a step ------------------------------------------------------------------------------------------
+
+    def _cast(self):
+        return {name: jnp.asarray(value, self.dtype) for name, value in self.weights.items()}
+
+    def _prenet(self, w, x, key=None, per_row=False):
+        """Two layers with dropout: `per_row` each number of its own (rng "prenet"), else all rows alike from `key`."""
+        for i, name in enumerate(("prenet1", "prenet2")):
+            x = nn.relu(x @ w[name])
+            if per_row:
+                x = drop(x, self.prenet_dropout, lambda: self.make_rng("prenet"))
+            elif key is not None:
+                share = 1 - self.prenet_dropout
+                kept = jax.random.bernoulli(jax.random.fold_in(key, i), share, (1, x.shape[-1]))
+                x = x * (kept.astype(x.dtype) / jnp.asarray(share, x.dtype))
+        return x
+
+    def _frame_gates(self, w, seen):
+        return affine(seen, w["attend_frame"], w["attend_bias"] + w["attend_hidden_bias"])
+
+    def _decoder_gates(self, w, attended, context):
+        kernel = jnp.concatenate([w["decode_attended"], w["decode_context"]])
+        return affine(jnp.concatenate([attended, context], -1), kernel, w["decode_bias"] + w["decode_hidden_bias"])
+
+    def _start(self, memory):
+        batch, symbols, size = memory.vectors.shape
+        hidden = jnp.zeros((batch, self.attention_units), self.dtype)
+        looked = jnp.zeros((batch, symbols), jnp.float32)
+        return State(hidden, hidden, jnp.zeros((batch, size), self.dtype), looked, looked)
+
+    def _attend(self, use, memory, state, gates, chance):
+        """The attention's LSTM, given the last frame and context; then where to look, given where it looked before."""
+        gates = gates + use("attend", jnp.concatenate([state.context, state.hidden], -1))
+        old = (state.hidden, state.memory)
+        hidden, cell = regularised(lstm(gates, state.memory), old, self.state_dropout, self.zoneout, chance)
+        before = tuple(x.astype(self.dtype) for x in (state.looked, state.total))
+        looked = location_attention.weights(use("score", (use("query", hidden), *before)), memory.where)
+        return State(hidden, cell, use("mix", looked.astype(self.dtype)), looked, state.total + looked)
+
+    def _attended(self, w, memory, seen, train):
+        """All steps of the attention: its LSTM's outputs [s b n], contexts [s b e] and weights [s b u]."""
+        chance = self._chances(seen.shape[:2], self.attention_units) if train else None
+
+        def body(use, state, inputs):
+            state = self._attend(use, memory, state, *inputs)
+            return state, (state.hidden, state.context, state.looked)
+
+        xs = (self._frame_gates(w, seen), chance)
+        shared = self._shared(w, memory)
+        uses = location_attention.uses(self.window)
+        return shared_scan.scan(body, uses, shared, self._start(memory), xs)[1]
+
+    def _decoded(self, w, attended, context, train):
+        """All steps of the decoder's LSTM, [s b d]."""
+        chance = self._chances(attended.shape[:2], self.decoder_units) if train else None
+
+        def body(use, carry, inputs):
+            gates, chance = inputs
+            new = lstm(gates + use("hidden", carry[0]), carry[1])
+            carry = regularised(new, carry, self.state_dropout, self.zoneout, chance)
+            return carry, carry[0]
+
+        zeros = jnp.zeros((attended.shape[1], self.decoder_units), self.dtype)
+        xs = (self._decoder_gates(w, attended, context), chance)
+        uses, shared = {"hidden": shared_scan.PRODUCT}, {"hidden": w["decode_hidden"]}
+        return shared_scan.scan(body, uses, shared, (zeros, zeros), xs)[1]
+
+    def _chances(self, steps, units):
+        """What one of the LSTMs draws for all steps [s b]; None where it draws nothing."""
+        if not (self.state_dropout or self.zoneout):
+            return None
+        return chances(self.make_rng("dropout"), (*steps, units), self.state_dropout, self.zoneout)
+
+    def _write(self, w, hidden, context):
+        """The frames [... r*m] and the gate's logit [...] of steps, float32."""
+        both = jnp.concatenate([hidden, context], -1)
+        frames = affine(both, w["mel"], w["mel_bias"]).astype(jnp.float32)
+        return frames, affine(both, w["gate"], w["gate_bias"])[..., 0].astype(jnp.float32)
+
+    def _finish(self, before, where, train):
+        real = where[..., None]
+        before = jnp.where(real, before, 0.0)
+        after = before + self.postnet(before, where, train).astype(jnp.float32)
+        return {"before": before, "after": jnp.where(real, after, 0.0)}
+
+    # -- what all steps share -------------------------------------------------------------------------------------
+
+    def _shared(self, w, memory):
+        # The convolution over where it looked and the layer behind it are linear both, so they are one.
+        location = jnp.einsum("kcf,fa->cka", w["location_filter"], w["location"])
+        return {
+            "attend": jnp.concatenate([w["attend_context"], w["attend_hidden"]]),
+            "query": w["query"],
+            "score": (memory.keys, location.reshape(-1, self.attention), w["score"][:, 0]),
+            "mix": memory.vectors,
+        }
