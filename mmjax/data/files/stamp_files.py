@@ -6,13 +6,14 @@ Imports quickly, as what child processes do must (`files.child_processes`).
 from __future__ import annotations
 
 import pathlib
+import tempfile
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from mmjax.data.files import media, pictures, sound_file
+from mmjax.data.files import media, pictures, rcc_file, sound_file
 from mmjax.data.files.faults import Fault
 
 SOLID = 128  # of 255: from here on a pixel belongs to the thing
@@ -39,6 +40,30 @@ def read(folder: str, size: int, name: str) -> Stamp | Fault:
         return Stamp(picture, trimmed(sound_file.read(pathlib.Path(folder, f"{name}.ogg"))[0]))
     except media.Unusable as error:
         return Fault(name, error.kind, error.detail)
+
+
+def read_pair(folder: str, size: int, name: str) -> Stamp | Fault:
+    """The picture and the sound BUNDLE.rcc/.../NAME.webp and .ogg of a Qt bundle, or why they cannot be used."""
+    bundle, _, inside = name.partition("/")
+    try:
+        found = rcc_file.read(pathlib.Path(folder, bundle), lambda path: path in (f"{inside}.webp", f"{inside}.ogg"))
+        with tempfile.NamedTemporaryFile(suffix=".ogg") as file:  # libsndfile goes by the name
+            file.write(found[f"{inside}.ogg"])
+            file.flush()
+            waveform = sound_file.read(pathlib.Path(file.name))[0]
+        return Stamp(cut_out(pictures.read(found[f"{inside}.webp"]), size), trimmed(waveform))
+    except media.Unusable as error:
+        return Fault(name, error.kind, error.detail)
+
+
+def pairs(folder: str, bundle: str) -> list[str] | Fault:
+    """BUNDLE.rcc/.../NAME of each picture of a bundle that has a sound of its name beside it, in order."""
+    try:
+        found = rcc_file.read(pathlib.Path(folder, bundle), lambda path: path.endswith((".webp", ".ogg")))
+    except media.Unusable as error:
+        return Fault(bundle, error.kind, error.detail)
+    stems = [path.removesuffix(".webp") for path in found if path.endswith(".webp")]
+    return sorted(f"{bundle}/{stem}" for stem in stems if f"{stem}.ogg" in found)
 
 
 def cut_out(picture: Image.Image, size: int) -> npt.NDArray[np.uint8]:

@@ -4,16 +4,20 @@ Pictures and sound effects come from Debian's package tuxpaint-stamps-default (G
 folder laid out like it, see `tux_stamps`; backgrounds and ambiences from the drawn world. `[i]` is a function of (seed,
 split, i) and the files. Every stamp that is shown has a sound effect, so that nothing but the sound tells which of them
 is heard; a caption is in one split only, on the side where `tux_stamps` has it.
+
+A folder of Qt bundles (.rcc) that hold pictures and sounds of one name, such as Debian's gcompris-qt-data, is a further
+test: photographs that nobody trained on, laid on the paintings as they are, with what they sound like.
 """
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -217,7 +221,7 @@ def source(
       split: "train", "validation" or "test".
       fields: of FIELDS. `objects` are numbers of captions, front to back, and `label` that of the first that sounds, -1
         for none; `boxes` are of the whole stamps, `areas` of what is seen of them.
-      path: the stamps' folder.
+      path: the stamps' folder, or one of Qt bundles.
       seed: another one composes other scenes of the same stamps.
       examples: length of the split; by default 100,000 for training, 500 for validation, 2,000 for the test.
       objects: fewest and most stamps in a picture, from 1 to 4.
@@ -245,6 +249,8 @@ def source(
         )
     prepared.assign_splits((), validation, test)  # checks the shares before any work
     folder = tux_stamps.folder_of(path)
+    if any(folder.glob("*.rcc")) and split != "test":
+        raise UserError(f"config.data.path={path!r} has bundles of pictures and sounds, which are a test alone")
     stamps = _stamps(str(folder), tuple(without), validation, test)[split]
     if len({named.caption for named in stamps}) < many:
         raise UserError(
@@ -265,6 +271,9 @@ def _range(name: str, given: Any) -> tuple[int, int]:
 @functools.lru_cache(maxsize=2)
 def _stamps(folder: str, without: tuple[str, ...], validation: float, test: float) -> dict[str, tuple[Named, ...]]:
     """The stamps of each split, in order of their names; says how many cannot be used."""
+    bundles = sorted(file.name for file in pathlib.Path(folder).glob("*.rcc"))
+    if bundles:
+        return _bundled(folder, bundles)
     found, skipped = tux_stamps.find(pathlib.Path(folder))
     groups = tux_stamps.grouped(stamp.caption for stamp in found)
     splits = prepared.assign_splits(groups.values(), validation, test)
@@ -282,7 +291,34 @@ def _stamps(folder: str, without: tuple[str, ...], validation: float, test: floa
             stamps[splits[wanted[name]]].append((name, Named(wanted[name], Stamp(*read))))
     counts = ", ".join(f"{len(stamps[split])} {split}" for split in SPLITS)
     print(f"stamp_scenes: stamps with a sound: {counts}, no caption in two splits", file=sys.stderr)
+    _tell(skipped)
+    return {split: tuple(named for _, named in sorted(own, key=lambda one: one[0])) for split, own in stamps.items()}
+
+
+def _bundled(folder: str, bundles: Sequence[str]) -> dict[str, tuple[Named, ...]]:
+    """The pictures with a sound of all bundles, which are a test; each is called by its file's name."""
+    skipped: collections.Counter[str] = collections.Counter()
+    work: Callable[[str], Any] = functools.partial(stamp_files.pairs, folder)
+    names: list[str] = []
+    with child_processes.Children(len(os.sched_getaffinity(0))) as children:
+        for _, found in children.each(work, bundles):
+            if isinstance(found, Fault | child_processes.Lost):
+                skipped[found.kind] += 1
+            else:
+                names += found
+        work = functools.partial(stamp_files.read_pair, folder, 256)
+        stamps: dict[str, Named] = {}
+        for name, read in children.each(work, sorted(names)):
+            if isinstance(read, Fault | child_processes.Lost):
+                skipped[read.kind] += 1
+            else:
+                stamps[name] = Named(name.rsplit("/", 1)[1], Stamp(*read))
+    print(f"stamp_scenes: {len(stamps)} pictures with a sound of {len(bundles)} bundles, for a test", file=sys.stderr)
+    _tell(skipped)
+    return {**dict.fromkeys(SPLITS, ()), "test": tuple(stamps[name] for name in sorted(stamps))}
+
+
+def _tell(skipped: Mapping[str, int]) -> None:
     if any(skipped.values()):
         left = ", ".join(f"{count} {kind}" for kind, count in sorted(skipped.items()) if count)
         print(f"stamp_scenes: left out {left}", file=sys.stderr)
-    return {split: tuple(named for _, named in sorted(own, key=lambda one: one[0])) for split, own in stamps.items()}

@@ -1,6 +1,9 @@
 """stamp_scenes on a small tree made here: what is seen, heard and boxed; captions on one side; damaged stamps."""
 
+import io
 import pickle
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -131,3 +134,41 @@ def test_what_is_nowhere_solid_is_named():
         stamp_files.cut_out(clear, 32)
     with pytest.raises(media.Unusable, match="silent"):
         stamp_files.trimmed(np.full(100, 3, np.int16))
+
+
+def bundle(path, files):
+    """A Qt bundle, version 3: the root, one folder, and its files; every second one is deflated."""
+    names, name_at = b"", {}
+    for name in ("", "pictures", *files):
+        name_at[name] = len(names)
+        names += struct.pack(">HI", len(name), 0) + name.encode("utf-16-be")
+    contents, nodes = b"", []
+    for number, (name, content) in enumerate(files.items()):
+        packed = struct.pack(">I", len(content)) + zlib.compress(content) if number % 2 else content
+        nodes.append(struct.pack(">IHHHIQ", name_at[name], number % 2, 0, 0, len(contents), 0))
+        contents += struct.pack(">I", len(packed)) + packed
+    tree = struct.pack(">IHIIQ", 0, 2, 1, 1, 0) + struct.pack(">IHIIQ", name_at["pictures"], 2, len(files), 2, 0)
+    tree += b"".join(nodes)
+    head = struct.pack(">4sIIIII", b"qres", 3, 24, 24 + len(tree), 24 + len(tree) + len(contents), 0)
+    path.write_bytes(head + tree + contents + names)
+
+
+def test_bundles_of_pictures_and_sounds_are_a_further_test(tmp_path, capsys):
+    files = {}
+    for number, name in enumerate(("cat", "cow", "dog")):
+        picture, sound = io.BytesIO(), io.BytesIO()
+        Image.new("RGB", (40, 30), (80 * number, 0, 0)).save(picture, "WEBP")
+        soundfile.write(sound, 0.3 * np.sin(np.arange(9_000) / (5 + number)), 22_050, format="OGG")
+        files |= {f"{name}.webp": picture.getvalue(), f"{name}.ogg": sound.getvalue()}
+    files |= {"alone.webp": b"x", "tune.ogg": b"y", "read.me": b"z"}
+    bundle(tmp_path / "a.rcc", files)
+    (tmp_path / "b.rcc").write_bytes(b"none")
+    (tmp_path / "c.rcc").write_bytes((tmp_path / "a.rcc").read_bytes()[:90])
+    source = opened(str(tmp_path), "test", objects=(2, 3))
+    assert source.captions == ("cat", "cow", "dog")
+    assert source[0]["boxes"].shape == (4, 4)
+    said = capsys.readouterr().err
+    assert "3 pictures with a sound of 3 bundles" in said
+    assert "left out 2 damaged Qt bundle" in said
+    with pytest.raises(UserError, match="a test alone"):
+        opened(str(tmp_path), "train")
