@@ -62,7 +62,7 @@ def choose(
     middle: dict[str, Clip] = {}
     for clips in videos.values():
         ordered = sorted(clips, key=lambda clip: starts[clip])
-        middle.setdefault(sounding_boxes.clip_of(ordered[0].video), ordered[len(ordered) // 2])
+        middle.setdefault(sounding_boxes.clip_of(ordered[0].video), ordered[(len(ordered) - 1) // 2])
     faults = [Fault(name, MISSING) for name in annotation.clips if name not in middle]
     if split != "test":
         held = set(annotation.clips) | {name for pair in negatives for name in pair}

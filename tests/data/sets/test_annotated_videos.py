@@ -59,7 +59,7 @@ def test_the_test_has_what_is_annotated_and_the_negatives(folder, capsys):
     assert [e["index"] for e in (first, second, negative)] == [0, 1, 2]
     np.testing.assert_allclose(first["boxes"], [[0.2, 0.1, 0.4, 0.3], [0, 0, 0, 0]])
     assert [e["sounding"].tolist() for e in test] == [[True, False], [True, True], [False, False]]
-    assert number_of(second["image"]) == 22  # of the second of two clips, which is in the middle
+    assert number_of(second["image"]) == 7  # of the first of two clips: of the last two in the middle the earlier one
     for example, hertz in ((first, 300), (second, 400), (negative, 600)):
         assert abs(peak_frequency(example["waveform"], 22_050) - hertz) < 2
     np.testing.assert_array_equal(negative["image"], first["image"])
