@@ -68,6 +68,32 @@ def test_maps_fade_into_each_other_over_what_was_seen(tmp_path, fit):
     assert (sides > 50) if fit == "squash" else abs(sides) < 4
 
 
+def beginnings(path):
+    """(seconds of the first picture, of the first packet of sound, and the sound's codec)."""
+    with av.open(str(path)) as file:
+        picture = next(file.decode(video=0)).time
+    with av.open(str(path)) as file:
+        packet = next(p for p in file.demux(audio=0) if p.size)
+        return picture, float(packet.pts * packet.time_base), file.streams.audio[0].codec_context.codec.canonical_name
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "codec"),
+    [
+        ("v.ts", {}, "aac"),  # begins at 1.4 s, and with sound
+        ("v.avi", {"codec": "mpeg4", "voice": "libmp3lame"}, "mp3"),
+        ("v.mov", {"voice": "pcm_s16le"}, "aac"),  # which no mp4 holds
+    ],
+)
+def test_any_container_keeps_picture_and_sound_together(tmp_path, name, options, codec):
+    source = write_video(tmp_path / name, seconds=1.5, **options)
+    assert films.draw(str(source), str(tmp_path / "o.mp4"), [0.5], [DARK]) == ""
+    (picture, sound, _), (drawn, kept, kept_as) = beginnings(source), beginnings(tmp_path / "o.mp4")
+    assert kept_as == codec
+    assert kept - drawn == pytest.approx(sound - picture, abs=0.03)
+    assert len(brightness(tmp_path / "o.mp4")) == 15
+
+
 def test_what_cannot_be_drawn_is_named_and_leaves_nothing(tmp_path):
     (tmp_path / "none.mp4").write_bytes(b"no video")
     said = films.draw(str(tmp_path / "none.mp4"), str(tmp_path / "o.mp4"), [0.5], [DARK])

@@ -86,9 +86,12 @@ def _write(drawing: Drawing, part: pathlib.Path) -> str:
         sound = _Sound(out, sounds[0]) if sounds else None
         pictures: _Pictures | None = None
         broken, first, shown = [""], None, 0
+        early: list[Any] = []  # sound from before the first picture, without which the target's head cannot be written
         for packet in _packets(file, broken, track, *sounds):
             if sound is not None and packet.stream.index == sounds[0].index:
-                sound.add(packet)
+                early.append(packet)
+                while pictures is not None and early:
+                    sound.add(early.pop(0), first or 0.0)
                 continue
             for frame in _decoded(packet):
                 stamp = float(frame.time) if frame.time is not None else shown / float(rate)
@@ -96,12 +99,14 @@ def _write(drawing: Drawing, part: pathlib.Path) -> str:
                 picture = _over(_whole(frame, aspect), _map_at(drawing, stamp - first), drawing.whole)
                 if pictures is None:
                     pictures = _Pictures(out, rate, picture.shape)
-                pictures.add(picture, stamp)
+                pictures.add(picture, stamp - first)  # the target begins with its first picture
                 shown += 1
         if pictures is None:
             raise media.Unusable("unreadable", "no picture could be decoded")
         pictures.end()
         if sound is not None:
+            for packet in early:
+                sound.add(packet, first or 0.0)
             sound.end()
     return broken[0]
 
@@ -136,7 +141,8 @@ class _Sound:
     """The sound of a file as it is, or as AAC where the target cannot hold it."""
 
     def __init__(self, out: Any, stream: Any):
-        self._out, self._coded = out, stream.codec_context.name not in KEPT
+        # By its canonical name: a decoder is called "mp3float", too.
+        self._out, self._coded = out, stream.codec_context.codec.canonical_name not in KEPT
         if self._coded:
             # PCM files count channels and do not name them, and AAC knows some layouts only.
             rate, layout = stream.codec_context.sample_rate, LAYOUTS.get(stream.codec_context.channels, "stereo")
@@ -146,18 +152,21 @@ class _Sound:
         else:
             self._stream = out.add_stream_from_template(stream)
 
-    def add(self, packet: Any) -> None:
+    def add(self, packet: Any, begin: float) -> None:
+        """One more packet of a file whose first picture is shown at `begin`, in seconds."""
         if self._coded:
             for frame in _decoded(packet):
                 for ready in self._resampler.resample(frame):
-                    self._encode(ready, frame.time)
+                    self._encode(ready, (frame.time or 0.0) - begin)
         elif packet.size and packet.dts is not None:
+            shift = round(begin / float(packet.time_base))
+            packet.dts, packet.pts = packet.dts - shift, (packet.dts if packet.pts is None else packet.pts) - shift
             packet.stream = self._stream
             self._out.mux(packet)
 
-    def _encode(self, frame: Any, seconds: float | None) -> None:
+    def _encode(self, frame: Any, seconds: float) -> None:
         """Samples follow each other: stamps of whole milliseconds, as Matroska's, would step back among them."""
-        at = round((seconds or 0.0) * self._rate)
+        at = max(round(seconds * self._rate), 0)
         behind = self._next < 0 or at > self._next + GAP * self._rate
         frame.pts = at if behind else self._next
         frame.time_base = Fraction(1, self._rate)
