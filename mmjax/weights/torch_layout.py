@@ -29,7 +29,11 @@ Layer = tuple[str, str, str]  # ours with slashes, theirs with dots, kind
 
 
 def assemble(
-    tensors: Mapping[str, np.ndarray], layers: Iterable[Layer], model: nn.Module, source: str
+    tensors: Mapping[str, np.ndarray],
+    layers: Iterable[Layer],
+    model: nn.Module,
+    source: str,
+    shapes: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Renames and transposes a state dict into the variables of an image network.
 
@@ -38,6 +42,7 @@ def assemble(
       layers: every layer of the model.
       model: takes an image batch.
       source: the file, for messages.
+      shapes: the model's variables, anything with shapes, of one that takes something else.
 
     Returns:
       {"params": tree, "state": tree} of float32 NumPy arrays.
@@ -45,15 +50,16 @@ def assemble(
     Raises:
       UserError: names the missing and unexpected tensors and those of wrong shape.
     """
-    wanted = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3), jnp.uint8))
-    shapes = {key: leaf.shape for key, leaf in traverse_util.flatten_dict(wanted).items()}
+    pictures = jnp.zeros((1, 64, 64, 3), jnp.uint8)
+    wanted = jax.eval_shape(model.init, jax.random.key(0), pictures) if shapes is None else shapes
+    sizes = {key: leaf.shape for key, leaf in traverse_util.flatten_dict(wanted).items()}
     parts = {
         f"{theirs}.{suffix}": ((collection, *ours.split("/"), leaf), axes)
         for ours, theirs, kind in layers
         for suffix, (collection, leaf, axes) in LAYER_TENSORS[kind].items()
     }
     given = {name: array for name, array in tensors.items() if not name.endswith("num_batches_tracked")}
-    theirs = {name: tuple(np.take(shapes[key], np.argsort(axes)).tolist()) for name, (key, axes) in parts.items()}
+    theirs = {name: tuple(np.take(sizes[key], np.argsort(axes)).tolist()) for name, (key, axes) in parts.items()}
     compare({name: array.shape for name, array in given.items()}, theirs, source)
     flat = {
         key: np.ascontiguousarray(given[name].transpose(axes), dtype=np.float32) for name, (key, axes) in parts.items()

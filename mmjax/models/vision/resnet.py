@@ -33,21 +33,89 @@ class Residual(nn.Module):
     stride: int
     bottleneck: bool
     dtype: Any
+    gains: Any = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b i j d"]:
         layers: tuple[tuple[int, int, int], ...] = ((self.channels, 3, self.stride), (self.channels, 3, 1))
         if self.bottleneck:
             layers = ((self.channels, 1, 1), (self.channels, 3, self.stride), (4 * self.channels, 1, 1))
-        y = x
+        y, how = x, {} if self.gains is None else {"scale_init": self.gains}
         for i, (channels, kernel, stride) in enumerate(layers, start=1):
             y = convolution(channels, kernel, stride, self.dtype, f"conv{i}")(y)
-            y = BatchNorm(dtype=self.dtype, name=f"norm{i}")(y, train=train)
+            y = BatchNorm(dtype=self.dtype, name=f"norm{i}", **how)(y, train=train)
             y = nn.relu(y) if i < len(layers) else y
         if x.shape != y.shape:
             x = convolution(y.shape[-1], 1, self.stride, self.dtype, "shortcut")(x)
-            x = BatchNorm(dtype=self.dtype, name="shortcut_norm")(x, train=train)
+            x = BatchNorm(dtype=self.dtype, name="shortcut_norm", **how)(x, train=train)
         return nn.relu(x + y)
+
+
+def standardised(image: Num[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
+    """A picture of 0..255 as torchvision's models want it, float32."""
+    mean, std = (jnp.asarray(v, jnp.float32).reshape(1, 1, 1, 3) for v in (MEAN, STD))
+    return (image.astype(jnp.float32) - mean) / std
+
+
+def stages(
+    x: Float[Array, "b h w c"], depth: int, dtype: Any, train: bool, last_stride: int = 2, gains: Any = None
+) -> dict[str, Array]:
+    """The layers up to the last map, as submodules of the module that calls it.
+
+    Args:
+      x: of any number of channels.
+      depth: of STAGES.
+      dtype: compute dtype.
+      train: use batch statistics.
+      last_stride: of the fourth stage; 1 leaves a map of stride 16.
+      gains: initialiser of the normalisations' gains; None: ones.
+
+    Returns:
+      "stem", "stage1".."stage4".
+    """
+    how = {} if gains is None else {"scale_init": gains}
+    x = convolution(64, 7, 2, dtype, "stem")(x)
+    x = nn.relu(BatchNorm(dtype=dtype, name="stem_norm", **how)(x, train=train))
+    x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+    out = {"stem": x}
+    for stage, blocks in enumerate(STAGES[depth], start=1):
+        for block in range(blocks):
+            stride = {1: 1, 4: last_stride}.get(stage, 2) if block == 0 else 1
+            layer = Residual(32 * 2**stage, stride, depth >= 50, dtype, gains, name=f"stage{stage}_block{block}")
+            x = layer(x, train=train)
+        out[f"stage{stage}"] = x
+    return out
+
+
+class Trunk(nn.Module):
+    """A ResNet without its head: the last map of pictures, or of anything with rows and columns, such as a spectrogram.
+
+    Attributes:
+      depth: 18, 34, 50, 101 or 152; ResNet-18's trunk of three channels has 11,176,512 parameters.
+      last_stride: 2; or 1, for a map of stride 16 instead of 32.
+      spread: deviation about 1 of the normalisations' fresh gains.
+      dtype: compute dtype; parameters and statistics stay float32.
+    """
+
+    depth: int = 18
+    last_stride: int = 2
+    spread: float = 0.0
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], *, train: bool = False) -> Float[Array, "b i j d"]:
+        """The map of `x`, pictures already `standardised`."""
+        gains = around_one(self.spread) if self.spread else None
+        return stages(x.astype(self.dtype), self.depth, self.dtype, train, self.last_stride, gains)["stage4"]
+
+
+def around_one(spread: float) -> nn.initializers.Initializer:
+    """Gains drawn from a normal distribution about 1."""
+
+    def draw(key, shape, dtype=jnp.float32):
+        return 1.0 + nn.initializers.normal(spread)(key, shape, dtype)
+
+    return draw
 
 
 class ResNet(nn.Module):
@@ -77,19 +145,8 @@ class ResNet(nn.Module):
           "stem" [b h/4 w/4 64], "stage1".."stage4" (strides 4, 8, 16, 32), "pooled" [b d] and "logits" [b classes],
           the last two float32. Under jit, what is not used is not computed.
         """
-        mean, std = (jnp.asarray(v, jnp.float32).reshape(1, 1, 1, 3) for v in (MEAN, STD))
-        x = ((image.astype(jnp.float32) - mean) / std).astype(self.dtype)
-        x = convolution(64, 7, 2, self.dtype, "stem")(x)
-        x = nn.relu(BatchNorm(dtype=self.dtype, name="stem_norm")(x, train=train))
-        x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
-        out = {"stem": x}
-        for stage, blocks in enumerate(STAGES[self.depth], start=1):
-            for block in range(blocks):
-                stride = 2 if stage > 1 and block == 0 else 1
-                layer = Residual(32 * 2**stage, stride, self.depth >= 50, self.dtype, name=f"stage{stage}_block{block}")
-                x = layer(x, train=train)
-            out[f"stage{stage}"] = x
-        out["pooled"] = x = jnp.mean(x, (1, 2), dtype=jnp.float32)
+        out = stages(standardised(image).astype(self.dtype), self.depth, self.dtype, train)
+        out["pooled"] = x = jnp.mean(out["stage4"], (1, 2), dtype=jnp.float32)
         initialiser = nn.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")
         out["logits"] = nn.Dense(self.classes, kernel_init=initialiser, name="classifier")(x)
         return out

@@ -22,11 +22,13 @@ class SceneEncoder(nn.Module):
       widths: channels at stride 4, at stride 8, and at stride 8 with coordinates.
       depths: blocks of each.
       dtype: compute dtype; parameters and statistics stay float32.
+      coordinates: whether the last stage is told where each place is; without, a thing is the same everywhere.
     """
 
     widths: tuple[int, ...] = (32, 64, 96)
     depths: tuple[int, ...] = (1, 2, 2)
     dtype: Any = jnp.float32
+    coordinates: bool = True
 
     @nn.compact
     def __call__(self, image: Num[Array, "b h w 3"], *, train: bool = False) -> dict[str, Array]:
@@ -42,7 +44,7 @@ class SceneEncoder(nn.Module):
         x = space_to_depth(standardised(image).astype(self.dtype), 2)
         x = Block(self.widths[0], 2, self.dtype, name="stem")(x, train=train)
         for stage, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True)):
-            if stage == len(self.widths) - 1:
+            if self.coordinates and stage == len(self.widths) - 1:
                 x = with_coordinates(x)
             for i in range(depth):
                 stride = 2 if stage == 1 and i == 0 else 1

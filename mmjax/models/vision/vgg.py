@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Num
 
 from mmjax.models.blocks.pictures import Convolution
-from mmjax.models.vision.resnet import MEAN, STD
+from mmjax.models.vision.resnet import standardised
 
 # depth: 3x3 convolutions in each of the five stages (Simonyan and Zisserman 2015, table 1, columns D and E).
 STAGES = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
@@ -30,6 +30,48 @@ def adaptive_mean(x: Float[Array, "b h w c"], size: int) -> Float[Array, "b s s 
         return jnp.asarray(weights, x.dtype)
 
     return jnp.einsum("ih,jw,bhwc->bijc", cells(x.shape[1]), cells(x.shape[2]), x)
+
+
+def stages(
+    x: Float[Array, "b h w 3"], depth: int, channels: tuple[int, ...], dtype: Any
+) -> tuple[dict[str, Array], Float[Array, "b i j c"]]:
+    """The convolutions, as submodules of the module that calls it.
+
+    Returns:
+      "conv1".."conv5", each stage's last map before its pooling; and the last of them before its ReLU.
+    """
+    initialiser = nn.initializers.variance_scaling(2.0, "fan_out", "normal")  # torchvision's
+    out, linear = {}, x
+    for stage, count in enumerate(STAGES[depth], start=1):
+        x = nn.max_pool(x, (2, 2), (2, 2)) if stage > 1 else x
+        for i in range(1, count + 1):
+            conv = Convolution(
+                channels[stage - 1], (3, 3), dtype=dtype, kernel_init=initialiser, name=f"conv{stage}_{i}"
+            )
+            linear = conv(x)
+            x = nn.relu(linear)
+        out[f"conv{stage}"] = x
+    return out, linear
+
+
+class Trunk(nn.Module):
+    """VGG without its head, 14,714,688 parameters of VGG-16: its last map before the ReLU, and so of either sign.
+
+    What Senocak et al. 2018 look at (layers 0 to 28 of torchvision's `features`): 20 x 20 places of 320 pixels.
+
+    Attributes:
+      depth, channels, dtype: as for `VGG`.
+    """
+
+    depth: int = 16
+    channels: tuple[int, ...] = (64, 128, 256, 512, 512)
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: Num[Array, "b h w 3"], *, train: bool = False) -> Float[Array, "b i j c"]:
+        """The map at stride 16 of pictures of 0..255."""
+        del train
+        return stages(standardised(image).astype(self.dtype), self.depth, self.channels, self.dtype)[1]
 
 
 class VGG(nn.Module):
@@ -67,17 +109,8 @@ class VGG(nn.Module):
           [b 14 14 512] at 224 squared), "fc6" and "fc7" [b hidden] after ReLU, "logits" [b classes]. The last three
           float32. Under jit, what is not used is not computed.
         """
-        mean, std = (jnp.asarray(v, jnp.float32).reshape(1, 1, 1, 3) for v in (MEAN, STD))
-        x = ((image.astype(jnp.float32) - mean) / std).astype(self.dtype)
-        initialiser = nn.initializers.variance_scaling(2.0, "fan_out", "normal")  # torchvision's
-        out = {}
-        for stage, count in enumerate(STAGES[self.depth], start=1):
-            for i in range(1, count + 1):
-                name = f"conv{stage}_{i}"
-                wide = self.channels[stage - 1]
-                x = nn.relu(Convolution(wide, (3, 3), dtype=self.dtype, kernel_init=initialiser, name=name)(x))
-            out[f"conv{stage}"] = x
-            x = nn.max_pool(x, (2, 2), (2, 2))
+        out, _ = stages(standardised(image).astype(self.dtype), self.depth, self.channels, self.dtype)
+        x = nn.max_pool(out["conv5"], (2, 2), (2, 2))
         x = adaptive_mean(x, GRID).reshape(len(x), -1)  # b i j c -> b (i j c)
         for name in ("fc6", "fc7"):
             dense = nn.Dense(self.hidden, dtype=self.dtype, kernel_init=nn.initializers.normal(0.01), name=name)
