@@ -124,8 +124,8 @@ class Update:
 class Fit:
     """What is solved on features and not trained: a linear SVM, a threshold, a codebook.
 
-    After the last step the engine makes one pass over the training split, of `eval.fit_examples` at most, and hands
-    what `observe` gave of it to `solve`. The result is variables["fitted"] of `metrics` and `predict` in the final
+    After the last step the engine makes one pass over a split, of `eval.fit_examples` at most, and hands what `observe`
+    gave of it to `solve`. The result is variables["fitted"] of `metrics` and `predict` in the final
     evaluation and in a restored run. At the looks in between it is absent, and whoever needs it asks
     `"fitted" in variables`, which is known when the function is traced.
 
@@ -133,10 +133,12 @@ class Fit:
       observe: (variables, batch) -> {name: array [b ...]}; jitted.
       solve: (variables, {name: array [n ...]}) -> a nested dict of arrays: on the host, of the valid examples in order;
         what it computes may be jitted.
+      split: "train", or "validation" for what training has made too easy on its own examples, such as a threshold.
     """
 
     observe: Callable[[Variables, Batch], dict[str, Any]]
     solve: Callable[[Variables, Mapping[str, Any]], dict[str, Any]]
+    split: str = "train"
 
 
 @dataclasses.dataclass(frozen=True)

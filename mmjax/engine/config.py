@@ -105,7 +105,7 @@ def engine(system: str, variant: str = "") -> ConfigDict:
     c.eval.batch_size = 32
     c.eval.examples = 512  # at most, at each look in between; the end uses test_examples
     c.eval.test_examples = 2000
-    c.eval.fit_examples = 10_000  # of the training split, at most, for a system that solves something on features
+    c.eval.fit_examples = 10_000  # of a split, at most, for a system that solves something on features: `task.Fit`
     c.eval.folds = 0  # cross-validation: the run once for each config.data.fold of so many, and the mean; 0 = one run
     c.eval.gallery = 24  # examples whose pictures and sounds are kept for the report
     c.eval.probes = ()  # e.g. ("blank:picture", "shuffle:question_tokens"): the figures without a modality or field

@@ -242,7 +242,7 @@ def fit(ready: Ready, state: steps.TrainState) -> Variables:
     """The variables of the final evaluation: the state's, and what the task solves on the training split."""
     if ready.task.fit is None:
         return state.variables
-    split, most = ready.config.train_split, ready.config.eval.fit_examples
+    split, most = ready.config[f"{ready.task.fit.split}_split"], ready.config.eval.fit_examples
     say(f"fitting on {split}")
     fitted, examples = ready.evaluator.fitted(state.variables, ready.held_out(split, most))
     if examples < len(ready.sources[split]):

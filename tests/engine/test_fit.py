@@ -82,3 +82,13 @@ def test_names_of_classes_come_from_the_data_or_are_missed(tmp_path, monkeypatch
     monkeypatch.setattr(data, "open", lambda *args, **options: toy.Numbers())
     with pytest.raises(UserError, match="does not name the classes of its field label"):
         loop.prepare(toy.config(), tmp_path / "other")
+
+
+def test_a_threshold_is_solved_on_the_split_that_it_names(tmp_path, monkeypatch, capsys):
+    task = fitted_regression()
+    chosen = dataclasses.replace(task, fit=Fit(observe, solve, "validation"))
+    monkeypatch.setattr(systems, "build", lambda config: chosen)
+    config = toy.config()
+    config.validation_split = "held_out"
+    loop.run(config, tmp_path / "run")
+    assert "fitting on held_out" in capsys.readouterr().out
