@@ -16,6 +16,7 @@ import soundfile
 from ml_collections import ConfigDict
 from PIL import Image
 from shared import CONFIGS, ROOT, config_file, get_config, tiny_run
+from video_writer import write_video
 
 from mmjax import data, predictions, systems, tools
 from mmjax import workdir as files
@@ -176,8 +177,11 @@ def things(folder, medium, constants):
             Image.fromarray(colours[which]).resize((80, 60)).save(folder / f"{i}.png")
         elif medium == "sound":
             soundfile.write(folder / f"{i}.wav", tones[which], 22_050)
+        elif medium == "film":
+            write_video(folder / f"{i}.mp4", seconds=1.0, hertz=(440.0, 1760.0)[which])
     if medium != "text":
-        return sorted(map(str, folder.glob("*.png" if medium == "picture" else "*.wav")))
+        suffix = {"picture": "png", "sound": "wav", "film": "mp4"}[medium]
+        return sorted(map(str, folder.glob(f"*.{suffix}")))
     known = [constants[k] for k in ("caption_vocabulary", "question_vocabulary", "word_spelling") if k in constants]
     words = vocabulary.words_of(known[0])[-2:] if known else ["0", "1"]  # of a class, its number
     return [words[0], words[1], words[0]]
@@ -189,7 +193,7 @@ def test_a_user_can_ask_it_and_the_same_thing_has_the_same_answer(tiny, tmp_path
     ways = inputs.ways((task.predicts_from or task.fields, *task.also_from), task.ask is not None)
     assert ways, "predicts_from, also_from and ask leave nothing that a user could give"
     for number, way in enumerate(ways):
-        asked = {medium: things(tmp_path, medium, constants) for medium in way.media}
+        asked = {medium: things(tmp_path, medium, constants) for medium in sorted(way.reads)}
         texts = asked.pop("text", [])
         paths = [path for several in asked.values() for path in several]
         given = [*paths, *(["--text", *(texts[:1] if paths else texts)] if texts else [])]
