@@ -104,12 +104,14 @@ class SoundingScenes:
 
     @property
     def constants(self) -> dict[str, np.ndarray]:
-        """The names of the classes of the fields: "label_names", "scene_names", ...
+        """The names of the classes of the fields: "label_names", "scene_names", ...; and of `units`.
 
         With `sounding` comes "sounding_chance", float32 []: how likely an object chosen at random sounds, exactly.
         With a bias come the shares that one side alone explains, as `scenes.shares.known` gives them.
         """
         found = {f"{field}_names": spec.spelt(NAMES[field]) for field in self.fields if field in NAMES}
+        if "units" in self.fields:
+            found["units_names"] = spec.spelt(UNITS)
         if "sounding" in self.fields:
             chance = layout.sounding_chance(self.options.objects, self.options.sounding)
             found["sounding_chance"] = np.array(chance, np.float32)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from mmjax.errors import OptionError
 from mmjax.models.blocks import shared_scan
-from mmjax.models.blocks.recurrent import Table, affine, declare, drop, lstm, uniform
+from mmjax.models.blocks.recurrent import Table, affine, declare, lstm, uniform
 from mmjax.models.sound import location_attention
 from mmjax.models.sound.location_attention import Memory
 from mmjax.models.sound.speech_blocks import Encoder, Postnet, chances, lstm_table, regularised, xavier
@@ -54,7 +54,8 @@ class Tacotron2(nn.Module):
       postnet_layers: convolutions.
       postnet_units: channels.
       dropout: behind the convolutions, in training.
-      prenet_dropout: always on, also when it speaks: rng "prenet".
+      prenet_dropout: always on, also when it speaks: rng "prenet". Outside training all rows drop alike, so that
+        nothing depends on a row's place or on the others.
       state_dropout: of both LSTMs' outputs, in training.
       zoneout: of both LSTMs; the paper's is 0.1, with state_dropout 0.
       dtype: of the products; parameters, attention weights and outputs are float32.
@@ -154,7 +155,8 @@ class Tacotron2(nn.Module):
         memory = self.read(units, length, speaker, train=train)
         real = jnp.where(where[..., None], mel, jnp.zeros((), mel.dtype)).astype(self.dtype)
         groups = real.reshape(batch, time // self.reduction, -1).swapaxes(0, 1)  # b t m -> s b (r m)
-        seen = self._prenet(w, jnp.concatenate([jnp.zeros_like(groups[:1]), groups[:-1]]), per_row=True)
+        key = self.make_rng("prenet") if self.prenet_dropout else None
+        seen = self._prenet(w, jnp.concatenate([jnp.zeros_like(groups[:1]), groups[:-1]]), key, not train)
         attended, context, attention = self._attended(w, memory, seen, train)
         hidden = self._decoded(w, attended, context, train)
         before, gate = self._write(w, hidden, context)
@@ -173,8 +175,7 @@ class Tacotron2(nn.Module):
     ) -> dict[str, Array]:
         """Speaks a batch of sentences in one loop, which ends when all have ended or after `steps`.
 
-        All rows share the prenet's dropout (rng "prenet"), so that what is said does not depend on a row's place nor
-        on the others. Use: `model.apply(variables, units, length, rngs={"prenet": key}, method="speak")`.
+        Use: `model.apply(variables, units, length, rngs={"prenet": key}, method="speak")`.
 
         Args:
           units, length, speaker: as for `__call__`.
@@ -196,7 +197,7 @@ class Tacotron2(nn.Module):
         def step(carry):
             t, state, decoder, frame, ended, taken, written = carry
             turn = None if key is None else jax.random.fold_in(key, t)
-            seen = self._prenet(w, frame, key=turn)
+            seen = self._prenet(w, frame, turn, True)
             state = self._attend(use, memory, state, self._frame_gates(w, seen), None)
             gates = self._decoder_gates(w, state.hidden, state.context) + decoder[0] @ w["decode_hidden"]
             decoder = regularised(lstm(gates, decoder[1]), decoder, 0.0, self.zoneout, None)
@@ -253,15 +254,13 @@ class Tacotron2(nn.Module):
     def _cast(self):
         return {name: jnp.asarray(value, self.dtype) for name, value in self.weights.items()}
 
-    def _prenet(self, w, x, key=None, per_row=False):
-        """Two layers with dropout: `per_row` each number of its own (rng "prenet"), else all rows alike from `key`."""
+    def _prenet(self, w, x, key, alike):
+        """Two layers with dropout of [... b f]: for all rows `alike`, or of each its own."""
         for i, name in enumerate(("prenet1", "prenet2")):
             x = nn.relu(x @ w[name])
-            if per_row:
-                x = drop(x, self.prenet_dropout, lambda: self.make_rng("prenet"))
-            elif key is not None:
-                share = 1 - self.prenet_dropout
-                kept = jax.random.bernoulli(jax.random.fold_in(key, i), share, (1, x.shape[-1]))
+            if key is not None:
+                shape, share = (*x.shape[:-2], 1 if alike else x.shape[-2], x.shape[-1]), 1 - self.prenet_dropout
+                kept = jax.random.bernoulli(jax.random.fold_in(key, i), share, shape)
                 x = x * (kept.astype(x.dtype) / jnp.asarray(share, x.dtype))
         return x
 
