@@ -100,7 +100,7 @@ def arguments() -> argparse.Namespace:
     parser = side_by_side.parser(__doc__, SIZES)
     parser.add_argument("--devices", type=int, default=1, help="that a CPU counts as for ours: config.cpu_devices")
     options = parser.parse_args()
-    options.rounds, options.limit = (4, 30.0) if options.quick else (13, 240.0)
+    options.rounds, options.limit = (4, 30.0) if options.quick else (9, 180.0)
     return options
 
 

@@ -27,6 +27,7 @@ MEAN_SIZE = 56  # of the mean training map: a quarter of the grid on which maps 
 THRESHOLDS = np.linspace(-1, 1, 201).astype(np.float32)  # of cosines
 TRUTHS = {"union": grid.union, "votes": grid.votes}
 OTHERS = ("another_sound", "silence")
+PRIOR_SHARE = 0.6  # of the object prior where it is mixed in: 1 - alpha of EZ-VSL's test.py
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +119,8 @@ def metrics(measured: Measured, variables: Variables, batch: Batch) -> Figures:
     truth, where = measured.truth.of(batch, grid.SIZE), valid & measured.truth.known(batch)
     shown = {f"/{name}" if name else "": values for name, values in maps.items()}
     if measured.prior is not None:
-        shown["/object_prior"] = measured.objects(variables, batch)
+        shown["/object_prior"] = objects = measured.objects(variables, batch)
+        shown["/with_object_prior"] = mixed(maps[""], objects, measured.truth.how)
     shown |= {f"/{name}": values for name, values in trivial_maps(variables, truth).items()}
     shown["/oracle"] = trivial.ranked(truth)
     for suffix, values in shown.items():
@@ -126,6 +128,20 @@ def metrics(measured: Measured, variables: Variables, batch: Batch) -> Figures:
     found |= protocols.figures(trivial.whole(truth), where, "/whole")
     found |= protocols.figures(trivial.some_object(batch["boxes"], present(batch), truth), where, "/some_object")
     return found | (marked(variables["fitted"]["threshold"], maps, truth, where) if "fitted" in variables else {})
+
+
+def mixed(maps: Float[Array, "b h w"], objects: Float[Array, "b i j"], how: str) -> Float[Array, "b s s"]:
+    """Maps with the object prior mixed in, each first resized and brought to 0..1: EZ-VSL's headline figures.
+
+    Mo and Morgado 2022 (EZ-VSL), section 3.4. Beside the others, and never in a figure of what is heard.
+    """
+
+    def stretched(values):
+        values = grid.resized(values, how=how)
+        low = jnp.min(values, (1, 2), keepdims=True)
+        return (values - low) / jnp.maximum(jnp.max(values, (1, 2), keepdims=True) - low, 1e-12)
+
+    return (1 - PRIOR_SHARE) * stretched(maps) + PRIOR_SHARE * stretched(objects)
 
 
 def trivial_maps(variables: Variables, truth: Float[Array, "b s s"]) -> dict[str, Float[Array, "b h w"]]:

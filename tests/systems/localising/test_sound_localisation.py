@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 from jax import numpy as jnp
-from shared import get_config
+from shared import config_file, get_config
 
 from mmjax import systems
 from mmjax.engine import optim
@@ -185,6 +185,17 @@ def test_released_weights_are_put_where_they_belong(rng, monkeypatch):
     assert jax.tree.structure(filled) == jax.tree.structure(zeros)
 
 
+def test_every_variant_can_be_built():
+    file = config_file("sound_localisation")
+    for variant in sorted(set(file.VARIANTS) - {"paper"}):
+        task = systems.build(file.get_config(variant))
+        assert ("boxes" in task.fields) == (variant != "videos")
+        assert (task.fit is None) == (variant == "videos")
+        assert ("index" in task.fields) == (variant in ("semi", "tiny"))
+    with pytest.raises(UserError, match=r"config.model.soundnet is empty"):
+        systems.build(file.get_config("paper"))
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -214,6 +225,16 @@ def test_what_stays_marked_by_hand():
     assert found["marked_f1/whole"] == pytest.approx(2 * 0.5 / 1.5)
     assert found["marked_on_silence"] == 0
     assert (found["marked_on_silence/own_sound"], found["marked_on_silence/truth"]) == (0.5, 0.5)
+
+
+def test_the_object_prior_is_mixed_in_by_hand(rng):
+    maps, objects = rng.normal(size=(2, 2, grid.SIZE, grid.SIZE)).astype(np.float32)
+
+    def stretched(x):
+        return np.stack([(one - one.min()) / (one.max() - one.min()) for one in x])
+
+    wanted = 0.4 * stretched(maps) + 0.6 * stretched(objects)
+    np.testing.assert_allclose(figures.mixed(jnp.asarray(maps), jnp.asarray(objects), "corners"), wanted, atol=1e-5)
 
 
 def test_others_sounds_are_negatives_of_the_score():
