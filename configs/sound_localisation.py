@@ -26,7 +26,7 @@ from mmjax.engine import config as base
 def get_config(variant: str = "") -> ConfigDict:
     """The config of a variant."""
     c = base.engine("sound_localisation", variant)
-    c.steps = 5000
+    c.steps = 5000  # 160,000 clips; nine minutes on two cores
     c.batch_size = 32
     c.log_every, c.save_every = 50, 1000
     c.eval.every, c.eval.examples = 1000, 512
@@ -43,36 +43,37 @@ def get_config(variant: str = "") -> ConfigDict:
     c.model.imagenet = ""  # of torchvision's resnet18, from which the picture's tower begins
     c.model.released = ""  # of the authors' weights of LVS, EZ-VSL or SLAVC
     c.model.trunk = "light"  # or "resnet18"
-    c.model.dimension = 128
+    c.model.dimension = 128  # of twelve kinds of objects
     c.model.projections = 1
     c.model.last_stride = 2  # of resnet18
     c.model.dropout_picture = c.model.dropout_sound = 0.0
     c.model.widths, c.model.depths = (32, 64, 128), (1, 1, 1)  # 14 x 14 places of 112 pixels, each of which sees 38
-    c.model.sound_widths = (32, 64, 128)
+    c.model.sound_widths = (32, 64, 128)  # at an eighth to a sixteenth of 130 frames x 64 bands
     c.model.mels = 64
+    # In dB. Objects are above it in some bands, a scene's ambience in few: where it is heard, it is the background that
+    # is learnt, for it tells more.
     c.model.floor = 0.0
-    c.model.standardised = True
+    c.model.standardised = True  # fresh networks see and hear all alike; so they begin apart
     c.model.dtype = "float32"  # "bfloat16" on accelerators
 
     c.loss = ConfigDict()  # arguments of systems.localising.networks.Loss
-    c.loss.method = "ez_vsl"
+    c.loss.method = "ez_vsl"  # or "lvs", "slavc", "senocak"
     c.loss.unsupervised, c.loss.supervised = 1.0, 0.0
-    c.loss.temperature = 0.07
-    c.loss.pooling = "sum"
-    c.loss.silence = True
+    c.loss.temperature = 0.07  # CLIP's first; EZ-VSL has 0.03
+    c.loss.pooling = "sum"  # every place learns from the first step on; "max" is EZ-VSL's
+    c.loss.silence = True  # a negative of every picture, so that scores compare between pictures
     c.loss.momentum = 0.999  # SLAVC's
-    c.loss.normalised = True
+    c.loss.normalised = True  # small boxes weigh as much as large ones
 
-    c.prior = (
-        ConfigDict()
-    )  # of objects, beside the figures and never in them: arguments of known.localisers.object_prior
+    # Of objects, beside the figures and never in them: arguments of known.localisers.object_prior.
+    c.prior = ConfigDict()
     c.prior.name = "recogniser"
     c.prior.weights = ""  # path of torchvision's weights, for "resnet18"
 
     c.truth = ConfigDict()  # arguments of systems.localising.localisation_figures.Truth
-    c.truth.boxes = True
-    c.truth.several = "union"
-    c.truth.how = "corners"
+    c.truth.boxes = True  # whether the data have any
+    c.truth.several = "union"  # or "votes" of annotators
+    c.truth.how = "corners"  # how maps are resized: EZ-VSL's
     c.truth.found = "pointing"  # objects of the scenes are too small for a cIoU of a half at the median
 
     c.optim.net = base.adam(2e-3, warmup=100, decay="cosine")
@@ -80,7 +81,7 @@ def get_config(variant: str = "") -> ConfigDict:
 
 
 def _supervised(c: ConfigDict) -> None:
-    c.steps = 3000
+    c.steps = 2000
     c.boxes = 1.0
     c.loss.unsupervised, c.loss.supervised = 0.0, 1.0
     c.best = "pointing"
@@ -88,7 +89,7 @@ def _supervised(c: ConfigDict) -> None:
 
 
 def _semi(c: ConfigDict) -> None:
-    c.steps = 3000
+    c.steps = 2000
     c.boxes = 0.1
     c.loss.supervised = 1.0
     c.optim.net.clip = 5.0
