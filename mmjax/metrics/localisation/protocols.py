@@ -52,7 +52,7 @@ def scores(maps: Float[Array, "b h w"], truth: Float[Array, "b s s"], how: str =
     flat = truth.reshape(len(truth), -1)
     marked, kept = marks(pixels, flat)
     best = pixels == jnp.max(pixels, -1, keepdims=True)
-    found = {"ciou": ciou(marked, flat), "ciou_adaptive": ciou(kept, flat)}
+    found = {"ciou": ciou(marked.reshape(truth.shape), truth), "ciou_adaptive": ciou(kept.reshape(truth.shape), truth)}
     found["pointing"] = _share(best, flat > 0)
     if ap:
         cells = (size // BLOCK, size // BLOCK)
@@ -70,11 +70,14 @@ def marks(pixels: Float[Array, "b n"], truth: Float[Array, "b n"]) -> tuple[Bool
     return pixels >= limits[:, :1], pixels > limits[:, 1:]
 
 
-def ciou(marked: Bool[Array, "b n"], truth: Float[Array, "b n"]) -> Float[Array, " b"]:
+def ciou(marked: Bool[Array, "b h w"], truth: Float[Array, "b h w"]) -> Float[Array, " b"]:
     """See the head of this file; 0 where neither the truth nor the map marks anything."""
-    hit = jnp.sum(truth, -1, where=marked)
-    beside = jnp.sum(marked & (truth == 0), -1, dtype=jnp.float32)
-    return hit / jnp.maximum(jnp.sum(truth, -1) + beside, 1e-9)
+    hit, beside = _total(jnp.where(marked, truth, 0.0)), _total(jnp.where(marked & (truth == 0), 1.0, 0.0))
+    return hit / jnp.maximum(_total(truth) + beside, 1e-9)
+
+
+def _total(values: Float[Array, "b h w"]) -> Float[Array, " b"]:
+    return jnp.sum(jnp.sum(values, 1), 1)  # by columns first, which XLA:CPU does many at a time
 
 
 def area_under(values: Float[Array, " b"]) -> Float[Array, " b"]:

@@ -50,13 +50,12 @@ def ranked(truth: Float[Array, "b s s"]) -> Float[Array, "b s s"]:
 
 def whole(truth: Float[Array, "b s s"]) -> Scores:
     """`protocols.scores` of an answer that marks the whole picture under either protocol."""
-    flat = truth.reshape(len(truth), -1)
-    everything = protocols.ciou(jnp.ones(flat.shape, bool), flat)
+    everything = protocols.ciou(jnp.ones(truth.shape, bool), truth)
     return {
         "ciou": everything,
         "ciou_adaptive": everything,
-        "pointing": jnp.mean((flat > 0).astype(jnp.float32), -1),
-        "pixel_ap": jnp.mean((flat >= 0.5).astype(jnp.float32), -1),
+        "pointing": jnp.mean((truth > 0).astype(jnp.float32), (1, 2)),
+        "pixel_ap": jnp.mean((truth >= 0.5).astype(jnp.float32), (1, 2)),
     }
 
 
