@@ -135,9 +135,10 @@ def test_a_module_that_is_no_section_says_what_it_lacks(dropped, code):
 
 
 def test_wants_that_no_run_meets_are_told(dropped):
-    assert sections.wanted(fake_run.joint()).keys() == {"generated", "attention", "confusion", "embedding", "words"}
-    assert sections.wanted(fake_run.joint(), fake_run.drawn(), fake_run.predictions()).keys() == {"attention", "words"}
-    runs = (every(), fake_run.predictions(), {"embedding/w", "text/w"})
+    no_maps = {"attention", "words", "sounding"}
+    assert sections.wanted(fake_run.joint()).keys() == {"generated", "confusion", "embedding"} | no_maps
+    assert sections.wanted(fake_run.joint(), fake_run.drawn(), fake_run.predictions()).keys() == no_maps
+    runs = (every(), fake_run.predictions(), {"embedding/w", "text/w"}, {"heatmap/heat", "image/picture"})
     assert sections.wanted(*runs) == {}
     dropped("quite_new", NEW.replace("text/<name>", "text/neighbours"))
     assert sections.wanted(*runs) == {"quite_new": (("embedding/<name>", "text/neighbours"),)}

@@ -18,6 +18,7 @@ from mmjax.report.run_files import Predictions, Run
 from mmjax.report.views import picture, sound
 
 PLACE = ("examples", 45)
+WANTS = (("heatmap/heat", "image/picture"),)
 
 _EXAMPLES, _WRONG = 8, 5  # shown, and how many of them are wrong, if there are so many
 _SIDE = 224  # pixels of a map: the grid of published evaluators
