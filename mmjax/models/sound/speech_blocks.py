@@ -77,21 +77,28 @@ class Bidirectional(nn.Module):
     Attributes:
       units: of each direction.
       dtype: of the products.
+      summed: the outputs are added up and not side by side.
+      biases: of each direction: 2, as PyTorch has them, or 1, as Keras.
     """
 
     units: int
     dtype: Any = jnp.float32
+    summed: bool = False
+    biases: int = 2
 
     @nn.compact
     def __call__(self, x: Float[Array, "b t c"], where: Bool[Array, "b t"]) -> Float[Array, "b t n"]:
         there = self._one("forward", x, where)
         back = self._one("backward", x[:, ::-1], where[:, ::-1])[:, ::-1]
-        return jnp.concatenate([there, back], -1)
+        return there + back if self.summed else jnp.concatenate([there, back], -1)
 
     def _one(self, name, x, where):
         table = lstm_table(self.units, {"input": x.shape[-1]}, f"{name}_")
+        if self.biases == 1:
+            del table[f"{name}_hidden_bias"]
         w = {key: value.astype(self.dtype) for key, value in declare(self, table).items()}
-        gates = affine(x, w[f"{name}_input"], w[f"{name}_bias"] + w[f"{name}_hidden_bias"])
+        bias = w[f"{name}_bias"] + (w[f"{name}_hidden_bias"] if self.biases == 2 else 0)
+        gates = affine(x, w[f"{name}_input"], bias)
 
         def body(use, carry, inputs):
             gates, real = inputs

@@ -1,0 +1,125 @@
+"""Looking to Listen: faces pick voices out of a mixture (Ephrat et al. 2018), for clips of any length."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from mmjax.models.blocks.norm import BatchNorm
+from mmjax.models.blocks.pictures import Convolution
+from mmjax.models.sound.speech_blocks import Bidirectional
+
+# (kernel, dilation) in frames and bins of the audio layers (table 1), and in pictures of the visual ones (table 2).
+AUDIO = (
+    ((1, 7), (1, 1)),
+    ((7, 1), (1, 1)),
+    *(((5, 5), (2**i, 1)) for i in range(6)),
+    *(((5, 5), (2**i, 2**i)) for i in range(6)),
+)
+VISUAL = ((7, 1), *((5, 2**i) for i in range(5)))
+NARROW = 8  # channels of the last audio layer, a convolution of one pixel
+CENTRE = 1.25  # hops from the start of a window of 25 ms to its middle
+
+
+class Stream(nn.Module):
+    """Convolutions, each with bias, BatchNorm and ReLU, that see only zeros where nothing is.
+
+    Attributes:
+      layers: (channels, kernel, dilation) of each.
+      dtype: compute dtype; parameters and statistics stay float32.
+    """
+
+    layers: tuple[tuple[int, tuple[int, int], tuple[int, int]], ...]
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b t w c"], where: Bool[Array, "b t"], *, train: bool
+    ) -> Float[Array, "b t w d"]:
+        x, real = x.astype(self.dtype), where[:, :, None]
+        for i, (channels, kernel, dilation) in enumerate(self.layers, start=1):
+            x = jnp.where(real[..., None], x, jnp.zeros((), x.dtype))
+            pads = [((k - 1) * d // 2,) * 2 for k, d in zip(kernel, dilation, strict=True)]
+            how: dict[str, Any] = {"kernel_dilation": dilation, "dtype": self.dtype, "name": f"conv{i}"}
+            x = Convolution(channels, kernel, 1, pads, **how)(x)
+            x = nn.relu(BatchNorm(dtype=self.dtype, name=f"norm{i}")(x, train=train, where=real))
+        return jnp.where(real[..., None], x, jnp.zeros((), x.dtype))
+
+
+class LookingToListen(nn.Module):
+    """A complex mask for each face, from all faces and the mixture.
+
+    With two faces of 1024 numbers, 257 bins and the directions of the LSTM added up it has 17,393,924 parameters, with
+    the directions side by side 17,633,924. The faces share their weights, but the LSTM tells their order: train on
+    every order. Nothing is tied to a number of frames: a clip has the same masks alone and padded in a batch.
+
+    A picture goes with the frames that begin while it is shown. Ports stretch the pictures over the clip instead, which
+    moves them against the sound where a clip is cut.
+
+    Attributes:
+      width: channels of the audio layers.
+      faces: channels of the visual layers.
+      units: of the LSTM, each direction.
+      hidden: units of each of three dense layers.
+      summed: add the directions up, as the public ports do; False: side by side.
+      bound: K of masks K tanh(.), to be read by `complex_masks.expanded` with the same K; None: no bound, no
+        compression. The paper's sigmoid has no negative part; masks have.
+      ratio: frames of sound a picture: 4 of 10 ms at 25 pictures a second.
+      dtype: compute dtype; parameters, statistics and masks are float32.
+    """
+
+    width: int = 96
+    faces: int = 256
+    units: int = 400
+    hidden: int = 600
+    summed: bool = True
+    bound: float | None = None
+    ratio: float = 4.0
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        sound: Float[Array, "b t f 2"],
+        faces: Float[Array, "b s v d"],
+        where: Bool[Array, "b t"] | None = None,
+        seen: Bool[Array, "b v"] | None = None,
+        *,
+        train: bool = False,
+    ) -> Float[Array, "b s t f 2"]:
+        """Runs the network.
+
+        Args:
+          sound: real and imaginary part of the mixture's power-law spectrum.
+          faces: an embedding of each face in each picture.
+          where: frames of sound that are real, the first ones; None: all.
+          seen: pictures that are real, the first ones; beyond the last one it is taken to stay.
+          train: use batch statistics; the collection "state" must then be mutable.
+
+        Returns:
+          real and imaginary part of each face's mask, compressed if there is a `bound`; 0 in the padding.
+        """
+        (b, frames, bins, _), (_, speakers, pictures, width) = sound.shape, faces.shape
+        where = jnp.ones((b, frames), bool) if where is None else where
+        seen = jnp.ones((b, pictures), bool) if seen is None else seen
+        audio = (*((self.width, *layer) for layer in AUDIO), (NARROW, (1, 1), (1, 1)))
+        heard = Stream(audio, self.dtype, name="audio")(sound, where, train=train).reshape(b, frames, -1)
+        visual = tuple((self.faces, (kernel, 1), (dilation, 1)) for kernel, dilation in VISUAL)
+        flat = faces.reshape(b * speakers, pictures, 1, width)
+        looks = Stream(visual, self.dtype, name="visual")(flat, jnp.repeat(seen, speakers, 0), train=train)
+        looks = looks.reshape(b, speakers, pictures, self.faces)
+        at = jnp.floor((jnp.arange(frames, dtype=jnp.float32) + CENTRE) / self.ratio).astype(jnp.int32)
+        last = jnp.sum(seen, 1, dtype=jnp.int32) - 1
+        at = jnp.minimum(at[None], last[:, None])[:, None, :, None]  # b 1 t 1
+        looks = jnp.take_along_axis(looks, jnp.maximum(at, 0), 2)  # b s t d
+        both = jnp.concatenate([heard, jnp.moveaxis(looks, 1, 2).reshape(b, frames, -1)], -1)
+        x = Bidirectional(self.units, self.dtype, summed=self.summed, biases=1, name="lstm")(both, where)
+        for i in range(1, 4):
+            how: dict[str, Any] = {"kernel_init": nn.initializers.he_normal(), "dtype": self.dtype, "name": f"dense{i}"}
+            x = nn.relu(nn.Dense(self.hidden, **how)(x))
+        x = nn.Dense(speakers * bins * 2, dtype=self.dtype, name="mask")(x).astype(jnp.float32)
+        x = jnp.where(where[..., None], x if self.bound is None else self.bound * jnp.tanh(x), 0)
+        return jnp.moveaxis(x.reshape(b, frames, speakers, bins, 2), 2, 1)

@@ -1,0 +1,112 @@
+"""Looking to Listen: sizes, an independent forward pass, padding that changes nothing, gradients, a value by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mmjax.models.joint.looking_to_listen import AUDIO, VISUAL, LookingToListen
+
+TINY = LookingToListen(width=3, faces=4, units=5, hidden=6)
+
+
+def shapes(model, speakers=2, frames=298):
+    inputs = [jax.ShapeDtypeStruct(s, jnp.float32) for s in ((1, frames, 257, 2), (1, speakers, 75, 1024))]
+    return jax.eval_shape(lambda *x: model.init_with_output(jax.random.key(0), *x), *inputs)
+
+
+def size(tree):
+    return sum(x.size for x in jax.tree.leaves(tree))
+
+
+def test_sizes_are_the_published_ones():
+    out, variables = shapes(LookingToListen())
+    assert size(variables["params"]) == 17_393_924
+    assert out.shape == (1, 2, 298, 257, 2)
+    assert size(shapes(LookingToListen(summed=False))[1]["params"]) == 17_633_924
+    three, more = shapes(LookingToListen(), 3, 400)
+    assert three.shape == (1, 3, 400, 257, 2)
+    # A third face brings its share of the LSTM's input and its mask, and no weights of its own to look with.
+    assert size(more["params"]) - 17_393_924 == 2 * 256 * 1600 + 601 * 257 * 2
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    """Weights none of which is what a fresh network has, sounds of 26 frames and faces of 7 pictures."""
+    rng = np.random.default_rng(0)
+    sound, faces = rng.standard_normal((2, 26, 9, 2)), rng.standard_normal((2, 2, 7, 5))
+    sound, faces = sound.astype(np.float32), faces.astype(np.float32)
+    fresh = jax.eval_shape(TINY.init, jax.random.key(0), sound, faces)
+    draw = lambda x: rng.uniform(0.2, 0.8, x.shape).astype(np.float32) * rng.choice([-1, 1], x.shape)  # noqa: E731
+    variables = jax.tree.map(lambda x: draw(x).astype(np.float32), fresh)
+    variables["state"] = jax.tree.map(np.abs, variables["state"])
+    return variables, sound, faces
+
+
+def test_masks_equal_an_independent_forward_pass(tiny):
+    torch = pytest.importorskip("torch")
+    f, (variables, sound, faces) = torch.nn.functional, tiny
+    params, state = variables["params"], variables["state"]
+    t = lambda x: torch.from_numpy(np.array(x))  # noqa: E731
+
+    def stream(name, x, layers):
+        for i, (kernel, dilation) in enumerate(layers, start=1):
+            conv, norm, seen = params[name][f"conv{i}"], params[name][f"norm{i}"], state[name][f"norm{i}"]
+            pads = tuple((k - 1) * d // 2 for k, d in zip(kernel, dilation))
+            x = f.conv2d(x, t(conv["kernel"]).permute(3, 2, 0, 1), t(conv["bias"]), padding=pads, dilation=dilation)
+            x = f.relu(f.batch_norm(x, t(seen["mean"]), t(seen["var"]), t(norm["scale"]), t(norm["bias"])))
+        return x
+
+    heard = stream("audio", t(sound).permute(0, 3, 1, 2), (*AUDIO, ((1, 1), (1, 1))))
+    parts = [heard.permute(0, 2, 3, 1).reshape(2, 26, -1)]
+    at = [min(int((i + 1.25) / 4), 6) for i in range(26)]
+    for s in range(2):
+        look = t(faces[:, s]).permute(0, 2, 1)[..., None]
+        look = stream("visual", look, [((k, 1), (d, 1)) for k, d in VISUAL])[..., 0].permute(0, 2, 1)
+        parts.append(look[:, at])
+    lstm = torch.nn.LSTM(9 * 8 + 8, 5, batch_first=True, bidirectional=True)
+    order = np.concatenate([np.arange(5) + 5 * gate for gate in (0, 1, 3, 2)])  # theirs: input, forget, cell, output
+    with torch.no_grad():
+        for name, end in (("forward", ""), ("backward", "_reverse")):
+            for theirs, ours in (("weight_ih", "input"), ("weight_hh", "hidden"), ("bias_ih", "bias")):
+                getattr(lstm, f"{theirs}_l0{end}").copy_(t(params["lstm"][f"{name}_{ours}"].T[order]))
+            getattr(lstm, f"bias_hh_l0{end}").zero_()
+        x = lstm(torch.cat(parts, -1))[0]
+        x = x[..., :5] + x[..., 5:]
+        for name in ("dense1", "dense2", "dense3", "mask"):
+            x = f.linear(x, t(params[name]["kernel"]).T, t(params[name]["bias"]))
+            x = x if name == "mask" else f.relu(x)
+    wanted = x.reshape(2, 26, 2, 9, 2).permute(0, 2, 1, 3, 4).numpy()
+    found = jax.jit(TINY.apply)(variables, sound, faces)
+    np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())
+    assert np.std(wanted) > 0.1
+
+
+def test_a_clip_has_the_same_masks_alone_and_padded(tiny):
+    variables, sound, faces = tiny
+    where, seen = np.arange(26)[None] < np.array([[26], [17]]), np.arange(7)[None] < np.array([[7], [5]])
+    sound, faces = sound.copy(), faces.copy()
+    sound[1, 17:], faces[1, :, 5:] = 1e3, -1e3  # what lies in the padding is nobody's
+    both = jax.jit(TINY.apply)(variables, sound, faces, where, seen)
+    alone = TINY.apply(variables, sound[1:, :17], faces[1:, :, :5])
+    np.testing.assert_allclose(both[1:, :, :17], alone, atol=1e-5 * np.abs(alone).max())
+    assert not np.asarray(both[1, :, 17:]).any()
+
+    def statistics(*x):
+        return TINY.apply(variables, *x, train=True, mutable=["state"])[1]["state"]
+
+    cut = statistics(sound[1:, :17], faces[1:, :, :5])
+    padded = statistics(sound[1:], faces[1:], where[1:], seen[1:])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), cut, padded)
+
+
+def test_a_bound_holds_and_gradients_reach_faces_and_sound(tiny):
+    variables, sound, faces = tiny
+    model = TINY.clone(bound=2.0)
+    loose = np.asarray(TINY.apply(variables, sound, faces))
+    np.testing.assert_allclose(model.apply(variables, sound, faces), 2 * np.tanh(loose), atol=1e-5)
+    assert loose.min() < -0.1
+    slopes = jax.grad(lambda s, v: jnp.sum(jnp.square(TINY.apply(variables, s, v))), (0, 1))(sound, faces)
+    for slope in slopes:
+        assert np.isfinite(slope).all()
+        assert np.any(np.asarray(slope))
