@@ -14,7 +14,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 BLOCK = 64  # rows: of these a factor is made row by row
-SPAN = 512  # rows that one program is made for
+SPAN = 256  # rows that one program is made for
 _DROPPED = 1e10  # on the diagonal of the factor, for a row that is left out: its solution is 0
 
 
@@ -53,6 +53,11 @@ def factor(matrix: Float[Array, "k k"], least: float) -> Factor:
 
         lower, inverses = lax.fori_loop(above // size, here // size, step, (lower, inverses))
     return Factor(lower, inverses)
+
+
+def leading(made: Factor, k: int) -> Factor:
+    """The factor of the first k rows and columns; k a multiple of BLOCK."""
+    return Factor(made.lower[:k, :k], made.inverses[: k // made.inverses.shape[-1]])
 
 
 def inverted(matrix: Float[Array, "k k"], least: float) -> tuple[Float[Array, "k k"], Float[Array, "k k"]]:

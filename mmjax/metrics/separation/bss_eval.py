@@ -70,7 +70,10 @@ def _ratios(reference, estimate, taps):
     white = _Basis(sources, size, taps)
     blocks = white.gram(audible)  # n n taps taps
     whole = cholesky.factor(jnp.transpose(blocks, (0, 2, 1, 3)).reshape(n * taps, n * taps), LEAST)
-    own = jax.vmap(lambda gram: cholesky.factor(gram, LEAST))(jnp.stack([blocks[j, j] for j in range(n)]))
+    own = jax.tree.map(lambda x: x[None], cholesky.leading(whole, taps))
+    if n > 1:
+        rest = jax.vmap(lambda gram: cholesky.factor(gram, LEAST))(jnp.stack([blocks[j, j] for j in range(1, n)]))
+        own = jax.tree.map(lambda *parts: jnp.concatenate(parts), own, rest)
 
     explained, products = jnp.zeros_like(sounds), white.products(sounds)  # of all references: m f; m n taps
     targets, alone = jnp.zeros_like(sounds[:, None] * sources[None]), products  # of each: m n f
@@ -114,23 +117,25 @@ class _Basis:
         lags = lags.at[:, 0].multiply(1 + RIDGE).at[:, 0].add(jnp.where(lags[:, 0] > 0, 0, 1))
         apart = np.abs(np.subtract.outer(np.arange(p + 1), np.arange(p + 1)))
         _, polynomials = jax.vmap(lambda matrix: cholesky.inverted(matrix, 0.0))(lags[:, apart])  # n order tap
-        self.first = polynomials[:, :p, :p]
+        self.first, self.last = polynomials[:, :p, :p], polynomials[:, p]
         self.white = sources * jnp.fft.rfft(polynomials[:, p], size)
 
     def products(self, spectrum, each=False):
         """<basis vector, signal> [m n taps] of signals [m f], or of one signal a source [m n f]."""
         spectrum = spectrum if each else spectrum[:, None]
-        raw = jnp.fft.irfft(self.sources.conj()[None] * spectrum, self.size)[..., :WHITENED]
-        raw = jnp.einsum("nop,mnp->mno", self.first, raw, precision=_EXACT)
-        return jnp.concatenate(
-            [raw, jnp.fft.irfft(self.white.conj()[None] * spectrum, self.size)[..., : self.rest]], -1
-        )
+        raw = jnp.fft.irfft(self.sources.conj()[None] * spectrum, self.size)[..., : WHITENED + self.rest]
+        first = jnp.einsum("nop,mnp->mno", self.first, raw[..., :WHITENED], precision=_EXACT)
+        moved = jnp.stack([raw[..., q : q + self.rest] for q in range(WHITENED + 1)])
+        return jnp.concatenate([first, jnp.einsum("nq,qmnt->mnt", self.last, moved, precision=_EXACT)], -1)
 
     def filtered(self, parts):
         """The spectra [m n f] of sums over basis vectors with weights [m n taps]."""
-        taps = jnp.einsum("nop,mno->mnp", self.first, parts[..., :WHITENED], precision=_EXACT)
-        late = jnp.fft.rfft(parts[..., WHITENED:], self.size)
-        return self.sources[None] * jnp.fft.rfft(taps, self.size) + self.white[None] * late
+        still = [(0, 0), (0, 0)]
+        first = jnp.einsum("nop,mno->mnp", self.first, parts[..., :WHITENED], precision=_EXACT)
+        late = parts[..., WHITENED:]
+        moved = jnp.stack([jnp.pad(late, [*still, (q, WHITENED - q)]) for q in range(WHITENED + 1)])
+        taps = jnp.einsum("nq,qmnt->mnt", self.last, moved, precision=_EXACT) + jnp.pad(first, [*still, (0, self.rest)])
+        return self.sources[None] * jnp.fft.rfft(taps, self.size)
 
     def gram(self, audible):
         """Products of basis vectors, [n n taps taps]; the unit matrix for a source that is silent."""
@@ -142,13 +147,25 @@ class _Basis:
         both = both[:, :, (early[:, None] - late) % self.size]  # n n p rest
         both = jnp.einsum("iap,ijpb->ijab", self.first, both, precision=_EXACT)
         white = jnp.fft.irfft(self.white.conj()[:, None] * self.white[None], self.size)
-        white = white[:, :, (late[:, None] - late) % self.size]
+        white = _toeplitz(white, rest)
         upper = jnp.concatenate([raw, both], -1)
         lower = jnp.concatenate([jnp.transpose(both, (1, 0, 3, 2)), white], -1)
         blocks = jnp.concatenate([upper, lower], -2)
         there = (audible[:, None] & audible[None])[..., None, None]
         eye = jnp.eye(p + rest, dtype=blocks.dtype)[None, None]
         return jnp.where(there, blocks, jnp.where(np.eye(n, dtype=bool)[..., None, None], eye, 0))
+
+
+def _toeplitz(lags, k):
+    """[... k k] with lags[..., a - b] at row a and column b, negative ones from the end; without a gather."""
+    circle = [
+        lags[..., :1],
+        jnp.flip(lags[..., 1 - k :], -1),
+        jnp.zeros_like(lags[..., :1]),
+        jnp.flip(lags[..., 1:k], -1),
+    ]
+    rows = jnp.tile(jnp.concatenate(circle, -1), k)[..., : k * (2 * k - 1)]
+    return rows.reshape(*lags.shape[:-1], k, 2 * k - 1)[..., :k]
 
 
 def _unit(x):

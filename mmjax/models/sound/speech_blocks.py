@@ -93,7 +93,7 @@ class Bidirectional(nn.Module):
         return there + back if self.summed else jnp.concatenate([there, back], -1)
 
     def _one(self, name, x, where):
-        table = lstm_table(self.units, {"input": x.shape[-1]}, f"{name}_")
+        table = dict(lstm_table(self.units, {"input": x.shape[-1]}, f"{name}_"))
         if self.biases == 1:
             del table[f"{name}_hidden_bias"]
         w = {key: value.astype(self.dtype) for key, value in declare(self, table).items()}

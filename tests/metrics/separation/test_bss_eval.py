@@ -113,6 +113,8 @@ def test_what_float32_knows_of_a_perfect_estimate_and_of_twins(rng):
     twins = np.stack([s[0], s[0]])  # the second is nothing new: no NaN, the first is found
     found = DEVICE(twins, s + 0.1 * s[::-1], taps=64)
     assert not np.isnan([*map(np.asarray, found.values())]).any()
+    single = DEVICE(s[:1], s[:1] + 0.1 * s[1:], taps=64)
+    assert single["sir"] == np.inf  # of one reference nothing interferes
     np.testing.assert_allclose(
         found["sdr"][0, 0], bss_eval_host.bss_eval(s[:1], s[:1] + 0.1 * s[1:], 64)["sdr"][0, 0], atol=1e-3
     )
