@@ -1,0 +1,60 @@
+"""A small face network: features of a face, and from them alone whom it is most like."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Num
+
+from mmjax.models.blocks.pictures import Block, mean_and_max, space_to_depth, standardised
+
+THUMBNAIL = 8  # pixels a side of the picture that the features are asked for
+
+
+class FaceNetwork(nn.Module):
+    """The face network of the default data: as VGG-Face, features from which one layer tells identities apart.
+
+    Attributes:
+      identities: classes of the last layer.
+      features: d.
+      widths: channels at strides 4, 8 and 16.
+      depths: blocks at each of these strides.
+      dtype: compute dtype; parameters and statistics stay float32.
+    """
+
+    identities: int
+    features: int = 128
+    widths: tuple[int, ...] = (24, 48, 96)
+    depths: tuple[int, ...] = (1, 1, 2)
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, face: Num[Array, "b h w 3"], *, train: bool = False) -> dict[str, Array]:
+        """Runs the network.
+
+        Args:
+          face: RGB, 0..255; h and w multiples of 16.
+          train: use batch statistics; the collection "state" must then be mutable.
+
+        Returns:
+          "features" [b d]; "identity" [b identities], logits that the last layer makes of the features alone;
+          "thumbnail" [b 8 8 3], the picture's colours about zero as one layer guesses them from the features. float32.
+        """
+        x = space_to_depth(standardised(face).astype(self.dtype), 2)
+        x = Block(self.widths[0], 2, self.dtype, name="stem")(x, train=train)
+        for stage, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True)):
+            for i in range(depth):
+                stride = 2 if stage > 0 and i == 0 else 1
+                x = Block(width, stride, self.dtype, name=f"stage{stage}_block{i}")(x, train=train)
+        # Where a chin or a brow is tells its size: the map is read place by place, and not only its mean.
+        places = jax.nn.relu(nn.Dense(16, name="places")(x.astype(jnp.float32))).reshape(len(x), -1)
+        features = nn.Dense(self.features, name="features")(jnp.concatenate([mean_and_max(x), places], -1))
+        thumbnail = nn.Dense(THUMBNAIL * THUMBNAIL * 3, name="thumbnail")(features)
+        return {
+            "features": features,
+            "identity": nn.Dense(self.identities, name="identity")(features),
+            "thumbnail": thumbnail.reshape(-1, THUMBNAIL, THUMBNAIL, 3),
+        }
