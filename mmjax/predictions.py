@@ -78,6 +78,9 @@ NAMES: dict[str, str] = {
     "image/generated": "a picture drawn for the example's caption or class",
     "image/codes": "several in its place, each of a code of its own: k h w 3, or a strip h k*w 3",
     "image/real": "the real picture that the caption or class belongs to",
+    "image/face": "the face that was heard in a voice",
+    "image/face_of_<what>": "the face that the same decoder draws of something else: the true face's feature, factors",
+    "audio/voice": "the voice that a face was heard in",
     "image/between_<ends>": "pictures drawn on the way from one thing to another: k h w 3, or a strip h k*w 3",
     "heatmap/heat": "where in the picture the example's sound comes from: scores, higher where it is likelier",
     "heatmap/heat_<sound>": "the same for another sound, of another clip or silence",
@@ -91,6 +94,8 @@ NAMES: dict[str, str] = {
     "embedding/image": "pictures in a joint space",
     "embedding/caption": "c d: captions in a joint space, in the order of text/captions_target",
     "embedding/waveform": "sounds in a joint space",
+    "embedding/voice": "the features of faces as they were heard in voices; in the space of embedding/face",
+    "embedding/face": "the features of faces",
 }
 
 # Pattern of the name (<x> stands for any word) -> axes and meaning.
@@ -115,6 +120,7 @@ NUMBERS: dict[str, str] = {
     "text": "d: the point of the text that was to be drawn, beside joint_drawn and joint_real",
     "joint_drawn": "d: the point of the drawn picture in the space of `text`",
     "joint_real": "d: the point of the real picture in the space of `text`",
+    "factors_of_<what>": "k: the speaker's hidden factors, as a linear probe reads them from the feature of a face",
     "<judge>_drawn": "d: a judging network's features of the drawn picture",
     "<judge>_second": "d: of a second picture of the same caption or class, from another code",
     "<judge>_real": "d: of the real picture",

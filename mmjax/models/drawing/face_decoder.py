@@ -41,7 +41,7 @@ class Doubled(nn.Module):
         pairs = jnp.pad(kernel, ((0, 1), (0, 1), (0, 0), (0, 0))).reshape(3, 2, 3, 2, c, f)[::-1, :, ::-1]
         by_pixel = pairs.transpose(0, 2, 4, 1, 3, 5).reshape(3, 3, c, 4 * f)  # dy a dx b c f -> dy dx c (a b f)
         y = convolve(x.astype(self.dtype), by_pixel.astype(self.dtype), (1, 1), "SAME", dimension_numbers=NHWC)
-        return pixels(y) + bias.astype(self.dtype)
+        return pixels(y) + bias.astype(self.dtype)[None, None, None]
 
 
 NHWC = ("NHWC", "HWIO", "NHWC")

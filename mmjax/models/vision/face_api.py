@@ -92,7 +92,7 @@ class Scaled(nn.Module):
         x = Convolution(self.features, size, strides, self.padding, dtype=self.dtype, name="conv")(x)
         factor = self.param("factor", nn.initializers.ones, (self.features,))
         offset = self.param("offset", nn.initializers.zeros, (self.features,))
-        return x * factor.astype(x.dtype) + offset.astype(x.dtype)
+        return x * factor.astype(x.dtype)[None, None, None] + offset.astype(x.dtype)[None, None, None]
 
 
 class Residual(nn.Module):
@@ -111,7 +111,8 @@ class Residual(nn.Module):
         y = nn.relu(Scaled(self.features, 3, stride, padding, self.dtype, name="conv1")(x))
         y = Scaled(self.features, 3, 1, "SAME", self.dtype, name="conv2")(y)
         if self.down:
-            x = nn.avg_pool(x, (2, 2), (2, 2))
+            i, j = x.shape[1] // 2, x.shape[2] // 2
+            x = jnp.mean(x[:, : 2 * i, : 2 * j].reshape(len(x), i, 2, j, 2, -1), (2, 4))
             short = [(0, a - b) for a, b in zip(x.shape[1:3], y.shape[1:3], strict=True)]
             y = jnp.pad(y, ((0, 0), *short, (0, 0)))
             x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, self.features - x.shape[-1])))

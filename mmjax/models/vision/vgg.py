@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Num
 
 from mmjax.models.blocks.pictures import Convolution
-from mmjax.models.vision.resnet import standardised
+from mmjax.models.vision.resnet import MEAN, STD, standardised
 
 # depth: 3x3 convolutions in each of the five stages (Simonyan and Zisserman 2015, table 1, columns D and E).
 STAGES = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
@@ -74,6 +74,16 @@ class Trunk(nn.Module):
         return stages(standardised(image).astype(self.dtype), self.depth, self.channels, self.dtype)[1]
 
 
+FACE_MEAN = (129.186, 104.762, 93.594)  # of VGG-Face's training pictures (Parkhi et al. 2015), which divides by nothing
+FACES = 2622  # people whom VGG-Face tells apart
+
+
+def vgg_face(**changes: Any) -> VGG:
+    """VGG-Face (Parkhi, Vedaldi and Zisserman 2015, "Deep Face Recognition"): VGG-16 of 2,622 people, 145,002,878
+    parameters; its feature is "fc7". `changes`: of the attributes of VGG."""
+    return VGG(**{"classes": FACES, "mean": FACE_MEAN, "deviation": (1.0, 1.0, 1.0), **changes})
+
+
 class VGG(nn.Module):
     """Very deep convolutional network (Simonyan and Zisserman 2015).
 
@@ -85,6 +95,7 @@ class VGG(nn.Module):
       channels: of the five stages.
       hidden: units of both hidden fully connected layers.
       dropout: after each of them, in training.
+      mean, deviation: of training's pictures, RGB in 0..255, which are taken off and divided by.
       dtype: compute dtype; parameters stay float32.
     """
 
@@ -93,6 +104,8 @@ class VGG(nn.Module):
     channels: tuple[int, ...] = (64, 128, 256, 512, 512)
     hidden: int = 4096
     dropout: float = 0.5
+    mean: tuple[float, float, float] = MEAN
+    deviation: tuple[float, float, float] = STD
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -100,8 +113,8 @@ class VGG(nn.Module):
         """Runs the network.
 
         Args:
-          image: RGB, 0..255, of any size; published weights want 224 squared. The mean and deviation subtracted are
-            torchvision's, not those of the authors' Caffe model.
+          image: RGB, 0..255, of any size; published weights want 224 squared. The mean and deviation are torchvision's
+            where nothing else is said, not those of the authors' Caffe model.
           train: dropout (rng "dropout").
 
         Returns:
@@ -109,7 +122,9 @@ class VGG(nn.Module):
           [b 14 14 512] at 224 squared), "fc6" and "fc7" [b hidden] after ReLU, "logits" [b classes]. The last three
           float32. Under jit, what is not used is not computed.
         """
-        out, _ = stages(standardised(image).astype(self.dtype), self.depth, self.channels, self.dtype)
+        mean, deviation = (jnp.asarray(v, jnp.float32).reshape(1, 1, 1, 3) for v in (self.mean, self.deviation))
+        x = (image.astype(jnp.float32) - mean) / deviation
+        out, _ = stages(x.astype(self.dtype), self.depth, self.channels, self.dtype)
         x = nn.max_pool(out["conv5"], (2, 2), (2, 2))
         x = adaptive_mean(x, GRID).reshape(len(x), -1)  # b i j c -> b (i j c)
         for name in ("fc6", "fc7"):

@@ -1,0 +1,200 @@
+"""The frozen parts of Speech2Face by what the user says: a face network, and a face decoder.
+
+Each is "shipped", the workdir of a run of configs/speech2face.py:faces or :decoder, or a file: one that
+`mmjax export-part` wrote, or, for the face network, VGG-Face's weights or face-api's folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Num
+
+from mmjax.errors import OptionError
+from mmjax.known import runs
+from mmjax.known.network import Network
+from mmjax.models.drawing import face_decoder
+from mmjax.models.drawing.face_decoder import FaceDecoder
+from mmjax.models.vision import face_api as face_api_networks
+from mmjax.models.vision import vgg
+from mmjax.models.vision.face_network import FaceNetwork
+from mmjax.weights import face_api, safetensors_file, tfjs_file, vgg_face
+
+SYSTEM = "speech2face"
+SHIPPED = {part: Path(__file__).with_name(f"{part}.safetensors") for part in ("face_network", "face_decoder")}
+NAME = "shipped"
+
+
+@dataclasses.dataclass(frozen=True)
+class Face:
+    """A face network that is trained no further; hashable, and equal by value.
+
+    Attributes:
+      network: pictures of 0..255 -> a dict of layers, or a layer.
+      layer: the feature.
+      size: d, its length.
+      last: the name of the layer that tells identities apart from the feature alone; "" where there is none.
+      identities: how many.
+    """
+
+    network: Network
+    layer: str
+    size: int
+    last: str = ""
+    identities: int = 0
+
+    def init(self, face: Num[Array, "b h w 3"]) -> dict[str, Any]:
+        """The tree of its weights before `load` brings their values."""
+        return self.network.init(jax.random.key(0), face)["frozen"]
+
+    def load(self, fresh: Mapping[str, Any]) -> dict[str, Any]:
+        """The weights in the tree of `init`, NumPy arrays. Raises UserError for a file that is missing or no such."""
+        return self.network.fill({"params": {}, "state": {}, "frozen": fresh})["frozen"]
+
+    def feature(self, weights: Mapping[str, Any], face: Num[Array, "b h w 3"]) -> Float[Array, "b d"]:
+        """The feature of faces, float32; gradients flow back to the pictures."""
+        return self.network({"params": {}, "state": {}, "frozen": weights}, face)[0].astype(jnp.float32)
+
+    def identity(self, weights: Mapping[str, Any], feature: Float[Array, "b d"]) -> Float[Array, "b c"]:
+        """Logits of the identities, which the last layer makes of features."""
+        if not self.last:
+            raise OptionError("config.loss.distillation", "needs a face network with identities: set it to 0")
+        layer = weights["params"][self.last]
+        logits: Any = nn.Dense(self.identities).apply({"params": layer}, feature)
+        return logits
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoder:
+    """A face decoder that is trained no further.
+
+    Attributes:
+      model: the network.
+      source: where its weights are.
+    """
+
+    model: FaceDecoder
+    source: str
+
+    def init(self, features: int) -> dict[str, Any]:
+        """The tree of its weights before `load` brings their values: {"params", "template" [n 2]}."""
+        shapes = jax.eval_shape(self.model.init, jax.random.key(0), jnp.zeros((1, features)))
+        fresh = jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan, x.dtype), shapes["params"])
+        return {"params": fresh, "template": jnp.full((self.model.points, 2), jnp.nan, jnp.float32)}
+
+    def load(self, fresh: Mapping[str, Any]) -> dict[str, Any]:
+        """The weights in the tree of `init`. Raises OptionError where the decoder was made for other features."""
+        found = _weights(self.source, "face_decoder", "config.parts.decoder")
+        for name, ours in fresh["params"]["first"].items():
+            theirs = np.shape(found["params"]["first"][name])
+            if theirs != ours.shape:
+                wanted = f"decodes features of {theirs[0]}, and the face network has {ours.shape[0]}"
+                raise OptionError("config.parts.decoder", f"={self.source!r} {wanted}")
+        return {"params": found["params"], "template": found["state"]["template"]}
+
+    def __call__(self, weights: Mapping[str, Any], feature: Float[Array, "b d"]) -> dict[str, Array]:
+        """What the decoder makes of features, see `FaceDecoder`; "landmarks" and "face" [b side side 3]."""
+        found: Any = self.model.apply({"params": weights["params"]}, feature)
+        landmarks, face = face_decoder.joined(found, weights["template"])
+        return {**found, "landmarks": landmarks, "face": face}
+
+
+def face(source: str, dtype: str = "float32") -> Face:
+    """A face network by where its weights are.
+
+    Args:
+      source: "shipped"; the workdir of a run of :faces; what `mmjax export-part` wrote; face-api's folder `model` or
+        its manifest; else VGG-Face's weights.
+      dtype: compute dtype of the published networks.
+
+    Raises:
+      OptionError: nothing there, or a file or a run of something else.
+    """
+    option = "config.parts.face"
+    if source != NAME and not Path(source).expanduser().exists():
+        raise OptionError(option, f"={source!r}: no such file or folder; 'shipped' is our own")
+    if _is_part(source):
+        where = (source, "face_network", option)
+        model = FaceNetwork(**_options(*where))
+        network = Network(model, "features", SIDE, _weights, where, found=_options, trained=False)
+        return Face(network, "features", model.features, "identity", model.identities)
+    path = Path(source).expanduser()
+    if path.is_dir() or path.name.endswith(tfjs_file.SUFFIX):
+        face_api.manifest(path, face_api.DESCRIPTOR)
+        described = face_api_networks.FaceDescriptor(dtype=dtype)
+        size = face_api_networks.DESCRIPTOR_SIDE
+        network = Network(described, "features", size, face_api.descriptor, (source,), trained=False)
+        return Face(network, "features", 128)
+    published = vgg.vgg_face(dtype=dtype)
+    network = Network(published, "fc7", 224, vgg_face.load, (source,), trained=False)
+    return Face(network, "fc7", published.hidden, "classifier", published.classes)
+
+
+SIDE = 64  # pixels of the square that our own face network was trained on
+
+
+def decoder(source: str) -> Decoder:
+    """A face decoder by where its weights are; `source` and errors as for `face`, without the published networks."""
+    return Decoder(FaceDecoder(**_options(source, "face_decoder", "config.parts.decoder")), source)
+
+
+# -- where parts lie: files and workdirs -------------------------------------------------------------------------------
+
+
+def _is_part(source: str) -> bool:
+    """Whether it is ours: shipped, a workdir, or a safetensors file that says so."""
+    path = Path(source).expanduser()
+    if source == NAME or (path / "config.json").is_file():
+        return True
+    return path.suffix == ".safetensors" and "part" in safetensors_file.read(path)[1]
+
+
+def _options(source: str, part: str, option: str) -> dict[str, Any]:
+    """The arguments of a part's module, as they were written down with its weights."""
+    path = Path(source).expanduser()
+    if (path / "config.json").is_file():
+        config = runs.config_of(path, SYSTEM, option)
+        if config["part"] != part:
+            raise OptionError(option, f"={source!r} is a run of the {config['part']}, and not of the {part}")
+        found = dict(config["model"])
+        if part == "face_network":
+            found["identities"] = config["levels"] ** len(config["factors"])
+    else:
+        found = json.loads(_file(source, part, option)[1]["model"])
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
+
+
+def _file(source: str, part: str, option: str) -> tuple[dict[str, Any], dict[str, str]]:
+    path = SHIPPED[part] if source == NAME else Path(source).expanduser()
+    if path.is_dir():
+        raise OptionError(option, f"={source!r} is no workdir: it has no config.json")
+    tree, said = safetensors_file.load(path)
+    if said.get("part") != part:
+        raise OptionError(option, f"={source!r} is no {part}: mmjax export-part writes one from a run")
+    return tree, said
+
+
+def _weights(source: str, part: str, option: str) -> dict[str, Any]:
+    """{"params": tree, "state": tree} of a part, NumPy arrays."""
+    path = Path(source).expanduser()
+    if not (path / "config.json").is_file():
+        return _file(source, part, option)[0]
+    return picked(runs.newest(path, lambda tree: picked(tree, part), option), part)
+
+
+def picked(saved: Mapping[str, Any], part: str) -> dict[str, Any]:
+    """What a part is, of the "params" and the "state" of its run, or of itself."""
+    params, state = saved["params"], saved["state"]
+    own = params.get(part, params)
+    if part == "face_network":
+        return {"params": own, "state": state.get("net", state)}
+    template = state["known"]["mean"]["landmarks"] if "known" in state else state["template"]
+    return {"params": own, "state": {"template": template}}

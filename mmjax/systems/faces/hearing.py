@@ -1,0 +1,292 @@
+"""The third part of Speech2Face: a voice encoder learns to hit the feature of the speaker's face."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from mmjax.errors import OptionError
+from mmjax.known.face_parts import Decoder, Face
+from mmjax.losses import cosine, face_feature
+from mmjax.metrics import landmarks, regression, running_mean
+from mmjax.models.drawing import face_decoder
+from mmjax.models.sound.voice_encoder import RATE, Hearing, VoiceEncoder
+from mmjax.ops import collective
+from mmjax.systems.faces import finding
+from mmjax.systems.faces.decoding import as_picture
+from mmjax.task import Batch, Constants, Features, Figures, Fit, Task, Update, Variables, bind
+
+DURATIONS = (1, 2, 3)  # seconds of voice that an evaluation hears beside all of it
+DEGREE = 4  # of the polynomial from factors to features: the oracle's
+NO_LIKENESS = (
+    "a face that is drawn from a voice is no likeness of the person who speaks: it is the average of the faces that go "
+    "with such a voice"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """Of the loss, see `loss`.
+
+    Attributes:
+      first_layer, direction, distillation: weights of the terms; 0 leaves a term out.
+      temperature: of the distillation.
+      shortest: seconds; training hears a piece of each utterance, at a random place and at least so long; 0 all of it.
+    """
+
+    first_layer: float = 1.0
+    direction: float = 0.025
+    distillation: float = 200.0
+    temperature: float = 2.0
+    shortest: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What is trained and what is frozen; hashable, and equal by value."""
+
+    model: VoiceEncoder
+    heard: Hearing
+    face: Face
+    decoder: Decoder | None
+    factors: tuple[str, ...]
+    weights: Weights
+
+
+def task(
+    model: VoiceEncoder,
+    heard: Hearing,
+    face: Face,
+    decoder: Decoder | None,
+    factors: tuple[str, ...],
+    weights: Weights,
+) -> Task:
+    """The task of the voice encoder.
+
+    Args:
+      model, heard: the encoder and its input.
+      face, decoder: the frozen parts; without a decoder no face is drawn.
+      factors: names of the columns of the data's `speaker`; () where it has none.
+      weights: of the loss.
+    """
+    _check(face, decoder, weights)
+    parts = Parts(model, heard, face, decoder, factors, weights)
+    references = ("speaker", *(("landmarks",) if decoder else ())) if factors else ()
+    return Task(
+        fields=("face", "speech", "speech_length", *references),
+        init=bind(init, parts),
+        fill=bind(fill, parts),
+        needs=(bind(type(face.network).check, face.network),),
+        updates=(Update("voice", bind(loss, parts)),),
+        metrics=bind(metrics, parts),
+        predict=bind(predict, parts),
+        score=bind(finding.score, factors, tuple(f"{s}s" for s in DURATIONS)),
+        references=references[:1],
+        fit=Fit(bind(observe, parts), bind(solve, parts)) if factors else None,
+        features=Features("face", _frozen_face, bind(_features, face)),
+        predicts_from=("speech", "speech_length"),
+        modalities={"speech": ("speech",)},
+        answers=("image/face",) if decoder else ("embedding/voice",),
+        sample_rate=RATE,
+        notes=(NO_LIKENESS,) if decoder else (),
+    )
+
+
+def _check(face: Face, decoder: Decoder | None, weights: Weights) -> None:
+    if weights.first_layer and decoder is None:
+        raise OptionError("config.loss.first_layer", "needs config.parts.decoder: say which, or set it to 0")
+    if weights.distillation and not face.last:
+        raise OptionError("config.loss.distillation", "needs a face network that tells identities apart: set it to 0")
+    for name in ("first_layer", "direction", "distillation", "shortest"):
+        if getattr(weights, name) < 0:
+            raise OptionError(f"config.loss.{name}", f"is {getattr(weights, name)}: it must be at least 0")
+    if not weights.first_layer + weights.direction + weights.distillation > 0:
+        raise OptionError("config.loss", "has no term: all its weights are 0")
+    if not weights.temperature > 0:
+        raise OptionError("config.loss.temperature", f"is {weights.temperature}: it must be above 0")
+
+
+def init(parts: Parts, key: Array, batch: Batch) -> dict[str, Any]:
+    """Fresh encoder, the trees of the frozen parts, and a mean face of nothing."""
+    heard = jax.eval_shape(parts.heard, batch["speech"][:1], batch["speech_length"][:1])
+    made = parts.model.init(key, jnp.zeros(heard.shape, heard.dtype))
+    frozen = {"face": parts.face.init(batch["face"])}
+    if parts.decoder is not None:
+        frozen["decoder"] = parts.decoder.init(parts.face.size)
+    known = running_mean.fresh({"feature": jax.ShapeDtypeStruct((parts.face.size,), jnp.float32)})
+    return {"params": {"voice": made["params"]}, "state": {"net": made["state"], "known": known}, "frozen": frozen}
+
+
+def fill(parts: Parts, variables: Variables, constants: Constants) -> dict[str, Any]:
+    """The weights of the frozen parts."""
+    del constants
+    frozen = {"face": parts.face.load(variables["frozen"]["face"])}
+    if parts.decoder is not None:
+        frozen["decoder"] = parts.decoder.load(variables["frozen"]["decoder"])
+    return {**variables, "frozen": frozen}
+
+
+def _frozen_face(variables: Variables) -> Any:
+    return variables["frozen"]["face"]
+
+
+def _features(face: Face, weights: Any, picture: Array) -> dict[str, Array]:
+    return {"feature": face.feature(weights, picture)}
+
+
+def seen(parts: Parts, variables: Variables, batch: Batch) -> Float[Array, "b d"]:
+    """The features of the true faces."""
+    if "face_feature" in batch:
+        return batch["face_feature"]
+    return jax.lax.stop_gradient(parts.face.feature(variables["frozen"]["face"], batch["face"]))
+
+
+def hear(parts: Parts, variables: Variables, batch: Batch, seconds: float = 0.0) -> Float[Array, "b d"]:
+    """The features heard in the first `seconds` of each utterance (0: in all of it), by the running statistics."""
+    length = batch["speech_length"]
+    if seconds:
+        length = jnp.minimum(length, round(seconds * RATE))
+    own = {"params": variables["params"]["voice"], "state": variables["state"]["net"]}
+    found: Any = parts.model.apply(own, parts.heard(batch["speech"], length))
+    return found
+
+
+def loss(parts: Parts, variables: Variables, batch: Batch, key: Array) -> tuple[Float[Array, ""], tuple[Any, Figures]]:
+    """The weighted sum of the means over examples of the three terms of `losses.face_feature`."""
+    weights, frozen = parts.weights, variables["frozen"]
+    target = seen(parts, variables, batch)
+    start, length = _piece(weights.shortest, batch["speech_length"], key)
+    own = {"params": variables["params"]["voice"], "state": variables["state"]["net"]}
+    guess: Any
+    sound = parts.heard(batch["speech"], length, start)
+    guess, updated = parts.model.apply(own, sound, train=True, mutable=["state"])
+    terms = {"direction": face_feature.direction(target, guess)}
+    if parts.decoder is not None and weights.first_layer:
+        first = functools.partial(face_decoder.first_layer, frozen["decoder"]["params"])
+        terms["first_layer"] = face_feature.first_layer(first(target), first(guess))
+    if weights.distillation:
+        identity = functools.partial(parts.face.identity, frozen["face"])
+        terms["distillation"] = face_feature.distillation(identity(target), identity(guess), weights.temperature)
+    means = {name: jnp.mean(term) for name, term in terms.items()}
+    value: Any = sum(getattr(weights, name) * term for name, term in means.items())
+    known = running_mean.follow(variables["state"]["known"], {"feature": target})
+    return value, ({"net": updated["state"], "known": known}, means)
+
+
+def _piece(shortest: float, length: Array, key: Array) -> tuple[Array, Array]:
+    """Start and length of the piece of each utterance that training hears, in samples."""
+    if not shortest:
+        return jnp.zeros_like(length), length
+    of_length, of_start = jax.random.split(collective.local_key(key))
+    whole = length.astype(jnp.float32)
+    least = jnp.minimum(whole, jnp.float32(shortest * RATE))
+    taken = least + (whole - least) * jax.random.uniform(of_length, length.shape)
+    start = (whole - taken) * jax.random.uniform(of_start, length.shape)
+    return start.astype(jnp.int32), jnp.maximum(taken.astype(jnp.int32), 1)
+
+
+# -- what is measured --------------------------------------------------------------------------------------------------
+
+
+def observe(parts: Parts, variables: Variables, batch: Batch) -> dict[str, Array]:
+    """The features of true faces, and the speakers' factors."""
+    return {"feature": seen(parts, variables, batch), "speaker": batch["speaker"]}
+
+
+def solve(parts: Parts, variables: Variables, observed: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Linear maps: "probe", from the feature of a face to its speaker's factors; "oracle", from monomials of the
+    factors to features, the mean feature that goes with them; "alone": the same from each factor alone."""
+    del variables
+    feature, speaker = observed["feature"], observed["speaker"]
+    fitted = {"probe": regression.ridge(feature, speaker), "oracle": regression.ridge(_monomials(speaker), feature)}
+    alone = [regression.ridge(_monomials(speaker[:, [i]]), feature) for i in range(len(parts.factors))]
+    return {**fitted, "alone": dict(zip(parts.factors, alone, strict=True))}
+
+
+def _monomials(x: Any) -> Any:
+    """Products of powers of the columns, the constant left out, [b k] -> [b m]."""
+    columns = [x[:, i] for i in range(x.shape[1])]
+    found = []
+    for exponents in regression.powers(len(columns), DEGREE)[1:]:
+        product = 1.0
+        for column, exponent in zip(columns, exponents, strict=True):
+            product = product * column**exponent if exponent else product
+        found.append(product)
+    return (jnp if isinstance(x, jax.Array) else np).stack(found, -1)
+
+
+def _mapped(fit: Mapping[str, Array], x: Array) -> Array:
+    return x @ fit["weights"] + fit["offset"][None]
+
+
+def metrics(parts: Parts, variables: Variables, batch: Batch) -> Figures:
+    """Likeness of the heard feature and the true one beside the mean face's, and errors of landmarks in two ways."""
+    target, guess = seen(parts, variables, batch), hear(parts, variables, batch)
+    mean = jnp.broadcast_to(variables["state"]["known"]["mean"]["feature"][None], target.shape)
+    values = {
+        "feature_cosine": cosine.similarity(target, guess),
+        "feature_cosine/mean_face": cosine.similarity(target, mean),
+        "feature_distance": jnp.linalg.norm(target - guess, axis=-1),
+        "feature_distance/mean_face": jnp.linalg.norm(target - mean, axis=-1),
+    }
+    if parts.decoder is not None and "landmarks" in batch:
+        asked = {"": guess, "/mean_face": mean, "/true_feature": target}
+        if "fitted" in variables:
+            asked["/true_factors"] = _mapped(variables["fitted"]["oracle"], _monomials(batch["speaker"]))
+        for name, feature in asked.items():
+            points = parts.decoder(variables["frozen"]["decoder"], feature)["landmarks"]
+            values[f"landmark_error{name}"] = landmarks.error(batch["landmarks"], points)
+            placed = landmarks.aligned(batch["landmarks"], points)
+            values[f"shape_error{name}"] = landmarks.error(batch["landmarks"], placed)
+    where = batch["valid"]
+    count = jnp.sum(where, dtype=jnp.float32)
+    return {name: (jnp.sum(value, where=where, dtype=jnp.float32), count) for name, value in values.items()}
+
+
+def predict(parts: Parts, variables: Variables, batch: Batch, key: Array) -> dict[str, Array]:
+    """The voice and the face heard in it; beside the true face, what the decoder makes of its own feature, and the
+    features that retrieval and the figures of the factors compare."""
+    del key
+    heard = hear(parts, variables, batch)
+    out = {"audio/voice": jnp.asarray(batch["speech"]), "embedding/voice": heard}
+    fitted = variables.get("fitted")
+    drawn = _drawn(parts, variables, heard)
+    if drawn is not None:
+        out["image/face"] = as_picture(drawn)
+    if "face" not in batch:
+        return out
+    target = seen(parts, variables, batch)
+    out |= {"image/picture": jnp.asarray(batch["face"]), "embedding/face": target}
+    out["embedding/mean_face"] = jnp.broadcast_to(variables["state"]["known"]["mean"]["feature"][None], target.shape)
+    out |= {f"embedding/voice_{s}s": hear(parts, variables, batch, s) for s in DURATIONS}
+    of_feature = _drawn(parts, variables, target)
+    if of_feature is not None:
+        out["image/face_of_the_feature"] = as_picture(of_feature)
+    if fitted is None or "speaker" not in batch:
+        return out
+    read = functools.partial(_mapped, fitted["probe"])
+    out["embedding/true_factors"] = _mapped(fitted["oracle"], _monomials(batch["speaker"]))
+    for i, name in enumerate(parts.factors):
+        out[f"embedding/only_{name}"] = _mapped(fitted["alone"][name], _monomials(batch["speaker"][:, i : i + 1]))
+    out |= {"number/factors_of_face": read(target), "number/factors_of_voice": read(heard)}
+    out |= {f"number/factors_of_voice_{s}s": read(out[f"embedding/voice_{s}s"]) for s in DURATIONS}
+    if drawn is not None:
+        # The picture that one would see, and not only the feature that it was drawn from, seen by the face network.
+        out["number/factors_of_drawn"] = read(parts.face.feature(variables["frozen"]["face"], 255 * drawn))
+    of_factors = _drawn(parts, variables, out["embedding/true_factors"])
+    if of_factors is not None:
+        out["image/face_of_the_factors"] = as_picture(of_factors)
+    return out
+
+
+def _drawn(parts: Parts, variables: Variables, feature: Float[Array, "b d"]) -> Array | None:
+    if parts.decoder is None:
+        return None
+    return parts.decoder(variables["frozen"]["decoder"], feature)["face"]

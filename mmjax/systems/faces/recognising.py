@@ -1,0 +1,130 @@
+"""The first part of Speech2Face: a face network learns whom a face is most like."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from mmjax.losses import classification, divergence
+from mmjax.metrics import prior
+from mmjax.models.vision.face_network import THUMBNAIL, FaceNetwork
+from mmjax.ops import collective
+from mmjax.ops.pictures import resize
+from mmjax.task import Batch, Figures, Task, Update, Variables, bind
+
+WORDS = {2: ("low", "high"), 3: ("low", "middle", "high")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Kinds:
+    """Identities of a world that draws everyone anew: kinds of people, one for each corner of a grid over the factors.
+
+    Attributes:
+      factors: their names.
+      levels: of each, evenly spaced over 0..1, at least 2.
+    """
+
+    factors: tuple[str, ...]
+    levels: int
+
+    @property
+    def count(self) -> int:
+        """How many kinds there are."""
+        return self.levels ** len(self.factors)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the kinds, in their order."""
+        words = WORDS.get(self.levels, tuple(map(str, range(self.levels))))
+        every = itertools.product(words, repeat=len(self.factors))
+        return tuple(", ".join(f"{a} {b}" for a, b in zip(kind, self.factors, strict=True)) for kind in every)
+
+    def likeness(self, speaker: Float[Array, "b k"]) -> Float[Array, "b c"]:
+        """How much each speaker is of each kind, a distribution: between two levels of a factor shared as a straight
+        line is, so that the nearest kind is the likeliest, and the distribution tells the factors exactly."""
+        levels = jnp.linspace(0.0, 1.0, self.levels)
+        shares = jnp.maximum(1 - jnp.abs(speaker[..., None] - levels[None, None]) * (self.levels - 1), 0)  # b k l
+        found = shares[:, 0]
+        for i in range(1, shares.shape[1]):
+            found = (found[:, :, None] * shares[:, i, None, :]).reshape(len(found), -1)
+        return found
+
+
+def task(model: FaceNetwork, kinds: Kinds, *, thumbnail: float, flip: bool) -> Task:
+    """The task of the face network; see `loss` for the numbers."""
+    return Task(
+        fields=("face", "speaker"),
+        init=bind(init, model),
+        updates=(Update("face_network", bind(loss, model, kinds, thumbnail=thumbnail, flip=flip)),),
+        metrics=bind(metrics, model, kinds),
+        predict=bind(predict, model, kinds),
+        predicts_from=("face",),
+        modalities={"face": ("face",)},
+        names={"identity": kinds.names},
+    )
+
+
+def init(model: FaceNetwork, key: Array, batch: Batch) -> dict[str, Any]:
+    """Fresh network, and a uniform prior for the baselines."""
+    made = model.init(key, batch["face"])
+    state = {"net": made["state"], "prior": prior.fresh(model.identities)}
+    return {"params": {"face_network": made["params"]}, "state": state, "frozen": {}}
+
+
+def loss(
+    model: FaceNetwork, kinds: Kinds, variables: Variables, batch: Batch, key: Array, *, thumbnail: float, flip: bool
+) -> tuple[Float[Array, ""], tuple[Any, Figures]]:
+    """Cross-entropy of the kinds in nats, and `thumbnail` times the squared error of the picture's colours.
+
+    The latter keeps in the features what makes people look different and tells no kind: skin, hair, clothes. With
+    `flip` half of the faces are mirrored.
+    """
+    mirrored = jax.random.bernoulli(collective.local_key(key), 0.5, (len(batch["face"]), 1, 1, 1))
+    face = jnp.where(mirrored & flip, jnp.flip(batch["face"], 2), batch["face"])
+    own = {"params": variables["params"]["face_network"], "state": variables["state"]["net"]}
+    found: Any
+    found, updated = model.apply(own, face, train=True, mutable=["state"])
+    truth = kinds.likeness(batch["speaker"])
+    kind = jnp.mean(classification.soft_cross_entropy(found["identity"], truth))
+    colours = jnp.mean(jnp.square(found["thumbnail"] - small(face)))
+    state = {"net": updated["state"], "prior": prior.follow(variables["state"]["prior"], truth)}
+    return kind + thumbnail * colours, (state, {"cross_entropy": kind, "thumbnail": colours})
+
+
+def small(face: Array) -> Float[Array, "b 8 8 3"]:
+    """The thumbnail that the features are asked for, its values about zero."""
+    return resize(face, THUMBNAIL).astype(jnp.float32) / 64 - 2
+
+
+def _look(model: FaceNetwork, variables: Variables, face: Array) -> dict[str, Array]:
+    own = {"params": variables["params"]["face_network"], "state": variables["state"]["net"]}
+    found: Any = model.apply(own, face)
+    return found
+
+
+def metrics(model: FaceNetwork, kinds: Kinds, variables: Variables, batch: Batch) -> Figures:
+    """How often the nearest kind is found, beside the commonest; KL beside that of the training mean."""
+    found, truth = _look(model, variables, batch["face"]), kinds.likeness(batch["speaker"])
+    known, where = variables["state"]["prior"], batch["valid"]
+    mean, best = jnp.broadcast_to(jnp.log(known["mean"]), truth.shape), jnp.argmax(truth, -1)
+    values = {
+        "identity_accuracy": jnp.argmax(found["identity"], -1) == best,
+        "identity_accuracy/majority": prior.majority(known)[None] == best,
+        "identity_kl": divergence.kl(jnp.log(truth), found["identity"], where),
+        "identity_kl/training_mean": divergence.kl(jnp.log(truth), mean, where),
+    }
+    count = jnp.sum(where, dtype=jnp.float32)
+    return {name: (jnp.sum(value, where=where, dtype=jnp.float32), count) for name, value in values.items()}
+
+
+def predict(model: FaceNetwork, kinds: Kinds, variables: Variables, batch: Batch, key: Array) -> dict[str, Array]:
+    """The face and how likely each kind is; where the speaker is known, how likely it should be."""
+    del key
+    found = _look(model, variables, batch["face"])
+    out = {"image/picture": jnp.asarray(batch["face"]), "scores/identity": jax.nn.softmax(found["identity"])}
+    return out | ({"scores/identity_target": kinds.likeness(batch["speaker"])} if "speaker" in batch else {})
