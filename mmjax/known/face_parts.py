@@ -187,7 +187,7 @@ def _weights(source: str, part: str, option: str) -> dict[str, Any]:
     path = Path(source).expanduser()
     if not (path / "config.json").is_file():
         return _file(source, part, option)[0]
-    return picked(runs.newest(path, lambda tree: picked(tree, part), option), part)
+    return picked(runs.newest(path, lambda tree: {name: tree[name] for name in ("params", "state")}, option), part)
 
 
 def picked(saved: Mapping[str, Any], part: str) -> dict[str, Any]:

@@ -153,5 +153,5 @@ def predict(model: FaceDecoder, face: Face, variables: Variables, batch: Batch, 
     return {
         "image/picture": as_picture(seen),
         "image/drawn": as_picture(drawn["face"]),
-        "image/face_landmarks_texture_warped": as_picture(jnp.stack(steps, 1)),
+        "image/face_landmarks_texture_warped": as_picture(jnp.concatenate(steps, 2)),
     }
