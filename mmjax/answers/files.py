@@ -20,6 +20,8 @@ from mmjax.errors import UserError
 KINDS = (".csv", ".jsonl", ".json")
 FRAME_RATE = 25  # of video/..., see the glossary
 ENDINGS = {"image": ".png", "audio": ".wav", "video": ".mp4", "heatmap": ".npy"}
+PICTURE = ".png"  # of a run that draws one picture of each: the first has the name that was given, face.png, and
+# others face_2.png, face_3.png; there is no table then
 TABLE = "predictions.csv"  # of a folder
 FIRST = ("file", "text", "start", "end")  # columns of a table
 # What the fields' evaluators read: {its name there: the column}.
@@ -29,19 +31,23 @@ RESULTS: tuple[dict[str, str], ...] = (
 )
 
 
-def check(target: str, media: Sequence[str] = ()) -> None:
+def check(target: str, media: Sequence[str] | None = None) -> None:
     """Raises UserError for a target that cannot be written, or has no room for what is predicted.
 
     Args:
       target: "" for standard output, a file of KINDS, or a folder, there or not.
-      media: keys of predictions that are pictures or sounds.
+      media: keys of predictions that are pictures or sounds; None where they are not known yet.
     """
     path = pathlib.Path(target).expanduser()
-    if target and not _is_folder(path) and path.suffix.lower() not in KINDS:
+    if target and not _is_folder(path) and path.suffix.lower() not in (*KINDS, PICTURE):
         raise UserError(f"-o {target}: give a name that ends in {', '.join(KINDS)}, or a folder")
     if target and not path.parent.is_dir():
         raise UserError(f"-o {target}: there is no folder {path.parent}")
-    if media and not (target and _is_folder(path)):
+    if target and path.suffix.lower() == PICTURE and not _is_folder(path):
+        if media is not None and [key.partition("/")[0] for key in media] != ["image"]:
+            drawn = ", ".join(media) or "no picture"
+            raise UserError(f"-o {target} is one picture, and this run predicts {drawn}: give a folder, or .csv")
+    elif media and not (target and _is_folder(path)):
         raise UserError(f"the run predicts {', '.join(media)}: give a folder for them, -o FOLDER")
 
 
@@ -72,7 +78,9 @@ class Writer:
         if self._folder is not None:
             self._folder.mkdir(exist_ok=True)
             path = self._folder / TABLE
-        self._file: TextIO = path.open("w", encoding="utf-8", newline="") if target else sys.stdout
+        self._picture = path if self._kind == PICTURE else None
+        to_file = target and self._picture is None
+        self._file: TextIO = path.open("w", encoding="utf-8", newline="") if to_file else sys.stdout
 
     def __enter__(self) -> Writer:
         return self
@@ -94,6 +102,13 @@ class Writer:
 
     def add(self, answers: Sequence[Answer]) -> None:
         """Some more answers; a CSV has the columns of the first that are added, and those that were told."""
+        if self._picture is not None:
+            for number, (_, media) in enumerate(answers, self._count + 1):
+                drawn = next(value for key, value in media.items() if key.startswith("image/"))
+                name = self._picture.stem + (f"_{number}" if number > 1 else "")
+                Image.fromarray(drawn).save(self._picture.with_name(f"{name}{PICTURE}"))
+            self._count += len(answers)
+            return
         rows = [{**row, **self._put(number, media)} for number, (row, media) in enumerate(answers, self._count)]
         self._count += len(rows)
         if self._kind == ".json":

@@ -15,6 +15,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from mmjax.errors import UserError
+from mmjax.ops import elimination
 
 TINY = 1e-10  # below this squared distance the kernel's logarithm no longer falls
 
@@ -58,10 +59,7 @@ def spline(points: Float[Array, "b n 2"], values: Float[Array, "b n k"], regular
     lower = jnp.concatenate([jnp.swapaxes(plane, 1, 2), zeros], 2)
     whole = jnp.concatenate([jnp.concatenate([bend, plane], 2), lower], 1)  # [b n+3 n+3]
     right = jnp.pad(values, ((0, 0), (0, 3), (0, 0)))
-    found = jnp.linalg.solve(whole, right)
-    # What rounding left of the equations is solved for once more: points that lie close are a system close to singular.
-    rest = right - jnp.matmul(whole, found, precision=lax.Precision.HIGHEST)
-    found = found + jnp.linalg.solve(whole, rest)
+    found = elimination.solve(whole, right)
     return Spline(points, found[:, :n], found[:, n:])
 
 

@@ -6,6 +6,7 @@ mmjax predict runs/vqa val2014/ --list questions.json -o results.json     VQA's 
 mmjax predict runs/soundnet concert.mp3 film.mp4                          long ones in pieces, with their times
 mmjax predict runs/clip photos/ --text "a dog" "a cat" -o found/          who finds whom, and embeddings as .npy
 mmjax predict runs/sound_localisation clip.mp4 -o out.mp4                 the video with a heat map of what sounds
+mmjax predict runs/speech2face voice.wav -o face.png                      the face that is heard in a voice
 mmjax predict runs/text_to_image --text "a red bell" -o drawn/            pictures
 echo bell | mmjax predict runs/skipgram -                                 texts from standard input, one a line
 mmjax predict runs/captioning -o results.json                             no files: what the run said of its test split

@@ -48,6 +48,19 @@ def test_a_folder_holds_pictures_sounds_and_points(tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "out" / "embedding_image.npy"), [[1, 2], [1, 2]])
 
 
+def test_a_name_of_a_picture_holds_the_picture_and_no_table(tmp_path, capsys):
+    drawn = [({"file": "a"}, {"image/face": np.full((2, 2, 3), value, np.uint8)}) for value in (7, 8, 9)]
+    files.check(str(tmp_path / "face.png"))  # before the run is known
+    files.check(str(tmp_path / "face.png"), ["image/face"])
+    write(tmp_path / "face.png", drawn[:2], drawn[2:])
+    found = {path.name: int(np.asarray(Image.open(path))[0, 0, 0]) for path in tmp_path.iterdir()}
+    assert found == {"face.png": 7, "face_2.png": 8, "face_3.png": 9}
+    assert not capsys.readouterr().out
+    for media, what in ([], "no picture"), (["image/a", "audio/b"], "image/a, audio/b"):
+        with pytest.raises(UserError, match=f"one picture, and this run predicts {what}"):
+            files.check("face.png", media)
+
+
 @pytest.mark.parametrize(
     ("target", "media", "said"),
     [("o.xml", [], "ends in .csv"), ("no/o.csv", [], "no folder no"), ("o.csv", ["image/x"], "a folder for them")],

@@ -73,7 +73,7 @@ def _explained(
     read = {
         key.removeprefix("number/factors_of_"): regression.explained(speaker, found)
         for key, found in predictions.items()
-        if key.startswith("number/factors_of_")
+        if key.startswith("number/factors_of_") and key != "number/factors_of_speaker"
     }
     read["another_voice"] = regression.explained(speaker, np.roll(predictions["number/factors_of_voice"], 1, 0))
     best = read.pop("drawn", read["voice"])

@@ -148,14 +148,17 @@ def seen(parts: Parts, variables: Variables, batch: Batch) -> Float[Array, "b d"
     return jax.lax.stop_gradient(parts.face.feature(variables["frozen"]["face"], batch["face"]))
 
 
-def hear(parts: Parts, variables: Variables, batch: Batch, seconds: float = 0.0) -> Float[Array, "b d"]:
-    """The features heard in the first `seconds` of each utterance (0: in all of it), by the running statistics."""
-    length = batch["speech_length"]
-    if seconds:
-        length = jnp.minimum(length, round(seconds * RATE))
+def hear(
+    parts: Parts, variables: Variables, batch: Batch, durations: tuple[int, ...] = ()
+) -> list[Float[Array, "b d"]]:
+    """The features heard in all of each utterance, then in its first so many seconds; by the running statistics."""
+    whole, rows = batch["speech_length"], len(batch["speech_length"])
+    lengths = [whole, *(jnp.minimum(whole, round(seconds * RATE)) for seconds in durations)]
+    # All in one batch: Fourier transforms that run side by side in one program may wait for each other for ever.
+    sound = parts.heard(jnp.tile(batch["speech"], (len(lengths), 1)), jnp.concatenate(lengths))
     own = {"params": variables["params"]["voice"], "state": variables["state"]["net"]}
-    found: Any = parts.model.apply(own, parts.heard(batch["speech"], length))
-    return found
+    found: Any = parts.model.apply(own, sound)
+    return [found[i * rows : (i + 1) * rows] for i in range(len(lengths))]
 
 
 def loss(parts: Parts, variables: Variables, batch: Batch, key: Array) -> tuple[Float[Array, ""], tuple[Any, Figures]]:
@@ -228,7 +231,7 @@ def _mapped(fit: Mapping[str, Array], x: Array) -> Array:
 
 def metrics(parts: Parts, variables: Variables, batch: Batch) -> Figures:
     """Likeness of the heard feature and the true one beside the mean face's, and errors of landmarks in two ways."""
-    target, guess = seen(parts, variables, batch), hear(parts, variables, batch)
+    target, guess = seen(parts, variables, batch), hear(parts, variables, batch)[0]
     mean = jnp.broadcast_to(variables["state"]["known"]["mean"]["feature"][None], target.shape)
     values = {
         "feature_cosine": cosine.similarity(target, guess),
@@ -254,7 +257,7 @@ def predict(parts: Parts, variables: Variables, batch: Batch, key: Array) -> dic
     """The voice and the face heard in it; beside the true face, what the decoder makes of its own feature, and the
     features that retrieval and the figures of the factors compare."""
     del key
-    heard = hear(parts, variables, batch)
+    heard, *shorter = hear(parts, variables, batch, DURATIONS if "face" in batch else ())
     out = {"audio/voice": jnp.asarray(batch["speech"]), "embedding/voice": heard}
     fitted = variables.get("fitted")
     drawn = _drawn(parts, variables, heard)
@@ -265,7 +268,7 @@ def predict(parts: Parts, variables: Variables, batch: Batch, key: Array) -> dic
     target = seen(parts, variables, batch)
     out |= {"image/picture": jnp.asarray(batch["face"]), "embedding/face": target}
     out["embedding/mean_face"] = jnp.broadcast_to(variables["state"]["known"]["mean"]["feature"][None], target.shape)
-    out |= {f"embedding/voice_{s}s": hear(parts, variables, batch, s) for s in DURATIONS}
+    out |= {f"embedding/voice_{s}s": feature for s, feature in zip(DURATIONS, shorter, strict=True)}
     of_feature = _drawn(parts, variables, target)
     if of_feature is not None:
         out["image/face_of_the_feature"] = as_picture(of_feature)
@@ -275,6 +278,7 @@ def predict(parts: Parts, variables: Variables, batch: Batch, key: Array) -> dic
     out["embedding/true_factors"] = _mapped(fitted["oracle"], _monomials(batch["speaker"]))
     for i, name in enumerate(parts.factors):
         out[f"embedding/only_{name}"] = _mapped(fitted["alone"][name], _monomials(batch["speaker"][:, i : i + 1]))
+    out["number/factors_of_speaker"] = jnp.asarray(batch["speaker"], jnp.float32)
     out |= {"number/factors_of_face": read(target), "number/factors_of_voice": read(heard)}
     out |= {f"number/factors_of_voice_{s}s": read(out[f"embedding/voice_{s}s"]) for s in DURATIONS}
     if drawn is not None:

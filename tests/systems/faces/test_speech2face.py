@@ -1,0 +1,253 @@
+"""Speech2Face's three parts: what each is asked for, losses, figures over a split, and what a user may have wrong."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from shared import get_config, tiny_run
+
+from mmjax import tools
+from mmjax.data.sets import sounding_scenes
+from mmjax.errors import OptionError, UserError
+from mmjax.known import face_parts
+from mmjax.systems.faces import finding, hearing, recognising, speech2face
+from mmjax.tools import export_part
+from mmjax.weights import safetensors_file
+
+
+def data(fields, rows=2, side=64):
+    source = sounding_scenes.source("train", fields, face_size=side)
+    examples = [source[i] for i in range(rows)]
+    return {k: np.stack([e[k] for e in examples]) for k in examples[0]} | {"valid": np.ones(rows, bool)}
+
+
+def made(task, batch):
+    """Fresh variables, filled."""
+    return task.fill(jax.jit(task.init)(jax.random.key(0), batch), {})
+
+
+def twice(batch):
+    return {k: np.concatenate([v, v]) for k, v in batch.items()}
+
+
+def small(variant, **model):
+    config = get_config("speech2face", variant)
+    config.model.update(model)
+    return speech2face.build(config)
+
+
+def test_whom_a_speaker_is_like_by_hand():
+    kinds = recognising.Kinds(("build", "age"), 3)
+    found = np.asarray(kinds.likeness(np.array([[0.25, 1.0], [0.5, 0.75]], np.float32))).reshape(2, 3, 3)
+    np.testing.assert_allclose(found[0], [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]], atol=1e-6)
+    np.testing.assert_allclose(found[1], [[0, 0, 0], [0, 0.5, 0.5], [0, 0, 0]], atol=1e-6)
+    assert kinds.names[:2] == ("low build, low age", "low build, middle age")
+    assert len(kinds.names) == kinds.count == 9
+
+
+def test_the_face_network_is_asked_for_kinds_and_colours():
+    task = small("faces", features=8, widths=(4, 4, 4), depths=(1, 1, 1))
+    batch = data(("face", "speaker"), side=32)
+    variables = made(task, batch)
+    value, (state, logs) = jax.jit(task.updates[0].loss)(variables, batch, jax.random.key(0))
+    np.testing.assert_allclose(value, logs["cross_entropy"] + logs["thumbnail"], rtol=1e-5)
+    truth = recognising.Kinds(tuple("abcd"), 3).likeness(batch["speaker"])
+    np.testing.assert_allclose(state["prior"]["mean"], (1 / 81 + np.mean(truth, 0)) / 2, atol=1e-6)
+    thumbnail = recognising.small(np.full((1, 16, 16, 3), 192, np.uint8))
+    np.testing.assert_allclose(thumbnail, np.full((1, 8, 8, 3), 1.0), atol=1e-5)
+
+
+def test_the_decoder_learns_from_the_shipped_face_network():
+    task = small("decoder", grid=2, widths=(4, 4, 4), first=8, shape=(4,))
+    batch = data(("face", "landmarks"))
+    variables = made(task, batch)
+    step = jax.jit(jax.value_and_grad(lambda params: _loss(task, variables, params, batch), has_aux=True))
+    (value, logs), slopes = step(variables["params"])
+    weights = get_config("speech2face", "decoder").loss
+    np.testing.assert_allclose(value, sum(weights[k] * logs[k] for k in logs), rtol=1e-5)
+    assert all(np.abs(x).max() > 0 for x in jax.tree.leaves(slopes)), "something is not trained"
+    known = jax.jit(task.updates[0].loss)(variables, batch, jax.random.key(0))[1][0]["known"]["mean"]
+    np.testing.assert_allclose(known["landmarks"], batch["landmarks"].mean(0), rtol=1e-5)
+    np.testing.assert_allclose(
+        logs["landmarks"], np.square(batch["landmarks"] - known["landmarks"]).sum(-1).mean(), rtol=0.1
+    )  # a fresh decoder hardly moves the mean face
+    drawn = jax.eval_shape(task.predict, variables, batch, jax.random.key(0))
+    assert drawn["image/face_landmarks_texture_warped"].shape == (2, 8, 32, 3)
+
+
+def _loss(task, variables, params, batch):
+    value, (_, logs) = task.updates[0].loss({**variables, "params": params}, batch, jax.random.key(0))
+    return value, logs
+
+
+def test_the_voices_loss_is_its_terms_and_does_not_change_with_the_batch():
+    config = get_config("speech2face")
+    config.loss.shortest = 0.0  # nothing is drawn
+    task = speech2face.build(config)
+    batch = data(("face", "speech", "speech_length"))
+    variables = made(task, batch)
+    loss = jax.jit(task.updates[0].loss)
+    value, (state, logs) = loss(variables, batch, jax.random.key(0))
+    np.testing.assert_allclose(
+        value, logs["first_layer"] + 0.025 * logs["direction"] + 200 * logs["distillation"], rtol=1e-5
+    )
+    double, (_, again) = loss(variables, twice(batch), jax.random.key(1))
+    np.testing.assert_allclose(double, value, rtol=1e-3)
+    for name in logs:
+        np.testing.assert_allclose(again[name], logs[name], rtol=1e-3)
+    face = face_parts.face("shipped")
+    feature = face.feature(face.load(face.init(batch["face"])), batch["face"])
+    np.testing.assert_allclose(state["known"]["mean"]["feature"], np.mean(feature, 0), rtol=1e-3, atol=1e-4)
+    stored = {k: v for k, v in batch.items() if k != "face"} | {"face_feature": np.asarray(feature)}
+    np.testing.assert_allclose(loss(variables, stored, jax.random.key(0))[0], value, rtol=1e-3)
+
+
+def test_pieces_of_an_utterance_lie_inside_it():
+    length = np.full(400, 44_100, np.int32)
+    start, taken = hearing._piece(1.0, length, jax.random.key(0))
+    assert start.min() >= 0
+    assert (start + taken).max() <= 44_100
+    assert 22_050 <= taken.min() < 24_000 < 42_000 < taken.max()
+    short, whole = hearing._piece(1.0, np.array([300, 5], np.int32), jax.random.key(0))
+    np.testing.assert_array_equal(whole, [300, 5])
+    np.testing.assert_array_equal(short, [0, 0])
+
+
+# -- figures over a split ----------------------------------------------------------------------------------------------
+
+
+def test_ranks_are_those_of_all_distances(rng):
+    voice, face = rng.normal(size=(2, 90, 5))
+    near = rng.random((90, 90)) < 0.5
+    unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (voice, face)]
+    distances = {
+        "l1": np.abs(voice[:, None] - face[None]).sum(-1),
+        "l2": np.square(voice[:, None] - face[None]).sum(-1),
+        "cosine": -unit[0] @ unit[1].T,
+    }
+    for measure, distance in distances.items():
+        found = np.concatenate(list(finding._ranks(voice, face, near, measure)))
+        own = np.diag(distance)[:, None]
+        np.testing.assert_array_equal(found, 1 + (near & (distance < own)).sum(1))
+    same = np.concatenate(list(finding._ranks(np.ones((90, 5)), np.ones((90, 5)), np.ones((90, 90), bool), "l2")))
+    np.testing.assert_array_equal(same, 90)  # who says the same of all finds nobody
+
+
+def test_the_score_of_who_hears_everything_and_of_who_hears_nothing(rng):
+    speaker = rng.random((200, 2)).astype(np.float32)
+    mapping = rng.normal(size=(2, 6))
+    face = speaker @ mapping
+    noise = rng.normal(size=face.shape)
+    predictions = {
+        "embedding/voice": face + 1e-4 * noise,
+        "embedding/face": face,
+        "embedding/mean_face": np.broadcast_to(face.mean(0), face.shape),
+        "embedding/voice_1s": noise,
+        "embedding/true_factors": face,
+        "embedding/only_build": np.c_[speaker[:, :1], np.full((200, 1), 0.5)] @ mapping,
+        "embedding/only_age": np.c_[np.full((200, 1), 0.5), speaker[:, 1:]] @ mapping,
+        "number/factors_of_face": speaker,
+        "number/factors_of_voice": speaker + [[0.01, 0.1]] * rng.normal(size=(200, 2)),
+        "number/factors_of_voice_1s": np.broadcast_to(speaker.mean(0), (200, 2)),
+        "number/factors_of_drawn": speaker,
+    }
+    figures = finding.score(("build", "age"), ("1s",), predictions, {"speaker": speaker})
+    assert figures["face_l2_r@1"] == figures["face_l1_r@5"] == figures["alike_l2_r@1"] == 1
+    assert figures["face_l2_r@1/chance"] == pytest.approx(1 / 200)
+    near = np.abs(speaker[:, :1] - speaker[:, 0]) <= 0.1
+    assert figures["alike_l2_r@1/chance"] == pytest.approx(np.mean(1 / near.sum(1)))
+    assert figures["face_l2_median_rank"] == 1
+    assert figures["face_l2_median_rank/chance"] == 100.5
+    assert figures["face_l2_r@10/true_factors"] == 1
+    assert figures["face_l2_r@10/another_voice"] < 0.2
+    # build is easier to hear: alone it finds a face among 200 often, among those alike in build as chance does.
+    assert figures["face_l2_r@10/easiest_factor"] > 0.4
+    assert figures["alike_l2_r@1/easiest_factor"] < 0.2
+    assert figures["voice_1s_r@10"] < 0.2
+    assert figures["build_r2"] == figures["build_r2/face"] == 1
+    assert figures["age_r2/voice_1s"] == pytest.approx(0, abs=1e-6)
+    assert figures["build_r2/voice"] > 0.99 > figures["age_r2/voice"] > 0.7
+    assert figures["build_r2/another_voice"] < 0
+
+
+def test_a_tiny_run_has_every_figure_and_draws_a_face_from_a_sound_file(tmp_path):
+    run = tiny_run("speech2face")
+    results = json.loads((run.workdir / "results.json").read_text())["values"]
+    for factor in ("build", "length", "age", "warmth"):
+        assert f"{factor}_r2/face" in results
+    assert {"face_cosine_r@10/true_factors", "alike_l1_r@100/chance", "voice_3s_r@10", "shape_error/true_factors"} <= {
+        *results
+    }
+    page = (run.workdir / "report.html").read_text()
+    assert hearing.NO_LIKENESS in page
+    assert "heard in the voice" in page
+
+
+# -- parts -------------------------------------------------------------------------------------------------------------
+
+
+def test_what_ships_is_small_and_says_what_it_reached():
+    sizes = [path.stat().st_size for path in face_parts.SHIPPED.values()]
+    assert sum(sizes) < 2_000_000
+    said = json.loads(safetensors_file.read(face_parts.SHIPPED["face_network"])[1]["figures"])
+    assert said["identity_accuracy"] > 0.7 > said["identity_accuracy/majority"] + 0.5
+    said = json.loads(safetensors_file.read(face_parts.SHIPPED["face_decoder"])[1]["figures"])
+    assert said["landmark_error"] < 0.5 * said["landmark_error/mean_face"]
+
+
+def test_a_part_travels_as_a_workdir_and_as_a_file(tmp_path):
+    from mmjax.engine import loop
+
+    config = get_config("speech2face", "faces")
+    config.steps, config.batch_size, config.eval.examples, config.eval.test_examples = 1, 2, 2, 2
+    config.model.update({"features": 5, "widths": (4, 4, 4), "depths": (1, 1, 1)})
+    loop.run(config, tmp_path / "faces")
+    path = export_part.export(tmp_path / "faces", tmp_path / "own.safetensors")
+    picture = data(("face",))["face"]
+    features = []
+    for source in (str(tmp_path / "faces"), str(path)):
+        face = face_parts.face(source)
+        assert (face.size, face.identities) == (5, 81)
+        features.append(face.feature(face.load(face.init(picture)), picture))
+    np.testing.assert_allclose(features[0], features[1], rtol=0.02, atol=0.02)  # the file is in half precision
+    assert np.abs(features[0]).max() > 0.1
+    with pytest.raises(OptionError, match="is a run of the face_network, and not of the face_decoder"):
+        face_parts.decoder(str(tmp_path / "faces"))
+    with pytest.raises(OptionError, match="is no face_decoder"):
+        face_parts.decoder(str(path))
+    decoder = face_parts.decoder("shipped")
+    with pytest.raises(OptionError, match="features of 128, and the face network has 5"):
+        decoder.load(decoder.init(5))
+    (tmp_path / "faces" / "results.json").unlink()
+    assert tools.run("export-part", [str(tmp_path / "faces")]) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"part": "ear"}, "config.part is 'ear'"),
+        ({"parts.face": "nowhere"}, "config.parts.face='nowhere': no such file"),
+        ({"parts.decoder": ""}, "config.loss.first_layer needs config.parts.decoder"),
+        ({"loss.direction": -1.0}, "config.loss.direction is -1.0"),
+        ({"loss.temperature": 0.0}, "config.loss.temperature is 0.0"),
+        ({"hearing.seconds": 1.0}, "config.hearing.seconds=1.0 give 49 frames"),
+    ],
+)
+def test_what_is_wrong_is_one_line(change, said):
+    config = get_config("speech2face", "")
+    config.update_from_flattened_dict(change)
+    with pytest.raises(UserError, match=said) as error:
+        speech2face.build(config)
+    assert "\n" not in str(error.value)
+
+
+def test_without_a_decoder_no_face_is_drawn():
+    config = ConfigDict(get_config("speech2face").to_dict())
+    config.update_from_flattened_dict({"parts.decoder": "", "loss.first_layer": 0.0, "factors": ()})
+    task = speech2face.build(config)
+    batch = data(("face", "speech", "speech_length"))
+    shapes = jax.eval_shape(task.predict, jax.eval_shape(task.init, jax.random.key(0), batch), batch, jax.random.key(0))
+    assert not [key for key in shapes if key.startswith("image/face")]
+    assert task.answers == ("embedding/voice",)
