@@ -28,8 +28,8 @@ def get_config(variant: str = "") -> ConfigDict:
     c.parts.face = "shipped"  # also VGG-Face's weights, or the folder `model` of the npm package @vladmandic/face-api
     c.parts.decoder = "shipped"  # "" draws no face, and leaves the term of its first layer out
 
-    c.steps, c.batch_size = 700, 16
-    c.eval.every, c.eval.examples, c.save_every = 350, 256, 350
+    c.steps, c.batch_size = 1250, 16
+    c.eval.every, c.eval.examples, c.save_every = 625, 256, 250
     c.eval.fit_examples = 2000  # of the maps from factors to features and back
     c.best = "feature_cosine"
 
@@ -39,7 +39,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.hearing.window = 0.025
     c.hearing.hop = 0.02  # twice the paper's: half the arithmetic
     c.hearing.n_fft = 512
-    c.hearing.bins = 128  # up to 4 kHz, where the formants of the drawn voices are; 0 = all 257
+    c.hearing.bins = 96  # up to 3 kHz, where two formants of the drawn voices are; 0 = all 257
     c.hearing.power = 0.3
 
     c.model = ConfigDict()  # arguments of models.sound.voice_encoder.VoiceEncoder
@@ -54,7 +54,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.loss.temperature = 2.0
     c.loss.shortest = 1.0  # seconds: training hears a piece of each utterance, from here up to all of it; 0 = all
 
-    c.optim.voice = base.adam(1e-3, warmup=50, decay="cosine", clip=0.0)
+    c.optim.voice = base.adam(2e-3, warmup=50, decay="cosine")
     return base.choose(c, VARIANTS)
 
 

@@ -119,6 +119,8 @@ def face(source: str, dtype: str = "float32") -> Face:
       OptionError: nothing there, or a file or a run of something else.
     """
     option = "config.parts.face"
+    if not source:
+        raise OptionError(option, "is '': say which, VGG-Face's weights or the folder of face-api's, or 'shipped'")
     if source != NAME and not Path(source).expanduser().exists():
         raise OptionError(option, f"={source!r}: no such file or folder; 'shipped' is our own")
     if _is_part(source):

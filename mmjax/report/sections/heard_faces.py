@@ -44,8 +44,8 @@ def render(run: Run) -> Markup:
     cards = [_card(p, faces, voices, n, count) for n in chosen]
     how = (
         f"{len(chosen)} of the {count:,} examples kept from split “{p.split}”, evenly spaced and not chosen by eye. "
-        "What is drawn from a voice is no likeness: it is the average of the faces that go with such a voice. “Nearest” and "
-        f"“farthest” are among the {count:,} faces that are kept, by the cosine of their features."
+        "What is drawn from a voice is no likeness: it is the average of the faces that go with such a voice. "
+        f"“Nearest” and “farthest” are among the {count:,} faces that are kept, by the cosine of their features."
     )
     return join([tag("h3", "Faces heard in voices"), tag("p", how), tag("div", *cards, class_="cards"), _factors(run)])
 
