@@ -1,4 +1,4 @@
-"""The weights of a part of Speech2Face as a file: its face network or its face decoder, such as those that ship.
+"""A part of Speech2Face as a file: its face network or face decoder, such as those that ship.
 
 mmjax train --config=configs/speech2face.py:faces --workdir=runs/faces
 mmjax export-part runs/faces                           over the shipped file

@@ -136,7 +136,7 @@ def as_picture(face: Float[Array, "*shape 3"]) -> Array:
 def dotted(face: Float[Array, "b h w 3"], points: Float[Array, "b n 2"]) -> Float[Array, "b h w 3"]:
     """Faces with their landmarks marked."""
     _, height, width, _ = face.shape
-    x, y = (jnp.arange(width) + 0.5) / width, (jnp.arange(height) + 0.5) / height
+    x, y = (jnp.linspace(0.5 / n, 1 - 0.5 / n, n) for n in (width, height))
     across = jnp.square(x[None, None] - points[..., :1])[:, :, None]  # b n 1 w
     down = jnp.square(y[None, None] - points[..., 1:])[..., None]  # b n h 1
     marked = jnp.min(across + down, 1) < DOT * DOT
