@@ -59,7 +59,7 @@ def get_config(variant: str = "") -> ConfigDict:
 
 
 def _tiny(c: ConfigDict) -> None:
-    c.steps, c.batch_size = 4, 4
+    c.steps, c.batch_size = 4, 8
     c.hearing.rate, c.hearing.window, c.hearing.n_fft, c.hearing.bins = 4000, 0.016, 64, 0
     c.model.width, c.model.hidden = 0.03125, 8
     c.log_every, c.save_every, c.eval.every = 2, 2, 2
