@@ -36,7 +36,7 @@ class TalkingVideos:
       fields, size, samples: of the examples.
     """
 
-    clips: prepared.Source
+    clips: Any
     faces: tuple[tuple[int, int, face_boxes.Box], ...]
     fields: tuple[str, ...]
     size: int
@@ -87,7 +87,7 @@ def source(
     """
     detect = face_boxes.detector()
     needed = ("frames", "waveform", "group", "start")
-    clips = video_folder.source(
+    clips: Any = video_folder.source(
         split,
         needed,
         path=path,
