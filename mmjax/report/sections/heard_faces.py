@@ -51,10 +51,7 @@ def render(run: Run) -> Markup:
 
 
 def _card(p: Predictions, faces: dict[str, np.ndarray], voices: np.ndarray, n: int, count: int) -> Markup:
-    shown = [
-        picture.figure(picture.pixels(array[n]), f"Example {n}: {_CAPTIONS[name]}", _CAPTIONS[name])
-        for name, array in faces.items()
-    ]
+    shown = [_figure(array[n], f"Example {n}: {_CAPTIONS[name]}", _CAPTIONS[name]) for name, array in faces.items()]
     clip = np.trim_zeros(voices[n], "b")[: _SECONDS * p.sample_rate]
     player = tag("audio", src=html.data_uri(sound.wav_bytes(clip, p.sample_rate), "audio/wav"), controls=True)
     rows = [tag("div", *shown, class_="strip"), player]
@@ -64,12 +61,19 @@ def _card(p: Predictions, faces: dict[str, np.ndarray], voices: np.ndarray, n: i
         rank = int(np.flatnonzero(order == n)[0]) + 1
         ends = (("nearest", order[:_FOUND]), ("farthest", order[-_FOUND:]))
         found = [
-            picture.figure(picture.pixels(faces["picture"][i]), f"Example {n}: {word} face", word if k == 0 else "")
+            _figure(faces["picture"][i], f"Example {n}: {word} face", word if k == 0 else "", 56)
             for word, places in ends
             for k, i in enumerate(places.tolist())
         ]
         rows += [tag("div", *found, class_="strip"), tag("p", f"The true face is number {rank} of {count}.")]
     return tag("article", *rows, class_="card drawn")
+
+
+def _figure(face: np.ndarray, label: str, caption: str, widest: int = 112) -> Markup:
+    """A face with its caption, of one width whatever the caption's; `widest` in pixels."""
+    height, width = face.shape[:2]
+    shown = tag("img", src=picture.image_uri(picture.pixels(face)), alt=label, width=width, height=height)
+    return tag("figure", shown, tag("figcaption", caption), style=f"flex:1 1 0;max-width:{widest}px")
 
 
 def _cosines(one: Float[np.ndarray, " d"], others: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
