@@ -238,6 +238,10 @@ class Task:
       answers: the keys of predict that answer whoever asks with files of his own (`mmjax predict`), in the order in
         which he reads them; nothing else is computed for him. () = what `predictions.answers` takes for answers. A
         key that a run does not predict is passed over. Several "embedding/..." are points of one space.
+      distribution: (variables, batch) -> (class int32 [b], {who: logits float32 [b c]}): of a system whose answer is
+        one of c classes, the right one (-1 where there is none) and what is said of all: by the system, "", and by each
+        control that was trained on one modality alone, under the modality's name. None where the predictions say it:
+        "scores/<head>" beside its reference.
     """
 
     fields: tuple[str, ...]
@@ -261,6 +265,7 @@ class Task:
     predicts_from: tuple[str, ...] = ()
     also_from: tuple[tuple[str, ...], ...] = ()
     answers: tuple[str, ...] = ()
+    distribution: Callable[[Variables, Batch], tuple[Any, dict[str, Any]]] | None = None
 
     def __hash__(self) -> int:
         # Mappings have no hash; what is left tells tasks apart well enough, and equality looks at everything.

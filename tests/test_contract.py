@@ -8,6 +8,7 @@ system by system; as a user starts it, in a process of its own, one of them is r
 import csv
 import importlib
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -214,6 +215,32 @@ def test_a_user_can_ask_it_and_the_same_thing_has_the_same_answer(tiny, tmp_path
             else:
                 assert told[0][column] == told[2][column]
     assert tools.command(["predict", str(tiny.workdir), "-o", str(tmp_path / "of_the_split")]) == 0
+
+
+def test_it_can_be_audited(tiny, tmp_path, capsys):
+    """Whole figures are the run's own, shares sum to one, and a system of one modality says so in one line."""
+    workdir = shutil.copytree(tiny.workdir, tmp_path / "run")
+    assert tools.command(["audit", str(workdir), "--permutations", "19"]) == 0, capsys.readouterr().err
+    found, said = json.loads((workdir / files.AUDIT).read_text()), capsys.readouterr().out
+    results = json.loads((workdir / files.RESULTS).read_text())["values"]
+    modalities = list(tiny.ready.task.modalities)
+    assert found["modalities"] == modalities
+    assert all(line in said for line in found["sentences"])
+    if len(modalities) == 1:
+        assert f"takes one modality, {modalities[0]}" in found["sentences"][0]
+        assert {name: of[""] for name, of in found["controls"].items()}.items() <= results.items()
+        return
+    assert found["figure"] in found["figures"]
+    for name, of in found["figures"].items():
+        if of["units"] == "example":
+            assert of["value"] == pytest.approx(results[name], rel=1e-4, abs=1e-6)
+        for by in of["replaced"].values():
+            gain = of["value"] - by["nothing"]["value"]
+            assert sum(earned["value"] for earned in by["shapley"].values()) == pytest.approx(gain, abs=1e-6)
+            assert all(1 / 20 <= there["p"] <= 1 for there in by["without"].values())
+    page = (workdir / files.REPORT).read_text()
+    assert "Audit, after step" in page
+    assert all(f"without {modality}" in page for modality in modalities)
 
 
 def test_everything_that_is_predicted_has_a_place_on_the_page(tiny):

@@ -23,8 +23,10 @@ ROOMS = {
     "answers": {"data"},
     "systems": {"task", "predictions", "known", "judges", "models", "losses", "metrics", "decode", "ops"},
     "engine": {"task", "predictions", "systems", "judges", "data", "report", "workdir", "ops"},
+    "audit": {"engine", "systems", "metrics", "task", "predictions", "data", "workdir"},
     "tools": {
         "answers",
+        "audit",
         "engine",
         "task",
         "predictions",
@@ -110,7 +112,7 @@ def check(here, code):
             assert parts[0] not in JAX, f"{here} must not import {name}"
         if parts[0] == "mmjax":
             assert parts[1] in ROOMS[here] | {here} | COMMON, f"{here} must not import {name}"
-        if here in ("engine", "tools"):  # a room of systems may be asked for all of them, but for none by name
+        if here in ("engine", "audit", "tools"):  # a room of systems may be asked for all of them, but for none by name
             assert not name.startswith(("mmjax.systems.", "mmjax.judges.")) or parts[2] in SHARED, f"names {name}"
 
 

@@ -121,6 +121,8 @@ def _span(seconds: float) -> str:
 def _notes(run: Run) -> Markup:
     notes = run.results.get("notes")
     lines = [tag("p", note, class_="note") for note in notes] if isinstance(notes, list) else []
+    warnings = run.audit.get("warnings")
+    lines += [tag("p", f"Audit: {line}.", class_="note") for line in warnings] if isinstance(warnings, list) else []
     lines += [tag("p", problem, class_="note problem") for problem in run.problems]
     if run.predictions.others:
         others = ", ".join(run.predictions.others)

@@ -76,6 +76,7 @@ class Run:
     results: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     status: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     predictions: Predictions = dataclasses.field(default_factory=Predictions)
+    audit: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     problems: tuple[str, ...] = ()
 
 
@@ -93,6 +94,7 @@ def read(folder: str | Path) -> Run:
         results=results,
         status=_mapping(path / workdir.STATUS, problems),
         predictions=_predictions(path / workdir.PREDICTIONS, str(results.get("split", "")), problems),
+        audit=_mapping(path / workdir.AUDIT, problems),
         problems=tuple(problems),
     )
 

@@ -30,6 +30,7 @@ from mmjax.ops.partners import partners
 from mmjax.task import Batch, Constants, Features, Figures, Task, Update, Variables, bind
 
 CONTROLS = {"question_only": "question", "image_only": "image"}  # group: fusion
+SEES = {"question_only": "words", "image_only": "picture"}  # group: the modality that it is given
 SHOWN = 5  # answers of each question
 
 
@@ -92,6 +93,7 @@ def build(config: ConfigDict) -> Task:
         predict=bind(predict, networks),
         predicts_from=("image", "question_tokens"),
         answers=("text/answer", "scores/answer"),
+        distribution=bind(distribution, networks),
         score=bind(vqa.score, **evaluation),
         references=("answers" if evaluation["annotators"] == "ten" else "answer", *kinds),
     )
@@ -180,6 +182,14 @@ def _answer(
     image = networks.apply(variables, "net", features, method="see")
     question = networks.apply(variables, "net", batch["question_tokens"], method="ask")
     return image, question, {"net": networks.apply(variables, "net", image, question, method="answer"), **controls}
+
+
+def distribution(
+    networks: Networks, variables: Variables, batch: Batch
+) -> tuple[Int[Array, " b"], dict[str, Float[Array, "b a"]]]:
+    """The right answer, and the logits of the network and of the controls."""
+    _, _, logits = _answer(networks, variables, batch)
+    return batch["answer_label"], {"": logits["net"], **{SEES[group]: logits[group] for group in CONTROLS}}
 
 
 def metrics(networks: Networks, variables: Variables, batch: Batch) -> dict[str, tuple[Array, Array]]:

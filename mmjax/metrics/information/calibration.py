@@ -85,7 +85,8 @@ def fit(
 ) -> Calibrator:
     """The calibrator with the least cross-entropy on examples that the network was not trained on.
 
-    A convex problem in two numbers, by Newton's method with halved steps.
+    A convex problem in two numbers, by Newton's method with halved steps. It is the prior where it is better than that
+    by less than two numbers are on the average with logits that say nothing (Akaike 1974), two nats in all.
 
     Args:
       logits: of n held-out examples.
@@ -121,4 +122,6 @@ def fit(
         gained, value = value - nats(factors), nats(factors)
         if gained < 1e-9:
             break
+    if nats(np.array([0.0, 1.0])) - value < 2 / len(label):
+        factors = np.array([0.0, 1.0])
     return Calibrator(float(factors[0]), float(factors[1]), np.asarray(prior, np.float64))

@@ -26,23 +26,25 @@ def of_ratio(total: Float[np.ndarray, " n"], count: Float[np.ndarray, " n"]) -> 
     return value + (total - value * count) * (len(total) / whole)
 
 
-def of_blocks(score: Callable[[np.ndarray], float], examples: int, blocks: int = 20) -> Float[np.ndarray, " k"]:
-    """The units of a figure that is no mean: pseudo-values of blocks of examples that are left out one by one.
+def of_blocks(
+    score: Callable[[np.ndarray], Float[np.ndarray, " *f"]], examples: int, blocks: int = 20
+) -> Float[np.ndarray, k * f]:
+    """The units of figures that are no means: pseudo-values of blocks of examples that are left out one by one.
 
     Quenouille 1956 and Tukey 1958: with k blocks, k times the figure less (k - 1) times the figure without the block;
     moved so that their mean is the figure itself, whose bias is not removed.
 
     Args:
-      score: positions of examples, in order, -> the figure on these alone.
+      score: positions of examples, in order, -> the figures on these alone.
       examples: how many there are.
       blocks: k, at most; each has at least one example.
     """
     at = np.arange(examples)
     k = max(min(blocks, examples), 1)
-    whole = score(at)
-    without = np.array([score(at[at * k // examples != block]) for block in range(k)]) if k > 1 else np.array([whole])
-    pseudo = k * whole - (k - 1) * without
-    return pseudo + (whole - pseudo.mean())
+    whole = np.asarray(score(at), np.float64)
+    kept = [at[at * k // examples != block] for block in range(k)] if k > 1 else [at]
+    pseudo = k * whole - (k - 1) * np.array([score(some) for some in kept], np.float64)
+    return pseudo + (whole - pseudo.mean(0))
 
 
 def weights(units: int, draws: int = 1000, seed: int = 0) -> Float[np.ndarray, "draws units"]:

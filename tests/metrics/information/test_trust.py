@@ -25,8 +25,9 @@ def test_units_of_blocks_of_a_mean_are_the_means_of_the_blocks(rng):
     values = rng.normal(size=40)
     units = trust.of_blocks(lambda at: values[at].mean(), 40, blocks=8)
     np.testing.assert_allclose(units, values.reshape(8, 5).mean(1), rtol=1e-9)
-    median = trust.of_blocks(lambda at: float(np.median(values[at])), 40, blocks=8)
-    assert median.mean() == pytest.approx(np.median(values))  # no mean, and still about its own value
+    both = trust.of_blocks(lambda at: np.array([np.median(values[at]), values[at].mean()]), 40, blocks=8)
+    assert both[:, 0].mean() == pytest.approx(np.median(values))  # no mean, and still about its own value
+    np.testing.assert_allclose(both[:, 1], units, rtol=1e-9)
     assert trust.of_blocks(lambda at: 2.0, 1).tolist() == [2.0]
 
 

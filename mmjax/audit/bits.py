@@ -1,0 +1,143 @@
+"""What each modality tells of the answer, in bits: usable information, and its parts where two tell of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mmjax.audit.shares import span
+from mmjax.metrics.information import calibration, decomposition, quantise, trust, usable
+
+RARE = 0.05  # answers with a smaller share of the examples are one answer in the table
+MOST = 8  # clusters of a side
+
+
+def measure(
+    known: tuple[np.ndarray, Mapping[str, np.ndarray]],
+    held: tuple[np.ndarray, Mapping[str, np.ndarray]],
+    players: Sequence[str],
+    permutations: int,
+    seed: int,
+    kinds: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, Any]:
+    """Bits and calibration of the system and of each one-sided predictor.
+
+    Args:
+      known: (class [n], {who: logits [n c]}) of the validation split, on which the prior and the calibration are
+        fitted: "" for the system, and one for each of `players`.
+      held: likewise, of the split that is audited and chooses nothing.
+      players: the modalities.
+      permutations, seed: of the p-values, intervals and clusters.
+      kinds: {name: which examples of `held` are of this kind, bool [n]}, such as types of questions.
+
+    Returns:
+      prior: bits of the answer that the prior does not tell; tells: {who: usable information with its interval and p};
+      right: {who: {kind: the share that its likeliest class gets right, as it was trained}}, "" for all kinds;
+      together: what the system knows more than the sum of its sides; calibration: {who: errors before and after};
+      reliability: of the system after it; parts: of two sides, or the line why there are none; examples: that have a
+      class.
+    """
+    there = {"": np.ones(len(held[0]), bool), **(kinds or {})}
+    there = {name: of[held[0] >= 0] for name, of in there.items()}
+    (label, logits), (known_label, known_logits) = _classed(*held), _classed(*known)
+    classes = next(iter(logits.values())).shape[1]
+    prior = calibration.log_prior(known_label, classes)
+    log_p: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    errors, tells, each, right = {}, {}, {}, {}
+    for who in ("", *players):
+        fitted = calibration.fit(known_logits[who], known_label, prior)
+        log_p[who] = fitted(known_logits[who]), fitted(logits[who])
+        before = calibration.reliability(np.exp(calibration.log_softmax(logits[who])), label)
+        after = calibration.reliability(np.exp(log_p[who][1]), label)
+        errors[who] = {"before": before.error, "after": after.error}
+        hit = (logits[who].argmax(1) == label).astype(np.float64)
+        right[who] = {name: span(hit[of], seed) for name, of in there.items() if of.any()}
+        each[who] = usable.bits(log_p[who][1], label, prior)
+        tells[who] = {**span(each[who], seed), "p": float(trust.p_value(each[who], permutations, seed))}
+        if not who:
+            curve = {
+                k: [None if x != x else x for x in getattr(after, k).tolist()]
+                for k in ("confidence", "accuracy", "share")
+            }
+    return {
+        "examples": len(label),
+        "classes": classes,
+        "prior": span(-prior[label] / np.log(2), seed),
+        "tells": tells,
+        "right": right,
+        "together": span(each[""] - sum(each[m] for m in players), seed),
+        "calibration": errors,
+        "reliability": curve,
+        "parts": parts(known_label, label, {m: log_p[m] for m in players}, permutations, seed),
+    }
+
+
+def _plain(values: np.ndarray) -> list[float | None]:
+    """Numbers for JSON, which has no NaN."""
+    return [None if x != x else float(x) for x in values]
+
+
+def _classed(label: np.ndarray, logits: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Those examples that have a class."""
+    there = label >= 0
+    return label[there], {who: value[there] for who, value in logits.items()}
+
+
+def merged(known: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, int]:
+    """Classes for a table: those that are rare among the known ones are one; and how many there are."""
+    classes = int(max(known.max(initial=0), label.max(initial=0))) + 1
+    common = np.flatnonzero(np.bincount(known, minlength=classes) >= RARE * max(len(known), 1))
+    number = np.full(classes, len(common))
+    number[common] = np.arange(len(common))
+    found = number[label]
+    return found, int(found.max(initial=0)) + 1
+
+
+def parts(
+    known: np.ndarray,
+    label: np.ndarray,
+    sides: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    permutations: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Redundant, unique and synergistic bits of two sides, each quantised by what it says of the answer.
+
+    Clusters are of the validation split's predictions, by the roots of their probabilities (Hellinger's distance), as
+    many as the examples are enough for. A quantised side tells less than the side: lower bounds of its information.
+
+    Args:
+      known, label: classes of the validation split and of the audited one.
+      sides: {modality: log-probabilities of the validation split and of the audited one, [n c] each}.
+      permutations: of the answers, for the bias and the p-values; and as many draws for the intervals.
+      seed: of all of these.
+    """
+    if len(sides) != 2:
+        return {"refused": f"parts are of two modalities, and here are {len(sides)}"}
+    answer, classes = merged(known, label)
+    clusters = min(MOST, math.isqrt(len(label) // (decomposition.ENOUGH * classes)))
+    if clusters < 2 or classes < 2:
+        least = decomposition.ENOUGH * 4 * classes
+        return {"refused": f"{len(label):,} examples are too few for a table of 2 x 2 x {classes} cells: {least:,}"}
+    numbers = []
+    for before, now in sides.values():
+        centres = quantise.centres(np.exp(before / 2), clusters, seed)
+        numbers.append(quantise.assign(np.exp(now / 2), centres))
+    one, two = numbers
+    found = decomposition.decompose(one, two, answer, permutations, permutations, seed)
+    names = ("redundant", *(f"only {m}" for m in sides), "synergy")
+    return {
+        "cells": found.shape,
+        "bits": {
+            name: {
+                "value": float(found.value[i]),
+                "low": float(found.low[i]),
+                "high": float(found.high[i]),
+                "p": float(found.p[i]),
+                "claimed": found.claimed(decomposition.PARTS[i]),
+            }
+            for i, name in enumerate(names)
+        },
+    }

@@ -1,0 +1,162 @@
+"""What an audit found, in plain words: sentences, warnings, and the tables of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mmjax.audit.replacing import KINDS
+
+SURE = 0.05  # a p-value above it shows nothing
+ALONE = 0.9  # of the figure, by one modality
+
+
+def told(found: dict[str, Any]) -> dict[str, Any]:
+    """The same with its sentences and warnings."""
+    if "controls" in found:
+        only = found["modalities"][0]
+        line = f"{found['system']} takes one modality, {only}: there is no share to divide; what its own controls show:"
+        return {**found, "sentences": [line], "warnings": [], "table": []}
+    sentences = [*_figure(found), *_bits(found), *_accident(found)]
+    return {**found, "sentences": sentences, "warnings": [*_warnings(found)], "table": table(found)}
+
+
+def number(value: float) -> str:
+    """Three digits."""
+    return f"{value:.3g}"
+
+
+def within(span: Mapping[str, float], percent: bool = False) -> str:
+    """A value and its interval: "0.75 (0.73 to 0.77)"; or "75 % (73 to 77)"."""
+    if percent:
+        return f"{100 * span['value']:.0f} % ({100 * span['low']:.0f} to {100 * span['high']:.0f})"
+    return f"{number(span['value'])} ({number(span['low'])} to {number(span['high'])})"
+
+
+def _figure(found: Mapping[str, Any]) -> Iterator[str]:
+    """Of the main figure: what each carries, what only both, how sure, and what if one failed."""
+    name, others = found["figure"], found["figures"][found["figure"]]
+    by = others["replaced"]["other"]
+    yield (
+        f"{name} is {within(others)} on {found['examples']:,} examples of {found['split']}; with every modality "
+        f"another example's it is {number(by['nothing']['value'])}."
+    )
+    if any(share is None for share in by["share"].values()):
+        yield f"That is no sure difference: nothing in {name} can be divided among the modalities."
+    else:
+        parts = " and ".join(f"{m} carries {within(share, True)}" for m, share in by["share"].items())
+        yield f"Of the difference {parts} (Shapley values)."
+        yield _together(by, name)
+    for m, there in by["without"].items():
+        rest = ", ".join(
+            f"{KINDS[kind].replace('class', found['group'])} {number(of['without'][m]['value'])}"
+            for kind, of in others["replaced"].items()
+            if kind != "other"
+        )
+        sure = f"p = {number(there['p'])}" + (": no difference is shown" if there["p"] > SURE else "")
+        yield (
+            f"If {m} failed and another example's came in its place, {name} would be {within(there)} ({sure}; {rest})."
+        )
+
+
+def _together(by: Mapping[str, Any], name: str) -> str:
+    together = by["together"]
+    if together["low"] > 0 or together["high"] < 0:
+        gains = together["value"] * (1 if _gain(by) >= 0 else -1) > 0
+        what = "is there only where all are there at once" if gains else "each has that the others have, too"
+        return f"{within(together)} of {name} {what}."
+    return f"Nothing of {name} is shown to be only in all together, or in each of them again: {within(together)}."
+
+
+def _gain(by: Mapping[str, Any]) -> float:
+    return sum(earned["value"] for earned in by["shapley"].values())
+
+
+def _bits(found: Mapping[str, Any]) -> Iterator[str]:
+    of = found["bits"]
+    if "refused" in of:
+        yield f"No bits: {of['refused']}."
+        return
+    tells = {f"{who} alone" if who else "the system": within(span) for who, span in of["tells"].items()}
+    every = ", ".join(f"{who} {span}" for who, span in tells.items())
+    yield f"The answer holds {number(of['prior']['value'])} bits for whoever sees nothing; of these tells {every}."
+    right = ", ".join(f"{who or 'the system'} {within(span[''], True)}" for who, span in of["right"].items())
+    yield f"Right are, each from what it sees: {right}."
+    error = of["calibration"][""]
+    yield (
+        f"Its probabilities are off by {number(error['after'])} on the average (calibration error; "
+        f"{number(error['before'])} as trained)."
+    )
+    parts = of["parts"]
+    if "refused" in parts:
+        yield f"Redundant, unique and synergistic parts are not given: {parts['refused']}."
+        return
+    cells = " x ".join(map(str, parts["cells"]))
+    claimed = [f"{name} {within(span)}" for name, span in parts["bits"].items() if span["claimed"]]
+    yield f"In a table of {cells} cells, in bits: {', '.join(claimed) if claimed else 'no part is shown to be there'}."
+
+
+def _accident(found: Mapping[str, Any]) -> Iterator[str]:
+    if "accident" in found:
+        there, name = found["accident"], found["figure"]
+        before, now = found["figures"][name], there["figures"][name]
+        yield f"Where {there['options']}, {name} is {within(now)} instead of {within(before)}."
+
+
+def _warnings(found: Mapping[str, Any]) -> Iterator[str]:
+    name = found["figure"]
+    by = found["figures"][name]["replaced"]["other"]
+    if any(share is None for share in by["share"].values()):
+        return
+    for m, there in by["without"].items():
+        if there["p"] > SURE:
+            yield f"{m} contributes nothing to {name} that {found['examples']:,} examples could show"
+    for m, share in by["alone_share"].items():
+        if share["value"] > ALONE:
+            yield f"{m} alone explains {within(share, True)} of {name}: where it stops agreeing, the system fails"
+
+
+def table(found: Mapping[str, Any], every: bool = True) -> list[list[str]]:
+    """Cells, the titles first: each figure with everything, without each modality, by every replacement, and shares.
+
+    Args:
+      found: of an audit of several modalities.
+      every: whether all replacements have a column, or another example's alone.
+    """
+    players = found["modalities"]
+    kinds = [k for k in KINDS if any(k in of["replaced"] for of in found["figures"].values())] if every else ["other"]
+    shown = {kind: KINDS[kind].replace("class", found["group"]) for kind in kinds}
+    titles = [f"without {m}" + (f": {shown[kind]}" if every else "") for m in players for kind in kinds]
+    rows = [["figure", "whole", *titles, *(f"share of {m}" for m in players), "only together"]]
+    for name, of in found["figures"].items():
+        ways = of["replaced"]
+        cells = [_give(ways[kind]["without"][m]) if kind in ways else "—" for m in players for kind in kinds]
+        cells += [_percent(ways["other"]["share"][m]) for m in players]
+        rows.append([name, _give(of), *cells, _give(ways["other"]["together"])])
+    return rows
+
+
+def show(found: Mapping[str, Any]) -> str:
+    """The table, the sentences and the warnings as text."""
+    if "controls" in found:
+        lines = [*found["sentences"]]
+        for name, values in found["controls"].items():
+            beside = ", ".join(f"{k} {number(v)}" for k, v in values.items() if k)
+            lines.append(f"{name:<28}{number(values['']):>10}   {beside}")
+        return "\n".join(lines)
+    rows = table(found, every=False)
+    wide = [max(map(len, column)) + 2 for column in zip(*rows)]
+    lines = [row[0].ljust(wide[0]) + "".join(cell.rjust(w) for cell, w in zip(row[1:], wide[1:])) for row in rows]
+    return "\n".join([*lines, "", *found["sentences"], *(f"warning: {line}" for line in found["warnings"])])
+
+
+def _half(span: Mapping[str, float]) -> float:
+    return (span["high"] - span["low"]) / 2
+
+
+def _give(span: Mapping[str, float]) -> str:
+    return f"{number(span['value'])} ± {_half(span):.2g}"
+
+
+def _percent(span: Mapping[str, float] | None) -> str:
+    return "—" if span is None else f"{100 * span['value']:.0f} % ± {100 * _half(span):.0f}"

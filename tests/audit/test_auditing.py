@@ -1,0 +1,157 @@
+"""Planted truths are found: noise carries nothing, XOR is only together, a copy is in each, and shares are by hand."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import planted_systems as planted
+import pytest
+from shared import tiny_run
+
+from mmjax import tools
+from mmjax.audit import auditing, bits, looking, replacing, shares, words
+from mmjax.errors import UserError
+
+PLAYERS = ("picture", "words")
+
+
+def audited(answer, label, n=600, kinds=("other",), copied=False):
+    """What the audit finds of a planted system, and the columns."""
+    rng = np.random.default_rng(0)
+    columns = planted.columns(rng, n, label)
+    if copied:
+        columns["question_tokens"][:, 0] = columns["image"][:, 0, 0, 0] > 127
+        columns["label"] = (columns["image"][:, 0, 0, 0] > 127).astype(np.int32)
+    look = looking.Looker(planted.make(answer), {}, 100)
+    intact, looks, alone = auditing.play(look, columns, columns, PLAYERS, kinds, "label")
+    return shares.of_figures(looks, PLAYERS, 200, 0), intact, alone
+
+
+def test_a_side_of_noise_carries_nothing():
+    figures, _, _ = audited(lambda one, two: one, lambda one, two: one)
+    by = figures["right"]["replaced"]["other"]
+    assert figures["right"]["value"] == 1
+    assert by["share"]["picture"]["value"] == pytest.approx(1)
+    assert by["share"]["words"]["low"] <= 0 <= by["share"]["words"]["high"]
+    assert by["without"]["words"]["p"] == 1
+    assert by["without"]["picture"]["p"] == pytest.approx(1 / 201)
+    assert by["without"]["picture"]["low"] < 0.5 < by["without"]["picture"]["high"] + 0.03
+    assert by["perceptual"]["picture"] == pytest.approx(0.5, abs=0.07)
+    found = words.told(about(figures))
+    assert any("words contributes nothing" in line for line in found["warnings"])
+    assert any("picture alone explains 100 %" in line for line in found["warnings"])
+
+
+def about(figures):
+    """As the audit of a run hands it on."""
+    refused = {"refused": "x gives no distribution over classes"}
+    said = {"system": "x", "split": "test", "examples": 600, "modalities": list(PLAYERS), "figure": "right"}
+    return {**said, "group": "label", "figures": figures, "bits": refused}
+
+
+def test_xor_is_only_there_together():
+    figures, _, _ = audited(lambda one, two: one ^ two, lambda one, two: one ^ two)
+    for name in ("right", "whole"):
+        by = figures[name]["replaced"]["other"]
+        assert by["share"]["picture"]["value"] == pytest.approx(0.5, abs=0.1)
+        assert by["together"]["low"] > 0.2
+        assert sum(by["share"][m]["value"] for m in PLAYERS) == pytest.approx(1)
+    told = words.told(about(figures))
+    assert any("is there only where all are there at once" in line for line in told["sentences"])
+    assert told["warnings"] == []
+
+
+def test_a_copy_is_shared_by_both():
+    """Right if either side is: one and another's of the other are right in 3 of 4, both another's in 1 of 2."""
+    figures, _, _ = audited(lambda one, two: one | two, lambda one, two: one, n=2000, copied=True)
+    by = figures["right"]["replaced"]["other"]
+    assert by["alone"]["words"]["value"] == pytest.approx(0.75, abs=0.03)
+    assert by["nothing"]["value"] == pytest.approx(0.5, abs=0.04)
+    assert by["together"]["value"] == pytest.approx(1 - 0.75 - 0.75 + 0.5, abs=0.08)
+    assert by["share"]["words"]["value"] == pytest.approx(0.5, abs=0.05)
+
+
+def test_replacements_differ_and_are_all_told():
+    """Black is a 0, the mean of more ones than zeros is a 1, and another of the same answer is as good as one's own."""
+    figures, _, _ = audited(lambda one, two: one, lambda one, two: one, kinds=tuple(replacing.KINDS))
+    by = {kind: of["without"]["picture"]["value"] for kind, of in figures["right"]["replaced"].items()}
+    assert by["class"] == 1
+    assert by["blank"] == pytest.approx(0.5, abs=0.06)
+    assert by["blank"] + by["mean"] == pytest.approx(1) or by["blank"] == by["mean"]
+    rows = words.table(about(figures))
+    assert len({len(row) for row in rows}) == 1
+    assert "without picture: another example's of the same label" in rows[0]
+
+
+def told_of(rng, n, label_of):
+    """(class, logits) of two sides that say their own bit, of a system that says the right one."""
+    one, two = rng.integers(0, 2, (2, n))
+    label = np.asarray(label_of(one, two)).astype(int)
+
+    def sure(bit):
+        return np.log(np.where(np.eye(2)[bit] > 0, 0.99, 0.01))
+
+    return label, {"": sure(label), "picture": sure(one), "words": sure(two)}
+
+
+def test_bits_of_planted_sides(rng):
+    """XOR: each alone tells nothing, both one bit; a copy: each tells all."""
+    known, held = (told_of(rng, 1000, lambda a, b: a ^ b) for _ in range(2))
+    kinds = {"odd": np.arange(1000) % 2 == 1}
+    found = bits.measure(known, held, PLAYERS, 60, 0, kinds)
+    assert found["tells"][""]["value"] == pytest.approx(1, abs=0.02)
+    assert found["tells"]["picture"]["low"] <= 0.002
+    assert found["together"]["low"] > 0.9
+    assert found["right"]["words"]["odd"]["value"] == pytest.approx(0.5, abs=0.06)
+    assert found["right"][""][""]["value"] == 1
+    parts = found["parts"]["bits"]
+    assert [name for name, span in parts.items() if span["claimed"]] == ["synergy"]
+    known, held = (told_of(rng, 1000, lambda a, b: a) for _ in range(2))
+    for _, logits in (known, held):
+        logits["words"] = logits["picture"]
+    parts = bits.measure(known, held, PLAYERS, 60, 0)["parts"]["bits"]
+    assert [name for name, span in parts.items() if span["claimed"]] == ["redundant"]
+
+
+def test_few_examples_have_no_parts(rng):
+    known, held = (told_of(rng, 30, lambda a, b: a) for _ in range(2))
+    found = bits.measure(known, held, PLAYERS, 19, 0)
+    assert "30 examples are too few for a table of 2 x 2 x 2 cells: 80" in found["parts"]["refused"]
+    three = bits.parts(known[0], held[0], dict.fromkeys("abc", (known[1][""], held[1][""])), 19, 0)
+    assert "of two modalities" in three["refused"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--modality", "sound"], "vqa has no modality 'sound': it has picture, words"),
+        (["--figure", "beauty"], "--figure beauty: no figure of this run; there are accuracy, "),
+        (["--group", "image"], "--group image: no field that tells a class; choose one of answer_label, "),
+        (["--accident", "reverse"], "--accident reverse: write OPTION=VALUE"),
+        (["--permutations", "3"], "--permutations 3: it must be at least 19"),
+    ],
+)
+def test_wrong_options_are_one_line(capsys, arguments, message):
+    assert tools.command(["audit", str(tiny_run("vqa").workdir), "--examples", "8", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_what_is_no_finished_run_is_one_line(capsys, tmp_path):
+    workdir = tiny_run("vqa").workdir
+    for name in ("config.json", "results.json"):
+        (tmp_path / name).write_text((workdir / name).read_text())
+    results = json.loads((workdir / "results.json").read_text())
+    (tmp_path / "results.json").write_text(json.dumps({**results, "step": 3}))
+    assert tools.command(["audit", str(tmp_path)]) == 2
+    assert "is not finished: it has no results of step 6" in capsys.readouterr().err
+    assert tools.command(["audit", str(tmp_path / "nothing")]) == 2
+    assert "is not a workdir of mmjax" in capsys.readouterr().err
+
+
+def test_a_system_without_a_distribution_says_so():
+    look = looking.Look({}, {}, {}, np.zeros(0, int), {})
+    asked = SimpleNamespace(config=SimpleNamespace(system="x"), options=auditing.Options())
+    assert auditing._Audit.bits(asked, {}, {}, look, {}) == {"refused": "x gives no distribution over classes"}
+    asked.options = auditing.Options(bits=True)
+    with pytest.raises(UserError, match="--bits: x gives no distribution over classes"):
+        auditing._Audit.bits(asked, {}, {}, look, {})
