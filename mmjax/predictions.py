@@ -70,6 +70,7 @@ OVER_TIME: dict[str, str] = {
     "mfcc": "coefficient",
     "deltas": "coefficient",
     "spectrogram": "frequency bin",
+    "mask": "frequency bin",
 }
 
 # Keys that sections of the report look for -> what they hold; <x> stands for any word.
@@ -84,6 +85,11 @@ NAMES: dict[str, str] = {
     "image/between_<ends>": "pictures drawn on the way from one thing to another: k h w 3, or a strip h k*w 3",
     "heatmap/heat": "where in the picture the example's sound comes from: scores, higher where it is likelier",
     "heatmap/heat_<sound>": "the same for another sound, of another clip or silence",
+    "audio/mixture": "a mixture of several sounds, each asked for by an example of its own",
+    "audio/estimate": "what was picked out of audio/mixture; audio/estimate_target is what belongs there",
+    "audio/absent_picture": "what the picture of a thing that is not in the mixture picks out of it",
+    "heatmap/spectrogram": "the mixture's, in dB",
+    "heatmap/mask": "the share of the mixture that was picked out, 0..1, over time and frequency",
     "audio/sound": "the example's sound, as which a joint space shows the points of sounds",
     "text/between_<ends>": "the text at the far end of image/between_<ends>; at the near end is the example's own",
     "text/caption": "the caption that was written, as words or as one text",
@@ -113,6 +119,9 @@ NUMBERS: dict[str, str] = {
     "ciou_adaptive_<map>": "the same of another map, such as one that hears nothing",
     "ciou_<map>": "cIoU of another map at its median",
     "pointing": "whether the map's largest pixel lies in a box that sounds",
+    "si_sdr_improvement": "of an estimate over its mixture in dB; not a number where the mixture does not count",
+    "mixed_classes": "n: the classes of the clips of a mixture, the example's own first; -1 where there is none",
+    "improvement_by_level": "n: as si_sdr_improvement, where the clip is -10, -5, 0, 5, 10 dB louder than the other",
     "tag_scores": "c: how well each tag fits, cosines",
     "tag_truth": "c: whether the example has it",
     "tag_frequency": "c: its share of the training examples, the same in each row",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ BATCH = "batch.json"  # {field: [dtype, batch, size, ...]}: the shapes that the 
 CONSTANTS = "constants.npz"  # what belongs to the data set as a whole: vocabularies, names of classes
 DATA = "data.json"  # fingerprints of the data, by split and field, and which changes of it were accepted
 DATA_DETAILS = "data.npz"  # of these: names, and a digest of each example
+MIXTURES = "mixtures"  # <split>.csv: which clips of a held-out split are mixed with each other
 NAMES = "names.json"  # {head: names of its classes}
 STATUS = "status.json"  # running, stopped, failed or done, and the command
 METRICS = "metrics.jsonl"  # a line for each record of training and evaluation
@@ -60,6 +62,17 @@ def write_json(path: Path, content: Any) -> None:
     part = path.with_suffix(".part")
     with writing(path):
         part.write_text(json.dumps(content, indent=2, default=_plain) + "\n")
+        part.replace(path)
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes rows that have the same columns as CSV, atomically."""
+    part = path.with_suffix(".part")
+    with writing(path):
+        with part.open("w", encoding="utf-8", newline="") as file:
+            table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+            table.writeheader()
+            table.writerows(rows)
         part.replace(path)
 
 

@@ -64,7 +64,8 @@ FLOORS = {
     "given": {"spec", "files"},
     "pipeline": {"Source"},
     "stored_features": {"Source"},
-    "__init__": {"sets", "spec", "tokens"},
+    "mixtures": {"spec", "fingerprints"},
+    "__init__": {"sets", "spec", "tokens", "mixtures"},
 }
 NO_JAX = (
     "data",

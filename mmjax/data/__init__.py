@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from mmjax import typed
+from mmjax.data import mixtures as lists
 from mmjax.data import sets, spec
 from mmjax.data.tokens import token_fields
 from mmjax.errors import UserError
@@ -42,6 +43,7 @@ def open(
     name: str,
     tokens: Mapping[str, Any] | Any = None,
     train_split: str = "train",
+    mixtures: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Source:
     """Opens a split of a data set.
@@ -54,6 +56,7 @@ def open(
         made from the text of a data set that does not offer them: arguments of `token_fields.Options`. (Where a data
         set itself has an option `tokens`, it is that.)
       train_split: whose text makes the vocabulary, whichever split is opened.
+      mixtures: every other split is a fixed list of mixtures of its clips: arguments of `mixtures.Options`.
       **options: of that data set (path, seed, mapping, ...).
 
     Returns:
@@ -75,9 +78,14 @@ def open(
     if ours:
         spec.check(read, offered, name)
     chosen = token_fields.options(tokens) if made else None
-    opened = module.source(split, read, **options)
+    opened: Any = module.source(split, read, **options)
     if not len(opened):
         raise UserError(f"data set {name!r} has no example in split {split!r}")
+    if mixtures is not None and split != train_split:
+        how = lists.options(mixtures)
+        spec.check(lists.needed(how), module.fields(**options) if hasattr(module, "fields") else module.FIELDS, name)
+        asked = module.source(split, lists.needed(how), **options)
+        opened = lists.wrap(opened, asked, how, f"data set {name!r}, split {split!r}")
     if chosen is None:
         return opened
     training = functools.partial(module.source, train_split, texts, **options)
@@ -132,7 +140,12 @@ def kinds(name: str) -> dict[str, tuple[type | None, bool]]:
     module = _module(name)
     found = {option: _kind(given) for option, given in inspect.signature(module.source).parameters.items()}
     of_text = inspect.signature(token_fields.Options).parameters
-    return found | {f"tokens.{option}": _kind(given) for option, given in of_text.items()}
+    of_mixtures = inspect.signature(lists.Options).parameters
+    return (
+        found
+        | {f"tokens.{option}": _kind(given) for option, given in of_text.items()}
+        | {f"mixtures.{option}": _kind(given) for option, given in of_mixtures.items()}
+    )
 
 
 def _kind(parameter: inspect.Parameter) -> tuple[type | None, bool]:

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from mmjax import data, predictions, systems
 from mmjax import workdir as files
 from mmjax.data import pipeline, spec
+from mmjax.data.mixtures import Mixtures
 from mmjax.engine import agree, checkpoint, data_record, evaluate, features, mesh, optim, probes
 from mmjax.engine import step as steps
 from mmjax.errors import UserError
@@ -105,6 +106,7 @@ def _prepared(config: ConfigDict, workdir: Path, command: str, failed: contextli
         state = saver.restore_frozen(saver.restore(state))
         say(f"going on from step {int(state.step)} of {config.steps}")
     record(config, workdir, seen, constants, task, fresh)
+    record_mixtures(workdir, sources)
     if first():
         data_record.write(workdir, seen_data, 0 if fresh else int(state.step), changed)
     if fresh:
@@ -237,6 +239,19 @@ def record(
         files.write_json(workdir / files.BATCH, {k: [v.dtype.name, *v.shape] for k, v in batch.items()})
     if constants and (fresh or not (workdir / files.CONSTANTS).exists()):
         files.write_arrays(workdir / files.CONSTANTS, constants)
+
+
+def record_mixtures(workdir: Path, sources: Mapping[str, data.Source]) -> None:
+    """Writes which clips the held-out splits mix with each other, where they do, and says what they leave out."""
+    for split, source in sources.items():
+        if not isinstance(source, Mixtures):
+            continue
+        groups, clips = source.places.shape
+        silent = f"; {len(source.silent):,} silent clips are left out" if len(source.silent) else ""
+        say(f"{split}: {groups:,} mixtures of {clips} clips{silent}")
+        if first():
+            (workdir / files.MIXTURES).mkdir(exist_ok=True)
+            files.write_table(workdir / files.MIXTURES / f"{split}.csv", source.table())
 
 
 def example_batch(source: data.Source, config: ConfigDict) -> dict[str, np.ndarray]:

@@ -23,6 +23,7 @@ NAMES = (
     *(f"efficientnet_{size}" for size in efficientnet_lite.BLOCKS),
     *(f"resnet{depth}" for depth in STAGES),
     *(f"vgg{depth}" for depth in VGG_STAGES),
+    "resnet18_dilated",
 )
 
 
@@ -40,7 +41,8 @@ def make(
     Args:
       name: "scene", a small network without weights; "recogniser", our network of the default data;
         "efficientnet_lite0" (lite1, lite2), ImageNet's weights from the extra `pretrained`; "resnet18" (34, 50, 101,
-        152) or "vgg16" (19) with the path of torchvision's weights.
+        152) or "vgg16" (19) with the path of torchvision's weights; "resnet18_dilated", whose last map is a sixteenth of
+        the picture, with or without them.
       layer: of the network; "" is the map of the first two ("where" is in it), fc7 of a VGG and the mean of the
         others' last map.
       weights: path of a weight file, for a ResNet or a VGG.
@@ -66,6 +68,9 @@ def make(
         model = EfficientNetLite(size, dtype=dtype)
         how["found"] = efficientnet_lite.package_file
         return Network(model, layer or "pooled", SIZES[size][2], efficientnet_lite.load, (size,), **how)
+    if name == "resnet18_dilated" and (weights or trained):
+        given = {"load": resnet.load, "source": (weights, 18)} if weights else {}
+        return Network(ResNet(18, 0, dtype, dilated=True), layer or "stage4", **given, **how)
     if not weights:
         raise OptionError("weights", f"is empty: give the path of torchvision's weights of {name}")
     if name.startswith("vgg"):

@@ -17,6 +17,7 @@ PRESETS = (
     (r"_places365\b", "CC BY", "github.com/CSAILVision/places365"),
     (r"\bpt_inception-2015-12-05", "Apache-2.0", "github.com/mseitzer/pytorch-fid"),
     (r"\b(sound8\.npy|soundnet[58]_final\.t7)$", "MIT", "github.com/cvondrick/soundnet"),
+    (r"\b(sound|frame|synthesizer)_(best|latest)\.pth$", "MIT", "github.com/hangzhaomit/Sound-of-Pixels"),
     (
         r"openai.*clip|\b(ViT-[BL]-(32|16|14)(-336px)?|RN(50|101|50x4|50x16|50x64))\.pt$",
         "MIT",

@@ -18,12 +18,12 @@ MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
 
 
-def convolution(channels: int, kernel: int, stride: int, dtype: Any, name: str) -> nn.Conv:
+def convolution(channels: int, kernel: int, stride: int, dtype: Any, name: str, dilation: int = 1) -> nn.Conv:
     """A convolution without bias, padded by half its kernel on both sides as PyTorch does ("SAME" is not that)."""
     initialiser = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-    pads = ((kernel // 2, kernel // 2),) * 2
-    size = (kernel, kernel)
-    return Convolution(channels, size, stride, pads, use_bias=False, dtype=dtype, kernel_init=initialiser, name=name)
+    size, pads, apart = (kernel, kernel), ((dilation * (kernel // 2),) * 2,) * 2, (dilation, dilation)
+    how: dict[str, Any] = {"use_bias": False, "dtype": dtype, "kernel_init": initialiser, "name": name}
+    return Convolution(channels, size, stride, pads, kernel_dilation=apart, **how)
 
 
 class Residual(nn.Module):
@@ -34,6 +34,7 @@ class Residual(nn.Module):
     bottleneck: bool
     dtype: Any
     gains: Any = None
+    dilations: tuple[int, int] = (1, 1)  # of a basic block's two convolutions
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b i j d"]:
@@ -41,8 +42,9 @@ class Residual(nn.Module):
         if self.bottleneck:
             layers = ((self.channels, 1, 1), (self.channels, 3, self.stride), (4 * self.channels, 1, 1))
         y, how = x, {} if self.gains is None else {"scale_init": self.gains}
-        for i, (channels, kernel, stride) in enumerate(layers, start=1):
-            y = convolution(channels, kernel, stride, self.dtype, f"conv{i}")(y)
+        dilations = (1, 1, 1) if self.bottleneck else self.dilations
+        for i, ((channels, kernel, stride), dilation) in enumerate(zip(layers, dilations), start=1):
+            y = convolution(channels, kernel, stride, self.dtype, f"conv{i}", dilation)(y)
             y = BatchNorm(dtype=self.dtype, name=f"norm{i}", **how)(y, train=train)
             y = nn.relu(y) if i < len(layers) else y
         if x.shape != y.shape:
@@ -58,7 +60,13 @@ def standardised(image: Num[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
 
 
 def stages(
-    x: Float[Array, "b h w c"], depth: int, dtype: Any, train: bool, last_stride: int = 2, gains: Any = None
+    x: Float[Array, "b h w c"],
+    depth: int,
+    dtype: Any,
+    train: bool,
+    last_stride: int = 2,
+    gains: Any = None,
+    dilated: bool = False,
 ) -> dict[str, Array]:
     """The layers up to the last map, as submodules of the module that calls it.
 
@@ -69,6 +77,8 @@ def stages(
       train: use batch statistics.
       last_stride: of the fourth stage; 1 leaves a map of stride 16.
       gains: initialiser of the normalisations' gains; None: ones.
+      dilated: of basic blocks: kernels of the fourth stage after its first are dilated by 2, so that each sees as much
+        of the picture without a stride as with one (Yu et al. 2017).
 
     Returns:
       "stem", "stage1".."stage4".
@@ -81,8 +91,9 @@ def stages(
     for stage, blocks in enumerate(STAGES[depth], start=1):
         for block in range(blocks):
             stride = {1: 1, 4: last_stride}.get(stage, 2) if block == 0 else 1
-            layer = Residual(32 * 2**stage, stride, depth >= 50, dtype, gains, name=f"stage{stage}_block{block}")
-            x = layer(x, train=train)
+            apart = (2 if block else 1, 2) if dilated and stage == 4 else (1, 1)
+            how_wide: tuple[Any, ...] = (32 * 2**stage, stride, depth >= 50, dtype, gains, apart)
+            x = Residual(*how_wide, name=f"stage{stage}_block{block}")(x, train=train)
         out[f"stage{stage}"] = x
     return out
 
@@ -125,13 +136,15 @@ class ResNet(nn.Module):
 
     Attributes:
       depth: 18, 34, 50, 101 or 152.
-      classes: outputs of the head.
+      classes: outputs of the head; 0 for no head.
       dtype: compute dtype; parameters and statistics stay float32.
+      dilated: of basic blocks: the last stage has stride 16 and dilated kernels, see `stages`.
     """
 
     depth: int = 18
     classes: int = 1000
     dtype: Any = jnp.float32
+    dilated: bool = False
 
     @nn.compact
     def __call__(self, image: Num[Array, "b h w 3"], *, train: bool = False) -> dict[str, Array]:
@@ -145,8 +158,12 @@ class ResNet(nn.Module):
           "stem" [b h/4 w/4 64], "stage1".."stage4" (strides 4, 8, 16, 32), "pooled" [b d] and "logits" [b classes],
           the last two float32. Under jit, what is not used is not computed.
         """
-        out = stages(standardised(image).astype(self.dtype), self.depth, self.dtype, train)
+        last = 1 if self.dilated else 2
+        x = standardised(image).astype(self.dtype)
+        out = stages(x, self.depth, self.dtype, train, last, dilated=self.dilated)
         out["pooled"] = x = jnp.mean(out["stage4"], (1, 2), dtype=jnp.float32)
+        if not self.classes:
+            return out
         initialiser = nn.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")
         out["logits"] = nn.Dense(self.classes, kernel_init=initialiser, name="classifier")(x)
         return out

@@ -1,0 +1,61 @@
+"""Sound of Pixels (Zhao et al. 2018): the picture of a thing picks its sound out of a mixture.
+
+configs/separation.py               sounding scenes of one object each, two mixed: ten minutes on two cores
+configs/separation.py:tiny          seconds, for a look and for the tests
+configs/separation.py:audio_only    the default without pictures: its masks are compared in the best order
+"""
+
+from ml_collections import ConfigDict
+
+from mmjax.engine import config as base
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """The config of a variant."""
+    c = base.engine("separation", variant)
+    c.steps, c.batch_size = 1200, 16
+    c.eval.every, c.save_every = 400, 200
+    c.eval.examples, c.eval.test_examples = 64, 400
+
+    c.network = "sound_of_pixels"  # or "audio_only"
+    c.vision = "image"  # or "frames"
+    c.classes = "label"  # the field of classes; "" = the data has none
+    c.released = ""  # a folder with sound_best.pth, frame_best.pth and synthesizer_best.pth
+
+    # 65,023 samples are 128 frames, as many as there are rows: each level of the network halves both.
+    c.sound = ConfigDict({"rate": 22_050, "n_fft": 1024, "hop": 512, "rows": 128})
+    c.mixing = ConfigDict({"sources": 2, "spread_db": 3.0, "unlike": True, "level": 0.1, "silence_db": -60.0})
+    c.data.objects = (1, 1)  # one thing is seen, and it alone is heard
+    c.data.image_size = 64  # its side is then 17 to 32 pixels
+    c.data.seconds = 2.9489
+    c.data.mixtures = ConfigDict({"unlike": "label", "examples": 1000, "seed": 0})
+    c.data.mixtures.sources = c.mixing.get_oneway_ref("sources")
+    c.data.mixtures.silence_db = c.mixing.get_oneway_ref("silence_db")
+
+    c.encoder = ConfigDict({"name": "scene", "layer": "", "weights": "", "widths": (32, 64, 96), "dtype": "float32"})
+    c.train_encoder = True
+    c.encoder_statistics = "batch"
+    c.model = ConfigDict({"maps": 16, "levels": 5, "width": 16, "dtype": "float32"})
+    c.loss = ConfigDict({"mask": "ratio", "penalty": "bce", "weighted": True, "threshold": 0.0})
+    c.chunk = ConfigDict({"seconds": 2.9489, "overlap": 0.25})  # in which a user's sound is separated
+    c.optim.separator = base.adam(2e-3, warmup=50, decay="cosine")
+    return base.choose(c, VARIANTS)
+
+
+def _tiny(c: ConfigDict) -> None:
+    c.steps, c.batch_size = 4, 8
+    c.data.image_size, c.data.seconds = 32, 1.0
+    c.sound.n_fft, c.sound.hop, c.sound.rows = 510, 340, 64
+    c.model.maps, c.model.levels, c.model.width = 4, 3, 4
+    c.encoder.widths = (8, 8, 8)
+    c.chunk.seconds = 1.0
+    c.log_every, c.save_every, c.eval.every = 2, 2, 2
+    c.eval.batch_size, c.eval.examples, c.eval.test_examples, c.eval.gallery = 8, 8, 16, 16
+    c.data.mixtures.examples = 16
+
+
+def _audio_only(c: ConfigDict) -> None:
+    c.network = "audio_only"
+
+
+VARIANTS = {"": base.unchanged, "tiny": _tiny, "audio_only": _audio_only}

@@ -1,0 +1,52 @@
+"""Masks of magnitude: what share of a mixture's spectrogram is one source's; targets, weights and oracles."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Complex, Float
+
+TINY = 1e-10  # added to a magnitude before its logarithm or a division: the official code's
+RATIO_MOST = 5.0  # above which Sound of Pixels clamps ratios
+WEIGHT_RANGE = (1e-3, 10.0)
+
+
+def binary(source: Float[Array, "*#b"], mixture: Float[Array, "*#b"]) -> Float[Array, "*b"]:
+    """1 where the source has more than half of the mixture's magnitude, else 0 (Zhao et al. 2018, eq. 6).
+
+    Phases add up, so of two sources both or neither may have it.
+    """
+    return (source > 0.5 * mixture).astype(source.dtype)
+
+
+def ratio(source: Float[Array, "*#b"], mixture: Float[Array, "*#b"], most: float = RATIO_MOST) -> Float[Array, "*b"]:
+    """source / mixture, 0..most (eq. 7); more than 1 where phases cancel; 0 where neither sounds."""
+    return jnp.clip(source / (mixture + TINY), 0, most)
+
+
+def loudness(mixture: Float[Array, "*b"]) -> Float[Array, "*b"]:
+    """How much each place of the mixture's spectrogram counts in the loss: log(1 + magnitude), .001..10."""
+    return jnp.clip(jnp.log1p(mixture), *WEIGHT_RANGE)
+
+
+# -- oracles: what a mask of a kind could reach, from the true magnitudes [... n f t] of all n sources -----------------
+
+
+def ideal_binary(magnitudes: Float[Array, "*b n f t"]) -> Float[Array, "*b n f t"]:
+    """1 for the source that is the loudest at a place, 0 for the others; several of the same magnitude all have 1."""
+    return (magnitudes == jnp.max(magnitudes, -3, keepdims=True)).astype(magnitudes.dtype)
+
+
+def ideal_ratio(magnitudes: Float[Array, "*b n f t"]) -> Float[Array, "*b n f t"]:
+    """Each source's share of the sum of magnitudes, 0..1; the masks of all sources add up to 1 where any sounds."""
+    return magnitudes / (jnp.sum(magnitudes, -3, keepdims=True) + TINY)
+
+
+def ideal_complex(source: Complex[Array, "*#b"], mixture: Complex[Array, "*#b"], most: float = 5.0) -> Array:
+    """source / mixture, its real and its imaginary part each within -most..most, as VisualVoice bounds them.
+
+    0 where the mixture is silent.
+    """
+    energy = jnp.square(mixture.real) + jnp.square(mixture.imag)
+    mask, energy = source * jnp.conj(mixture), jnp.where(energy > 0, energy, 1)
+    return lax.complex(*(jnp.clip(part / energy, -most, most) for part in (mask.real, mask.imag)))

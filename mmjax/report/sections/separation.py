@@ -1,0 +1,106 @@
+"""How well sounds were picked out of mixtures: by the pair of classes that was mixed, and by which is louder.
+
+Drawn for `number/si_sdr_improvement` [n]; the pairs where `number/mixed_classes` [n k] tells them, and the levels where
+`number/improvement_by_level` [n 5] has them. The gallery has the players, spectrograms and masks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Int
+from matplotlib.figure import Figure
+
+from mmjax.report import html, style
+from mmjax.report.html import Markup, join, tag
+from mmjax.report.run_files import Run
+
+PLACE = ("classes", 40)
+WANTS = (("number/si_sdr_improvement",),)
+
+LEVELS_DB = (-10, -5, 0, 5, 10)  # of number/improvement_by_level
+_LARGEST = 40  # classes whose names can be read along a side
+
+
+def render(run: Run) -> Markup:
+    """A figure of each that is there; empty where nothing counts."""
+    gains = run.predictions.get("number/si_sdr_improvement")
+    if gains is None or not np.isfinite(gains).any():
+        return Markup()
+    drawn = [_spread(np.asarray(gains, np.float64))]
+    kinds, levels = run.predictions.get("number/mixed_classes"), run.predictions.get("number/improvement_by_level")
+    names = run.predictions.names.get("source", ())
+    if kinds is not None and kinds.shape[1] == 2 and 1 < len(names) <= _LARGEST:
+        means, counts = by_pair(gains, kinds, len(names))
+        label = f"Mean improvement in dB of each of {len(names)} classes beside each other one"
+        said = f"Rows: what was asked for. Columns: what it was mixed with. {int(counts.sum()):,} estimates."
+        drawn.append(_shown(pair_figure(means, names), label, said))
+    if levels is not None and np.isfinite(levels).any():
+        label = "Mean improvement in dB by how much louder the sound is than the other one"
+        said = "The same mixtures, one sound made louder. What is soft has more to gain, and is harder to find."
+        drawn.append(_shown(level_figure(levels), label, said))
+    return join([tag("h3", "Sounds picked out of mixtures"), *drawn])
+
+
+def _spread(gains: Float[np.ndarray, " n"]) -> Markup:
+    known = gains[np.isfinite(gains)]
+    low, middle, high = np.quantile(known, (0.1, 0.5, 0.9))
+    worse = np.mean(known < 0)
+    return tag(
+        "p",
+        f"SI-SDR of {len(known):,} estimates above that of their mixtures: {known.mean():.1f} dB in the mean, "
+        f"{middle:.1f} in the median, {low:.1f} to {high:.1f} for four fifths of them; {worse:.0%} are worse than the "
+        "mixture itself.",
+    )
+
+
+def by_pair(
+    gains: Float[np.ndarray, " n"], kinds: Int[np.ndarray, "n 2"], classes: int
+) -> tuple[Float[np.ndarray, "c c"], Int[np.ndarray, "c c"]]:
+    """The mean improvement of each class (row) beside each other class (column), NaN for none; and how many there are.
+
+    What is no number counts nowhere, and neither does a clip without a class.
+    """
+    kept = np.isfinite(gains) & (kinds >= 0).all(1) & (kinds < classes).all(1)
+    sums, counts = np.zeros((classes, classes)), np.zeros((classes, classes), np.int64)
+    own, other = kinds[kept].T
+    np.add.at(sums, (own, other), gains[kept])
+    np.add.at(counts, (own, other), 1)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan), counts
+
+
+def pair_figure(means: Float[np.ndarray, "c c"], names: tuple[str, ...]) -> Figure:
+    """The means as a matrix, written into the cells where there is room."""
+    side = float(np.clip(2.4 + 0.24 * len(names), 3.6, 8.5))
+    reach = float(np.nanmax(np.abs(means))) or 1.0
+    with style.axes(side + 0.5, side) as (figure, axes):
+        shown = axes.imshow(means, cmap="RdBu", vmin=-reach, vmax=reach, interpolation="nearest")
+        axes.set_xticks(range(len(names)), names, rotation=90)
+        axes.set_yticks(range(len(names)), names)
+        axes.tick_params(length=0, pad=2)
+        axes.set(xlabel="mixed with", ylabel="asked for")
+        axes.spines[:].set_visible(False)
+        if len(names) <= 16:
+            for row, column in np.argwhere(np.isfinite(means)):
+                strong = abs(means[row, column]) > 0.6 * reach
+                ink = "#ffffff" if strong else style.INK
+                axes.text(column, row, f"{means[row, column]:.0f}", ha="center", va="center", fontsize=7, color=ink)
+        bar = figure.colorbar(shown, ax=axes, fraction=0.04, pad=0.02, aspect=25, label="improvement (dB)")
+        bar.outline.set_visible(False)
+    return figure
+
+
+def level_figure(levels: Float[np.ndarray, "n 5"]) -> Figure:
+    """The mean at each difference of level, with the quartiles."""
+    known = np.ma.masked_invalid(np.asarray(levels, np.float64))
+    rows = known[~known.mask.any(1)] if known.mask.any() else known
+    low, high = np.quantile(np.asarray(rows), (0.25, 0.75), axis=0)
+    with style.axes(4.6, 2.6) as (figure, axes):
+        axes.fill_between(LEVELS_DB, low, high, color=style.SERIES[0], alpha=0.2, linewidth=0)
+        axes.plot(LEVELS_DB, np.asarray(rows).mean(0), color=style.SERIES[0], marker="o")
+        axes.set_xticks(LEVELS_DB)
+        axes.set(xlabel="louder than the other sound (dB)", ylabel="improvement (dB)")
+    return figure
+
+
+def _shown(figure: Figure, label: str, said: str) -> Markup:
+    return tag("figure", html.svg(figure, label), tag("figcaption", said))

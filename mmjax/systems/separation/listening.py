@@ -1,0 +1,161 @@
+"""What a mixture is to a network: its clips out of a batch, its spectrograms, and estimates back as waveforms."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Complex, Float, Int
+
+from mmjax.errors import OptionError
+from mmjax.ops.sound import framing, log_frequency, mixing, resample, spectral
+from mmjax.task import Batch
+
+GIVEN = 22_050  # Hz, of every waveform
+
+
+@dataclasses.dataclass(frozen=True)
+class Sound:
+    """How sounds are seen by a network: config.sound.
+
+    Attributes:
+      rate: in Hz, to which waveforms are brought first; figures are taken there as well.
+      n_fft: samples of each transform, under a Hann window of as many.
+      hop: samples from one to the next.
+      rows: of the logarithmic frequency axis; 0 leaves the bins evenly spaced.
+    """
+
+    rate: int
+    n_fft: int
+    hop: int
+    rows: int
+
+    def __post_init__(self) -> None:
+        for name, least in (("rate", 1), ("n_fft", 4), ("hop", 1), ("rows", 0)):
+            if getattr(self, name) < least or (name == "rows" and self.rows == 1):
+                raise OptionError(name, f"is {getattr(self, name)}: it must be at least {least}, and rows not 1")
+        if 3 * self.hop > 2 * self.n_fft:  # a Hann window is close to 0 for a sixth of its length at either end
+            raise OptionError("hop", f"is {self.hop}: windows of {self.n_fft} must overlap by a third at least")
+
+    @property
+    def bins(self) -> int:
+        return self.n_fft // 2 + 1
+
+    def heard(self, waveform: Array) -> Float[Array, "*b time"]:
+        """Samples of a batch, int16 at 22,050 Hz, as float32 in -1..1 at `rate`."""
+        return resample.resample(waveform.astype(jnp.float32) / 32768.0, GIVEN, self.rate)
+
+    def given(self, waveform: Float[Array, "*b time"], samples: int) -> Float[Array, "*b samples"]:
+        """Back to 22,050 Hz."""
+        return framing.resized(resample.resample(waveform, self.rate, GIVEN), samples)
+
+    def spectrum(self, waveform: Float[Array, "*b time"]) -> Complex[Array, "*b bins frames"]:
+        """With silence behind the end: no sample is under the edge of a last window alone, where it could be nothing
+        but divided by almost 0 on the way back."""
+        return spectral.stft(framing.resized(waveform, waveform.shape[-1] + self.n_fft // 2), self.n_fft, self.hop)
+
+    def waveform(self, spectrum: Complex[Array, "*b bins frames"], time: int) -> Float[Array, "*b time"]:
+        return spectral.istft(spectrum, self.n_fft, self.hop, length=time)
+
+    def warped(self, magnitude: Float[Array, "*b bins frames"]) -> Float[Array, "*b rows frames"]:
+        """Magnitudes, or masks, on the network's axis of frequency."""
+        return log_frequency.warp(magnitude, self.rows) if self.rows else magnitude
+
+    def unwarped(self, mask: Float[Array, "*b rows frames"]) -> Float[Array, "*b bins frames"]:
+        return log_frequency.unwarp(mask, self.bins) if self.rows else mask
+
+    def magnitude(self, spectrum: Complex[Array, "*b bins frames"]) -> Float[Array, "*b rows frames"]:
+        """Magnitudes on the network's axis."""
+        return self.warped(jnp.abs(spectrum))
+
+    def masked(
+        self, spectrum: Complex[Array, "*b bins frames"], mask: Float[Array, "*b n rows frames"], time: int
+    ) -> Float[Array, "*b n time"]:
+        """What masks on the network's axis leave of a mixture, with the mixture's phases."""
+        left = self.unwarped(mask).astype(spectrum.dtype) * spectrum[..., None, :, :]
+        return self.waveform(left, time)
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixing:
+    """How clips are mixed: config.mixing.
+
+    Attributes:
+      sources: clips of a mixture, 2 to 4.
+      spread_db: in training each is so much louder or softer than the others at most, drawn anew each time.
+      unlike: whether clips of one class are never mixed, where there are classes.
+      level: root mean square of a clip before it is mixed.
+      silence_db: a clip below this root mean square, in dB of full scale, is silent: it is refused and counted.
+    """
+
+    sources: int
+    spread_db: float
+    unlike: bool
+    level: float
+    silence_db: float
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.sources <= 4:
+            raise OptionError("sources", f"is {self.sources}: a mixture has 2 to 4")
+        if self.spread_db < 0 or self.level <= 0:
+            raise OptionError("spread_db" if self.spread_db < 0 else "level", "must be above 0")
+
+    def audible(self, waveform: Float[Array, "b time"]) -> Bool[Array, " b"]:
+        return mixing.level_db(waveform) > self.silence_db
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixture:
+    """g mixtures of n clips out of a batch.
+
+    Attributes:
+      places: of the clips in the batch, [g n].
+      sound: the mixtures, [g time].
+      parts: what each clip adds, [g n time].
+      there: whether the mixture counts: all of its clips are valid and audible.
+      silent: how many clips were refused.
+    """
+
+    places: Int[Array, "g n"]
+    sound: Float[Array, "g time"]
+    parts: Float[Array, "g n time"]
+    there: Bool[Array, " g"]
+    silent: Float[Array, ""]
+
+
+def trained(sound: Sound, mixing_: Mixing, classes: str, batch: Batch, key: Array) -> Mixture:
+    """A mixture for each clip of a training batch, with others drawn from the key."""
+    waves = sound.heard(batch["waveform"])
+    audible = mixing_.audible(waves)
+    of_groups, of_gains = jax.random.split(key)
+    kinds = batch[classes] if classes and mixing_.unlike else None
+    places, there = mixing.groups(of_groups, audible, mixing_.sources, kinds)
+    gains = mixing.gains(of_gains, places.shape, mixing_.spread_db)
+    mixture, parts = mixing.mixed(waves[places], gains, mixing_.level)
+    return Mixture(places, mixture, parts, there, jnp.sum(~audible, dtype=jnp.float32))
+
+
+def listed(sound: Sound, mixing_: Mixing, batch: Batch, first_db: float = 0.0) -> Mixture:
+    """The mixtures of a held-out batch: each `sources` examples that follow one another, as the split lists them.
+
+    The last ones of a batch that is no multiple are filled up with the first, and count for nothing. All clips are
+    equally loud, but the first of each mixture, which is `first_db` louder than the others.
+    """
+    rows = len(batch["valid"])
+    places = jnp.arange(-(-rows // mixing_.sources) * mixing_.sources, dtype=jnp.int32)
+    own = places < rows
+    places = (places % rows).reshape(-1, mixing_.sources)
+    waves = sound.heard(batch["waveform"])
+    good = batch["valid"] & mixing_.audible(waves)
+    there = jnp.all(good[places] & own.reshape(places.shape), -1)
+    gains = jnp.where(jnp.arange(mixing_.sources) == 0, jnp.float32(first_db), 0.0)
+    mixture, parts = mixing.mixed(waves[places], jnp.broadcast_to(gains[None], places.shape), mixing_.level)
+    silent = jnp.sum(batch["valid"] & ~good, dtype=jnp.float32)
+    return Mixture(places, mixture, parts, there, silent)
+
+
+def by_row(values: Array, rows: int) -> Any:
+    """What is known of each clip of listed mixtures [g n ...], as rows of the batch."""
+    return values.reshape(-1, *values.shape[2:])[:rows]

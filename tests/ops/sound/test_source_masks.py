@@ -1,0 +1,32 @@
+"""Masks by hand, where phases cancel and where there is nothing."""
+
+import numpy as np
+
+from mmjax.ops.sound import source_masks
+
+F = np.float32
+
+
+def test_targets_and_weights_by_hand():
+    source, mixture = np.array([0, 1, 2, 3, 8], F), np.array([0, 4, 4, 4, 1], F)
+    np.testing.assert_array_equal(source_masks.binary(source, mixture), [0, 0, 0, 1, 1])  # half is not more than half
+    np.testing.assert_allclose(source_masks.ratio(source, mixture), [0, 0.25, 0.5, 0.75, 5])
+    np.testing.assert_allclose(source_masks.ratio(source, mixture, 1.0)[-1], 1)
+    np.testing.assert_allclose(source_masks.loudness(np.array([0, np.e - 1, 1e9], F)), [1e-3, 1, 10], rtol=1e-6)
+
+
+def test_oracles_share_a_place_out(rng):
+    magnitudes = rng.uniform(0.1, 1, (2, 3, 4, 5)).astype(F)
+    np.testing.assert_allclose(source_masks.ideal_ratio(magnitudes).sum(1), 1, rtol=1e-5)
+    binary = source_masks.ideal_binary(magnitudes)
+    np.testing.assert_array_equal(binary.argmax(1), magnitudes.argmax(1))
+    np.testing.assert_array_equal(binary.sum(1), 1)
+    np.testing.assert_array_equal(source_masks.ideal_ratio(np.zeros((2, 1, 1), F)), 0)
+
+
+def test_a_complex_mask_gives_the_source_back_but_where_it_is_bounded():
+    mixture = np.array([1 + 1j, 2, 0, 0.1j], np.complex64)
+    source = np.array([-1 + 1j, 1j, 3, 2], np.complex64)
+    mask = source_masks.ideal_complex(source, mixture)
+    np.testing.assert_allclose((np.asarray(mask) * mixture)[:2], source[:2], atol=1e-6)
+    np.testing.assert_allclose(np.asarray(mask)[2:], [0, -5j], atol=1e-6)  # -20j is out of its bounds
