@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
-from jax import lax
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Float
 
 TINY = 1e-10  # added to a magnitude before its logarithm or a division: the official code's
 RATIO_MOST = 5.0  # above which Sound of Pixels clamps ratios
@@ -40,13 +39,3 @@ def ideal_binary(magnitudes: Float[Array, "*b n f t"]) -> Float[Array, "*b n f t
 def ideal_ratio(magnitudes: Float[Array, "*b n f t"]) -> Float[Array, "*b n f t"]:
     """Each source's share of the sum of magnitudes, 0..1; the masks of all sources add up to 1 where any sounds."""
     return magnitudes / (jnp.sum(magnitudes, -3, keepdims=True) + TINY)
-
-
-def ideal_complex(source: Complex[Array, "*#b"], mixture: Complex[Array, "*#b"], most: float = 5.0) -> Array:
-    """source / mixture, its real and its imaginary part each within -most..most, as VisualVoice bounds them.
-
-    0 where the mixture is silent.
-    """
-    energy = jnp.square(mixture.real) + jnp.square(mixture.imag)
-    mask, energy = source * jnp.conj(mixture), jnp.where(energy > 0, energy, 1)
-    return lax.complex(*(jnp.clip(part / energy, -most, most) for part in (mask.real, mask.imag)))

@@ -6,12 +6,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from mmjax.metrics.separation import assignment, signal_ratio
-from mmjax.ops.sound import source_masks
+from mmjax.ops.sound import complex_masks, source_masks
 from mmjax.systems.separation.listening import Mixture
 from mmjax.systems.separation.networks import Networks
 from mmjax.task import Batch, Variables
 
 RIGHT = "right"
+COMPLEX_MOST = 5.0  # of either part of the ideal complex mask: VisualVoice's bound
 Estimates = dict[str, Float[Array, "g n time"]]
 
 
@@ -53,11 +54,12 @@ def oracles(networks: Networks, mixture: Mixture) -> Estimates:
     sound, time = networks.sound, mixture.parts.shape[-1]
     whole, parts = sound.spectrum(mixture.sound), sound.spectrum(mixture.parts)
     magnitudes = sound.magnitude(parts)
-    exact = source_masks.ideal_complex(parts, whole[:, None]) * whole[:, None]
+    mask = complex_masks.parts(complex_masks.ideal_complex(parts, jnp.broadcast_to(whole[:, None], parts.shape)))
+    bounded = complex_masks.joined(jnp.clip(mask, -COMPLEX_MOST, COMPLEX_MOST))
     return {
         "ideal_binary_mask": sound.masked(whole, source_masks.ideal_binary(magnitudes), time),
         "ideal_ratio_mask": sound.masked(whole, source_masks.ideal_ratio(magnitudes), time),
-        "ideal_complex_mask": sound.waveform(exact, time),
+        "ideal_complex_mask": sound.waveform(bounded * whole[:, None], time),
     }
 
 

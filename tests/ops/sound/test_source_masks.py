@@ -22,11 +22,3 @@ def test_oracles_share_a_place_out(rng):
     np.testing.assert_array_equal(binary.argmax(1), magnitudes.argmax(1))
     np.testing.assert_array_equal(binary.sum(1), 1)
     np.testing.assert_array_equal(source_masks.ideal_ratio(np.zeros((2, 1, 1), F)), 0)
-
-
-def test_a_complex_mask_gives_the_source_back_but_where_it_is_bounded():
-    mixture = np.array([1 + 1j, 2, 0, 0.1j], np.complex64)
-    source = np.array([-1 + 1j, 1j, 3, 2], np.complex64)
-    mask = source_masks.ideal_complex(source, mixture)
-    np.testing.assert_allclose((np.asarray(mask) * mixture)[:2], source[:2], atol=1e-6)
-    np.testing.assert_allclose(np.asarray(mask)[2:], [0, -5j], atol=1e-6)  # -20j is out of its bounds
