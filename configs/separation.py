@@ -13,7 +13,7 @@ from mmjax.engine import config as base
 def get_config(variant: str = "") -> ConfigDict:
     """The config of a variant."""
     c = base.engine("separation", variant)
-    c.steps, c.batch_size = 1600, 16
+    c.steps, c.batch_size = 2000, 16
     c.eval.every, c.save_every = 400, 200
     c.feature_cache = ""  # of 100,000 pictures a run sees a part, and each costs less than it takes to draw
     c.eval.examples, c.eval.test_examples = 64, 400

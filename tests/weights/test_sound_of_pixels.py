@@ -171,7 +171,7 @@ GOLDEN_FRAME = [0.55096394, 0.52413845, 0.4889957]
 
 
 def test_what_is_not_these_networks_is_refused(folder, tmp_path, capsys):
-    with pytest.raises(UserError, match="no sound_best.pth"):
+    with pytest.raises(UserError, match=r"no sound_best\.pth"):
         sound_of_pixels.find(tmp_path)
     with pytest.raises(UserError, match="not the weights of this network"):
         sound_of_pixels.load(folder, LEVELS + 1, WIDTH, MAPS)

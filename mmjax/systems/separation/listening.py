@@ -137,7 +137,7 @@ def trained(sound: Sound, mixing_: Mixing, classes: str, batch: Batch, key: Arra
     return Mixture(places, mixture, parts, there, jnp.sum(~audible, dtype=jnp.float32))
 
 
-def listed(sound: Sound, mixing_: Mixing, batch: Batch, first_db: float = 0.0) -> Mixture:
+def listed(sound: Sound, mixing_: Mixing, batch: Batch, first_db: float | Array = 0.0) -> Mixture:
     """The mixtures of a held-out batch: each `sources` examples that follow one another, as the split lists them.
 
     The last ones of a batch that is no multiple are filled up with the first, and count for nothing. All clips are
@@ -150,7 +150,7 @@ def listed(sound: Sound, mixing_: Mixing, batch: Batch, first_db: float = 0.0) -
     waves = sound.heard(batch["waveform"])
     good = batch["valid"] & mixing_.audible(waves)
     there = jnp.all(good[places] & own.reshape(places.shape), -1)
-    gains = jnp.where(jnp.arange(mixing_.sources) == 0, jnp.float32(first_db), 0.0)
+    gains = jnp.where(jnp.arange(mixing_.sources) == 0, jnp.asarray(first_db, jnp.float32), 0.0)
     mixture, parts = mixing.mixed(waves[places], jnp.broadcast_to(gains[None], places.shape), mixing_.level)
     silent = jnp.sum(batch["valid"] & ~good, dtype=jnp.float32)
     return Mixture(places, mixture, parts, there, silent)

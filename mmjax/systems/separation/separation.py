@@ -188,14 +188,17 @@ def predict(
 
 def by_level(made: Networks, variables: Variables, batch: Batch, even: Array) -> Float[Array, "g 2 5"]:
     """The improvement where a clip is -10, -5, 0, 5 and 10 dB louder than the other one; `even` is that of 0."""
-    found = {0.0: even}
-    for decibels in LEVELS_DB:
+
+    def repeated(decibels: Array) -> Array:
         mixture = listening.listed(made.sound, made.mixing, batch, decibels)
         waves = estimates.of(made, variables, batch, mixture)[0][estimates.RIGHT]
-        found[decibels] = jnp.where(mixture.there[:, None], estimates.improvement(mixture, waves), jnp.nan)
-    levels = sorted(found)
-    first = jnp.stack([found[level][:, 0] for level in levels], -1)
-    second = jnp.stack([found[-level][:, 1] for level in levels], -1)  # the other one is louder by so much
+        return jnp.where(mixture.there[:, None], estimates.improvement(mixture, waves), jnp.nan)
+
+    others = jax.lax.map(repeated, jnp.asarray(LEVELS_DB, jnp.float32))  # one program for all levels
+    below, above = len(LEVELS_DB) // 2, len(LEVELS_DB)
+    first = jnp.stack([*others[:below, :, 0], even[:, 0], *others[below:above, :, 0]], -1)
+    # Where the first is louder by so much, the second is softer by as much.
+    second = jnp.stack([*others[:below, :, 1], even[:, 1], *others[below:above, :, 1]], -1)[:, ::-1]
     return jnp.stack([first, second], 1)
 
 

@@ -163,7 +163,7 @@ def test_the_network_without_pictures_may_give_its_masks_in_any_order(rng, confi
     made = networks.make(alone)
     batch, key = clips(rng), jax.random.key(0)
     mixture = listening.trained(made.sound, made.mixing, "label", batch, key)
-    whole, targets = separation.target(made, mixture)
+    _, targets = separation.target(made, mixture)
     truth = jnp.moveaxis(jnp.where(targets > 0.5, 9.0, -9.0), 1, -1)
 
     def value(order):
