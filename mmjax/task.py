@@ -235,6 +235,8 @@ class Task:
         where a picture has no reference. () = all of `fields`.
       also_from: other such sets of fields, each enough by itself: a joint space has points of pictures alone and of
         sentences alone.
+      whole: whether a sound that a user gives goes in whole, of whatever length; else it is cut into pieces as long as
+        training's clips.
       answers: the keys of predict that answer whoever asks with files of his own (`mmjax predict`), in the order in
         which he reads them; nothing else is computed for him. () = what `predictions.answers` takes for answers. A
         key that a run does not predict is passed over. Several "embedding/..." are points of one space.
@@ -264,6 +266,7 @@ class Task:
     warn: Callable[[Mapping[str, float]], tuple[str, ...]] = _no_warning
     predicts_from: tuple[str, ...] = ()
     also_from: tuple[tuple[str, ...], ...] = ()
+    whole: bool = False
     answers: tuple[str, ...] = ()
     distribution: Callable[[Variables, Batch], tuple[Any, dict[str, Any]]] | None = None
 

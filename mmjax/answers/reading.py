@@ -23,6 +23,7 @@ from mmjax.text import vocabulary
 
 FEW = 16  # files for which no further child process is started
 SQUASHED = ("squash", "stretch")
+LONGEST = 86_400.0  # seconds of a video that is one moment
 PIXELS = 224  # of a picture where nothing says more
 
 Example = dict[str, np.ndarray]
@@ -41,6 +42,7 @@ class Reader:
       ask: text -> (batch of one example, lines for the user), where the task reads what is typed; else None.
       every: seconds from one picture of a video to the next.
       say: gets a line for the user.
+      whole: whether a sound goes in whole, and a video is one moment: the picture in its middle, and all of its sound.
     """
 
     config: Any
@@ -49,6 +51,7 @@ class Reader:
     ask: Ask | None
     every: float
     say: Callable[[str], None]
+    whole: bool = False
 
     def examples(self, items: Sequence[Item]) -> Iterator[tuple[Item, Iterable[Asked] | Fault]]:
         """All examples of each item, in order, or why there are none; they are to be taken before the next item."""
@@ -81,7 +84,7 @@ class Reader:
     def _how(self, items: Sequence[Item]) -> pieces.How:
         fields = {medium: field for item in items for medium, field in item.way.media.items()}
         wide = self.shapes.get(fields.get("picture", ""), (0, 0, 0, PIXELS))[-2]
-        long = self.shapes.get(fields.get("sound", ""), (0, 0, 0))[2]
+        long = 0 if self.whole else self.shapes.get(fields.get("sound", ""), (0, 0, 0))[2]
         fit, size = data.fit(self.config.data.name, self.config.data.to_dict())
         return pieces.How(size or int(wide), fit, int(long), self.every)
 
@@ -93,7 +96,8 @@ class Reader:
     def _film(self, item: Item, how: pieces.How, text: Example) -> Iterator[tuple[Item, Iterable[Asked] | Fault]]:
         """A video that is seen and heard, of which few moments are in memory at a time."""
         seen, heard = item.way.media["picture"], item.way.media["sound"]
-        with films.opened(item.file, self.every, how.size, how.samples, self.film_fit) as found:
+        every = LONGEST if self.whole else self.every
+        with films.opened(item.file, every, how.size, how.samples, self.film_fit) as found:
             if isinstance(found, Fault):
                 yield item, found
                 return
@@ -124,7 +128,7 @@ class Reader:
         return self._picture(item.way.media["picture"], piece.array)
 
     def _sound(self, field: str, sound: np.ndarray) -> Example:
-        fit = pipeline.Fit(clip_seconds=self.shapes[field][2] / pipeline.RATE)
+        fit = pipeline.Fit(clip_seconds=0.0 if self.whole else self.shapes[field][2] / pipeline.RATE)
         return {field: fit({"waveform": sound})["waveform"], f"{field}_length": np.int32(len(sound))}
 
     def _picture(self, field: str, picture: np.ndarray) -> Example:

@@ -41,8 +41,8 @@ def make(
     Args:
       name: "scene", a small network without weights; "recogniser", our network of the default data;
         "efficientnet_lite0" (lite1, lite2), ImageNet's weights from the extra `pretrained`; "resnet18" (34, 50, 101,
-        152) or "vgg16" (19) with the path of torchvision's weights; "resnet18_dilated", whose last map is a sixteenth of
-        the picture, with or without them.
+        152) or "vgg16" (19) with the path of torchvision's weights; "resnet18_dilated", whose last map is a sixteenth
+        of the picture, with or without them.
       layer: of the network; "" is the map of the first two ("where" is in it), fc7 of a VGG and the mean of the
         others' last map.
       weights: path of a weight file, for a ResNet or a VGG.

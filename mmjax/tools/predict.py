@@ -7,6 +7,7 @@ mmjax predict runs/soundnet concert.mp3 film.mp4                          long o
 mmjax predict runs/clip photos/ --text "a dog" "a cat" -o found/          who finds whom, and embeddings as .npy
 mmjax predict runs/sound_localisation clip.mp4 -o out.mp4                 the video with a heat map of what sounds
 mmjax predict runs/speech2face voice.wav -o face.png                      the face that is heard in a voice
+mmjax predict runs/separation duet.mp4 -o parts/                          what is seen in the middle, out of the sound
 mmjax predict runs/text_to_image --text "a red bell" -o drawn/            pictures
 echo bell | mmjax predict runs/skipgram -                                 texts from standard input, one a line
 mmjax predict runs/captioning -o results.json                             no files: what the run said of its test split
@@ -124,7 +125,7 @@ def predict(run: restore.Restored, options: Any, say: Any) -> tuple[int, int]:
             options.output, [key for key in task.answers if key.partition("/")[0] in ("image", "audio", "video")]
         )
     ask = None if task.ask is None else functools.partial(_ask, run)
-    reader = reading.Reader(run.config, run.constants, run.shapes, ask, options.every, say)
+    reader = reading.Reader(run.config, run.constants, run.shapes, ask, options.every, say, task.whole)
     points = [key for key in task.answers if key.startswith("embedding/")]
     several = len({item.way.fields for item in items}) > 1  # whose answers have columns of their own
     kept: list[rows.Answer] = []
@@ -162,7 +163,8 @@ def answered(
 ) -> Iterator[list[rows.Answer]]:
     """The answers, a batch at a time. The last batch is filled up, so that all are of one compiled program."""
     sizes: dict[tuple[str, ...], int] = {}
-    for number, (way, examples) in enumerate(_batched(asked, options.batch)):
+    most = 1 if run.task.whole else options.batch  # no two sounds are as long
+    for number, (way, examples) in enumerate(_batched(asked, most)):
         size = sizes[way.fields] = max(len(examples), sizes.get(way.fields, 0))  # one batch alone is as large as it is
         found = run.answers(reading.batch(examples, size), options.seed + number)
         answers = rows.of(found, run.task.names, len(examples), options.top)

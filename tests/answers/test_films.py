@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from video_writer import RATE, number_of, write_video
 
-from mmjax.answers import films
+from mmjax.answers import films, inputs, reading
 from mmjax.data.files import drawn_video
 from mmjax.data.files.faults import Fault
 
@@ -107,3 +108,19 @@ def test_a_video_that_a_task_predicts(tmp_path, rng):
     assert brightness(tmp_path / "p.mp4").shape == (10, 32, 32)  # coders want even sides
     with av.open(str(tmp_path / "p.mp4")) as file:
         assert sum(frame.samples for frame in file.decode(audio=0)) >= 8_820
+
+
+def test_a_video_that_goes_in_whole_is_one_moment_with_all_of_its_sound(tmp_path):
+    write_video(tmp_path / "v.mp4", seconds=2.5)
+    config = ConfigDict({"data": {"name": "sounding_scenes"}})
+    shapes = {"image": ("uint8", 1, 64, 64, 3), "waveform": ("int16", 1, 9000)}
+    way = inputs.Way(("image", "waveform"), {"picture": "image", "sound": "waveform"})
+    item = inputs.Item({"file": "v.mp4"}, way, str(tmp_path / "v.mp4"), "film")
+    found = {}
+    for whole in (True, False):
+        reader = reading.Reader(config, {}, shapes, None, 1.0, print, whole)
+        found[whole] = [example for _, several in reader.examples([item]) for _, example in several]
+    assert [len(example["waveform"]) for example in found[False]] == [9000] * 3
+    (one,) = found[True]
+    assert len(one["waveform"]) == one["waveform_length"] == pytest.approx(2.5 * 22_050, abs=10)
+    assert number_of(one["image"]) == 12  # of 25 pictures

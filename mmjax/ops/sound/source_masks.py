@@ -10,7 +10,7 @@ RATIO_MOST = 5.0  # above which Sound of Pixels clamps ratios
 WEIGHT_RANGE = (1e-3, 10.0)
 
 
-def binary(source: Float[Array, "*#b"], mixture: Float[Array, "*#b"]) -> Float[Array, "*b"]:
+def binary(source: Float[Array, "*b"], mixture: Float[Array, "*b"]) -> Float[Array, "*b"]:
     """1 where the source has more than half of the mixture's magnitude, else 0 (Zhao et al. 2018, eq. 6).
 
     Phases add up, so of two sources both or neither may have it.
@@ -18,14 +18,24 @@ def binary(source: Float[Array, "*#b"], mixture: Float[Array, "*#b"]) -> Float[A
     return (source > 0.5 * mixture).astype(source.dtype)
 
 
-def ratio(source: Float[Array, "*#b"], mixture: Float[Array, "*#b"], most: float = RATIO_MOST) -> Float[Array, "*b"]:
+def ratio(source: Float[Array, "*b"], mixture: Float[Array, "*b"], most: float = RATIO_MOST) -> Float[Array, "*b"]:
     """source / mixture, 0..most (eq. 7); more than 1 where phases cancel; 0 where neither sounds."""
     return jnp.clip(source / (mixture + TINY), 0, most)
 
 
-def loudness(mixture: Float[Array, "*b"]) -> Float[Array, "*b"]:
-    """How much each place of the mixture's spectrogram counts in the loss: log(1 + magnitude), .001..10."""
-    return jnp.clip(jnp.log1p(mixture), *WEIGHT_RANGE)
+def weights(mixture: Float[Array, "*b f t"], kind: str) -> Float[Array, "*b f t"]:
+    """How much each place of a mixture's spectrogram counts in the loss.
+
+    Args:
+      mixture: magnitudes.
+      kind: "none", all the same; "log", log(1 + magnitude) within .001..10, as in the official code; "magnitude", in
+        units of the mean of the spectrogram: what is loud decides how an estimate sounds, and its figures in dB.
+    """
+    if kind == "none":
+        return jnp.ones_like(mixture)
+    if kind == "log":
+        return jnp.clip(jnp.log1p(mixture), *WEIGHT_RANGE)
+    return mixture / jnp.maximum(jnp.mean(mixture, (-2, -1), keepdims=True), TINY)
 
 
 # -- oracles: what a mask of a kind could reach, from the true magnitudes [... n f t] of all n sources -----------------

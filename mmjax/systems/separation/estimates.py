@@ -79,7 +79,7 @@ def absent(networks: Networks, batch: Batch, mixture: Mixture) -> tuple[Int[Arra
     return jnp.take_along_axis(order, at[:, None], 1)[:, 0], jnp.any(free, -1)
 
 
-def ratio(parts: Float[Array, "g n time"], estimate: Float[Array, "g #n time"]) -> Float[Array, "g n"]:
+def ratio(parts: Float[Array, "g n time"], estimate: Float[Array, "g m time"]) -> Float[Array, "g n"]:
     """SI-SDR in dB of each part's estimate; of the mixture, one for all parts."""
     return signal_ratio.si_sdr(parts, jnp.broadcast_to(estimate, parts.shape))
 

@@ -23,6 +23,7 @@ from mmjax.task import Batch, Variables
 GROUP = "separator"
 NETWORKS = ("sound_of_pixels", "audio_only")
 VISIONS = ("image", "frames")
+WEIGHTS = ("none", "log", "magnitude")
 PENALTIES = {"binary": ("bce",), "ratio": ("l1", "l2", "bce")}
 
 
@@ -39,7 +40,7 @@ class Networks:
       classes: the field of classes, "" for none.
       mask: "binary" or "ratio": what is learned.
       penalty: "bce", "l1" or "l2", of each place of the mask.
-      weighted: whether loud places of the mixture count more.
+      weight: how much each place counts, see `source_masks.weights`.
       threshold: at which a mask is cut for an estimate; 0 leaves the network's probabilities as they are.
     """
 
@@ -51,7 +52,7 @@ class Networks:
     classes: str
     mask: str
     penalty: str
-    weighted: bool
+    weight: str
     threshold: float
 
     @property
@@ -134,6 +135,7 @@ def make(config: ConfigDict) -> Networks:
         ("config.network", config.network, NETWORKS),
         ("config.vision", config.vision, VISIONS),
         ("config.loss.mask", config.loss.mask, tuple(PENALTIES)),
+        ("config.loss.weight", config.loss.weight, WEIGHTS),
         ("config.loss.penalty", config.loss.penalty, PENALTIES.get(config.loss.mask, ())),
     ):
         if value not in known:
@@ -150,5 +152,5 @@ def make(config: ConfigDict) -> Networks:
             encoder = encoders.make(**config.encoder, **more)
     unet = UNet(maps, config.model.levels, config.model.width, config.model.dtype)
     loss = config.loss
-    about = (config.vision, config.classes, loss.mask, loss.penalty, loss.weighted, float(loss.threshold))
+    about = (config.vision, config.classes, loss.mask, loss.penalty, loss.weight, float(loss.threshold))
     return Networks(unet, encoder, sound, mixing, *about)

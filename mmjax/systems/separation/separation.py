@@ -53,6 +53,7 @@ def build(config: ConfigDict) -> Task:
         modalities={"sound": ("waveform",)} | ({"picture": made.sees} if made.sees else {}),
         features=seen_once if frozen else None,
         names={"source": made.classes} if made.classes else {},
+        whole=True,  # it has its own chunks, which fade into each other
         answers=("audio/estimate",) if made.sees else tuple(f"audio/estimate{i + 1}" for i in range(made.unet.maps)),
     )
 
@@ -107,8 +108,7 @@ def penalty(made: Networks, logits: Array, targets: Array, whole: Array) -> Arra
     else:
         apart = jax.nn.sigmoid(logits) - targets
         values = jnp.abs(apart) if made.penalty == "l1" else jnp.square(apart)
-    values = values * source_masks.loudness(whole) if made.weighted else values
-    return jnp.mean(values, (-2, -1))
+    return jnp.mean(values * source_masks.weights(whole, made.weight), (-2, -1))
 
 
 # -- figures -----------------------------------------------------------------------------------------------------------

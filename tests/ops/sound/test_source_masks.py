@@ -12,7 +12,10 @@ def test_targets_and_weights_by_hand():
     np.testing.assert_array_equal(source_masks.binary(source, mixture), [0, 0, 0, 1, 1])  # half is not more than half
     np.testing.assert_allclose(source_masks.ratio(source, mixture), [0, 0.25, 0.5, 0.75, 5])
     np.testing.assert_allclose(source_masks.ratio(source, mixture, 1.0)[-1], 1)
-    np.testing.assert_allclose(source_masks.loudness(np.array([0, np.e - 1, 1e9], F)), [1e-3, 1, 10], rtol=1e-6)
+    places = np.array([[0, np.e - 1, 1e9]], F)
+    np.testing.assert_allclose(source_masks.weights(places, "log"), [[1e-3, 1, 10]], rtol=1e-6)
+    np.testing.assert_allclose(source_masks.weights(places, "none"), 1)
+    np.testing.assert_allclose(source_masks.weights(np.array([[1, 2, 9]], F), "magnitude"), [[0.25, 0.5, 2.25]])
 
 
 def test_oracles_share_a_place_out(rng):
