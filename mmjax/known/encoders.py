@@ -69,8 +69,8 @@ def make(
         how["found"] = efficientnet_lite.package_file
         return Network(model, layer or "pooled", SIZES[size][2], efficientnet_lite.load, (size,), **how)
     if name == "resnet18_dilated" and (weights or trained):
-        given = {"load": resnet.load, "source": (weights, 18)} if weights else {}
-        return Network(ResNet(18, 0, dtype, dilated=True), layer or "stage4", **given, **how)
+        how |= {"load": resnet.load, "source": (weights, 18)} if weights else {}
+        return Network(ResNet(18, 0, dtype, dilated=True), layer or "stage4", **how)
     if not weights:
         raise OptionError("weights", f"is empty: give the path of torchvision's weights of {name}")
     if name.startswith("vgg"):

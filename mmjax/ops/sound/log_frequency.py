@@ -40,8 +40,8 @@ def unwarp(x: Float[Array, "*b rows frames"], bins: int) -> Float[Array, "*b bin
 
 def _sampled(x, way: str, wanted: int):
     low, share = _places(way, x.shape[-2], wanted)
-    share = jnp.asarray(share, x.dtype).reshape((1,) * (x.ndim - 2) + (-1, 1))
-    return x[..., low, :] * (1 - share) + x[..., low + 1, :] * share
+    above = jnp.asarray(share, x.dtype).reshape((1,) * (x.ndim - 2) + (-1, 1))
+    return x[..., low, :] * (1 - above) + x[..., low + 1, :] * above
 
 
 @functools.lru_cache(maxsize=16)

@@ -34,7 +34,7 @@ def render(run: Run) -> Markup:
         label = f"Mean improvement in dB of each of {len(names)} classes beside each other one"
         said = f"Rows: what was asked for. Columns: what it was mixed with. {int(counts.sum()):,} estimates."
         drawn.append(_shown(pair_figure(means, names), label, said))
-    if levels is not None and np.isfinite(levels).any():
+    if levels is not None and np.isfinite(levels).all(1).any():
         label = "Mean improvement in dB by how much louder the sound is than the other one"
         said = "The same mixtures, one sound made louder. What is soft has more to gain, and is harder to find."
         drawn.append(_shown(level_figure(levels), label, said))
@@ -91,12 +91,12 @@ def pair_figure(means: Float[np.ndarray, "c c"], names: tuple[str, ...]) -> Figu
 
 def level_figure(levels: Float[np.ndarray, "n 5"]) -> Figure:
     """The mean at each difference of level, with the quartiles."""
-    known = np.ma.masked_invalid(np.asarray(levels, np.float64))
-    rows = known[~known.mask.any(1)] if known.mask.any() else known
-    low, high = np.quantile(np.asarray(rows), (0.25, 0.75), axis=0)
+    rows = np.asarray(levels, np.float64)
+    rows = rows[np.isfinite(rows).all(1)]
+    low, high = np.quantile(rows, (0.25, 0.75), axis=0)
     with style.axes(4.6, 2.6) as (figure, axes):
         axes.fill_between(LEVELS_DB, low, high, color=style.SERIES[0], alpha=0.2, linewidth=0)
-        axes.plot(LEVELS_DB, np.asarray(rows).mean(0), color=style.SERIES[0], marker="o")
+        axes.plot(LEVELS_DB, rows.mean(0), color=style.SERIES[0], marker="o")
         axes.set_xticks(LEVELS_DB)
         axes.set(xlabel="louder than the other sound (dB)", ylabel="improvement (dB)")
     return figure

@@ -1,0 +1,29 @@
+"""Separation on the page: means by pair by hand, what is no number, and figures that are drawn."""
+
+import numpy as np
+from fake_run import read
+
+from mmjax.report.sections import separation
+
+GAINS = np.array([4.0, 8.0, np.nan, -2.0, 6.0], np.float32)
+KINDS = np.array([[0, 1], [0, 1], [0, 1], [1, 0], [-1, 0]], np.int32)
+
+
+def test_means_by_pair_by_hand():
+    means, counts = separation.by_pair(GAINS, KINDS, 3)
+    np.testing.assert_array_equal(counts, [[0, 2, 0], [1, 0, 0], [0, 0, 0]])
+    np.testing.assert_array_equal(means, [[np.nan, 6, np.nan], [-2, np.nan, np.nan], [np.nan] * 3])
+
+
+def test_the_section_says_what_is_known():
+    levels = np.arange(25, dtype=np.float32).reshape(5, 5)
+    levels[2] = np.nan
+    arrays = {"number/si_sdr_improvement": GAINS}
+    alone = separation.render(read(arrays))
+    assert "4.0 dB in the mean" in alone
+    assert "25% are worse" in alone
+    arrays |= {"number/mixed_classes": KINDS, "number/improvement_by_level": levels}
+    whole = separation.render(read(arrays, {"source": ("bell", "dog", "<drum>")}))
+    assert whole.count("<svg") == 2
+    assert "<drum>" not in whole
+    assert not separation.render(read({"number/si_sdr_improvement": GAINS[2:3]}))
