@@ -1,7 +1,7 @@
 """Separation on the page: means by pair by hand, what is no number, and figures that are drawn."""
 
 import numpy as np
-from fake_run import read
+from report.fake_run import read
 
 from mmjax.report.sections import separation
 
