@@ -71,6 +71,7 @@ OVER_TIME: dict[str, str] = {
     "deltas": "coefficient",
     "spectrogram": "frequency bin",
     "mask": "frequency bin",
+    "alignment": "symbol",
 }
 
 # Keys that sections of the report look for -> what they hold; <x> stands for any word.
@@ -125,6 +126,7 @@ NUMBERS: dict[str, str] = {
     "tag_scores": "c: how well each tag fits, cosines",
     "tag_truth": "c: whether the example has it",
     "tag_frequency": "c: its share of the training examples, the same in each row",
+    "spoken": "6: of a spoken sentence: attention in order, of all of it, gate fired, its s, true s, usual s",
     "tokens": "t: the words that were to be drawn",
     "text": "d: the point of the text that was to be drawn, beside joint_drawn and joint_real",
     "joint_drawn": "d: the point of the drawn picture in the space of `text`",

@@ -215,7 +215,7 @@ def test_a_user_can_ask_it_and_the_same_thing_has_the_same_answer(tiny, tmp_path
             elif f"audio/{column}" in task.answers:
                 sounds = [soundfile.read(out / row[column], dtype="int16") for row in told]
                 assert {rate for _, rate in sounds} == {task.sample_rate}
-                np.testing.assert_allclose(sounds[2][0], sounds[0][0], atol=1)
+                np.testing.assert_allclose(sounds[2][0], sounds[0][0], atol=33)  # a thousandth of full scale
             else:
                 assert told[0][column] == told[2][column]
     assert tools.command(["predict", str(tiny.workdir), "-o", str(tmp_path / "of_the_split")]) == 0

@@ -1,0 +1,309 @@
+"""Tacotron 2: units or letters are spoken (Shen et al. 2018), with a voice where the data set says who speaks.
+
+What is learned is log-mel frames, each step given the true frames before it; what is judged is what it says by itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax import numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key
+from ml_collections import ConfigDict
+
+from mmjax import errors
+from mmjax.errors import OptionError, UserError
+from mmjax.known import speech as spoken
+from mmjax.losses import speech
+from mmjax.metrics import alignment
+from mmjax.models.sound.hifi_gan import HiFiGAN
+from mmjax.models.sound.tacotron2 import Tacotron2
+from mmjax.ops import collective
+from mmjax.ops.sound import speech_mel
+from mmjax.ops.sound.speech_mel import SpeechMel
+from mmjax.task import Batch, Constants, Figures, Task, Update, Variables, bind
+from mmjax.text import symbols
+
+ENDED = ("never ended: cut at the limit", "ended by itself")  # what the gate did
+SPOKEN = ("monotone", "whole", "fired", "seconds", "true_seconds", "typical_seconds")  # columns of number/spoken
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """The network, the frames that it writes, and which sentences it learns from.
+
+    Attributes:
+      model: see `Tacotron2`.
+      spec: of the frames.
+      vocoder: what makes sound of them; Griffin-Lim where None.
+      mean, scale: of log-mel values: the network writes (log mel - mean) / scale.
+      seconds: the longest sentence that counts.
+      units: the most symbols that a sentence which counts has.
+    """
+
+    model: Tacotron2
+    spec: SpeechMel
+    vocoder: HiFiGAN | None
+    mean: float
+    scale: float
+    seconds: float
+    units: int
+
+    @property
+    def frames(self) -> int:
+        """Of the longest sentence: a multiple of the reduction."""
+        return -(-(self.spec.frames(self.samples)) // self.model.reduction) * self.model.reduction
+
+    @property
+    def samples(self) -> int:
+        """Of the longest sentence."""
+        return round(self.seconds * self.spec.sample_rate)
+
+
+def build(config: ConfigDict) -> Task:
+    """The task of a config with sections model, frames, sentences, loss, speak and fields weights, vocoder."""
+    with errors.section("config.model"):
+        model = Tacotron2(**config.model).checked()
+    vocoder = HiFiGAN(model.mels) if config.vocoder else None
+    network = Network(model, SpeechMel(**config.frames), vocoder, **config.sentences)
+    if vocoder and vocoder.hop != network.spec.hop:
+        raise OptionError("config.vocoder", f"makes {vocoder.hop} samples of a frame, config.frames {network.spec.hop}")
+    if network.scale <= 0 or network.seconds <= 0 or network.units < 1:
+        raise OptionError("config.sentences", "scale and seconds must be above 0, units at least 1")
+    who = ("speaker",) if model.speaker else ()
+    return Task(
+        fields=("units", "units_length", "speech", "speech_length", *who),
+        init=bind(init, network),
+        fill=bind(fill, network, config.weights, config.vocoder),
+        updates=(Update("speech", bind(loss, network, **config.loss)),),
+        metrics=bind(metrics, network),
+        predict=bind(predict, network, **config.speak),
+        score=score,
+        ask=bind(ask, network),
+        # The speech is what is asked for; only what is said, and by whom, goes in.
+        modalities={"words": ("units",), **({"speech": who} if who else {})},
+        names={"ended": ENDED},
+        sample_rate=network.spec.sample_rate,
+        predicts_from=("units", "units_length"),
+        answers=("label/ended", "audio/speech"),
+    )
+
+
+def init(network: Network, key: Key[Array, ""], batch: Batch) -> Variables:
+    """A fresh network; the mean frame and the pace of the training split, unknown yet; the names of the symbols."""
+    one, keys = np.ones(1, np.int32), jax.random.split(key)
+    mel = jnp.zeros((1, network.model.reduction, network.model.mels))
+    who = jnp.zeros((1, network.model.speaker)) if network.model.speaker else None
+    made = network.model.init({"params": keys[0], "prenet": keys[1]}, one[None], one, mel, one, who)
+    known = {"frame": jnp.zeros(network.model.mels), "pace": jnp.float32(0.1), "batches": jnp.float32(0)}
+    names = batch.get("units_names", np.zeros((network.model.symbols, 1), np.uint8))
+    frozen = {"units_names": jnp.asarray(names)}
+    if network.vocoder:
+        frozen["vocoder"] = network.vocoder.init(keys[0], mel)["params"]
+    return {"params": {"speech": made["params"]}, "state": {"net": made["state"], "known": known}, "frozen": frozen}
+
+
+def fill(network: Network, weights: str, vocoder: str, variables: Variables, constants: Constants) -> Variables:
+    """The published weights, where paths of them are given."""
+    del constants
+    if weights:
+        found = spoken.tacotron2(weights, network.model)
+        state = {**variables["state"], "net": found["state"]}
+        variables = {**variables, "params": {"speech": found["params"]}, "state": state}
+    if network.vocoder:
+        found = spoken.hifi_gan(vocoder, network.vocoder)
+        variables = {**variables, "frozen": {**variables["frozen"], "vocoder": found["params"]}}
+    return variables
+
+
+# -- what is learned ---------------------------------------------------------------------------------------------------
+
+
+def heard(network: Network, batch: Batch) -> tuple[Float[Array, "b t m"], Int[Array, " b"], Bool[Array, " b"]]:
+    """The true frames as the network writes them, how many are real, and which sentences count."""
+    length = jnp.minimum(batch["speech_length"], network.samples)
+    fits = (batch["speech_length"] <= network.samples) & (batch["units_length"] <= network.units)
+    short = max(0, network.samples - batch["speech"].shape[1])
+    sound = jnp.pad(batch["speech"], ((0, 0), (0, short)))[:, : network.samples].astype(jnp.float32) / 32768
+    log_mel = (network.spec(sound) - network.mean) / network.scale
+    log_mel = jnp.pad(log_mel, ((0, 0), (0, network.frames - log_mel.shape[1]), (0, 0)))
+    return log_mel, network.spec.frames(length), fits & batch["valid"]
+
+
+def said(network: Network, batch: Batch) -> tuple[Int[Array, "b u"], Int[Array, " b"]]:
+    """Symbols, cut or filled to as many as count, and how many are real."""
+    units = batch["units"][:, : network.units]
+    units = jnp.pad(units, ((0, 0), (0, network.units - units.shape[1])))
+    return units, jnp.clip(batch["units_length"], 1, network.units)
+
+
+def who(network: Network, batch: Batch) -> Float[Array, "b k"] | None:
+    """Who speaks; the middle of all voices where nobody is named, None where there is one voice."""
+    if not network.model.speaker:
+        return None
+    middle = jnp.full((len(batch["units"]), network.model.speaker), 0.5, jnp.float32)
+    return batch.get("speaker", middle)
+
+
+def loss(
+    network: Network,
+    variables: Variables,
+    batch: Batch,
+    key: Key[Array, ""],
+    *,
+    gate: float,
+    positive: float,
+    guide: float,
+    width: float,
+) -> tuple[Float[Array, ""], tuple[Any, Figures]]:
+    """Squared errors of frames before and after the postnet, `gate` x the gate's, `guide` x guided attention's."""
+    mel, frames, counts = heard(network, batch)
+    units, length = said(network, batch)
+    own = {"params": variables["params"]["speech"], "state": variables["state"]["net"]}
+    keys = jax.random.split(collective.local_key(key))
+    out, new = network.model.apply(
+        own, units, length, mel, frames, who(network, batch), train=True, mutable=["state"],
+        rngs={"dropout": keys[0], "prenet": keys[1]},
+    )  # fmt: skip
+    where = jnp.arange(mel.shape[1])[None] < frames[:, None]
+    steps = -(-frames // network.model.reduction)
+    with errors.section("config.loss"):
+        terms = {
+            "before": speech.mel_error(out["before"], mel, where),
+            "after": speech.mel_error(out["after"], mel, where),
+            "gate": gate * speech.gate_error(out["gate"], steps, positive),
+            "guide": guide * speech.off_diagonal(out["attention"], steps, length, width),
+        }
+    means = {name: collective.mean_where(values, counts) for name, values in terms.items()}
+    known = follow(variables["state"]["known"], mel, where & counts[:, None], frames, length, counts, network)
+    value: Any = sum(means.values())
+    return value, ({"net": new["state"], "known": known}, means)
+
+
+def follow(known, mel, where, frames, length, counts, network):
+    """The mean frame, and the seconds of a symbol, of the training split so far."""
+    total = jnp.maximum(collective.total(jnp.sum(where, dtype=jnp.float32)), 1.0)
+    frame = collective.total(jnp.sum(jnp.where(where[..., None], mel, 0.0), (0, 1))) / total
+    symbols = collective.total(jnp.sum(jnp.where(counts, length, 0), dtype=jnp.float32))
+    pace = total * (network.spec.hop / network.spec.sample_rate) / jnp.maximum(symbols, 1.0)
+    share = 1.0 / (known["batches"] + 1.0)
+    moved = {name: known[name] + (new - known[name]) * share for name, new in (("frame", frame), ("pace", pace))}
+    return {**moved, "batches": known["batches"] + 1.0}
+
+
+def metrics(network: Network, variables: Variables, batch: Batch) -> dict[str, tuple[Array, Array]]:
+    """Given the true frames: the squared error of log-mel values beside those of the mean frame and of the last frame
+    once more, and the gate's error beside that of a gate which knows the usual length alone."""
+    mel, frames, counts = heard(network, batch)
+    units, length = said(network, batch)
+    rngs = {"prenet": jax.random.key(0)}  # the same drops in each look, so that looks can be compared
+    own = {"params": variables["params"]["speech"], "state": variables["state"]["net"]}
+    out: Any = network.model.apply(own, units, length, mel, frames, who(network, batch), rngs=rngs)
+    where = jnp.arange(mel.shape[1])[None] < frames[:, None]
+    steps = -(-frames // network.model.reduction)
+    known = variables["state"]["known"]
+    r = network.model.reduction
+    last = jnp.repeat(jnp.pad(mel, ((0, 0), (1, 0), (0, 0)))[:, :-1:r], r, 1)  # the frame before each step's first
+    usual = known["pace"] * length.astype(jnp.float32) * network.spec.sample_rate / (network.spec.hop * r)
+    chance = jnp.broadcast_to(-jnp.log(jnp.maximum(usual - 1.0, 1e-3))[:, None], out["gate"].shape)
+    square = network.scale**2
+    values = {
+        "mel_error": square * speech.mel_error(out["after"], mel, where),
+        "mel_error/mean_frame": square * speech.mel_error(jnp.broadcast_to(known["frame"], mel.shape), mel, where),
+        "mel_error/last_frame": square * speech.mel_error(last, mel, where),
+        "gate_error": speech.gate_error(out["gate"], steps),
+        "gate_error/usual_length": speech.gate_error(chance, steps),
+    }
+    count = jnp.sum(counts, dtype=jnp.float32)
+    return {name: (jnp.sum(value, where=counts), count) for name, value in values.items()}
+
+
+# -- what it says ------------------------------------------------------------------------------------------------------
+
+
+def predict(
+    network: Network,
+    variables: Variables,
+    batch: Batch,
+    key: Key[Array, ""],
+    *,
+    seconds: float,
+    threshold: float,
+    n_iter: int,
+) -> dict[str, Array]:
+    """Each sentence as the network says it: the sound, its frames, where it looked, how it ended.
+
+    Where the batch has the speech, also that; else the columns of `number/spoken` that it gives are 0.
+    """
+    units, length = said(network, batch)
+    own = {"params": variables["params"]["speech"], "state": variables["state"]["net"]}
+    reduction, hop, rate = network.model.reduction, network.spec.hop, network.spec.sample_rate
+    steps = max(1, int(seconds * rate / (hop * reduction)))
+    found: Any = network.model.apply(
+        own, units, length, who(network, batch), steps=steps, threshold=threshold, method="speak", rngs={"prenet": key}
+    )
+    frames, attention = found["frames"], found["attention"]
+    log_mel, floor = _log_mel(network, found["after"], frames)
+    if network.vocoder:
+        sound: Any = network.vocoder.apply({"params": variables["frozen"]["vocoder"]}, log_mel)
+    else:
+        sound = speech_mel.from_log_mel(log_mel, frames, network.spec, n_iter=n_iter).waveform
+    monotone = alignment.monotone(attention, frames // reduction)
+    whole = alignment.whole(attention, frames // reduction, length)
+    typical = variables["state"]["known"]["pace"] * length.astype(jnp.float32)
+    true = batch["speech_length"].astype(jnp.float32) / rate if "speech_length" in batch else jnp.zeros(len(units))
+    columns = (monotone, whole, found["fired"], frames.astype(jnp.float32) * (hop / rate), true, typical)
+    out = {
+        "label/ended": found["fired"].astype(jnp.int32),
+        "audio/speech": jnp.clip(sound, -1.0, 1.0),
+        "heatmap/mel": jnp.swapaxes(log_mel, 1, 2),
+        "heatmap/mel_before": jnp.swapaxes(_log_mel(network, found["before"], frames)[0], 1, 2),
+        "heatmap/alignment": jnp.swapaxes(attention, 1, 2),
+        "number/spoken": jnp.stack([jnp.asarray(column, jnp.float32) for column in columns], 1),
+    }
+    if "speech" in batch:
+        mel, real, _ = heard(network, {**batch, "valid": jnp.ones(len(units), bool)})
+        where = jnp.arange(mel.shape[1])[None, :, None] < real[:, None, None]
+        out["audio/speech_target"] = batch["speech"]
+        out["heatmap/mel_target"] = jnp.swapaxes(jnp.where(where, mel * network.scale + network.mean, floor), 1, 2)
+    return out
+
+
+def _log_mel(network, written, frames):
+    """What the network wrote as log-mel frames, silence behind each end."""
+    floor = jnp.log(jnp.float32(network.spec.floor))
+    where = jnp.arange(written.shape[1])[None, :, None] < frames[:, None, None]
+    return jnp.where(where, written * network.scale + network.mean, floor), floor
+
+
+def score(predictions: Mapping[str, np.ndarray], references: Mapping[str, np.ndarray]) -> Figures:
+    """How sentences are spoken: in order, wholly, ended by the gate, and by how many seconds the length is wrong.
+
+    Beside: an attention that never moves, which is in order, too; a gate that opens at once; the pace of the training
+    split times the sentence's symbols.
+    """
+    del references
+    spoken = dict(zip(SPOKEN, predictions["number/spoken"].T))
+    true = spoken["true_seconds"]
+    figures = {f"attention_{name}": float(np.mean(spoken[name])) for name in ("monotone", "whole")}
+    figures |= {"attention_monotone/never_moves": 1.0, "attention_whole/never_moves": 0.0}
+    figures |= {"gate_fired": float(np.mean(spoken["fired"])), "gate_fired/at_once": 1.0}
+    figures["length_error"] = float(np.mean(np.abs(spoken["seconds"] - true)))
+    figures["length_error/usual_pace"] = float(np.mean(np.abs(spoken["typical_seconds"] - true)))
+    return figures
+
+
+def ask(network: Network, text: str, variables: Variables, constants: Constants) -> tuple[Batch, tuple[str, ...]]:
+    """What a user typed: names of units with spaces between, or letters where the data set's symbols are letters."""
+    del constants
+    names = symbols.names(np.asarray(variables["frozen"]["units_names"]))
+    found = symbols.numbers(text, names, network.model.symbols)
+    if len(found) > network.units:
+        raise UserError(f"{text!r:.60} has {len(found)} symbols: this run reads at most {network.units}")
+    units = np.zeros((1, network.units), np.int32)
+    units[0, : len(found)] = found
+    return {"units": units, "units_length": np.array([len(found)], np.int32)}, ()

@@ -1,0 +1,161 @@
+"""The system Tacotron 2: figures by hand, what counts and what does not, what it says, and that it learns."""
+
+from unittest import mock
+
+import jax
+import numpy as np
+import optax
+import pytest
+from ml_collections import ConfigDict
+from shared import get_config
+
+from mmjax import systems
+from mmjax.engine import step as steps
+from mmjax.errors import OptionError, UserError
+from mmjax.systems import tacotron2
+
+SIZES = {
+    "symbols": 5, "mels": 8, "speaker": 2, "reduction": 2, "embed": 8, "encoder_layers": 1, "prenet": 32,
+    "attention_units": 16, "decoder_units": 16, "attention": 8, "filters": 2, "window": 3, "postnet_layers": 2,
+    "postnet_units": 8, "dropout": 0.0, "state_dropout": 0.0,
+}  # fmt: skip
+
+
+def make_config(**changes):
+    c = ConfigDict({"model": dict(SIZES), "weights": "", "vocoder": ""})
+    c.frames = {"sample_rate": 4000, "n_fft": 128, "hop": 64, "n_mels": 8, "fmax": 2000.0}
+    c.sentences = {"mean": -4.0, "scale": 2.0, "seconds": 0.5, "units": 6}
+    c.loss = {"gate": 1.0, "positive": 3.0, "guide": 1.0, "width": 0.2}
+    c.speak = {"seconds": 0.6, "threshold": 0.5, "n_iter": 2}
+    c.update_from_flattened_dict(changes)
+    return c
+
+
+TASK = systems.build(ConfigDict({"system": "tacotron2", **make_config().to_dict()}))
+
+
+def make_batch(rng, rows=8):
+    """Each unit is a tone of its own and lasts 0.08 s."""
+    length = rng.integers(2, 7, rows).astype(np.int32)
+    units = rng.integers(0, 5, (rows, 9)).astype(np.int32)
+    time = np.arange(2000) / 4000
+    at = np.minimum((time / 0.08).astype(int), 8)
+    tone = np.sin(2 * np.pi * (200 + 300 * units[:, at]) * time[None])
+    sounding = time[None] < 0.08 * length[:, None]
+    speech = np.where(sounding, 8000 * tone, 0).astype(np.int16)
+    speaker = rng.random((rows, 2), np.float32)
+    long = np.round(0.08 * 4000 * length).astype(np.int32)
+    return {
+        "units": units, "units_length": length, "speech": speech, "speech_length": long, "speaker": speaker,
+        "valid": np.ones(rows, bool),
+    }  # fmt: skip
+
+
+def test_sentences_that_are_too_long_count_nowhere(rng):
+    batch = make_batch(rng)
+    batch["speech_length"][0], batch["units_length"][1], batch["valid"][2] = 2001, 7, False
+    variables = TASK.init(jax.random.key(0), batch)
+    rest = {name: value[3:] for name, value in batch.items()}
+    run = jax.jit(TASK.metrics)
+    found, wanted = run(variables, batch), run(variables, rest)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), found, wanted)
+    assert float(found["mel_error"][1]) == 5
+    spoiled = {**batch, "speech": batch["speech"].copy()}
+    spoiled["speech"][:3] = 999
+    gradient = jax.jit(jax.grad(lambda v, b: TASK.updates[0].loss(v, b, jax.random.key(1))[0], allow_int=True))
+    # The batch's statistics are of all rows; so none of the padding's or of the long ones' errors is in the loss.
+    value = gradient({**variables, "frozen": {}}, spoiled)["params"]["speech"]["gate_bias"]
+    assert np.isfinite(value).all()
+
+
+def test_figures_and_their_baselines_by_hand(rng):
+    batch = make_batch(rng, 2)
+    batch["units_length"][:], batch["speech_length"][:] = 4, 1280
+    variables = TASK.init(jax.random.key(0), batch)
+    network = TASK.metrics.arguments[0]
+    mel, frames, _ = tacotron2.heard(network, batch)
+    assert (network.frames, network.samples, frames.tolist()) == (32, 2000, [21, 21])
+    variables["params"] = jax.tree.map(np.zeros_like, variables["params"])  # it writes the mean and opens by halves
+    known = {"frame": np.full(8, 0.25, np.float32), "pace": np.float32(0.1), "batches": np.float32(1)}
+    variables["state"] = {**variables["state"], "known": known}
+    found = {k: float(a / b) for k, (a, b) in jax.jit(TASK.metrics)(variables, batch).items()}
+    real = np.asarray(mel)[:, :21]
+    last = np.repeat(np.concatenate([np.zeros((2, 1, 8)), np.asarray(mel)[:, 1:31:2]], 1), 2, 1)[:, :21]
+    np.testing.assert_allclose(found["mel_error"], 4 * np.mean(real**2), rtol=1e-5)
+    np.testing.assert_allclose(found["mel_error/mean_frame"], 4 * np.mean((real - 0.25) ** 2), rtol=1e-5)
+    np.testing.assert_allclose(found["mel_error/last_frame"], 4 * np.mean((real - last) ** 2), rtol=1e-5)
+    np.testing.assert_allclose(found["gate_error"], np.log(2), rtol=1e-5)
+    usual = 1 / (4 * 0.1 * 4000 / (64 * 2))  # of 12.5 steps, where there are 11
+    by_hand = -(np.log(usual) + 10 * np.log(1 - usual)) / 11
+    np.testing.assert_allclose(found["gate_error/usual_length"], by_hand, rtol=1e-4)
+
+
+def test_scores_by_hand():
+    spoken = np.array([[1, 1, 1, 1.5, 1.0, 0.9], [1, 0, 0, 2.0, 2.2, 2.0]], np.float32)
+    found = tacotron2.score({"number/spoken": spoken}, {})
+    assert (found["attention_monotone"], found["attention_whole"], found["gate_fired"]) == (1, 0.5, 0.5)
+    np.testing.assert_allclose([found["length_error"], found["length_error/usual_pace"]], [0.35, 0.15], rtol=1e-5)
+
+
+def test_it_learns_and_speaks_to_whoever_asks(rng):
+    optimisers = {"speech": optax.adam(1e-2)}
+    batch = make_batch(rng)
+    names = np.array([b"a", b"b", b"c", b"d", b"e"]).view(np.uint8).reshape(5, 1)
+    state = steps.create(TASK, optimisers, jax.random.key(0), {**batch, "units_names": names})
+    run = jax.jit(TASK.metrics)
+    before = run(state.variables, batch)["mel_error"]
+    step = jax.jit(lambda state, batch: steps.train_step(TASK, optimisers, state, batch, jax.random.key(1)))
+    for _ in range(60):
+        state, _ = step(state, batch)
+    figures = {k: float(a / b) for k, (a, b) in run(state.variables, batch).items()}
+    assert figures["mel_error"] < 0.6 * figures["mel_error/mean_frame"] < float(before[0] / before[1])
+    assert figures["gate_error"] < figures["gate_error/usual_length"]
+    asked, notes = TASK.ask("ABBA", state.variables, {})
+    assert (asked["units"][0].tolist(), asked["units_length"].tolist(), notes) == ([0, 1, 1, 0, 0, 0], [4], ())
+    out = jax.jit(TASK.predict)(state.variables, asked, jax.random.key(0))
+    assert out["audio/speech"].dtype == np.float32
+    assert np.abs(out["audio/speech"]).max() > 0.01
+    assert set(out) == {"audio/speech", "label/ended", "number/spoken"} | {
+        f"heatmap/{name}" for name in ("alignment", "mel", "mel_before")
+    }
+    for text, words in (("abcabca", "at most 6"), ("abz", "'z' is no symbol"), ("", "nothing to say")):
+        with pytest.raises(UserError, match=words):
+            TASK.ask(text, state.variables, {})
+
+
+def test_wrong_options_are_named():
+    for changes, words in (
+        ({"sentences.scale": 0.0}, "scale"),
+        ({"model.window": 4}, r"config\.model\.window"),
+        ({"vocoder": "g"}, "256 samples of a frame"),
+    ):
+        with pytest.raises(OptionError, match=words):
+            tacotron2.build(make_config(**changes))
+
+
+def test_the_paper_variant_is_nvidias_network():
+    config = get_config("tacotron2", "nvidia")
+    model = tacotron2.build(config).metrics.arguments[0].model
+    assert (model.embed, model.attention_units, model.reduction, model.prenet_dropout) == (512, 1024, 1, 0.5)
+
+
+def test_published_weights_are_those_that_it_begins_and_speaks_with(tmp_path, rng):
+    batch = make_batch(rng, 2)
+    frames = {"frames.hop": 256, "frames.n_fft": 512}
+    task = tacotron2.build(make_config(weights=str(tmp_path / "t.safetensors"), vocoder="none", **frames))
+    network = task.metrics.arguments[0]
+    assert network.vocoder.hop == network.spec.hop
+    shapes = jax.eval_shape(task.init, jax.random.key(0), batch)
+    assert shapes["frozen"]["vocoder"]["first_kernel"].shape == (7, 8, 512)
+    with pytest.raises(UserError, match=r"config\.weights: .*t\.safetensors: no such file"):
+        task.fill(shapes, {})
+    with (
+        mock.patch.multiple(
+            "mmjax.known.speech.networks", load=lambda path, model: {"params": {"here": 1}, "state": {"there": 2}}
+        ),
+        mock.patch.multiple("mmjax.known.speech.generators", load=lambda path, model: {"params": {"sound": 3}}),
+    ):
+        filled = task.fill(shapes, {})
+    assert (filled["params"], filled["state"]["net"]) == ({"speech": {"here": 1}}, {"there": 2})
+    assert filled["frozen"]["vocoder"] == {"sound": 3}
+    assert filled["state"]["known"] is shapes["state"]["known"]
