@@ -11,8 +11,8 @@ def solve(matrix: Float[Array, "b n n"], right: Float[Array, "b n k"]) -> Float[
     """x of matrix x = right, by Gauss and Jordan with the largest pivot of each column, and one step of refinement.
 
     Not `jnp.linalg.solve`: on a CPU that calls LAPACK, whose calls share their work among the threads that they
-    themselves run on, and wait. Two systems that are solved side by side in one program, on two cores, wait for ever
-    (findings/lapack_deadlock.sh). For tens of unknowns these sweeps take no longer.
+    themselves run on, and wait. Several of them side by side in one program on two cores
+    have been seen to wait for ever (jaxlib 0.10.2). For tens of unknowns these sweeps take no longer.
 
     Args:
       matrix: [b n n], symmetric (its gradient relies on it) and not singular; it may be indefinite.
