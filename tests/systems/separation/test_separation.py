@@ -17,6 +17,7 @@ from mmjax.systems.separation import estimates, listening, networks, separation
 def config():
     c = get_config("separation")
     c.data.seconds = c.chunk.seconds = 0.5
+    c.loss.weight = "magnitude"
     return c
 
 
