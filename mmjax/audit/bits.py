@@ -62,6 +62,9 @@ def measure(
                 k: [None if x != x else x for x in getattr(after, k).tolist()]
                 for k in ("confidence", "accuracy", "share")
             }
+    # As they were said: the calibration of a side that tells nothing by itself gives all the same prior, and what it
+    # tells beside the other would be gone.
+    raw = {m: (calibration.log_softmax(known_logits[m]), calibration.log_softmax(logits[m])) for m in players}
     return {
         "examples": len(label),
         "classes": classes,
@@ -71,7 +74,7 @@ def measure(
         "together": span(each[""] - sum(each[m] for m in players), seed),
         "calibration": errors,
         "reliability": curve,
-        "parts": parts(known_label, label, {m: log_p[m] for m in players}, permutations, seed),
+        "parts": parts(known_label, label, raw, permutations, seed),
     }
 
 
