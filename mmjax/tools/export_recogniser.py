@@ -7,57 +7,46 @@ mmjax export-recogniser runs/recognition FILE          to another
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import jax
-import numpy as np
-
-from mmjax.engine.restore import restore
+from mmjax.engine.restore import Restored
 from mmjax.errors import UserError
 from mmjax.known import recogniser
-from mmjax.tools import Parser
-from mmjax.weights import safetensors_file
+from mmjax.tools import Parser, export_part
+
+RUNS = "configs/recognition.py"
 
 
 def export(workdir: Path, path: Path = recogniser.SHIPPED) -> recogniser.TrainedRecogniser:
-    """Writes the weights of a finished run of configs/recognition.py, in half precision, with its figures.
-
-    Half the size for logits that differ in the third decimal; the figures are those of the run itself.
+    """Writes the weights of a finished run of configs/recognition.py; see `export_part.write`.
 
     Raises:
       UserError: not a finished run, or not of this system.
     """
-    workdir, path = workdir.expanduser(), path.expanduser()
-    results = workdir / "results.json"
-    if not results.is_file():
-        raise UserError(f"{workdir} is no finished run of configs/recognition.py: it has no results.json")
-    done = json.loads(results.read_text())
-    trained = restore(workdir)
+    path = export_part.write(workdir, path, RUNS, functools.partial(_recogniser, workdir))
+    return recogniser.load(path)
+
+
+def _recogniser(workdir: Path, trained: Restored) -> tuple[Any, dict[str, str], str]:
     config, variables = trained.config, trained.variables
     if config.system != "recognition":
-        raise UserError(f"{workdir} belongs to the system {config.system!r}; give a run of configs/recognition.py")
-    tree = {"params": variables["params"]["net"], "state": variables["state"]["net"]}
+        raise UserError(f"{workdir} belongs to the system {config.system!r}; give a run of {RUNS}")
     metadata = {
         "names": json.dumps({head: config.names[head] for head in recogniser.HEADS}),
         "model": json.dumps(config.model.to_dict()),
-        "figures": json.dumps(done["values"]),
-        "data": json.dumps({**config.data.to_dict(), "split": done["split"], "examples": done["examples"]}),
-        "trained": f"configs/recognition.py, {done['step']} steps of {config.batch_size}, seed {config.seed}",
     }
-    safetensors_file.save(path, jax.tree.map(lambda x: np.asarray(x).astype(np.float16), tree), metadata)
-    return recogniser.load(path)
+    return {"params": variables["params"]["net"], "state": variables["state"]["net"]}, metadata, RUNS
 
 
 def main(arguments: Sequence[str], typed: str) -> None:
     """Writes the file and prints the figures. Raises UserError for a mistake."""
     parser = Parser(typed, __doc__)
-    parser.add_argument("workdir", type=Path, help="of a finished run of configs/recognition.py")
+    parser.add_argument("workdir", type=Path, help=f"of a finished run of {RUNS}")
     parser.add_argument("file", type=Path, nargs="?", default=recogniser.SHIPPED, help="default: the shipped one")
     options = parser.parse_args(arguments)
-    trained = export(options.workdir, options.file)
-    count = sum(leaf.size for leaf in jax.tree.leaves(trained.variables["params"]))
-    print(f"{options.file}: {count:,} parameters, {options.file.expanduser().stat().st_size:,} bytes")
-    for name, value in trained.figures.items():
-        print(f"{name:<32}{value:.4f}")
+    export(options.workdir, options.file)
+    export_part.show(options.file.expanduser(), str(options.file))

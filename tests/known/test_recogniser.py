@@ -15,7 +15,7 @@ from mmjax.data.scenes import names
 from mmjax.data.sets import sounding_scenes
 from mmjax.errors import UserError
 from mmjax.known import recogniser
-from mmjax.tools import export_recogniser
+from mmjax.tools import export_part, export_recogniser
 from mmjax.weights import safetensors_file
 
 CONFIG = str(Path(__file__).parents[2] / "configs" / "recognition.py")
@@ -61,7 +61,7 @@ def finished(monkeypatch, workdir, config, variables):
     results = {"step": 12, "split": "test", "examples": 20, "values": {"object_top1": 0.5, "object_top1/majority": 0.1}}
     (workdir / "results.json").write_text(json.dumps(results))
     trained = SimpleNamespace(config=config, variables=variables)
-    monkeypatch.setattr(export_recogniser, "restore", lambda path: trained)
+    monkeypatch.setattr(export_part, "restore", lambda path: trained)
     return results
 
 
