@@ -105,6 +105,9 @@ NAMES: dict[str, str] = {
     "embedding/face": "the features of faces",
 }
 
+# <figure>/<name> that knows what no network is told, and so is a bound and not a baseline.
+CEILINGS = re.compile(r"oracle|true_factors|ideal_\w+")
+
 # Pattern of the name (<x> stands for any word) -> axes and meaning.
 NUMBERS: dict[str, str] = {
     "index": "the position of the example in its split",

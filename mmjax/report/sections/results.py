@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from mmjax import predictions
 from mmjax.report import html
 from mmjax.report.html import Markup, tag
 from mmjax.report.run_files import Run, baseline_of, numbers
@@ -17,11 +18,12 @@ PLACE = ("results", 10)
 
 # For figures whose direction results.json does not give. The first match wins; no match means that no side is taken.
 _LOWER = re.compile(
-    r"(^|_)(kl|loss|error|errors|nll|wer|cer|eer|fid|kid|perplexity|(?<!effective_)rank|distance|mse|mae|rmse|mcd|entropy)(_|$)"
+    r"(^|_)(kl|loss|error|errors|nll|wer|cer|eer|fid|kid|perplexity|(?<!effective_)rank|distance|mse|mae|rmse|mcd|entropy|on_silence)(_|$)"
 )
 _HIGHER = re.compile(
     r"(^|_)(agreement|accuracy|right|recall|precision|map|ap|auc|f1|bleu_?\d?|cider(_d)?|rouge(_l)?|meteor|spice|sdr|sir|sar"
-    r"|c?iou|psnr|ssim|correlation|similarity|[pr]_\d+|perceptual|in_box)(_|$)"
+    r"|c?iou|psnr|ssim|correlation|similarity|[pr]_\d+|perceptual|in_box"
+    r"|pointing|fits|improvement|r2|monotone|whole|fired)(_|$)"
 )
 
 
@@ -49,9 +51,14 @@ class Row:
         return 0.0 if math.isclose(self.value, self.reference, rel_tol=1e-9) else self.value - self.reference
 
     @property
+    def ceiling(self) -> bool:
+        """Whether what stands beside the figure is an oracle's: nothing is wrong with less."""
+        return bool(predictions.CEILINGS.fullmatch(self.baseline or ""))
+
+    @property
     def verdict(self) -> str:
         """ "better", "worse", "equal", or "" where it cannot be said."""
-        if self.difference is None or self.difference != self.difference or not self.better:
+        if self.difference is None or self.difference != self.difference or not self.better or self.ceiling:
             return ""
         if self.difference == 0:
             return "equal"
@@ -107,7 +114,8 @@ def grids(found: list[Row]) -> list[list[Row]]:
 
 
 def strongest(several: list[Row]) -> Row:
-    """The row with the baseline that is hardest to beat; the first one where no side is better."""
+    """The row with the baseline that is hardest to beat, no oracle's; the first one where no side is better."""
+    several = [row for row in several if not row.ceiling] or several
     known = [(row.reference, row) for row in several if row.reference is not None and not math.isnan(row.reference)]
     if not known or not several[0].better:
         return several[0]
@@ -128,8 +136,10 @@ def _grid(group: list[Row], measured: str) -> Markup:
             shown = tag("b", number) if own[name] is best else number
             cells.append(tag("td", shown, class_="num quiet", data_label=name))
         body.append(tag("tr", tag("th", tag("code", figure), scope="row", data_label="figure"), *cells, _verdict(best)))
-    head = tables.head("figure", ".value", *(f".{name.replace('_', ' ')}" for name in names), ".over the best of these")
-    caption = tag("caption", f"{measured}. Beside each figure what is reached with less; the hardest to beat is bold.")
+    head = tables.head("figure", ".value", *(f".{name.replace('_', ' ')}" for name in names), ".over the bold one")
+    told = ", and what an oracle reaches" if any(row.ceiling for row in group) else ""
+    said = f"{measured}. Beside each figure what is reached with less{told}; the hardest to beat is bold."
+    caption = tag("caption", said)
     return tag("div", tag("table", caption, head, tag("tbody", *body), class_="stack grid"), class_="panel")
 
 

@@ -38,13 +38,30 @@ def test_the_strongest_baseline_is_shown():
     assert "another picture: 0.300" in results.tiles(measured("accuracy")).replace("another_picture", "another picture")
 
 
+def test_an_oracle_is_a_bound_and_no_baseline():
+    values = {"auc": 0.6, "auc/disc": 0.2, "auc/oracle": 0.9, "si_sdr": 5.0, "si_sdr/ideal_ratio_mask": 12.0}
+    disc, oracle, mask = results.rows({"values": values})
+    assert (disc.verdict, oracle.verdict, mask.verdict) == ("better", "", "")
+    assert results.strongest([disc, oracle]) is disc
+    assert results.strongest([mask]) is mask  # nothing else to show
+    page = results.render(Run(results={"values": values}))
+    assert "worse" not in page
+    given = measured("accuracy", "accuracy_colour", "accuracy_count")
+    given["values"] |= {f"{name}/oracle": 1.0 for name in ("accuracy", "accuracy_colour", "accuracy_count")}
+    page = results.render(Run(results=given))
+    assert "what an oracle reaches" in page
+    assert "+0.500 better" in page
+    assert "worse" not in page
+
+
 @pytest.mark.parametrize(
     ("name", "better"),
     [("object_kl", "lower"), ("r@5", "higher"), ("retrieval_r@10", "higher"), ("median_rank", "lower"),
      ("CIDEr-D", "higher"), ("error_rate", "lower"),
      ("bleu4", "higher"), ("shine", ""), ("mAP", "higher"), ("klaxon_count", ""),
      ("both_right", "higher"), ("recogniser_kid", "lower"), ("diversity", ""),
-     ("tags_p@5", "higher"), ("image_to_caption_1k_median_rank", "lower"), ("effective_rank_image", "")],
+     ("tags_p@5", "higher"), ("image_to_caption_1k_median_rank", "lower"), ("effective_rank_image", ""),
+     ("pointing", "higher"), ("marked_on_silence", "lower"), ("attention_whole", "higher")],
 )  # fmt: skip
 def test_directions_from_names(name, better):
     assert results.direction(name, None) == better
