@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
+import io
 import pathlib
-import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +12,7 @@ import tensorflow_datasets as tfds
 import tqdm
 from array_record.python import array_record_data_source
 
-from mmjax.data import fingerprints
+from mmjax.data import caches, fingerprints
 
 
 def of_file(directory: pathlib.Path, file: Any, features: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -26,13 +24,14 @@ def of_file(directory: pathlib.Path, file: Any, features: Mapping[str, Any]) -> 
       features: of the columns, as they are to be read.
     """
     stem = pathlib.Path(file.filename).name
-    kept = {column: directory / "digests" / f"{stem}.{column.replace('/', '.')}.npy" for column in features}
-    found = {column: _load(path, file.examples_in_shard) for column, path in kept.items()}
+    paths = {column: directory / "digests" / f"{stem}.{column.replace('/', '.')}.npy" for column in features}
+    found = {column: _load(path, file.examples_in_shard) for column, path in paths.items()}
     lacking = {column: features[column] for column, digests in found.items() if digests is None}
     for column, digests in (_read(file.filename, lacking) if lacking else {}).items():
         found[column] = digests
-        with contextlib.suppress(OSError):
-            _save(kept[column], digests)
+        raw = io.BytesIO()
+        np.save(raw, digests)
+        caches.write(paths[column], raw.getvalue())
     return {column: digests for column, digests in found.items() if digests is not None}
 
 
@@ -53,11 +52,3 @@ def _load(path: pathlib.Path, rows: int) -> np.ndarray | None:
     except (OSError, ValueError, EOFError):
         return None
     return found if found.shape == (rows,) and found.dtype == np.uint64 else None
-
-
-def _save(path: pathlib.Path, array: np.ndarray) -> None:
-    path.parent.mkdir(exist_ok=True)
-    number, part = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(number, "wb") as file:
-        np.save(file, array)
-    os.replace(part, path)

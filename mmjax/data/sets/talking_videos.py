@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from mmjax.data import caches
 from mmjax.data.files import face_boxes, media, prepared
 from mmjax.data.sets import video_folder
 from mmjax.errors import UserError
@@ -100,15 +101,12 @@ def source(
         workers=workers,
     )
     name = prepared.fingerprint(RULES, split, str(clips.prints["frames"]), face_boxes.LEAST)
-    kept = prepared.cache_dir(data_dir) / "faces" / f"{name}.json"
-    found = _kept(kept)
+    place = prepared.cache_dir(data_dir) / "faces" / f"{name}.json"
+    found = _kept(place)
     if found is None:
         found = [face_boxes.only(clips[i]["frames"], detect) for i in range(len(clips))]
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        partial = kept.with_suffix(".partial")
-        partial.write_text(json.dumps(found))
-        partial.replace(kept)
-        _say(split, found, kept)
+        caches.write(place, json.dumps(found).encode())
+        _say(split, found, place)
     faces = tuple((i, int(one[0]), _box(one[1])) for i, one in enumerate(found) if not isinstance(one, str))
     if not faces:
         raise UserError(f"talking_videos: no clip of split {split!r} of {path} shows one face, of {len(clips):,}")
@@ -129,9 +127,9 @@ def _kept(path: pathlib.Path) -> list[Any] | None:
         return None
 
 
-def _say(split: str, found: list[Any], kept: pathlib.Path) -> None:
+def _say(split: str, found: list[Any], place: pathlib.Path) -> None:
     reasons = collections.Counter(one for one in found if isinstance(one, str))
     if reasons:
         left = ", ".join(f"{count:,} with {reason}" for reason, count in reasons.most_common())
         used = len(found) - reasons.total()
-        print(f"{split}: {used:,} clips show one face; left out: {left} ({kept})", file=sys.stderr)
+        print(f"{split}: {used:,} clips show one face; left out: {left} ({place})", file=sys.stderr)

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
+from mmjax.data import caches
 from mmjax.errors import UserError
 
 SENTENCE = 1000  # words at most, as word2vec.c cuts them
@@ -170,16 +171,13 @@ def load(folder: pathlib.Path) -> Encoded:
 
 def digest(encoded: Encoded) -> str:
     """Hexadecimal digits of a corpus that `load` gave: of all its numbers. Read once, then kept beside them."""
-    kept = pathlib.Path(str(encoded.tokens.filename)).with_name("digest.txt")  # type: ignore[attr-defined]
+    place = pathlib.Path(str(encoded.tokens.filename)).with_name("digest.txt")  # type: ignore[attr-defined]
     with contextlib.suppress(OSError):
-        return kept.read_text(encoding="ascii")
+        return place.read_text(encoding="ascii")
     state = hashlib.blake2b(digest_size=8)
     for start in range(0, len(encoded.tokens), PASS):
         state.update(np.ascontiguousarray(encoded.tokens[start : start + PASS]).data)
-    with contextlib.suppress(OSError):
-        part = kept.with_suffix(f".{os.getpid()}")
-        part.write_text(state.hexdigest(), encoding="ascii")
-        part.replace(kept)
+    caches.write(place, state.hexdigest().encode())
     return state.hexdigest()
 
 

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import base64
 import collections
-import contextlib
 import dataclasses
 import hashlib
 import io
 import json
-import os
 import pathlib
 import sys
-import tempfile
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import tqdm
 
+from mmjax.data import caches
 from mmjax.data.tokens import byte_pair_file, counting
 from mmjax.errors import UserError
 from mmjax.text import byte_pairs, tokenise, vocabulary
@@ -259,12 +257,7 @@ def _load(path: pathlib.Path) -> Table | None:
 
 def _save(path: pathlib.Path, table: Table) -> None:
     raw = {**dataclasses.asdict(table), "model": base64.b64encode(table.model).decode()}
-    with contextlib.suppress(OSError):  # where nothing can be written, it is counted anew the next time
-        path.mkdir(parents=True, exist_ok=True)
-        number, part = tempfile.mkstemp(dir=path)
-        with os.fdopen(number, "w", encoding="utf-8") as file:
-            json.dump(raw, file, ensure_ascii=False)
-        os.replace(part, path / "table.json")
+    caches.write(path / "table.json", json.dumps(raw, ensure_ascii=False).encode())
 
 
 def _told(field: str, table: Table, chosen: Any) -> str:
