@@ -33,7 +33,6 @@ IDENTITY = {"file": "id"}
 LETTERS = "_-!'(),.:;? abcdefghijklmnopqrstuvwxyz"  # torchaudio's, in its order
 TABLE, SOUNDS = "metadata.csv", "wavs"
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")  # in this order, where several have one name
-RATE = 22_050
 SPLITS = ("train", "validation", "test")
 EDITION = 1  # raised whenever the same files would give other examples
 WINDOW = 512  # samples whose level is one number when silence is looked for
@@ -79,9 +78,10 @@ class ReadAloud:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         sentence = self.sentences[int(index)]
+        speech = functools.cache(lambda: self._speech(sentence))  # two fields are of it, and it is read once
         made = {
-            "speech": lambda: _padded(self._speech(sentence), self.longest),
-            "speech_length": lambda: np.int32(len(self._speech(sentence))),
+            "speech": lambda: _padded(speech(), self.longest),
+            "speech_length": lambda: np.int32(len(speech())),
             "units": lambda: _padded(np.array(sentence.units, np.int32), self.most),
             "units_length": lambda: np.int32(len(sentence.units)),
             "text": lambda: sentence.text,
@@ -141,7 +141,7 @@ def source(
     chosen = tuple(sorted(parts[split], key=lambda s: s.name))
     if not chosen:
         raise UserError(f"config.data.path={path!r}: {len(every)} usable sentences are too few for a split {split!r}")
-    longest = round((seconds + silence) * RATE)
+    longest = round((seconds + silence) * media.SAMPLE_RATE)
     return ReadAloud(chosen, fields, letters, longest, length, below, silence, (split, letters))
 
 
@@ -207,7 +207,7 @@ def _read(file: pathlib.Path, below: float, silence: float) -> np.ndarray:
         sound, _ = sound_file.read(file)
     except media.Unusable as error:
         raise UserError(f"{file}: {error}") from None
-    return np.pad(trimmed(sound, below), (0, round(silence * RATE)))
+    return np.pad(trimmed(sound, below), (0, round(silence * media.SAMPLE_RATE)))
 
 
 def trimmed(sound: np.ndarray, below: float) -> np.ndarray:

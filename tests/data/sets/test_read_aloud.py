@@ -29,7 +29,7 @@ def opened(folder, split="train", fields=("speech", "units", "text", "id"), **op
     return data.open(split, fields, name="read_aloud", path=folder, **{"seconds": 1.0, "length": 40, **options})
 
 
-def test_sentences_letters_and_lengths(folder, capsys):
+def test_sentences_letters_and_lengths(folder, capsys, monkeypatch):
     source = opened(folder)
     said = capsys.readouterr().err
     for fault in ("1 unreadable (S05)", "1 longer than 1 s (S06)", "1 of more than 40 letters (S07)",
@@ -45,6 +45,10 @@ def test_sentences_letters_and_lengths(folder, capsys):
     assert example["speech"].shape == (round(1.3 * 22_050),)
     assert np.abs(example["speech"][:600]).max() > 10_000
     assert not example["speech"][example["speech_length"] - 6615 :].any()
+    reads = []
+    monkeypatch.setattr(read_aloud, "_read", lambda *options: reads.append(options) or np.zeros(9, np.int16))
+    assert source[0]["speech_length"] == 9
+    assert len(reads) == 1  # though two fields are of it
     assert source.constants["units_names"].tobytes().decode() == letters
 
 
