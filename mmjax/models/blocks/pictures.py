@@ -45,6 +45,23 @@ class Block(nn.Module):
         return x + y if x.shape == y.shape else y
 
 
+def pyramid(image: Num[Array, "b h w 3"], network: Any, *, train: bool) -> Float[Array, "b i j d"]:
+    """Blocks at strides 4, 8 and 16 of a picture 0..255, as submodules of the network whose compact method calls this.
+
+    Args:
+      image: RGB; h and w multiples of 16.
+      network: with `widths`, the channels at each stride, `depths`, the blocks there, and `dtype`.
+      train: use batch statistics.
+    """
+    x = space_to_depth(standardised(image).astype(network.dtype), 2)
+    x = Block(network.widths[0], 2, network.dtype, name="stem")(x, train=train)
+    for stage, (width, depth) in enumerate(zip(network.widths, network.depths, strict=True)):
+        for i in range(depth):
+            stride = 2 if stage > 0 and i == 0 else 1
+            x = Block(width, stride, network.dtype, name=f"stage{stage}_block{i}")(x, train=train)
+    return x
+
+
 def standardised(image: Num[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
     """A picture of 0..255 as numbers about zero, float32."""
     return (image.astype(jnp.float32) - 127.5) / 64.0

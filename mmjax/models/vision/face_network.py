@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Num
 
-from mmjax.models.blocks.pictures import Block, mean_and_max, space_to_depth, standardised
+from mmjax.models.blocks.pictures import mean_and_max, pyramid
 
 THUMBNAIL = 8  # pixels a side of the picture that the features are asked for
 
@@ -43,12 +43,7 @@ class FaceNetwork(nn.Module):
           "features" [b d]; "identity" [b identities], logits that the last layer makes of the features alone;
           "thumbnail" [b 8 8 3], the picture's colours about zero as one layer guesses them from the features. float32.
         """
-        x = space_to_depth(standardised(face).astype(self.dtype), 2)
-        x = Block(self.widths[0], 2, self.dtype, name="stem")(x, train=train)
-        for stage, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True)):
-            for i in range(depth):
-                stride = 2 if stage > 0 and i == 0 else 1
-                x = Block(width, stride, self.dtype, name=f"stage{stage}_block{i}")(x, train=train)
+        x = pyramid(face, self, train=train)
         # Where a chin or a brow is tells its size: the map is read place by place, and not only its mean.
         places = jax.nn.relu(nn.Dense(16, name="places")(x.astype(jnp.float32))).reshape(len(x), -1)
         features = nn.Dense(self.features, name="features")(jnp.concatenate([mean_and_max(x), places], -1))

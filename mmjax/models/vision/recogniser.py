@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Num
 
-from mmjax.models.blocks.pictures import Block, mean_and_max, space_to_depth, standardised
+from mmjax.models.blocks.pictures import mean_and_max, pyramid
 
 
 class Recogniser(nn.Module):
@@ -40,12 +40,7 @@ class Recogniser(nn.Module):
           "object" [b objects] and "scene" [b scenes], logits; "map" [b h/16 w/16 d]; "features" [b 2d], its mean and
           its maximum over places, from which both heads read. All but "map" float32.
         """
-        x = space_to_depth(standardised(image).astype(self.dtype), 2)
-        x = Block(self.widths[0], 2, self.dtype, name="stem")(x, train=train)
-        for stage, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True)):
-            for i in range(depth):
-                stride = 2 if stage > 0 and i == 0 else 1
-                x = Block(width, stride, self.dtype, name=f"stage{stage}_block{i}")(x, train=train)
+        x = pyramid(image, self, train=train)
         # The mean tells a scene, which is everywhere; the maximum an object, which is at one place.
         features = mean_and_max(x)
         return {
