@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mmjax.data.files import container, media, pictures, sound_file, upright, video
+from mmjax.data.files import container, media, packets, pictures, sound_file, upright
 from mmjax.data.files.faults import Fault, Unusable
 
 LEAST = 1.0  # seconds: a shorter rest of a longer sound is left out, as of the videos that training cuts
@@ -109,7 +109,7 @@ def shown(path: pathlib.Path, every: float, size: int) -> Iterator[tuple[float, 
         count, latest, first, end = 0, None, None, 0.0
         middle = None  # of the piece before, whose end is known when the next begins
         step = 1 / float(track.average_rate or 25)
-        for frame in video.frames(file, track):
+        for frame in packets.frames(file, track):
             stamp = float(frame.time) if frame.time is not None else end + (first or 0.0)
             first = stamp if first is None else first
             while latest is not None and stamp - first > (count + 0.5) * every:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from mmjax.data.files import container as containers
-from mmjax.data.files import media, pictures, upright
+from mmjax.data.files import media, packets, pictures, upright
 from mmjax.data.files.sound_track import SoundTrack
 
 MISSING = 1.0  # seconds: the least that makes a file a truncated one
@@ -139,26 +139,26 @@ def _scan(path: pathlib.Path) -> _Reel:
         sounds, sound = containers.sound_tracks(file, video), SoundTrack()
         if video.codec_context is None or not sounds:
             raise media.Unusable("unreadable", f"no decoder for its {'sound' if video.codec_context else 'pictures'}")
-        packets, first, broken = [], None, False
-        for packet in (reader := _Reader(file, video, sounds[0])).packets():
+        found, first, broken = [], None, False
+        for packet in (reader := packets.Reader(file, video, sounds[0])).packets():
             if packet.stream.index == sounds[0].index:
                 sound.decode(packet)
                 continue
             if packet.size:
-                packets.append(_Packet.of(packet))
+                found.append(_Packet.of(packet))
             if first is None:
-                first = next(iter(_decoded(packet)), None)
+                first = next(iter(packets.decoded(packet)), None)
         broken = reader.broken
         if first is None:
             raise media.Unusable("unreadable", "no picture could be decoded")
-        origin = _stamp(first, 0)
+        origin = packets.stamp(first, 0)
         step = round(1 / float(video.average_rate * video.time_base)) if video.average_rate else 1
-        dated = all(p.is_dated for p in packets)
+        dated = all(p.is_dated for p in found)
         # Decoding times are those of showing but for a constant.
-        begin = origin if dated else min(p.stamp for p in packets)
-        shown = [(p.stamp, i) for i, p in enumerate(packets) if not p.discarded and p.stamp >= begin] or [(origin, 0)]
-        end = max(stamp + (packets[i].duration or step) for stamp, i in shown) - begin
-        keys = [(i, p.stamp) for i, p in enumerate(packets) if p.is_key] if dated else []
+        begin = origin if dated else min(p.stamp for p in found)
+        shown = [(p.stamp, i) for i, p in enumerate(found) if not p.discarded and p.stamp >= begin] or [(origin, 0)]
+        end = max(stamp + (found[i].duration or step) for stamp, i in shown) - begin
+        keys = [(i, p.stamp) for i, p in enumerate(found) if p.is_key] if dated else []
         return _Reel(
             unit=float(video.time_base),
             step=step,
@@ -191,50 +191,6 @@ class _Packet:
         return cls(stamp, packet.duration or 0, dated, packet.is_keyframe, packet.is_discard)
 
 
-class _Reader:
-    """Packets of some streams up to the end, or to an error that ends the reading; then one that flushes each decoder.
-
-    Attributes:
-      broken: whether it was an error, or the end cut a packet.
-    """
-
-    def __init__(self, file: Any, *streams: Any):
-        self._file, self._streams, self.broken = file, streams, False
-
-    def packets(self) -> Iterator[Any]:
-        av = media.require_av()
-        try:
-            for packet in containers.packets(self._file, *self._streams):
-                if packet.size:
-                    self.broken = packet.is_corrupt
-                yield packet
-        except (av.FFmpegError, OSError, IndexError):  # IndexError: PyAV, where a track begins amid a damaged file
-            self.broken = True
-            for stream in self._streams:
-                flush = av.Packet()
-                flush.stream, flush.time_base = stream, stream.time_base
-                yield flush
-
-
-def frames(file: Any, track: Any) -> Iterator[Any]:
-    """All frames of an open file's track in the order of showing, as far as they can be decoded."""
-    for packet in _Reader(file, track).packets():
-        yield from _decoded(packet)
-
-
-def _decoded(packet: Any) -> list[Any]:
-    """Its frames; a damaged packet gives none."""
-    try:
-        return list(packet.decode())
-    except media.require_av().FFmpegError:
-        return []
-
-
-def _stamp(frame: Any, otherwise: int) -> int:
-    """When a frame is shown; AVI has decoding times only, which FFmpeg puts in the order of showing."""
-    return int(frame.pts if frame.pts is not None else frame.dts if frame.dts is not None else otherwise)
-
-
 def _sound(path: pathlib.Path, reel: _Reel) -> tuple[media.Sound, float]:
     """The sound from the first picture on, and the length in seconds up to which there are both."""
     tracks: list[media.Sound] = []
@@ -254,7 +210,7 @@ def _sound(path: pathlib.Path, reel: _Reel) -> tuple[media.Sound, float]:
 def _decode_sound(path: pathlib.Path, number: int) -> SoundTrack:
     with containers.open_file(path) as file:
         track, stream = SoundTrack(), file.streams[number]
-        for packet in _Reader(file, stream).packets():
+        for packet in packets.Reader(file, stream).packets():
             track.decode(packet)
     return track
 
@@ -295,7 +251,7 @@ class _Pictures:
         video: Any = containers.picture_track(self._file)  # there is one: _scan saw it
         sound = self._file.streams[self._reel.sounds[0]]  # both as in _scan, for the clock of joined streams
         self._video = video
-        self._packets = _Reader(self._file, video, sound).packets()
+        self._packets = packets.Reader(self._file, video, sound).packets()
         self._fed = 0  # packets of pictures that were read
         self._frames: list[tuple[int, Any]] = []  # decoded ones to come with their time stamps, the next one first
         self._last: tuple[int, Any] | None = None  # the latest whose time has come
@@ -355,6 +311,6 @@ class _Pictures:
                 self._over = True
             elif packet.stream.index == self._video.index:
                 self._fed += packet.size > 0
-                for frame in _decoded(packet):
-                    self._newest = _stamp(frame, self._newest + self._reel.step)
+                for frame in packets.decoded(packet):
+                    self._newest = packets.stamp(frame, self._newest + self._reel.step)
                     self._frames.append((self._newest, frame))
