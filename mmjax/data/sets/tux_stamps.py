@@ -197,6 +197,7 @@ def _decode(
 
 
 def folder_of(path: str) -> pathlib.Path:
+    """The folder of the stamps. Raises UserError, which says what to install, where it is none."""
     folder = pathlib.Path(path).expanduser().resolve()
     if not folder.is_dir():
         raise UserError(
