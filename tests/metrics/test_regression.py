@@ -35,6 +35,12 @@ def test_a_running_mean_is_the_mean(rng):
     for batch in batches:
         known = jax.jit(running_mean.follow)(known, {"x": batch})
     np.testing.assert_allclose(known["mean"]["x"], batches.reshape(-1, 3).mean(0), atol=1e-6)
+    where = rng.random((5, 4)) < 0.4
+    where[2] = False
+    some = running_mean.fresh(jax.ShapeDtypeStruct((3,), np.float32))
+    for batch, counts in zip(batches, where, strict=True):
+        some = jax.jit(running_mean.follow)(some, batch, counts)
+    np.testing.assert_allclose(some["mean"], batches[where].mean(0), atol=1e-6)
 
 
 def test_errors_of_landmarks_by_hand(rng):

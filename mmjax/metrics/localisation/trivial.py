@@ -12,9 +12,6 @@ from jaxtyping import Array, Bool, Float
 
 from mmjax.metrics.localisation import grid, protocols
 from mmjax.metrics.localisation.protocols import Scores
-from mmjax.ops import collective
-
-Mean = dict[str, Array]
 
 
 def disc(size: int = grid.SIZE) -> Float[Array, "s s"]:
@@ -24,19 +21,6 @@ def disc(size: int = grid.SIZE) -> Float[Array, "s s"]:
     """
     away = (jnp.arange(size, dtype=jnp.float32) - (size - 1) / 2) / ((size - 1) / 2)
     return -(jnp.square(away)[:, None] + jnp.square(away)[None]) / 2
-
-
-def fresh_mean(size: int = grid.SIZE) -> Mean:
-    """The mean truth of no pictures, for a task's state."""
-    return {"mean": jnp.zeros((size, size), jnp.float32), "count": jnp.float32(0)}
-
-
-def follow_mean(mean: Mean, truth: Float[Array, "b s s"], where: Bool[Array, " b"]) -> Mean:
-    """The mean truth after one more batch of training pictures of which those count that have truth."""
-    weight = where.astype(jnp.float32)
-    count = mean["count"] + collective.total(jnp.sum(weight))
-    added = collective.total(jnp.sum((truth - mean["mean"][None]) * weight[:, None, None], 0))
-    return {"mean": mean["mean"] + added / jnp.maximum(count, 1.0), "count": count}
 
 
 def ranked(truth: Float[Array, "b s s"]) -> Float[Array, "b s s"]:

@@ -17,9 +17,8 @@ from ml_collections import ConfigDict
 from mmjax.errors import OptionError, section
 from mmjax.known import localisers
 from mmjax.losses import localisation as losses
-from mmjax.metrics.localisation import trivial
+from mmjax.metrics import running_mean
 from mmjax.metrics.localisation.attention import overlap
-from mmjax.ops import collective
 from mmjax.systems.localising import localisation_figures as figures
 from mmjax.systems.localising.localisation_figures import MEAN_SIZE, Measured, Truth
 from mmjax.systems.localising.networks import Found, make
@@ -74,7 +73,7 @@ def init(measured: Measured, key: Key[Array, ""], batch: Batch) -> Variables:
     made = measured.net.init(of_net, batch)
     state, frozen = dict(made["state"]), dict(made["frozen"])
     if measured.truth.boxes:
-        state["mean_map"] = trivial.fresh_mean(MEAN_SIZE)
+        state["mean_map"] = running_mean.fresh(jax.ShapeDtypeStruct((MEAN_SIZE, MEAN_SIZE), jnp.float32))
     if measured.prior is not None:
         frozen["prior"] = measured.prior.init(of_prior, batch["image"])["frozen"]
     return {"params": made["params"], "state": state, "frozen": frozen}
@@ -96,7 +95,6 @@ def loss(measured: Measured, share: float, variables: Variables, batch: Batch, k
     weights, truth = measured.net.loss, measured.truth
     found = measured.net.train(variables, batch, key)
     values, logs, state = weights.unsupervised * found.unsupervised, dict[str, Any](), dict(found.state)
-    everyone = jnp.ones(len(values), bool)
     if weights.supervised:
         has = truth.known(batch) & chosen(batch, share)
         taught = boxes_teach(measured, found, batch, has)
@@ -105,8 +103,8 @@ def loss(measured: Measured, share: float, variables: Variables, batch: Batch, k
     if truth.boxes:
         known = truth.known(batch)
         seen = variables["state"]["mean_map"]
-        state["mean_map"] = trivial.follow_mean(seen, truth.of(batch, MEAN_SIZE), known)
-    return collective.mean_where(values, everyone), (state, logs)
+        state["mean_map"] = running_mean.follow(seen, truth.of(batch, MEAN_SIZE), known)
+    return jnp.mean(values), (state, logs)
 
 
 def boxes_teach(measured: Measured, found: Found, batch: Batch, has: Bool[Array, " b"]) -> Float[Array, " b"]:
