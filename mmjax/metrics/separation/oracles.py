@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mmjax.errors import UserError
-from mmjax.ops.sound import complex_masks, spectral
+from mmjax.ops.sound import complex_masks, source_masks, spectral
 
 KINDS = ("binary", "ratio", "complex")
 
@@ -44,14 +44,8 @@ def oracle(
     mixture = jnp.sum(spectra, -3, keepdims=True)
     if kind == "complex":
         mask = complex_masks.ideal_complex(spectra, jnp.broadcast_to(mixture, spectra.shape))
-        if bound is not None:
-            mask = complex_masks.joined(jnp.clip(complex_masks.parts(mask), -bound, bound))
+        mask = mask if bound is None else complex_masks.clipped(mask, bound)
     else:
-        magnitude = jnp.abs(spectra)
-        if kind == "binary":
-            number = jnp.arange(spectra.shape[-3]).reshape((1,) * (spectra.ndim - 3) + (-1, 1, 1))
-            share = number == jnp.argmax(magnitude, -3, keepdims=True)  # of equally loud ones the first
-        else:
-            share = magnitude / jnp.maximum(jnp.sum(magnitude, -3, keepdims=True), complex_masks.TINY)
-        mask = share.astype(spectra.dtype)
+        ideal = source_masks.ideal_binary if kind == "binary" else source_masks.ideal_ratio
+        mask = ideal(jnp.abs(spectra)).astype(spectra.dtype)
     return spectral.istft(mask * mixture, n_fft, hop, win_length, length=sources.shape[-1], **rules)

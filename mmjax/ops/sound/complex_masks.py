@@ -50,6 +50,11 @@ def ideal_complex(source: Complex[Array, "*b"], mixture: Complex[Array, "*b"]) -
     return jnp.where(silent, 0, lax.complex(product.real / energy, product.imag / energy))
 
 
+def clipped(mask: Complex[Array, "*b"], most: float) -> Complex[Array, "*b"]:
+    """The mask with either part within -most..most."""
+    return lax.complex(*(jnp.clip(x, -most, most) for x in (mask.real, mask.imag)))
+
+
 def compressed(mask: Complex[Array, "*b"], bound: float | None = 10.0, steepness: float = 0.1) -> Complex[Array, "*b"]:
     """bound * tanh(steepness x / 2) of each part of a complex mask (Williamson et al. 2016, eq. 9).
 

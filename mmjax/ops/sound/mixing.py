@@ -9,7 +9,6 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from mmjax.errors import UserError
 
-SILENCE_DB = -60.0  # root mean square below full scale under which a clip is silent
 TINY = 1e-12
 
 

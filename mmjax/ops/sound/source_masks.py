@@ -42,8 +42,9 @@ def weights(mixture: Float[Array, "*b f t"], kind: str) -> Float[Array, "*b f t"
 
 
 def ideal_binary(magnitudes: Float[Array, "*b n f t"]) -> Float[Array, "*b n f t"]:
-    """1 for the source that is the loudest at a place, 0 for the others; several of the same magnitude all have 1."""
-    return (magnitudes == jnp.max(magnitudes, -3, keepdims=True)).astype(magnitudes.dtype)
+    """1 for the source that is the loudest at a place, of equally loud ones the first, and 0 for the others."""
+    number = jnp.arange(magnitudes.shape[-3], dtype=jnp.int32).reshape((1,) * (magnitudes.ndim - 3) + (-1, 1, 1))
+    return (number == jnp.argmax(magnitudes, -3, keepdims=True)).astype(magnitudes.dtype)
 
 
 def ideal_ratio(magnitudes: Float[Array, "*b n f t"]) -> Float[Array, "*b n f t"]:

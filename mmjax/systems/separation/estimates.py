@@ -35,18 +35,14 @@ def of(networks: Networks, variables: Variables, batch: Batch, mixture: Mixture)
     black, _ = networks.see(variables, {networks.vision: jnp.zeros_like(batch[networks.vision][:1])})
     own = vectors[mixture.places]
     other, _ = absent(networks, batch, mixture)
-    found, right = {}, None
-    for name, pictures in {
+    pictures = {
         RIGHT: own,
         "absent_picture": jnp.broadcast_to(vectors[other][:, None], own.shape),
         "swapped_picture": jnp.roll(own, 1, 1),
         "black_picture": jnp.broadcast_to(black[None], own.shape),
-    }.items():
-        masks = networks.masks(networks.ask(variables, maps, pictures))
-        right = masks if right is None else right
-        found[name] = sound.masked(spectrum, masks, time)
-    assert right is not None
-    return found, right
+    }
+    found = {name: networks.masks(networks.ask(variables, maps, asked)) for name, asked in pictures.items()}
+    return {name: sound.masked(spectrum, masks, time) for name, masks in found.items()}, found[RIGHT]
 
 
 def oracles(networks: Networks, mixture: Mixture) -> Estimates:
@@ -54,8 +50,8 @@ def oracles(networks: Networks, mixture: Mixture) -> Estimates:
     sound, time = networks.sound, mixture.parts.shape[-1]
     whole, parts = sound.spectrum(mixture.sound), sound.spectrum(mixture.parts)
     magnitudes = sound.magnitude(parts)
-    mask = complex_masks.parts(complex_masks.ideal_complex(parts, jnp.broadcast_to(whole[:, None], parts.shape)))
-    bounded = complex_masks.joined(jnp.clip(mask, -COMPLEX_MOST, COMPLEX_MOST))
+    mask = complex_masks.ideal_complex(parts, jnp.broadcast_to(whole[:, None], parts.shape))
+    bounded = complex_masks.clipped(mask, COMPLEX_MOST)
     return {
         "ideal_binary_mask": sound.masked(whole, source_masks.ideal_binary(magnitudes), time),
         "ideal_ratio_mask": sound.masked(whole, source_masks.ideal_ratio(magnitudes), time),

@@ -24,4 +24,6 @@ def test_oracles_share_a_place_out(rng):
     binary = source_masks.ideal_binary(magnitudes)
     np.testing.assert_array_equal(binary.argmax(1), magnitudes.argmax(1))
     np.testing.assert_array_equal(binary.sum(1), 1)
+    same = source_masks.ideal_binary(np.array([1, 2, 2], F)[:, None, None])  # the first of equals
+    np.testing.assert_array_equal(same[:, 0, 0], [0, 1, 0])
     np.testing.assert_array_equal(source_masks.ideal_ratio(np.zeros((2, 1, 1), F)), 0)
