@@ -118,19 +118,11 @@ def lvs(
     scores = _scores(pictures.z, everyone.z)  # b m p
     likely = nn.sigmoid((scores - positive) / sharpness)
     easy = jnp.sum(likely * scores, 2) / jnp.maximum(jnp.sum(likely, 2), 1e-30)  # b m: each sound's likely places
-    own = jnp.einsum("bpd,bd->bp", places_of(pictures.z), heard.z, precision=lax.Precision.HIGHEST)
+    own = jnp.take_along_axis(scores, pictures.number[:, None, None], 1)[:, 0]  # b p
     unlikely = 1 - nn.sigmoid((own - negative) / sharpness)
     hard = jnp.sum(unlikely * own, 1) / jnp.maximum(jnp.sum(unlikely, 1), 1e-30)
-    at_own = everyone.number[None] == pictures.number[:, None]
-    logits = jnp.where(everyone.where[None] | at_own, easy / temperature, pairs.NOTHING)
-    right = jnp.sum(jnp.where(at_own, logits, 0.0), 1)
-    total = jnp.logaddexp(nn.logsumexp(logits, 1), hard / temperature)
-    return pairs.keep(total - right, pictures.where)
-
-
-def places_of(maps: Float[Array, "b h w d"]) -> Float[Array, "b p d"]:
-    """Rows and columns as one axis."""
-    return maps.reshape(len(maps), -1, maps.shape[-1])
+    logits = jnp.concatenate([easy, hard[:, None]], 1) / temperature
+    return _ratio(logits, pictures, _with_columns(everyone, 1))
 
 
 # -- EZ-VSL ------------------------------------------------------------------------------------------------------------
@@ -170,7 +162,7 @@ def ez_vsl(
 
     everyone = pairs.everyone(heard)
     of_sounds = _with_nowhere(best(pictures.z, everyone.z), nowhere, lambda z: best(pictures.z, z))
-    to_sound = _ratio(of_sounds, pictures, _with_columns(everyone, nowhere))
+    to_sound = _ratio(of_sounds, pictures, _with_columns(everyone, 0 if nowhere is None else len(nowhere)))
     others = pairs.everyone(pictures)
     to_picture = _ratio(best(others.z, heard.z).T, heard, others)
     return to_sound + to_picture
@@ -180,11 +172,8 @@ def _with_nowhere(logits, nowhere, score):
     return logits if nowhere is None else jnp.concatenate([logits, score(nowhere.astype(jnp.float32))], 1)
 
 
-def _with_columns(side: pairs.Side, nowhere: Float[Array, "k d"] | None) -> pairs.Side:
-    """The side with columns that are nobody's own."""
-    if nowhere is None:
-        return side
-    count = len(nowhere)
+def _with_columns(side: pairs.Side, count: int) -> pairs.Side:
+    """The side with so many columns more, which are nobody's own."""
     return side._replace(
         where=jnp.concatenate([side.where, jnp.ones(count, bool)]),
         number=jnp.concatenate([side.number, jnp.full(count, -1, side.number.dtype)]),
@@ -224,7 +213,7 @@ def slavc(
     pictures, heard = pairs.sides(places, sounds, where=where)
     target, target_heard = pairs.sides(*lax.stop_gradient((target_places, target_sounds)), where=where)
     everyone = pairs.everyone(target_heard)
-    columns = _with_columns(everyone, None if nowhere is None else nowhere[0])
+    columns = _with_columns(everyone, 0 if nowhere is None else len(nowhere[0]))
     to_sound = everyone.z
     if nowhere is not None:
         still = lax.stop_gradient(nowhere)
