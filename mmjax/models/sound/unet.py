@@ -25,7 +25,7 @@ class UNet(nn.Module):
 
     Attributes:
       maps: k, of the output.
-      levels: at least 2; sizes that are no multiple of 2^levels are padded with the lowest value and cut again.
+      levels: at least 2; sizes that are no multiple of 2^levels are padded with their last row and frame and cut again.
       width: channels of the first level, doubled at each until there are 8 times as many.
       dtype: compute dtype; parameters and statistics stay float32.
     """

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict
 
@@ -104,7 +105,7 @@ def target(made: Networks, mixture: Mixture) -> tuple[Float[Array, "g f t"], Flo
 def penalty(made: Networks, logits: Array, targets: Array, whole: Array) -> Array:
     """The mean over places [... f t] of what masks cost; the axes in front broadcast against each other's."""
     if made.penalty == "bce":
-        values = jax.nn.softplus(logits) - targets * logits
+        values = optax.sigmoid_binary_cross_entropy(logits, targets)
     else:
         apart = jax.nn.sigmoid(logits) - targets
         values = jnp.abs(apart) if made.penalty == "l1" else jnp.square(apart)
@@ -195,11 +196,10 @@ def by_level(made: Networks, variables: Variables, batch: Batch, even: Array) ->
         return jnp.where(mixture.there[:, None], estimates.improvement(mixture, waves), jnp.nan)
 
     others = jax.lax.map(repeated, jnp.asarray(LEVELS_DB, jnp.float32))  # one program for all levels
-    below, above = len(LEVELS_DB) // 2, len(LEVELS_DB)
-    first = jnp.stack([*others[:below, :, 0], even[:, 0], *others[below:above, :, 0]], -1)
+    below = len(LEVELS_DB) // 2
+    every = jnp.concatenate([others[:below], even[None], others[below:]])  # 5 g 2
     # Where the first is louder by so much, the second is softer by as much.
-    second = jnp.stack([*others[:below, :, 1], even[:, 1], *others[below:above, :, 1]], -1)[:, ::-1]
-    return jnp.stack([first, second], 1)
+    return jnp.stack([every[:, :, 0].T, every[::-1, :, 1].T], 1)
 
 
 def of_user(made: Networks, variables: Variables, batch: Batch, seconds: float, overlap: float) -> dict[str, Array]:

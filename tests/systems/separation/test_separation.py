@@ -140,6 +140,22 @@ def test_a_users_sound_of_any_length_keeps_its_level_and_has_no_seams(rng, made,
     np.testing.assert_allclose(np.asarray(loud, np.float32) / 4, soft, atol=40)  # it is found at any level
 
 
+def test_levels_are_of_each_clip_above_the_other(rng, made, monkeypatch):
+    """A figure that is a clip's own level above that of the other one comes back as the levels of the columns."""
+
+    def of(made, variables, batch, mixture):
+        return {estimates.RIGHT: mixture.parts}, None
+
+    def above(mixture, estimate):
+        level = 10 * jnp.log10(jnp.mean(jnp.square(mixture.parts), -1))
+        return level - level[:, ::-1]
+
+    monkeypatch.setattr(estimates, "of", of)
+    monkeypatch.setattr(estimates, "improvement", above)
+    found = jax.jit(lambda batch: separation.by_level(made, {}, batch, jnp.zeros((4, 2))))(clips(rng))
+    np.testing.assert_allclose(found, np.broadcast_to([-10, -5, 0, 5, 10], (4, 2, 5)), atol=1e-3)
+
+
 def test_it_learns_which_picture_asks_for_which_sound(config):
     """Clicks or tones: after a few steps the picture of the other one gives the other one."""
     rng = np.random.default_rng(1)
