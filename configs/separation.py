@@ -17,7 +17,7 @@ def get_config(variant: str = "") -> ConfigDict:
     """The config of a variant."""
     c = base.engine("separation", variant)
     c.steps, c.batch_size = 1000, 16  # 320 CPU seconds; the curve still rises
-    c.eval.every, c.save_every = 400, 200
+    c.eval.every, c.save_every = 200, 200
     c.feature_cache = ""  # of 100,000 pictures a run sees a part, and each costs less than it takes to draw
     c.eval.examples, c.eval.test_examples = 64, 400
 
