@@ -33,17 +33,18 @@ import argparse
 import functools
 import os
 import pathlib
-import platform
 import statistics
 from collections.abc import Callable
 
 import _side_by_side as side_by_side
+import _step_peers as peers
 import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import torch
+from _step_peers import OURS
 from torch import nn
 from torch.nn import functional as F
 
@@ -55,7 +56,7 @@ from mmjax.task import Task, Update
 RESULT = pathlib.Path(__file__).parent / "results" / "gan_step.json"
 RATE, BETAS = 2e-4, (0.5, 0.999)  # the paper's
 SIZES = {"features": 32, "batch": 32, "code": 100, "sentence": 1024, "text": 128}
-OURS, PEER, SHARED = "mmjax", "torch", "torch, real pictures seen once"
+PEER, SHARED = "torch", "torch, real pictures seen once"
 
 
 def main() -> None:
@@ -73,10 +74,10 @@ def main() -> None:
     batch = data(options)
     initial = start(networks, batch)
     peer = functools.partial(torch_step, initial, batch)
-    options.format = faster({form: peer(True, form) for form in ("contiguous", "channels last")})
+    options.format = faster({form: peer(True, form) for form in peers.LAYOUTS})
     sides = {OURS: mmjax_step(networks, initial, batch)}
     sides |= {name: peer(once, options.format) for name, once in ((PEER, False), (SHARED, True))}
-    agree(sides)
+    peers.agree(sides, 2, 2e-2)
     report(options, side_by_side.alternate(sides, options.rounds, options.limit))
 
 
@@ -274,7 +275,7 @@ class Discriminator(nn.Module):
 def torch_step(initial, batch, shared, form) -> Callable[[], tuple[float, float]]:
     """The same closure for PyTorch; `shared`: real pictures go through the discriminator once, not once a text."""
     device = "cuda" if jax.default_backend() == "gpu" else "cpu"
-    layout = torch.channels_last if form == "channels last" else torch.contiguous_format
+    layout = peers.LAYOUTS[form]
     made = [kind(initial[name]["params"]) for name, kind in (("gen", Generator), ("disc", Discriminator))]
     generator, discriminator = (network.to(device, memory_format=layout) for network in made)
     of_gen, of_disc = (
@@ -318,39 +319,26 @@ def faster(forms) -> str:
     return min(medians, key=medians.__getitem__)
 
 
-def agree(sides) -> None:
-    """All take two steps from the same weights; both losses, before and after the first update, must be the same."""
-    for number in (1, 2):
-        values = {name: once() for name, once in sides.items()}
-        shown = ", ".join(f"{name} {d:.6f} {g:.6f}" for name, (d, g) in values.items())
-        print(f"losses of step {number}: {shown}", flush=True)
-        for value in values.values():
-            np.testing.assert_allclose(value, values[OURS], rtol=1e-4 if number == 1 else 2e-2)
-
-
 def report(options, times) -> None:
     """Prints the medians and, unless something speaks against it, writes them down; the last line is the ratio."""
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    ratios = {name: statistics.median(b / a for a, b in zip(times[OURS], times[name])) for name in (PEER, SHARED)}
-    versions = {"jax": jax.__version__, "flax": flax.__version__, "torch": torch.__version__}
+    medians, ratios = peers.medians(times), peers.ratios(times)
+    settings = peers.settings(options, SIZES)
     figures = {
         "device": side_by_side.device_name(),
-        "versions": {**versions, "python": platform.python_version()},
-        "settings": {name: getattr(options, name) for name in SIZES},
+        "versions": peers.versions(flax=flax.__version__),
+        "settings": settings,
         "peer": f"PyTorch, {options.format}, fused Adam",
-        "seconds_per_step": {name: round(value, 4) for name, value in medians.items()},
+        "seconds_per_step": peers.rounded(medians),
         "all_seconds": {name: [round(value, 4) for value in values] for name, values in times.items()},
         "pictures_per_second": round(options.batch / medians[OURS], 1),
         "load_average_before": round(options.load, 2),
         "ratios": {name: round(value, 3) for name, value in ratios.items()},
     }
-    for name, value in medians.items():
-        print(f"{name:<32} {value:.3f} s a step, {options.batch / value:.0f} pictures/s, median of {len(times[name])}")
-    own = {name: getattr(options, name) for name in SIZES} == SIZES and jax.default_backend() == "cpu"
+    own = settings == SIZES and jax.default_backend() == "cpu"
     side_by_side.keep(figures, RESULT, side_by_side.unwritten(options, own))
     what = f"GAN-CLS training step, {options.features} channels, batch {options.batch}: mmjax over PyTorch"
-    print(f"ratio {ratios[PEER]:.2f} {what} {versions['torch']} with three batches through the discriminator")
-    print(f"ratio {ratios[SHARED]:.2f} {what} {versions['torch']} that sees the real pictures once, too")
+    print(f"ratio {ratios[PEER]:.2f} {what} {torch.__version__} with three batches through the discriminator")
+    print(f"ratio {ratios[SHARED]:.2f} {what} {torch.__version__} that sees the real pictures once, too")
 
 
 if __name__ == "__main__":

@@ -20,12 +20,11 @@ import argparse
 import functools
 import os
 import pathlib
-import platform
-import statistics
 import tempfile
 from collections.abc import Callable
 
 import _side_by_side as side_by_side
+import _step_peers as peers
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,16 +33,12 @@ import torch
 import torchvision
 from torch.nn import functional as F
 
-from mmjax.engine import mesh
-from mmjax.engine import step as steps
 from mmjax.losses import classification
 from mmjax.models.vision import resnet
-from mmjax.task import Task, Update
 from mmjax.weights import resnet as weights
 
 RESULT = pathlib.Path(__file__).parent / "results" / "resnet_step.json"
 SIZES = {"side": 112, "batch": 32}
-OURS = "mmjax"
 RATE, MOMENTUM = 0.05, 0.9
 
 
@@ -61,13 +56,12 @@ def main() -> None:
         "image": rng.integers(0, 256, (options.batch, options.side, options.side, 3)).astype(np.uint8),
         "label": rng.integers(0, 1000, options.batch).astype(np.int32),
     }
-    sides = {OURS: mmjax_step(initial, batch)}
-    for form in ("contiguous", "channels last"):
-        for compiled in (False, True):
-            name = f"torch, {form}, {'compiled' if compiled else 'eager'}"
-            sides[name] = torch_step(initial, batch, form, compiled)
-    agree(sides)
-    report(options, side_by_side.alternate(sides, options.rounds, options.limit))
+    sides = {peers.OURS: mmjax_step(initial, batch)}
+    sides |= peers.every_peer(functools.partial(torch_step, initial, batch))
+    peers.agree(sides, 3, 2e-2)
+    times = side_by_side.alternate(sides, options.rounds, options.limit)
+    what = f"ResNet-18 training step, {options.side} pixels, batch {options.batch}, {options.devices} device(s)"
+    peers.report(options, times, SIZES, RESULT, what)
 
 
 def arguments() -> argparse.Namespace:
@@ -87,34 +81,16 @@ def mmjax_step(initial, batch) -> Callable[[], float]:
         torch.save(initial, path)
         made = jax.tree.map(jnp.array, weights.load(path))
 
-    def init(key, batch):
-        return {"params": {"resnet": made["params"]}, "state": made["state"], "frozen": {}}
-
     def loss(variables, batch, key):
-        own = {"params": variables["params"]["resnet"], "state": variables["state"]}
+        own = {"params": variables["params"]["net"], "state": variables["state"]}
         out, new = model.apply(own, batch["image"], train=True, mutable=["state"])
         return jnp.mean(classification.cross_entropy(out["logits"], batch["label"])), (new["state"], {})
 
-    task = Task((), init, (Update("resnet", loss),), metrics=lambda *_: {}, predict=lambda *_: {})
-    optimisers = {"resnet": optax.sgd(RATE, MOMENTUM)}
-    key = jax.random.key(0)
-    placement = mesh.make("jit")
-    state = placement.place(steps.create(task, optimisers, key, batch))
-    compiled = placement.compile(functools.partial(steps.train_step, task, optimisers), state)
-    batch = placement.put(batch)
-
-    def once() -> float:
-        nonlocal state
-        state, logs = compiled(state, batch, key)
-        jax.block_until_ready(state)
-        return float(logs["loss/resnet"])
-
-    return once
+    return peers.mmjax_step(made, loss, optax.sgd(RATE, MOMENTUM), batch)
 
 
-def torch_step(initial, batch, form, compiled) -> Callable[[], float]:
+def torch_step(initial, batch, layout, compiled) -> Callable[[], float]:
     """The same closure for PyTorch."""
-    layout = torch.channels_last if form == "channels last" else torch.contiguous_format
     network = torchvision.models.resnet18()
     network.load_state_dict(initial)
     network = network.to(memory_format=layout).train()
@@ -126,56 +102,7 @@ def torch_step(initial, batch, form, compiled) -> Callable[[], float]:
         x = (image.permute(0, 3, 1, 2).float() - mean) / std
         return F.cross_entropy(network(x.contiguous(memory_format=layout)), label)
 
-    of = torch.compile(of) if compiled else of
-
-    def once() -> float:
-        optimiser.zero_grad(set_to_none=True)
-        loss = of(image)
-        loss.backward()
-        optimiser.step()
-        return loss.item()
-
-    return once
-
-
-def agree(sides) -> None:
-    """All take three steps from the same weights; a compiled side that does not work is left out, with a line."""
-    found = {OURS: [sides[OURS]() for _ in range(3)]}
-    for name in [name for name in sides if name != OURS]:
-        try:
-            found[name] = [sides[name]() for _ in range(3)]
-        except (RuntimeError, ImportError, OSError, torch._dynamo.exc.TorchDynamoException) as error:
-            if "compiled" not in name:
-                raise
-            print(f"{name} is left out: {type(error).__name__}: {str(error).strip().splitlines()[0]:.100}", flush=True)
-            del sides[name]
-    for name, values in found.items():
-        print(f"losses of three steps, {name}: " + " ".join(f"{value:.6f}" for value in values), flush=True)
-        np.testing.assert_allclose(values[0], found[OURS][0], rtol=1e-4)
-        np.testing.assert_allclose(values, found[OURS], rtol=2e-2)
-
-
-def report(options, times) -> None:
-    """Prints the medians and, unless something speaks against it, writes them down; the last line is the ratio."""
-    medians = {name: statistics.median(values[1:]) for name, values in times.items()}
-    best = min((name for name in medians if name != OURS), key=medians.__getitem__)
-    ratio = statistics.median(b / a for a, b in zip(times[OURS][1:], times[best][1:], strict=True))
-    figures = {
-        "device": side_by_side.device_name(),
-        "versions": {"jax": jax.__version__, "torch": torch.__version__, "python": platform.python_version()},
-        "settings": {**{name: getattr(options, name) for name in SIZES}, "devices": options.devices},
-        "strongest_peer": best,
-        "seconds_per_step": {name: round(value, 4) for name, value in medians.items()},
-        "all_seconds": {name: [round(value, 4) for value in values] for name, values in times.items()},
-        "load_average_before": round(options.load, 2),
-        "ratio": round(ratio, 3),
-    }
-    for name, value in medians.items():
-        print(f"{name:<32} {value:.3f} s a step, median of {len(times[name]) - 1}")
-    own = {name: getattr(options, name) for name in SIZES} == SIZES and jax.default_backend() == "cpu"
-    side_by_side.keep(figures, RESULT, side_by_side.unwritten(options, own))
-    what = f"ResNet-18 training step, {options.side} pixels, batch {options.batch}, {options.devices} device(s)"
-    print(f"ratio {ratio:.2f} {what}: mmjax over PyTorch {torch.__version__}, {best}")
+    return peers.torch_step(optimiser, torch.compile(of) if compiled else of, image)
 
 
 if __name__ == "__main__":

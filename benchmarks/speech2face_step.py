@@ -22,17 +22,17 @@ from __future__ import annotations
 import functools
 import os
 import pathlib
-import platform
-import statistics
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import _side_by_side as side_by_side
+import _step_peers as peers
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import torch
+from _step_peers import OURS
 from torch import nn
 from torch.nn import functional as F
 
@@ -44,7 +44,7 @@ from mmjax.ops import warp
 
 RESULT = pathlib.Path(__file__).parent / "results" / "speech2face_step.json"
 SIZES = {"width": 0.25, "batch": 8, "frames": 598, "bins": 257, "faces": 16, "side": 224}
-OURS, RATE, FEATURES, REGULARISATION = "mmjax", 1e-3, 4096, 1e-3
+RATE, FEATURES, REGULARISATION = 1e-3, 4096, 1e-3
 
 
 def main() -> None:
@@ -64,18 +64,15 @@ def main() -> None:
 
 def report(options: Any, times: Mapping[str, Mapping[str, list[float]]]) -> None:
     """Medians, ratios to the fastest peer, and the file."""
-    figures: dict[str, Any] = {"settings": {name: getattr(options, name) for name in SIZES}}
-    figures["versions"] = {"jax": jax.__version__, "torch": torch.__version__, "python": platform.python_version()}
+    settings = peers.settings(options, SIZES)
+    figures: dict[str, Any] = {"settings": settings, "versions": peers.versions()}
     for what, sides in times.items():
-        medians = {name: statistics.median(values) for name, values in sides.items()}
-        fastest = min((name for name in medians if name != OURS), key=medians.__getitem__)
-        figures[what] = {"seconds": medians, "fastest_peer": fastest, "ratio": medians[fastest] / medians[OURS]}
         print(f"{what}:")
-        for name, value in medians.items():
-            print(f"  {name:<32}{value:8.4f} s")
-        print(f"  {figures[what]['ratio']:.2f} times as fast as {fastest}")
-    own = all(getattr(options, name) == value for name, value in SIZES.items())
-    side_by_side.keep_of_device(figures, RESULT, side_by_side.unwritten(options, own))
+        seconds = peers.medians(sides)
+        fastest = min((name for name in seconds if name != OURS), key=seconds.__getitem__)
+        figures[what] = {"seconds": seconds, "fastest_peer": fastest, "ratio": seconds[fastest] / seconds[OURS]}
+        print(f"{figures[what]['ratio']:.2f} times as fast as {fastest}")
+    side_by_side.keep_of_device(figures, RESULT, side_by_side.unwritten(options, settings == SIZES))
 
 
 # -- the voice ---------------------------------------------------------------------------------------------------------
@@ -89,15 +86,8 @@ def voices(options: Any) -> dict[str, Callable[[], float]]:
     model = VoiceEncoder(FEATURES, options.width)
     initial = jax.tree.map(np.array, jax.jit(model.init)(jax.random.key(0), sound[:1])["params"])
     sides = {OURS: mmjax_step(model, initial, sound, target)}
-    for form in ("contiguous", "channels last"):
-        for compiled in (False, True):
-            name = f"torch, {form}, {'compiled' if compiled else 'eager'}"
-            sides[name] = torch_step(initial, sound, target, form, compiled)
-    for number, tolerance in ((1, 1e-4), (2, 2e-2)):
-        values = {name: once() for name, once in sides.items()}
-        print(f"loss of step {number}: " + ", ".join(f"{name} {x:.5f}" for name, x in values.items()), flush=True)
-        for value in values.values():
-            np.testing.assert_allclose(value, values[OURS], rtol=tolerance)
+    sides |= peers.every_peer(functools.partial(torch_step, initial, sound, target))
+    peers.agree(sides, 2, 2e-2)
     return sides
 
 
@@ -159,9 +149,8 @@ class Peer(nn.Module):
         return self.second(F.relu(self.first(x.flatten(1))))
 
 
-def torch_step(initial, sound, target, form, compiled) -> Callable[[], float]:
+def torch_step(initial, sound, target, layout, compiled) -> Callable[[], float]:
     """The same closure for PyTorch; the whole loss is compiled, forward and backward."""
-    layout = torch.channels_last if form == "channels last" else torch.contiguous_format
     peer = Peer(initial).to(memory_format=layout).train()
     optimiser = torch.optim.Adam(peer.parameters(), RATE, fused=True)
     given = torch.from_numpy(sound).permute(0, 3, 1, 2).contiguous(memory_format=layout)
@@ -170,16 +159,7 @@ def torch_step(initial, sound, target, form, compiled) -> Callable[[], float]:
     def of(x):
         return torch.mean(torch.square(peer(x) - wanted))
 
-    of = torch.compile(of, dynamic=False) if compiled else of
-
-    def once() -> float:
-        optimiser.zero_grad(set_to_none=True)
-        loss = of(given)
-        loss.backward()
-        optimiser.step()
-        return loss.item()
-
-    return once
+    return peers.torch_step(optimiser, torch.compile(of, dynamic=False) if compiled else of, given)
 
 
 # -- the warp ----------------------------------------------------------------------------------------------------------

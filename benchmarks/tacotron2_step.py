@@ -23,13 +23,12 @@ import contextlib
 import functools
 import os
 import pathlib
-import platform
-import statistics
 import tempfile
 import warnings
 from unittest import mock
 
 import _side_by_side as side_by_side
+import _step_peers as peers
 import jax
 import jax.numpy as jnp
 import librosa
@@ -64,10 +63,10 @@ def main() -> None:
     torch.set_num_threads(os.cpu_count() or 1)
     options.rounds, options.limit = (3, 10.0) if options.quick else (7, 60.0)
     figures = {part: globals()[part](options) for part in PARTS if options.part in ("", part)}
-    own = not options.part and all(getattr(options, name) == value for name, value in SIZES.items())
-    versions = {"jax": jax.__version__, "torch": torch.__version__, "torchaudio": torchaudio.__version__}
-    versions |= {"librosa": librosa.__version__, "python": platform.python_version()}
-    about = {"versions": versions, "settings": {name: getattr(options, name) for name in SIZES}}
+    settings = peers.settings(options, SIZES)
+    versions = peers.versions(torchaudio=torchaudio.__version__, librosa=librosa.__version__)
+    own = not options.part and settings == SIZES
+    about = {"versions": versions, "settings": settings}
     found = {**about, "cores_busy_before": round(options.load, 2), **figures}
     side_by_side.keep_of_device(found, RESULT, side_by_side.unwritten(options, own))
     for part, figure in figures.items():
@@ -79,26 +78,19 @@ def main() -> None:
 def networks():
     """torchaudio's network, ours and its variables: the same numbers."""
     torch.manual_seed(0)
-    network = theirs.Tacotron2(mask_padding=True)
+    network = theirs.Tacotron2()  # all is of full length; what masks padding writes over what the gradient needs
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "weights.safetensors"
         save_file({name: value.numpy() for name, value in network.state_dict().items()}, path)
         return network, Tacotron2(SYMBOLS), weights.load(path, Tacotron2(SYMBOLS))
 
 
-def compared(sides, scale, options):
+def compared(sides, rounds, limit, scale=None):
     """Medians of seconds in turn, and ratios of the peers' to ours; `scale` multiplies a side's seconds."""
-    times = side_by_side.alternate(sides, options.rounds, options.limit)
-    times = {name: [scale.get(name, 1.0) * value for value in values] for name, values in times.items()}
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    for name, value in medians.items():
-        print(f"{name:<28} {value:.3f} s, median of {len(times[name])}", flush=True)
-    peers = [name for name in sides if name != "mmjax"]
-    ratios = {name: statistics.median(b / a for a, b in zip(times["mmjax"], times[name])) for name in peers}
-    return {
-        "seconds": {name: round(value, 4) for name, value in medians.items()},
-        "ratios": {name: round(value, 3) for name, value in ratios.items()},
-    }
+    times = side_by_side.alternate(sides, rounds, limit)
+    times = {name: [(scale or {}).get(name, 1.0) * value for value in values] for name, values in times.items()}
+    ratios = {name: round(value, 3) for name, value in peers.ratios(times).items()}
+    return {"seconds": peers.rounded(peers.medians(times)), "ratios": ratios}
 
 
 @contextlib.contextmanager
@@ -167,7 +159,7 @@ def step(options):
 
     # Not the same numbers are dropped: the first losses are near each other, not equal.
     np.testing.assert_allclose(mmjax_step(), torch_step(), rtol=2e-2)
-    return compared({"mmjax": mmjax_step, "torchaudio": torch_step}, {}, options)
+    return compared({peers.OURS: mmjax_step, "torchaudio": torch_step}, options.rounds, options.limit)
 
 
 def speak(options):
@@ -205,8 +197,9 @@ def speak(options):
             return [network.infer(tokens[i : i + 1], lengths[i : i + 1]) for i in range(ONE_BY_ONE)]
 
     ours()
-    sides = {"mmjax": ours, "torchaudio, batched": batched, "torchaudio, one by one": one_by_one}
-    return compared(sides, {"torchaudio, one by one": options.sentences / ONE_BY_ONE}, options)
+    sides = {peers.OURS: ours, "torchaudio, batched": batched, "torchaudio, one by one": one_by_one}
+    scale = {"torchaudio, one by one": options.sentences / ONE_BY_ONE}
+    return compared(sides, options.rounds, options.limit, scale)
 
 
 def sound(options):
@@ -229,7 +222,7 @@ def sound(options):
     for found in (ours(), librosas()):
         again = np.abs(librosa.stft(np.asarray(found), **about))[..., : magnitude.shape[-1]]
         print(f"spectral convergence {np.linalg.norm(again - magnitude) / np.linalg.norm(magnitude):.4f}")
-    figures = compared({"mmjax": ours, "librosa": librosas}, {}, options)
+    figures = compared({peers.OURS: ours, "librosa": librosas}, options.rounds, options.limit)
 
     log_mel = np.asarray(spec(waves[:1]))
     inverted = jax.jit(lambda x: speech_mel.from_log_mel(x, spec=spec))
@@ -244,9 +237,8 @@ def sound(options):
         )
 
     print(f"from log-mel: spectral convergence {float(ours_of_mel().convergence[0]):.4f}")
-    sides = {"mmjax": ours_of_mel, "librosa, from log-mel": librosas_of_mel}
-    few = side_by_side.argparse.Namespace(rounds=2, limit=options.limit)
-    of_mel = compared(sides, {}, few)
+    sides = {peers.OURS: ours_of_mel, "librosa, from log-mel": librosas_of_mel}
+    of_mel = compared(sides, 2, options.limit)
     return {**figures, "ratios": figures["ratios"] | of_mel["ratios"], "seconds_from_log_mel": of_mel["seconds"]}
 
 
