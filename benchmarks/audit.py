@@ -1,6 +1,6 @@
 """The audit's p-values and shares from cached figures against the plain loop over permutations.
 
-    python benchmarks/audit.py WORKDIR [--examples 256] [--permutations 200] [--busy]
+    python benchmarks/audit.py WORKDIR [--quick] [--examples 256] [--permutations 200] [--busy]
 
 The plain loop is how a perceptual score is computed by the book (Gat et al. 2021): for each modality and permutation
 the modality is given to other examples, the network looks at all of them again, and the figure is compared with the
@@ -8,15 +8,16 @@ whole one. The audit looks once for each set of modalities, keeps every example'
 the examples in memory and have compiled their programs before the clock starts; both look at the same examples with the
 same batches. What they say of one modality is printed side by side: how much of the figure is lost without it.
 
-Last line: `ratio N.NN`, above 1 = the audit ahead; beside the whole audit of the workdir (all replacements, bits,
-intervals), where --whole asks for it.
+Last line: `ratio N.NN`, above 1 = the audit ahead. With --whole the whole audit of the workdir (all replacements, bits,
+intervals) is timed, too.
+
+results/audit.json is written only by a full run at the default sizes that began on a machine with at most half a core
+busy, or with --busy; any other run prints why it was not.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import pathlib
 import time
 from typing import Any
@@ -28,18 +29,17 @@ from mmjax.audit import auditing, looking, shares
 from mmjax.engine import evaluate, mesh, probes, restore
 
 RESULT = pathlib.Path(__file__).resolve().parent / "results" / "audit.json"
+SIZES = {"examples": 256, "permutations": 200}
 
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = side_by_side.parser(__doc__, SIZES)
     parser.add_argument("workdir", help="of a run that ended, of a system of several modalities, such as runs/vqa")
-    parser.add_argument("--examples", type=int, default=256)
-    parser.add_argument("--permutations", type=int, default=200)
     parser.add_argument("--whole", action="store_true", help="time `mmjax audit` of the run's own test, too")
-    parser.add_argument("--busy", action="store_true", help="write the figures down on a busy machine, too")
     options = parser.parse_args()
-    load = os.getloadavg()[0]
+    options.load = side_by_side.load()
+    options.permutations = min(options.permutations, 20) if options.quick else options.permutations
     folder = pathlib.Path(options.workdir).expanduser()
     auditing.finished(folder)
     run = restore.restore(folder)
@@ -66,7 +66,7 @@ def main() -> None:
         began = time.perf_counter()
         auditing.audit(folder, auditing.Options())
         seconds["whole"] = time.perf_counter() - began
-    report(options, run.config.system, seconds, load)
+    report(options, run.config.system, seconds)
 
 
 class Plain:
@@ -95,22 +95,22 @@ class Plain:
         return found
 
 
-def report(options: argparse.Namespace, system: str, seconds: dict[str, float], load: float) -> None:
-    """Prints the ratio and, unless the machine is busy, writes it down."""
+def report(options: argparse.Namespace, system: str, seconds: dict[str, float]) -> None:
+    """Prints the ratio and, unless something speaks against it, writes it down."""
     ratio = seconds["plain"] / seconds["audit"]
     shown = ", ".join(f"{side} {value:.1f} s" for side, value in seconds.items())
+    settings = {name: getattr(options, name) for name in SIZES}
     figures = {
         "device": side_by_side.device_name(),
         "system": system,
-        "examples": options.examples,
-        "permutations": options.permutations,
+        **settings,
         "seconds": {side: round(value, 2) for side, value in seconds.items()},
         "ratio": round(ratio, 1),
-        "load": round(load, 2),
+        "load": round(options.load, 2),
     }
-    if load < side_by_side.IDLE or options.busy:
-        RESULT.write_text(json.dumps(figures, indent=2) + "\n")
-    print(f"{system}, {options.examples:,} examples, {options.permutations} permutations: {shown}; load {load:.2f}")
+    side_by_side.keep(figures, RESULT, side_by_side.unwritten(options, settings == SIZES))
+    what = f"{system}, {options.examples:,} examples, {options.permutations} permutations"
+    print(f"{what}: {shown}; load {options.load:.2f}")
     print(f"ratio {ratio:.2f}")
 
 

@@ -121,7 +121,7 @@ def main() -> None:
     if options.quick:
         options.maps, options.rounds = 512, 3
     default = all(getattr(options, name) == size for name, size in SIZES.items())
-    load = side_by_side.load()
+    options.load = side_by_side.load()
     given = data(options.maps, options.side)
     found = {"mmjax": own(*given), "NumPy": peer_figures(peer(*given))}
     apart = np.abs(np.subtract(*found.values()))
@@ -134,18 +134,13 @@ def main() -> None:
     content = {
         "what": what,
         "versions": {"jax": jax.__version__, "numpy": np.__version__},
-        "load": load,
+        "load": options.load,
         "median_seconds": seconds,
         "ratios": ratios,
         "figures": found,
         "figures_apart": float(apart.max()),
     }
-    reasons = {
-        "these are not the default settings": not default,
-        f"load {load:.1f} at the start: judge the ratios on an idle machine": load > side_by_side.IDLE
-        and not options.busy,
-    }
-    side_by_side.keep_of_device(content, RESULT, [reason for reason, holds in reasons.items() if holds])
+    side_by_side.keep_of_device(content, RESULT, side_by_side.unwritten(options, default))
     print(", ".join(f"{name}: {value:.2f} s" for name, value in seconds.items()))
     print(f"ratio {statistics.median(ratios):.2f} {what}: mmjax over the published evaluators' loop in NumPy")
 
