@@ -83,6 +83,13 @@ def _nobody_reads() -> bool:
     return True
 
 
+def _without_reports() -> None:
+    """Orbax reports every file it touches, and what it raises a second time: what is to be said a tool says itself."""
+    from absl import logging  # not for `mmjax --help`
+
+    logging.set_verbosity(logging.FATAL)
+
+
 def run(name: str, arguments: Sequence[str], typed: str = "", called: str = "") -> int:
     """Runs a subcommand, and says in one line what went wrong.
 
@@ -101,7 +108,9 @@ def run(name: str, arguments: Sequence[str], typed: str = "", called: str = "") 
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(home, "xla"))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")  # jax's own limit is a second
     try:
-        importlib.import_module(modules()[name]).main(arguments, typed)
+        tool = importlib.import_module(modules()[name])
+        _without_reports()
+        tool.main(arguments, typed)
         return 0
     except UserError as error:
         status, line = 2, str(error)

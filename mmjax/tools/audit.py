@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from absl import logging
-
 from mmjax import typed as typing
 from mmjax import workdir
 from mmjax.audit import auditing, words
@@ -23,7 +21,6 @@ from mmjax.tools import Parser
 def main(arguments: Sequence[str], typed: str) -> None:
     """Audits, prints, and writes WORKDIR/audit.json and the page. Raises UserError for a mistake."""
     options = _parser(typed).parse_args(arguments)
-    logging.set_verbosity(logging.FATAL)  # Orbax reports every file it touches, and what it raises a second time
     for name, least in (("examples", 0), ("permutations", 19), ("seed", 0)):
         if getattr(options, name) < least:
             raise UserError(f"--{name} {getattr(options, name)}: it must be at least {least}")

@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 import tqdm
-from absl import logging
 
 from mmjax import predictions as glossary
 from mmjax import workdir
@@ -46,7 +45,6 @@ def main(arguments: Sequence[str], typed: str) -> None:
     if options.every is None:
         options.every = EVERY_DRAWN if drawing.is_video(options.output) else EVERY
     _check(options)
-    logging.set_verbosity(logging.FATAL)  # Orbax reports every file it touches, and what it raises a second time
     to_draw = drawing.is_video(options.output)
     if not to_draw:
         files.check(options.output)

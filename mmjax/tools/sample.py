@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from absl import logging
 from jaxtyping import UInt8
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -123,7 +122,6 @@ def main(arguments: Sequence[str], typed: str) -> None:
     parser.add_argument("-n", type=int, default=COLUMNS, metavar="N", help="pictures of each sentence (default 8)")
     parser.add_argument("-o", default="sample.png", metavar="FILE", help="the PNG to write (default sample.png)")
     options = parser.parse_args(arguments)
-    logging.set_verbosity(logging.FATAL)  # Orbax reports every file it touches, and what it raises a second time
     target = _writable(options.o)
     run = load(options.workdir)
     rows = []

@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from absl import flags, logging
+from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from mmjax import typed as values_of
@@ -99,7 +99,6 @@ def main(arguments: Sequence[str], typed: str) -> None:
 
 def parse(arguments: Sequence[str]) -> tuple[ConfigDict, Path, Hosts]:
     """The config, the workdir and the hosts of a command line. Raises UserError with one line for every mistake."""
-    logging.set_verbosity(logging.FATAL)  # Orbax reports every file it touches, and what it raises a second time
     plain, overrides = _overrides(arguments)
     plain = ["", *(re.sub(r"^(--?config=)(~.*)", _at_home, flag) for flag in plain)]
     values = flags.FlagValues()  # of this command line and no other: a process may parse several
