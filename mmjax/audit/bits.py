@@ -45,37 +45,33 @@ def measure(
     (label, logits), (known_label, known_logits) = _classed(*held), _classed(*known)
     classes = next(iter(logits.values())).shape[1]
     prior = calibration.log_prior(known_label, classes)
-    log_p: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    errors, tells, each, right = {}, {}, {}, {}
-    for who in ("", *players):
-        fitted = calibration.fit(known_logits[who], known_label, prior)
-        log_p[who] = fitted(known_logits[who]), fitted(logits[who])
-        before = calibration.reliability(np.exp(calibration.log_softmax(logits[who])), label)
-        after = calibration.reliability(np.exp(log_p[who][1]), label)
-        errors[who] = {"before": before.error, "after": after.error}
-        hit = (logits[who].argmax(1) == label).astype(np.float64)
-        right[who] = {name: span(hit[of], seed) for name, of in there.items() if of.any()}
-        each[who] = usable.bits(log_p[who][1], label, prior)
-        tells[who] = {**span(each[who], seed), "p": float(trust.p_value(each[who], permutations, seed))}
-        if not who:
-            curve = {
-                k: [None if x != x else x for x in getattr(after, k).tolist()]
-                for k in ("confidence", "accuracy", "share")
-            }
+    who = ("", *players)
+    log_p = {w: calibration.fit(known_logits[w], known_label, prior)(logits[w]) for w in who}
+    each = {w: usable.bits(log_p[w], label, prior) for w in who}
+    after = {w: calibration.reliability(np.exp(log_p[w]), label) for w in who}
+    raw = {w: calibration.log_softmax(logits[w]) for w in who}
     # As they were said: the calibration of a side that tells nothing by itself gives all the same prior, and what it
     # tells beside the other would be gone.
-    raw = {m: (calibration.log_softmax(known_logits[m]), calibration.log_softmax(logits[m])) for m in players}
+    sides = {m: (calibration.log_softmax(known_logits[m]), raw[m]) for m in players}
     return {
         "examples": len(label),
         "classes": classes,
         "prior": span(-prior[label] / np.log(2), seed),
-        "tells": tells,
-        "right": right,
+        "tells": {w: {**span(each[w], seed), "p": float(trust.p_value(each[w], permutations, seed))} for w in who},
+        "right": {w: _right(raw[w], label, there, seed) for w in who},
         "together": span(each[""] - sum(each[m] for m in players), seed),
-        "calibration": errors,
-        "reliability": curve,
-        "parts": parts(known_label, label, raw, permutations, seed),
+        "calibration": {
+            w: {"before": calibration.reliability(np.exp(raw[w]), label).error, "after": after[w].error} for w in who
+        },
+        "reliability": {name: _plain(getattr(after[""], name)) for name in ("confidence", "accuracy", "share")},
+        "parts": parts(known_label, label, sides, permutations, seed),
     }
+
+
+def _right(said: np.ndarray, label: np.ndarray, kinds: Mapping[str, np.ndarray], seed: int) -> dict[str, Any]:
+    """{kind: the share that the likeliest class gets right}, without kinds of which there is none."""
+    hit = (said.argmax(1) == label).astype(np.float64)
+    return {name: span(hit[of], seed) for name, of in kinds.items() if of.any()}
 
 
 def _plain(values: np.ndarray) -> list[float | None]:
