@@ -28,6 +28,11 @@ class Unusable(Exception):
         return Unusable, (self.kind, self.detail)
 
 
+def by_path(faults: Iterable[Fault]) -> list[Fault]:
+    """In the order of their names: child processes find them in another one each time."""
+    return sorted(faults, key=lambda fault: fault.path)
+
+
 def listed(faults: Iterable[Fault]) -> list[str]:
     """One line per kind of fault, with the names of the first."""
     by_kind: dict[str, list[str]] = collections.defaultdict(list)

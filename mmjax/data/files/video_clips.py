@@ -108,7 +108,8 @@ def cut_videos(
 def _write_report(directory: pathlib.Path, path: str, reports: list[dict[str, Any]], found: tree.Found) -> None:
     """Writes skipped.json; raises UserError where no video could be used."""
     unseen = [{"clips": 0, **dataclasses.asdict(fault)} for fault in found.faults]
-    faults = [report for report in reports if report["kind"]] + unseen
+    # By name, for children are done in another order each time.
+    faults = sorted([report for report in reports if report["kind"]] + unseen, key=lambda fault: fault["path"])
     counts = dict(collections.Counter(fault["kind"] for fault in faults))
     if not any(report["clips"] for report in reports):
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))

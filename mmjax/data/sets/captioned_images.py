@@ -41,7 +41,7 @@ import tqdm
 from mmjax.data.files import captioned_folder, child_processes, held_pictures, pictures, prepared
 from mmjax.data.files.captioned_folder import Item
 from mmjax.data.files.columns import USUAL, Columns, chosen
-from mmjax.data.files.faults import Fault, by_suffix, listed
+from mmjax.data.files.faults import Fault, by_path, by_suffix, listed
 from mmjax.data.files.pictures import FITS
 from mmjax.errors import UserError
 
@@ -91,7 +91,7 @@ class CaptionedImages(tfds.core.GeneratorBasedBuilder):
         # A split is opened only when one of its pictures can be read: TFDS cannot write an empty one.
         usable = {split: mine for split, mine in by_split.items() if self._any_readable(mine)}
         if "train" not in usable:
-            lines = "; ".join(listed(self.faults)) or "no picture is of its split"
+            lines = "; ".join(listed(by_path(self.faults))) or "no picture is of its split"
             raise UserError(f"config.data.path={config.path!r} has nothing to train on: {lines}")
         return {split: self._generate_examples(split, mine) for split, mine in usable.items()}
 
@@ -107,13 +107,13 @@ class CaptionedImages(tfds.core.GeneratorBasedBuilder):
 
     def _read(self, items: Iterable[Item]) -> Iterator[tuple[Item, bytes | Fault]]:
         """The JPEG of each picture at the size that is asked for, or why there is none."""
-        config, by_path = self.builder_config, {item.path: item for item in items}
+        config, named = self.builder_config, {item.path: item for item in items}
         work = functools.partial(pictures.square, config.path, config.size, config.fit)
-        for asked, picture in self.children.each(work, _sources(by_path)):
+        for asked, picture in self.children.each(work, _sources(named)):
             path = asked if isinstance(asked, str) else asked.name
             if isinstance(picture, child_processes.Lost):
                 picture = Fault(path, f"picture {picture.kind}", picture.detail)
-            yield by_path[path], picture
+            yield named[path], picture
 
     def _generate_examples(self, split: str, items: list[Item]) -> Iterator[tuple[str, dict[str, Any]]]:
         bar = tqdm.tqdm(self._read(items), f"reading {split} pictures", len(items), unit="picture", disable=None)
@@ -125,10 +125,10 @@ class CaptionedImages(tfds.core.GeneratorBasedBuilder):
             yield item.path, {"image": picture, "captions": list(item.captions), "group": item.path}
 
 
-def _sources(by_path: Mapping[str, Item]) -> Iterator[str | pictures.Unread]:
+def _sources(named: Mapping[str, Item]) -> Iterator[str | pictures.Unread]:
     """The path of each picture that is a file, then the bytes of those that another file holds."""
-    held = [(path, item.held) for path, item in by_path.items() if item.held]
-    yield from (path for path, item in by_path.items() if not item.held)
+    held = [(path, item.held) for path, item in named.items() if item.held]
+    yield from (path for path, item in named.items() if not item.held)
     yield from (pictures.Unread(path, raw) for path, raw in held_pictures.each(held))
 
 
@@ -250,12 +250,13 @@ def _prepared(
 
 def _tell(directory: pathlib.Path, builder: CaptionedImages) -> None:
     """Prints how many pictures each split has, and what was left out and why; writes it beside them by name."""
-    faults, remarks = ([dataclasses.asdict(one) for one in ones] for ones in (builder.faults, builder.remarks))
-    report = {"used": dict(builder.counts), "faults": faults, "remarks": remarks, "ignored": builder.ignored}
+    faults, remarks = by_path(builder.faults), by_path(builder.remarks)
+    lists = {name: [*map(dataclasses.asdict, ones)] for name, ones in (("faults", faults), ("remarks", remarks))}
+    report = {"used": dict(builder.counts), **lists, "ignored": builder.ignored}
     (directory / "skipped.json").write_text(json.dumps(report, indent=2))
     used = ", ".join(f"{count:,} {split}" for split, count in builder.counts.items())
     beside = f"; beside them are {by_suffix(builder.ignored)}" if builder.ignored else ""
     print(f"captioned_images: {used} pictures{beside}", file=sys.stderr)
-    for action, found in (("used", builder.remarks), ("left out", builder.faults)):
+    for action, found in (("used", remarks), ("left out", faults)):
         for line in listed(found):
             print(f"captioned_images: {action} {line}; see {directory / 'skipped.json'}", file=sys.stderr)

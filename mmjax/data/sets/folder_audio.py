@@ -264,7 +264,7 @@ def _to_spool(config: Config, spool: pathlib.Path) -> list[Fault]:
             found.append(Fault(path, result.kind, result.detail))
         elif result[0]:
             found.append(Fault(path, *result))
-    return sorted(found, key=lambda fault: fault.path)
+    return faults.by_path(found)
 
 
 def _spooled(spool: pathlib.Path, path: str) -> pathlib.Path:
