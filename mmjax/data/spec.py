@@ -67,12 +67,15 @@ FIELDS: dict[str, Field] = {
     "sentence": Field("int32", "t", "the number of each token's sentence within the example; -1 in the padding"),
     # a speaker
     "speaker": Field("float32", "k", "the hidden factors that face and voice share, each in 0..1"),
+    "new_speaker": Field("bool", "", "whether the speaker is of a kind, or a person, whom training does not hear"),
     "units": Field("int32", "u*", "the sub-word units spoken in `speech`, in order"),
     "unit_times": Field("float32", "u 2", "start and end of each unit, in seconds; 0 in the padding"),
-    # the same sentence by another speaker, and another sentence by the same speaker
+    # the same sentence by another speaker, and once more by the same; and another sentence by the same speaker
     "speech_same": Field("int16", "time*", "as `speech`: the same units by another speaker"),
     "speaker_same": Field("float32", "k", "the hidden factors of the speaker of `speech_same`, each in 0..1"),
     "unit_times_same": Field("float32", "u 2", "start and end of each of `units` in `speech_same`, in seconds"),
+    "speech_again": Field("int16", "time*", "as `speech`: the same units by the same speaker another time"),
+    "unit_times_again": Field("float32", "u 2", "start and end of each of `units` in `speech_again`, in seconds"),
     "speech_other": Field("int16", "time*", "as `speech`: other units by the same speaker"),
     "units_other": Field("int32", "u*", "the units spoken in `speech_other`, in order"),
     "unit_times_other": Field("float32", "u 2", "start and end of each of `units_other`, in seconds"),

@@ -34,6 +34,7 @@ class Aspect(enum.IntEnum):
     SAME = 11
     OTHER = 12
     SOUNDING = 13
+    AGAIN = 14
 
 
 class Utterance:
@@ -86,6 +87,11 @@ class Spoken(abc.ABC):
             return voices.draw(rng, self._split)
         return rng.random(len(face.FACTORS), np.float32)
 
+    @property
+    def new_speaker(self) -> np.ndarray:
+        """With `voices` "held_out", whether training never hears such a speaker."""
+        return np.array(self._options.voices == "held_out" and any(voices.region(self.speaker)))
+
     @functools.cached_property
     def _look(self) -> face.Look:
         return face.look(self._rng(Aspect.FACE), self.speaker)
@@ -116,7 +122,7 @@ class Spoken(abc.ABC):
     def face_frames_length(self) -> np.ndarray:
         return np.array(len(mouths.moments(self._own.times[-1, 1], MAX_PICTURES)), np.int32)
 
-    # -- what is said; the same by another speaker, and another sentence by the same speaker
+    # -- what is said; the same by another speaker, and once more; and another sentence by the same speaker
 
     @functools.cached_property
     def _own(self) -> Utterance:
@@ -130,6 +136,10 @@ class Spoken(abc.ABC):
     @functools.cached_property
     def _same(self) -> Utterance:
         return Utterance(self._own.spoken, self.speaker_same, self._rng(Aspect.SAME, 1), self._rng(Aspect.SAME, 2))
+
+    @functools.cached_property
+    def _again(self) -> Utterance:
+        return Utterance(self._own.spoken, self.speaker, self._rng(Aspect.AGAIN), self._rng(Aspect.AGAIN, 1))
 
     @functools.cached_property
     def _other(self) -> Utterance:
@@ -149,6 +159,9 @@ class Spoken(abc.ABC):
     speech_same = property(attrgetter("_same.speech"))
     speech_same_length = property(attrgetter("_same.speech_length"))
     unit_times_same = property(attrgetter("_same.unit_times"))
+    speech_again = property(attrgetter("_again.speech"))
+    speech_again_length = property(attrgetter("_again.speech_length"))
+    unit_times_again = property(attrgetter("_again.unit_times"))
     speech_other = property(attrgetter("_other.speech"))
     speech_other_length = property(attrgetter("_other.speech_length"))
     units_other = property(attrgetter("_other.units"))

@@ -36,8 +36,8 @@ SHAPES = {
     "stems": (3, 2 * RATE),
     "ambience": (2 * RATE,),
     "speaker_same": (4,),
-    **dict.fromkeys(("speech_same", "speech_other"), (8 * RATE,)),
-    **dict.fromkeys(("unit_times_same", "unit_times_other"), (MAX_UNITS, 2)),
+    **dict.fromkeys(("speech_same", "speech_again", "speech_other"), (8 * RATE,)),
+    **dict.fromkeys(("unit_times_same", "unit_times_again", "unit_times_other"), (MAX_UNITS, 2)),
     "units_other": (MAX_UNITS,),
 }
 

@@ -10,6 +10,8 @@ RATE = 22_050
 FIELDS = (
     *("speech", "speaker", "units", "unit_times"),
     *("speech_same", "speaker_same", "unit_times_same"),
+    "new_speaker",
+    *("speech_again", "unit_times_again"),
     *("speech_other", "units_other", "unit_times_other"),
 )
 VOWELS = {units.UNITS.index(u) for u in ("a", "e", "i", "o", "u", "ee", "oo", "er", "ar", "or", "ai", "ie", "oa")}
@@ -45,23 +47,26 @@ def test_the_same_is_said_by_another_and_another_thing_by_the_same():
     for index in range(16):
         e = source[index]
         n, m = int(e["units_length"]), int(e["units_other_length"])
-        ends = {"": n, "_same": n, "_other": m}
+        ends = {"": n, "_same": n, "_again": n, "_other": m}
         for name, count in ends.items():
             times, length = e[f"unit_times{name}"], int(e[f"speech{name}_length"])
             assert 0 <= length / RATE - times[count - 1, 1] < 2 / RATE
             assert not times[count:].any()
             assert not e[f"speech{name}"][length:].any()
             assert np.abs(e[f"speech{name}"]).max() == round(0.7 * 32767)
+        pace = np.diff(e["unit_times_again"][:n]) / np.diff(e["unit_times"][:n])  # another time, as fast but for chance
+        assert 0.9 < np.median(pace) < 1.1 < pace.max()
         assert list(e["units_other"][:m]) != list(e["units"][:n])
         assert np.abs(e["speaker_same"] - e["speaker"]).max() >= 0.25
         heard.append(
             [
                 pitch(e["speech"], e["units"][:n], e["unit_times"]),
                 pitch(e["speech_same"], e["units"][:n], e["unit_times_same"]),
+                pitch(e["speech_again"], e["units"][:n], e["unit_times_again"]),
                 pitch(e["speech_other"], e["units_other"][:m], e["unit_times_other"]),
             ]
         )
-        drawn.append([voice.of_speaker(e[name]).pitch for name in ("speaker", "speaker_same", "speaker")])
+        drawn.append([voice.of_speaker(e[name]).pitch for name in ("speaker", "speaker_same", "speaker", "speaker")])
         one, two = colours(e["speech"], e["unit_times"], n), colours(e["speech_same"], e["unit_times_same"], n)
         alike.append((one * two).mean() / (one.std() * two.std()))
         own.append((one * np.roll(two, 3, 0)).mean() / (one.std() * two.std()))
