@@ -1,0 +1,51 @@
+"""ABX: whether what is said tells two utterances apart, and not who says it (Schatz et al. 2013)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from mmjax.ops import dynamic_time_warping
+from mmjax.ops.vectors import unit
+
+
+class Frames(NamedTuple):
+    """Utterances as vectors of frames, and how many of them are real."""
+
+    vectors: Float[Array, "b t d"]
+    steps: Int[Array, " b"]
+
+
+def margin(x: Frames, same: Frames, other: Frames) -> Float[Array, " b"]:
+    """d(X, B) - d(X, A) of triples: X and A say the same, B says something else. Below 0 is an error, 0 half a one.
+
+    d is the mean angle, in 0..1, along the best path of dynamic time warping: ZeroSpeech's measure for vectors. Of
+    one-hot vectors the angle is 1/2 where codes differ.
+
+    Args:
+      x, same, other: X, A and B.
+    """
+    return apart(x, other) - apart(x, same)
+
+
+def apart(one: Frames, two: Frames) -> Float[Array, " b"]:
+    """d of pairs of utterances, row by row."""
+    cosine = jnp.einsum("bnd,bmd->bnm", unit(one.vectors), unit(two.vectors), precision=lax.Precision.HIGHEST)
+    angle = jnp.arccos(jnp.clip(cosine, -1.0, 1.0)) / jnp.pi
+    return dynamic_time_warping.distance(angle, one.steps, two.steps)
+
+
+def apart_codes(
+    one: Int[Array, "b n"], count: Int[Array, " b"], two: Int[Array, "b m"], count_two: Int[Array, " b"]
+) -> Float[Array, " b"]:
+    """`apart` of one-hot vectors, without making them."""
+    costs = jnp.where(one[:, :, None] == two[:, None], 0.0, 0.5)
+    return dynamic_time_warping.distance(costs, count, count_two)
+
+
+def error(margins: Float[Array, " n"]) -> Float[Array, " n"]:
+    """1 for a triple that is wrong, 1/2 for one that is undecided."""
+    return jnp.where(margins < 0, 1.0, jnp.where(margins == 0, 0.5, 0.0))

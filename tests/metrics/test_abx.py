@@ -1,0 +1,31 @@
+"""ABX: triples by hand, and that codes and one-hot vectors are as far apart."""
+
+import jax
+import numpy as np
+
+from mmjax.metrics import abx
+
+
+def frames(*rows):
+    longest = max(map(len, rows))
+    vectors = np.zeros((len(rows), longest, 2), np.float32)
+    for row, angles in zip(vectors, rows):
+        row[: len(angles)] = np.stack([np.cos(angles), np.sin(angles)], 1) * 3  # of any length
+    return abx.Frames(vectors, np.array(list(map(len, rows)), np.int32))
+
+
+def test_triples_by_hand():
+    quarter = np.pi / 2
+    x = frames([0, quarter], [0, 0], [0, 0])
+    same = frames([0, 0, quarter], [quarter], [quarter])  # slower, but the same; 1/2 apart; 1/2 apart
+    other = frames([quarter, quarter], [0, quarter], [quarter, quarter])
+    found = jax.jit(abx.margin)(x, same, other)
+    np.testing.assert_allclose(found, [1 / 4 - 0, 1 / 4 - 1 / 2, 0], atol=2e-4)
+    np.testing.assert_array_equal(abx.error(np.array([0.1, -0.1, 0], np.float32)), [0, 1, 0.5])
+
+
+def test_codes_are_as_far_apart_as_one_hot_vectors(rng):
+    one, two = rng.integers(0, 3, (5, 7)).astype(np.int32), rng.integers(0, 3, (5, 4)).astype(np.int32)
+    n, m = np.array([7, 1, 3, 7, 5], np.int32), np.array([4, 4, 1, 2, 3], np.int32)
+    hot = [abx.Frames(np.eye(3, dtype=np.float32)[codes], count) for codes, count in ((one, n), (two, m))]
+    np.testing.assert_allclose(jax.jit(abx.apart_codes)(one, n, two, m), abx.apart(*hot), atol=1e-3)
