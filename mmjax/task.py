@@ -240,6 +240,8 @@ class Task:
       answers: the keys of predict that answer whoever asks with files of his own (`mmjax predict`), in the order in
         which he reads them; nothing else is computed for him. () = what `predictions.answers` takes for answers. A
         key that a run does not predict is passed over. Several "embedding/..." are points of one space.
+      headline: the figures that a reader looks at first, in that order, wherever figures are listed; of names or
+        patterns such as "*_r@1". One that a variant does not have is passed over; the others follow by name.
       distribution: (variables, batch) -> (class int32 [b], {who: logits float32 [b c]}): of a system whose answer is
         one of c classes, the right one (-1 where there is none) and what is said of all: by the system, "", and by each
         control that was trained on one modality alone, under the modality's name. None where the predictions say it:
@@ -268,6 +270,7 @@ class Task:
     also_from: tuple[tuple[str, ...], ...] = ()
     whole: bool = False
     answers: tuple[str, ...] = ()
+    headline: tuple[str, ...] = ()
     distribution: Callable[[Variables, Batch], tuple[Any, dict[str, Any]]] | None = None
 
     def __hash__(self) -> int:

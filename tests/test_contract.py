@@ -6,6 +6,7 @@ system by system; as a user starts it, in a process of its own, one of them is r
 """
 
 import csv
+import fnmatch
 import importlib
 import json
 import shutil
@@ -146,6 +147,9 @@ def test_every_figure_stands_beside_a_baseline_and_ignores_padding(tiny):
     assert plain
     for name in plain:
         assert any(other.startswith(f"{name}/") for other in figures), f"{name} has no trivial baseline"
+    # What a reader looks at first comes first.
+    headline = ready.task.headline or ("*",)
+    assert any(fnmatch.fnmatchcase(plain[0], one) for one in headline), plain[0]
 
 
 def test_predictions_are_of_the_glossary_and_classes_are_named(tiny):

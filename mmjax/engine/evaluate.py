@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -74,7 +75,7 @@ class Evaluator:
         variables = self._judged(variables)
         for host in batches:
             self._add(sums, variables, self.placement.put(self._seen(host)))
-        return _divide(sums)
+        return in_order(_divide(sums), self.task.headline)
 
     def fitted(self, variables: Any, batches: Iterable[Batch]) -> tuple[Any, int]:
         """What the task's `Fit` solves on these batches, and on how many examples."""
@@ -127,7 +128,7 @@ class Evaluator:
             seen += int(valid.sum())
         joined = {name: np.concatenate(rows) for name, rows in predictions.items()}
         truth = {name: np.concatenate(rows) for name, rows in references.items()}
-        figures = {**_divide(sums), **self.task.score(joined, truth)}
+        figures = in_order({**_divide(sums), **self.task.score(joined, truth)}, self.task.headline)
         return figures, {**_shown(truth, gallery), **joined}, seen
 
     def _seen(self, batch: Batch) -> Batch:
@@ -158,6 +159,16 @@ def _shown(truth: Mapping[str, np.ndarray], gallery: int) -> dict[str, np.ndarra
 
 def _divide(sums: Figures) -> Figures:
     return {name: float(total / count) if count else float("nan") for name, (total, count) in sums.items()}
+
+
+def in_order(figures: Figures, headline: Sequence[str]) -> Figures:
+    """The figures of `headline` first, the others after them by name; each before its baselines."""
+
+    def place(name: str) -> tuple[int, str]:
+        figure = name.split("/", 1)[0]
+        return next((i for i, one in enumerate(headline) if fnmatch.fnmatchcase(figure, one)), len(headline)), figure
+
+    return dict(sorted(figures.items(), key=lambda item: place(item[0])))
 
 
 def table(figures: Figures) -> list[tuple[str, float, list[tuple[str, float]]]]:

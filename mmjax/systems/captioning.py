@@ -105,6 +105,7 @@ def build(config: ConfigDict) -> Task:
         references=("captions",),
         features=None if encoder.trained else seen_once,
         fit=Fit(bind(observe, networks), caption_baselines.solve),
+        headline=("cider_d", "bleu4", "rouge_l"),
     )
 
 

@@ -33,6 +33,7 @@ def build(config: ConfigDict) -> Task:
         predicts_from=("image",),
         modalities={"picture": ("image",)},
         names=names,
+        headline=("scene_accuracy", "object_present"),
     )
 
 

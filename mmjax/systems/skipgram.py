@@ -49,6 +49,7 @@ def build(config: ConfigDict) -> Task:
         answers=("text/words", "text/neighbours", "embedding/words"),
         ask=ask,
         modalities={"words": ("tokens",)},
+        headline=("wordsim*", "simlex*", "questions*", "kinds"),
     )
 
 

@@ -58,6 +58,7 @@ def build(config: ConfigDict) -> Task:
         answers=("scores/finetuned", *(f"label/{row}" for row in SHOWN if not row.startswith("random"))),
         names={"finetuned": "label", **dict.fromkeys(SHOWN, "label")},
         notes=() if trained else (UNTRAINED,),
+        headline=("pool5_accuracy", "finetuned_accuracy"),
     )
 
 

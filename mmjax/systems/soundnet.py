@@ -61,6 +61,7 @@ def build(config: ConfigDict) -> Task:
         modalities={"sound": ("waveform",)},
         names=names,
         notes=() if "scene" in names else (NO_SCENES,),
+        headline=("object_agreement", "scene_agreement", "picture_r@1"),
     )
 
 

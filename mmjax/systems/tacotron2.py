@@ -90,6 +90,7 @@ def build(config: ConfigDict) -> Task:
         sample_rate=network.spec.sample_rate,
         predicts_from=("units", "units_length"),
         answers=("label/ended", "audio/speech"),
+        headline=("attention_monotone", "gate_fired", "mel_error", "length_error"),
     )
 
 

@@ -96,6 +96,7 @@ def build(config: ConfigDict) -> Task:
         distribution=bind(distribution, networks),
         score=bind(vqa.score, **evaluation),
         references=("answers" if evaluation["annotators"] == "ten" else "answer", *kinds),
+        headline=("accuracy",),
     )
 
 

@@ -54,6 +54,7 @@ def build(config: ConfigDict) -> Task:
         names={"class": names} if names else {},
         notes=notes,
         warn=game_losses.warn,
+        headline=("*fid", "class_right"),
     )
 
 

@@ -67,6 +67,7 @@ def build(config: ConfigDict) -> Task:
         ask=bind(ask, **tokens),
         notes=notes,
         warn=game_losses.warn,
+        headline=("*fid", "r_precision", "*_right"),
     )
 
 

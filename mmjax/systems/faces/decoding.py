@@ -36,6 +36,7 @@ def task(model: FaceDecoder, face: Face, **weights: float) -> Task:
         predicts_from=("face",),
         modalities={"face": ("face",)},
         answers=("image/drawn",),
+        headline=("picture_error", "landmark_error"),
     )
 
 

@@ -66,6 +66,7 @@ def task(model: FaceNetwork, kinds: Kinds, *, thumbnail: float, flip: bool) -> T
         predicts_from=("face",),
         modalities={"face": ("face",)},
         names={"identity": kinds.names},
+        headline=("identity_accuracy",),
     )
 
 

@@ -55,6 +55,7 @@ def build(config: ConfigDict) -> Task:
         predicts_from=heard,
         answers=("heatmap/heat", "number/confidence"),
         notes=() if truth.boxes else (NO_BOXES,),
+        headline=("pointing", "ciou", "auc", "marked_on_silence"),
     )
 
 

@@ -56,6 +56,7 @@ def build(config: ConfigDict) -> Task:
         names={"source": made.classes} if made.classes else {},
         whole=True,  # it has its own chunks, which fade into each other
         answers=("audio/estimate",) if made.sees else tuple(f"audio/estimate{i + 1}" for i in range(made.unet.maps)),
+        headline=("si_sdr_improvement",),
     )
 
 
