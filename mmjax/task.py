@@ -246,6 +246,9 @@ class Task:
         one of c classes, the right one (-1 where there is none) and what is said of all: by the system, "", and by each
         control that was trained on one modality alone, under the modality's name. None where the predictions say it:
         "scores/<head>" beside its reference.
+      unimodal: (variables, batch, modality) -> (class int32 [b], logits float32 [b c]): what the system says of one
+        modality by itself; differentiable. Asked by remedies for a training that leans on one (`config.balance`). None:
+        its distribution where the others are blank.
     """
 
     fields: tuple[str, ...]
@@ -272,6 +275,7 @@ class Task:
     answers: tuple[str, ...] = ()
     headline: tuple[str, ...] = ()
     distribution: Callable[[Variables, Batch], tuple[Any, dict[str, Any]]] | None = None
+    unimodal: Callable[[Variables, Batch, str], tuple[Any, Any]] | None = None
 
     def __hash__(self) -> int:
         # Mappings have no hash; what is left tells tasks apart well enough, and equality looks at everything.

@@ -26,6 +26,7 @@ STATUS = "status.json"  # running, stopped, failed or done, and the command
 METRICS = "metrics.jsonl"  # a line for each record of training and evaluation
 RESULTS = "results.json"  # the final figures
 AUDIT = "audit.json"  # which modality carries the figures: `mmjax audit`
+AUDITED = "audit"  # runs that `mmjax audit` makes: of one modality alone, of other seeds
 PREDICTIONS = "predictions"  # <split>.npz, and <split>.json with class names and sample rate
 CHECKPOINTS = "checkpoints"  # <step>/ of Orbax: the newest two and the best
 FROZEN = "frozen"  # weights that never change, of Orbax

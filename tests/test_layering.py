@@ -22,7 +22,8 @@ ROOMS = {
     "report": {"predictions", "workdir"},
     "answers": {"data"},
     "systems": {"task", "predictions", "known", "judges", "models", "losses", "metrics", "decode", "ops"},
-    "engine": {"task", "predictions", "systems", "judges", "data", "report", "workdir", "ops"},
+    "balance": {"task", "losses", "ops"},
+    "engine": {"balance", "task", "predictions", "systems", "judges", "data", "report", "workdir", "ops"},
     "audit": {"engine", "systems", "metrics", "task", "predictions", "data", "workdir"},
     "tools": {
         "answers",

@@ -12,12 +12,12 @@ from ml_collections import ConfigDict
 
 from mmjax import data, systems
 from mmjax import workdir as files
-from mmjax.audit import bits, looking, replacing, shares, words
+from mmjax.audit import bits, looking, replacing, retraining, several, shares, words
 from mmjax.data import pipeline
 from mmjax.engine import config as configs
 from mmjax.engine import prepare, restore
 from mmjax.errors import UserError
-from mmjax.metrics.information import games
+from mmjax.metrics.information import games, trust
 from mmjax.task import Task
 from mmjax.text import vocabulary
 
@@ -37,6 +37,9 @@ class Options:
       bits: whether a system that gives no distribution is a mistake.
       permutations, seed: of p-values and of all that is drawn.
       step: a saved step, "best", or None for the newest.
+      retrain: whether the system's network is trained anew with each modality alone.
+      rates: factors of the learning rates that it is tried with.
+      seeds: runs of the system, itself among them, that the last interval is over.
     """
 
     examples: int = 0
@@ -48,6 +51,9 @@ class Options:
     permutations: int = 200
     seed: int = 0
     step: int | str | None = None
+    retrain: bool = False
+    rates: tuple[float, ...] = (1.0,)
+    seeds: int = 1
 
 
 def audit(folder: Path, options: Options, say: Say = print) -> dict[str, Any]:
@@ -65,7 +71,38 @@ def audit(folder: Path, options: Options, say: Say = print) -> dict[str, Any]:
     if len(task.modalities) < 2:
         return words.told({**about, "modalities": list(players), "controls": controls(results)})
     run = restore.restore(folder, options.step)
-    return words.told({**about, "step": run.step, **_Audit(run, players, options, say).found()})
+    found = {**about, "step": run.step, **_Audit(run, folder, players, options, say).found()}
+    if options.seeds > 1:
+        found["seeds"] = over_seeds(config, folder, found, options, say)
+    return words.told(found)
+
+
+def over_seeds(
+    config: ConfigDict, folder: Path, found: Mapping[str, Any], options: Options, say: Say
+) -> dict[str, Any]:
+    """The main figure, its shares and the bits over runs from several seeds: {name: mean with Student's interval}."""
+    again = dataclasses.replace(options, figure=found["figure"], retrain=False, seeds=1, step=None)
+    every = [of_run(found)]
+    for place in retraining.seeds(config, folder, options.seeds):
+        run = restore.restore(place)
+        every.append(of_run(_Audit(run, place, tuple(found["modalities"]), again, say).found()))
+    names = [name for name in every[0] if all(name in one for one in every)]
+    spans = {name: trust.over_runs(np.array([one[name] for one in every])) for name in names}
+    return {
+        "runs": len(every),
+        "spans": {n: dict(zip(("value", "low", "high"), map(float, s))) for n, s in spans.items()},
+    }
+
+
+def of_run(found: Mapping[str, Any]) -> dict[str, float]:
+    """The few numbers of one run that are compared over seeds."""
+    name = found["figure"]
+    of = found["figures"][name]
+    numbers = {name: of["value"]}
+    shares_of = of["replaced"]["other"]["share"]
+    numbers |= {f"share of {m}": share["value"] for m, share in shares_of.items() if share is not None}
+    tells = found["bits"].get("tells", {})
+    return numbers | {f"bits of {who or 'the system'}": span["value"] for who, span in tells.items()}
 
 
 def finished(folder: Path) -> tuple[ConfigDict, Mapping[str, Any]]:
@@ -149,8 +186,8 @@ def absent(
 class _Audit:
     """The parts of one audit of several modalities."""
 
-    def __init__(self, run: restore.Restored, players: tuple[str, ...], options: Options, say: Say):
-        self.run, self.task, self.config = run, run.task, run.config
+    def __init__(self, run: restore.Restored, folder: Path, players: tuple[str, ...], options: Options, say: Say):
+        self.run, self.task, self.config, self.folder = run, run.task, run.config, folder
         self.players, self.options, self.say = players, options, say
         self.groups = replacing.groups(self.task.fields, self.task.modalities)
         if options.group and options.group not in self.groups:
@@ -159,9 +196,9 @@ class _Audit:
         self.group = options.group or next(iter(self.groups), "")
         self.look = looking.Looker(self.task, run.variables, run.config.eval.batch_size)
 
-    def columns(self, split: str, **changes: Any) -> dict[str, Any]:
-        """All examples of a split that are looked at."""
-        fields = prepare.asked(self.task)
+    def columns(self, split: str, more: Sequence[str] = (), **changes: Any) -> dict[str, Any]:
+        """All examples of a split that are looked at, with `more` fields than the system asks for."""
+        fields = tuple(dict.fromkeys((*prepare.asked(self.task), *more)))
         given = {**self.config.data, **changes}
         source = data.open(split, fields, train_split=self.config.train_split, **given)
         self.run.compare(source)  # its numbers must mean what they meant
@@ -172,7 +209,9 @@ class _Audit:
     def found(self) -> dict[str, Any]:
         """All that is known of a system of several modalities."""
         options, config = self.options, self.config
-        known, columns = self.columns(config.validation_split), self.columns(config.test_split)
+        offered = () if config.data.get("mixtures") else data.offers(config.data.name, _options(config.data))
+        lists = [field for field in several.LISTS if field in offered]
+        known, columns = self.columns(config.validation_split), self.columns(config.test_split, lists)
         kinds = tuple(kind for kind in replacing.KINDS if kind != "class" or self.group)
         passes = len(kinds) * (2 ** len(self.players) - 1) + 1
         n = looking.length(columns)
@@ -185,8 +224,12 @@ class _Audit:
         out |= {
             "permutations": options.permutations,
             "figures": figures,
-            "bits": self.bits(known, columns, intact, alone),
+            "several": self.several(columns, intact, main),
         }
+        retrained = self.retrained() if options.retrain else {}
+        if retrained:
+            out["retrained"] = self.of_retrained(retrained, known, columns, main)
+        out["bits"] = self.bits(known, columns, intact, alone, retrained)
         if options.accident:
             named = ", ".join(f"{k}={v}" for k, v in options.accident)
             self.say(f"the same where {named}")
@@ -205,7 +248,46 @@ class _Audit:
             raise UserError(f"--figure {asked}: no figure of this run; there are {', '.join(figures)}")
         return asked or (self.config.best if self.config.best in figures else next(iter(figures)))
 
-    def bits(self, known: Any, columns: Any, intact: looking.Look, alone: Mapping[str, looking.Look]) -> Any:
+    def several(self, columns: Any, intact: looking.Look, figure: str) -> dict[str, Any]:
+        """The main figure by how many of something an example has: {what: {number: examples, and the figure}}."""
+        found: dict[str, Any] = {}
+        for what, number in several.numbers(columns, self.task.modalities).items():
+            rows = {}
+            for name, at in several.rows(number).items():
+                some = {field: np.asarray(value)[at] for field, value in columns.items()}
+                units = looking.units(self.task, intact.only(at), some, intact)
+                if figure in units:  # not where it is of whole batches, or means nothing of so few
+                    rows[name] = {"examples": int(at.sum()), **shares.span(units[figure][1], self.options.seed)}
+            if len(rows) > 1:
+                found[what] = rows
+        return found
+
+    def retrained(self) -> dict[str, tuple[looking.Looker, float]]:
+        """{modality: the system's network that was trained with it alone, and its factor of the learning rates}."""
+        found = {}
+        for modality in self.players:
+            self.say(f"training {self.config.system} with {modality} alone")
+            run, rate = retraining.alone(self.config, self.folder, modality, self.options.rates)
+            found[modality] = looking.Looker(run.task, run.variables, self.config.eval.batch_size), rate
+        return found
+
+    def of_retrained(self, retrained: Mapping[str, Any], known: Any, columns: Any, figure: str) -> dict[str, Any]:
+        """{modality: the main figure of the network that was trained with it alone}."""
+        found = {}
+        for modality, (look, rate) in retrained.items():
+            seen = look(columns)
+            _, units = looking.units(self.task, seen, columns, seen)[figure]
+            found[modality] = {**shares.span(units, self.options.seed), "rate": rate}
+        return found
+
+    def bits(
+        self,
+        known: Any,
+        columns: Any,
+        intact: looking.Look,
+        alone: Mapping[str, looking.Look],
+        retrained: Mapping[str, Any],
+    ) -> Any:
         """What each modality tells of the answer, or the line why that is not said."""
         if not intact.logits:
             if self.options.bits:
@@ -213,6 +295,8 @@ class _Audit:
             return {"refused": f"{self.config.system} gives no distribution over classes"}
         held, before = dict(intact.logits), self.look(known)
         told = dict(before.logits)
+        for modality, (look, _) in retrained.items():
+            held[modality], told[modality] = look(columns).logits[""], look(known).logits[""]
         for modality in self.players:
             if modality not in held:  # no control was trained on it: the system itself, with the mean of the others
                 held[modality] = alone[modality].logits[""]
@@ -232,3 +316,8 @@ class _Audit:
         names = self.run.constants.get(f"{field}_names") if spelled is None else spelled
         known = [str(n) for n in range(value.max() + 1)] if names is None else vocabulary.words_of(names)
         return {name: value == number for number, name in enumerate(known) if (value == number).any()}
+
+
+def _options(section: Any) -> dict[str, Any]:
+    """Of a data set: the section without its name and what `data.open` takes."""
+    return {k: v for k, v in section.items() if k not in ("name", "train_split")}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mmjax.audit.shares import span
-from mmjax.metrics.information import calibration, decomposition, quantise, trust, usable
+from mmjax.metrics.information import batches, calibration, decomposition, quantise, trust, usable
 
 RARE = 0.05  # answers with a smaller share of the examples are one answer in the table
 MOST = 8  # clusters of a side
@@ -37,8 +37,8 @@ def measure(
       prior: bits of the answer that the prior does not tell; tells: {who: usable information with its interval and p};
       right: {who: {kind: the share that its likeliest class gets right, as it was trained}}, "" for all kinds;
       together: what the system knows more than the sum of its sides; calibration: {who: errors before and after};
-      reliability: of the system after it; parts: of two sides, or the line why there are none; examples: that have a
-      class.
+      reliability: of the system after it; parts: of two sides, or the line why there are none; batch_parts: the same
+      from the probabilities alone; examples: that have a class.
     """
     there = {"": np.ones(len(held[0]), bool), **(kinds or {})}
     there = {name: of[held[0] >= 0] for name, of in there.items()}
@@ -65,6 +65,7 @@ def measure(
         },
         "reliability": {name: _plain(getattr(after[""], name)) for name in ("confidence", "accuracy", "share")},
         "parts": parts(known_label, label, sides, permutations, seed),
+        "batch_parts": batch_parts(known_label, log_p, players),
     }
 
 
@@ -85,14 +86,37 @@ def _classed(label: np.ndarray, logits: Mapping[str, np.ndarray]) -> tuple[np.nd
     return label[there], {who: value[there] for who, value in logits.items()}
 
 
-def merged(known: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, int]:
-    """Classes for a table: those that are rare among the known ones are one; and how many there are."""
-    classes = int(max(known.max(initial=0), label.max(initial=0))) + 1
+def numbered(known: np.ndarray, classes: int) -> np.ndarray:
+    """The number of each class, [classes]: those that are rare among the known examples share the last one."""
     common = np.flatnonzero(np.bincount(known, minlength=classes) >= RARE * max(len(known), 1))
     number = np.full(classes, len(common))
     number[common] = np.arange(len(common))
-    found = number[label]
-    return found, int(found.max(initial=0)) + 1
+    return number
+
+
+def batch_parts(known: np.ndarray, log_p: Mapping[str, np.ndarray], players: Sequence[str]) -> dict[str, Any]:
+    """Redundant, unique and synergistic bits by the batch estimator, of calibrated predictors, rare classes as one.
+
+    Args:
+      known: classes of the validation split.
+      log_p: {who: log-probabilities of the audited split, [n c]}, "" for the system.
+      players: the modalities.
+    """
+    if len(players) != 2:
+        return {"refused": f"parts are of two modalities, and here are {len(players)}"}
+    number = numbered(known, next(iter(log_p.values())).shape[1])
+    into = np.eye(number.max() + 1)[number]  # c merged
+    one, two, both = (np.exp(log_p[who]) @ into for who in (*players, ""))
+    if len(one) < 2 * batches.SIZE:
+        return {"refused": f"{len(one):,} examples are too few for two batches of {batches.SIZE}"}
+    found = batches.parts(one, two, both)
+    low, high = found.interval
+    names = ("redundant", *(f"only {m}" for m in players), "synergy")
+    spans = {
+        name: {"value": float(found.value[i]), "low": float(low[i]), "high": float(high[i])}
+        for i, name in enumerate(names)
+    }
+    return {"batches": len(found.parts), "size": batches.SIZE, "bits": spans}
 
 
 def parts(
@@ -115,7 +139,8 @@ def parts(
     """
     if len(sides) != 2:
         return {"refused": f"parts are of two modalities, and here are {len(sides)}"}
-    answer, classes = merged(known, label)
+    number = numbered(known, int(max(known.max(initial=0), label.max(initial=0))) + 1)
+    answer, classes = number[label], int(number.max()) + 1
     clusters = min(MOST, math.isqrt(len(label) // (decomposition.ENOUGH * classes)))
     if clusters < 2 or classes < 2:
         least = decomposition.ENOUGH * 4 * classes

@@ -45,6 +45,12 @@ class Look:
         each = {name: value for name, value in self.each.items() if intact.additive(name)}
         return dataclasses.replace(self, each=each, predictions={**self.predictions, **kept})
 
+    def only(self, at: np.ndarray) -> Look:
+        """The look of some examples, bool [n]; what batches had is left out."""
+        each = {name: (total[at], count[at]) for name, (total, count) in self.each.items()}
+        predicted = {name: value[at] for name, value in self.predictions.items()}
+        return dataclasses.replace(self, each=each, batches={}, predictions=predicted)
+
     def additive(self, figure: str) -> bool:
         """Whether the figure of all is that of its examples one by one, and so a mean over them."""
         sums = [(np.sum(self.each[figure][i]), np.sum(self.batches[figure][i])) for i in (0, 1)]
@@ -142,7 +148,8 @@ def units(task: Task, look: Look, columns: Mapping[str, Any], intact: Look) -> d
     references = {name: np.asarray(columns[name]) for name in task.references}
     by_example = {name for name in look.each if intact.additive(name)}
     found = {name: ("example", trust.of_ratio(*look.each[name])) for name in look.each if name in by_example}
-    found |= {name: ("batch", trust.of_ratio(*look.batches[name])) for name in look.each if name not in by_example}
+    of_batches = [name for name in look.batches if name in look.each and name not in by_example]
+    found |= {name: ("batch", trust.of_ratio(*look.batches[name])) for name in of_batches}
 
     def score(at: np.ndarray) -> dict[str, float]:
         some = ({name: value[at] for name, value in kept.items()} for kept in (look.predictions, references))

@@ -17,7 +17,14 @@ def told(found: dict[str, Any]) -> dict[str, Any]:
         only = found["modalities"][0]
         line = f"{found['system']} takes one modality, {only}: there is no share to divide; what its own controls show:"
         return {**found, "sentences": [line], "warnings": [], "table": []}
-    sentences = [*_figure(found), *_bits(found), *_accident(found)]
+    sentences = [
+        *_figure(found),
+        *_several(found),
+        *_retrained(found),
+        *_bits(found),
+        *_accident(found),
+        *_seeds(found),
+    ]
     return {**found, "sentences": sentences, "warnings": [*_warnings(found)], "table": table(found)}
 
 
@@ -54,9 +61,29 @@ def _figure(found: Mapping[str, Any]) -> Iterator[str]:
             if kind != "other"
         )
         sure = f"p = {number(there['p'])}" + (": no difference is shown" if there["p"] > SURE else "")
+        sure += f"; perceptual score {number(by['perceptual'][m])}"
         yield (
             f"If {m} failed and another example's came in its place, {name} would be {within(there)} ({sure}; {rest})."
         )
+
+
+def _several(found: Mapping[str, Any]) -> Iterator[str]:
+    """One to many."""
+    for what, rows in found.get("several", {}).items():
+        every = ", ".join(f"{count}: {within(row)}" for count, row in rows.items())
+        yield f"{found['figure']} by the number of {what}: {every}."
+
+
+def _retrained(found: Mapping[str, Any]) -> Iterator[str]:
+    for m, span in found.get("retrained", {}).items():
+        rate = "" if span["rate"] == 1 else f", at {number(span['rate'])} times the learning rate"
+        yield f"Trained with {m} alone{rate}, the same network has {found['figure']} {within(span)}."
+
+
+def _seeds(found: Mapping[str, Any]) -> Iterator[str]:
+    if "seeds" in found:
+        every = ", ".join(f"{name} {within(span)}" for name, span in found["seeds"]["spans"].items())
+        yield f"Over {found['seeds']['runs']} runs from other seeds (Student's intervals): {every}."
 
 
 def _together(by: Mapping[str, Any], name: str) -> str:
@@ -77,19 +104,23 @@ def _bits(found: Mapping[str, Any]) -> Iterator[str]:
     if "refused" in of:
         yield f"No bits: {of['refused']}."
         return
-    tells = {f"{who} alone" if who else "the system": within(span) for who, span in of["tells"].items()}
-    every = ", ".join(f"{who} {span}" for who, span in tells.items())
-    yield f"The answer holds {number(of['prior']['value'])} bits for whoever sees nothing; of these tells {every}."
-    right = ", ".join(f"{who or 'the system'} {within(span[''], True)}" for who, span in of["right"].items())
-    yield f"Right are, each from what it sees: {right}."
     error = of["calibration"][""]
     yield (
         f"Its probabilities are off by {number(error['after'])} on the average (calibration error; "
         f"{number(error['before'])} as trained)."
     )
+    tells = {f"{who} alone" if who else "the system": within(span) for who, span in of["tells"].items()}
+    every = ", ".join(f"{who} {span}" for who, span in tells.items())
+    yield f"The answer holds {number(of['prior']['value'])} bits for whoever sees nothing; of these tells {every}."
+    right = ", ".join(f"{who or 'the system'} {within(span[''], True)}" for who, span in of["right"].items())
+    yield f"Right are, each from what it sees: {right}."
+    batch = of["batch_parts"]
+    if "refused" not in batch:
+        every = ", ".join(f"{name} {within(span)}" for name, span in batch["bits"].items())
+        yield f"By the batch estimator, on {batch['batches']} x {batch['size']} examples, in bits: {every}."
     parts = of["parts"]
     if "refused" in parts:
-        yield f"Redundant, unique and synergistic parts are not given: {parts['refused']}."
+        yield f"Redundant, unique and synergistic parts are not given from a table: {parts['refused']}."
         return
     cells = " x ".join(map(str, parts["cells"]))
     claimed = [f"{name} {within(span)}" for name, span in parts["bits"].items() if span["claimed"]]
@@ -127,12 +158,15 @@ def table(found: Mapping[str, Any], every: bool = True) -> list[list[str]]:
     kinds = [k for k in KINDS if any(k in of["replaced"] for of in found["figures"].values())] if every else ["other"]
     shown = {kind: KINDS[kind].replace("class", found["group"]) for kind in kinds}
     titles = [f"without {m}" + (f": {shown[kind]}" if every else "") for m in players for kind in kinds]
-    rows = [["figure", "whole", *titles, *(f"share of {m}" for m in players), "only together"]]
+    there = found.get("accident")
+    where = [f"where {there['options']}"] if there else []
+    rows = [["figure", "whole", *where, *titles, *(f"share of {m}" for m in players), "only together"]]
     for name, of in found["figures"].items():
         ways = of["replaced"]
         cells = [_give(ways[kind]["without"][m]) if kind in ways else "—" for m in players for kind in kinds]
         cells += [_percent(ways["other"]["share"][m]) for m in players]
-        rows.append([name, _give(of), *cells, _give(ways["other"]["together"])])
+        changed = [_give(there["figures"][name]) if name in there["figures"] else "—"] if there else []
+        rows.append([name, _give(of), *changed, *cells, _give(ways["other"]["together"])])
     return rows
 
 

@@ -92,6 +92,14 @@ def open(
     return token_fields.wrap(opened, wanted, made, chosen, training, [name, train_split, options])
 
 
+def offers(name: str, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """The fields that a data set has itself; () for the catalogue's, which says so when it is opened."""
+    if name not in names():
+        return ()
+    module, known = _find(name, None, {k: v for k, v in options.items() if k not in ("tokens", "mixtures")})
+    return tuple(module.fields(**known) if hasattr(module, "fields") else module.FIELDS)
+
+
 def identity(name: str) -> dict[str, str]:
     """{column of a table of predictions: the field that says it}: what the data set calls its examples."""
     return dict(getattr(_module(name), "IDENTITY", {"index": "index"}))

@@ -121,6 +121,20 @@ def engine(system: str, variant: str = "") -> ConfigDict:
     c.steps_per_call = 1  # steps in one dispatch; more hides the host's latency on fast accelerators
     c.debug_nans = False  # stop at the operation that makes a NaN; slow
 
+    # A remedy where training leans on one modality: arguments of balance.remedies.Balance, which explains them.
+    c.balance = ConfigDict()
+    c.balance.name = "none"  # or "ogm_ge", "opm", "dropout", "pmr", "blending"; "only": nothing but `modality`
+    c.balance.alpha = 0.0  # strength of ogm_ge, opm and pmr; 0 = the method's own
+    c.balance.place = "update"  # what ogm_ge scales; or "gradient" as its code has it, which Adam undoes
+    c.balance.convolutions = False  # ogm_ge changes four-dimensional kernels alone, as its code does
+    c.balance.noise = True  # ogm_ge's "GE"
+    c.balance.until = 0  # the step at which ogm_ge ends; 0 = never
+    c.balance.rate = 0.2  # of opm and dropout: of examples without a modality
+    c.balance.momentum = 0.9  # of pmr's prototypes
+    c.balance.every = 200  # steps between the estimates of blending
+    c.balance.held = 0.1  # of blending: the share of training's examples that it only looks at
+    c.balance.modality = ""  # of "only"
+
     c.log_every = 20  # steps
     c.save_every = 500  # steps; a killed run loses at most this many
     c.optim = ConfigDict()

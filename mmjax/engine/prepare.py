@@ -13,11 +13,11 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from mmjax import data, predictions, systems
+from mmjax import data, predictions
 from mmjax import workdir as files
 from mmjax.data import pipeline, spec
 from mmjax.data.mixtures import Mixtures
-from mmjax.engine import agree, checkpoint, data_record, evaluate, features, mesh, optim, probes
+from mmjax.engine import agree, built, checkpoint, data_record, evaluate, features, mesh, probes
 from mmjax.engine import step as steps
 from mmjax.errors import UserError
 from mmjax.task import Batch, Task, bind
@@ -72,10 +72,9 @@ def prepare(config: ConfigDict, workdir: Path, command: str = "") -> Ready:
 def _prepared(config: ConfigDict, workdir: Path, command: str, failed: contextlib.ExitStack) -> Ready:
     """The same; what must be let go of where it fails is called back by `failed`."""
     with agree.together():  # the first exchange of the processes is after it
-        task = systems.build(config)
+        task, optimisers = built.of(config)
         for note in task.notes:
             say(note)
-        optimisers = optim.of(task, config.optim, config.steps)
         if not checkpoint.has_any(workdir):
             for need in task.needs:
                 need()

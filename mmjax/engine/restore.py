@@ -12,10 +12,10 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from mmjax import predictions, systems
+from mmjax import predictions
 from mmjax import workdir as files
 from mmjax.data import given, spec
-from mmjax.engine import checkpoint, data_record, evaluate, optim
+from mmjax.engine import built, checkpoint, data_record, evaluate
 from mmjax.engine import config as configs
 from mmjax.engine import step as steps
 from mmjax.errors import UserError
@@ -146,8 +146,7 @@ def restore(path: str | Path, step: int | str | None = None) -> Restored:
     shapes = files.read_json(folder / files.BATCH)
     if shapes is None:
         raise UserError(f"{folder} has no batch.json: the run never started")
-    task = systems.build(config)
-    optimisers = optim.of(task, config.optim, config.steps)
+    task, optimisers = built.of(config)
     constants = files.read_arrays(folder / files.CONSTANTS)  # {} of runs from before they were kept
     batch = {name: np.zeros(shape, dtype) for name, (dtype, *shape) in shapes.items()} | constants
     abstract = jax.eval_shape(bind(steps.create, task, optimisers), jax.random.key(0), batch)

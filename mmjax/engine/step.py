@@ -75,8 +75,11 @@ def dense_update(
 
     (value, (state, reported)), gradient = jax.value_and_grad(loss, has_aux=True)(train.params[group])
     gradient = collective.mean(gradient)
+    told = {"task_state": state, "key": jax.random.fold_in(key, 1)}  # read by who asks for it: see `balance.modulate`
     with jax.numpy_dtype_promotion("standard"):  # optax mixes int counters with floats; our code never does
-        change, opt_state = optimiser.update(gradient, train.opt_state[group], train.params[group])
+        change, opt_state = optax.with_extra_args_support(optimiser).update(
+            gradient, train.opt_state[group], train.params[group], **told
+        )
     new = dataclasses.replace(
         train,
         params={**train.params, group: optax.apply_updates(train.params[group], change)},

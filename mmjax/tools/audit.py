@@ -3,6 +3,7 @@
 mmjax audit runs/vqa                               a table, sentences, and a section of the run's page
 mmjax audit runs/vqa --accident shift=reverse      the same where the data no longer keep what was leaned on
 mmjax audit runs/vqa --modality words --figure accuracy_colour
+mmjax audit runs/vqa --retrain --seeds 3           trains each side alone, and two more runs, in runs/vqa/audit
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from mmjax.tools import Parser
 def main(arguments: Sequence[str], typed: str) -> None:
     """Audits, prints, and writes WORKDIR/audit.json and the page. Raises UserError for a mistake."""
     options = _parser(typed).parse_args(arguments)
-    for name, least in (("examples", 0), ("permutations", 19), ("seed", 0)):
+    for name, least in (("examples", 0), ("permutations", 19), ("seed", 0), ("seeds", 1)):
         if getattr(options, name) < least:
             raise UserError(f"--{name} {getattr(options, name)}: it must be at least {least}")
+    if any(rate <= 0 for rate in options.rates):
+        raise UserError("--rates: each is a factor of the run's learning rates, above 0")
     folder = Path(options.workdir).expanduser()
     asked = auditing.Options(
         examples=options.examples,
@@ -35,6 +38,9 @@ def main(arguments: Sequence[str], typed: str) -> None:
         permutations=options.permutations,
         seed=options.seed,
         step=int(options.step) if options.step.isdigit() else options.step or None,
+        retrain=options.retrain,
+        rates=tuple(options.rates),
+        seeds=options.seeds,
     )
     found = auditing.audit(folder, asked, lambda line: print(line, flush=True))
     workdir.write_json(folder / workdir.AUDIT, found)
@@ -65,5 +71,19 @@ def _parser(typed: str) -> Parser:
     parser.add_argument("--examples", type=int, default=0, metavar="N", help="at most (default: as the run's own test)")
     parser.add_argument("--permutations", type=int, default=200, metavar="N", help="of the p-values (default 200)")
     parser.add_argument("--seed", type=int, default=0, help="of whatever is drawn")
+    parser.add_argument(
+        "--retrain", action="store_true", help="train the system's network with each modality alone: WORKDIR/audit"
+    )
+    parser.add_argument(
+        "--rates",
+        nargs="+",
+        type=float,
+        default=[1.0],
+        metavar="FACTOR",
+        help="of --retrain: the learning rates that are tried, as factors of the run's; the validation split chooses",
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=1, metavar="N", help="runs, the given one among them: intervals over these, too"
+    )
     parser.add_argument("--step", default="", help="a saved step, or best (default: the newest)")
     return parser

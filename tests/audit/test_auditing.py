@@ -1,6 +1,7 @@
 """Planted truths are found: noise carries nothing, XOR is only together, a copy is in each, and shares are by hand."""
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from shared import tiny_run
 
 from mmjax import tools
-from mmjax.audit import auditing, bits, looking, replacing, shares, words
+from mmjax.audit import auditing, bits, looking, replacing, retraining, shares, words
 from mmjax.errors import UserError
 
 PLAYERS = ("picture", "words")
@@ -130,6 +131,8 @@ def test_few_examples_have_no_parts(rng):
         (["--group", "image"], "--group image: no field that tells a class; choose one of answer_label, "),
         (["--accident", "reverse"], "--accident reverse: write OPTION=VALUE"),
         (["--permutations", "3"], "--permutations 3: it must be at least 19"),
+        (["--retrain", "--rates", "0"], "--rates: each is a factor of the run's learning rates"),
+        (["--seeds", "0"], "--seeds 0: it must be at least 1"),
     ],
 )
 def test_wrong_options_are_one_line(capsys, arguments, message):
@@ -152,7 +155,38 @@ def test_what_is_no_finished_run_is_one_line(capsys, tmp_path):
 def test_a_system_without_a_distribution_says_so():
     look = looking.Look({}, {}, {}, np.zeros(0, int), {})
     asked = SimpleNamespace(config=SimpleNamespace(system="x"), options=auditing.Options())
-    assert auditing._Audit.bits(asked, {}, {}, look, {}) == {"refused": "x gives no distribution over classes"}
+    assert auditing._Audit.bits(asked, {}, {}, look, {}, {}) == {"refused": "x gives no distribution over classes"}
     asked.options = auditing.Options(bits=True)
     with pytest.raises(UserError, match="--bits: x gives no distribution over classes"):
-        auditing._Audit.bits(asked, {}, {}, look, {})
+        auditing._Audit.bits(asked, {}, {}, look, {}, {})
+
+
+def test_one_side_is_trained_alone_and_other_seeds_are_runs(capsys, tmp_path, monkeypatch):
+    """Which runs are made, and that what they are is read; their training is any run's, and here it is a copy."""
+    workdir = shutil.copytree(tiny_run("vqa").workdir, tmp_path / "run")
+
+    def run(config, place, command):
+        shutil.copytree(tiny_run("vqa").workdir, place)
+        made.append((place.name, config.copy_and_resolve_references()))
+        with (place / "metrics.jsonl").open("a") as file:  # the larger rate is better
+            figure = {"accuracy": config.optim.net.learning_rate}
+            file.write(json.dumps({"step": 6, "kind": "eval", "values": figure}) + "\n")
+        return {}
+
+    made = []
+    monkeypatch.setattr(retraining.loop, "run", run)
+    asked = ["--modality", "words", "--retrain", "--rates", "1", "3", "--seeds", "2", "--permutations", "19"]
+    assert tools.command(["audit", str(workdir), *asked]) == 0, capsys.readouterr().err
+    found = json.loads((workdir / "audit.json").read_text())
+    assert found["retrained"]["words"]["rate"] == 3
+    runs = dict(made)
+    assert list(runs) == ["words_x1", "words_x3", "seed1"]
+    assert (runs["words_x1"].balance.name, runs["words_x1"].balance.modality) == ("only", "words")
+    assert runs["words_x3"].optim.net.learning_rate == pytest.approx(3 * runs["words_x1"].optim.net.learning_rate)
+    assert (runs["seed1"].seed, runs["seed1"].balance.name) == (1, "none")
+    spans, own = found["seeds"]["spans"], found["figures"]["accuracy"]
+    assert found["seeds"]["runs"] == 2
+    assert spans["accuracy"] == pytest.approx(dict.fromkeys(("value", "low", "high"), own["value"]))
+    said = capsys.readouterr().out
+    assert "Trained with words alone, at 3 times the learning rate, the same network has accuracy" in said
+    assert "Over 2 runs from other seeds" in said

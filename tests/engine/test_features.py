@@ -12,7 +12,7 @@ from jax import numpy as jnp
 from ml_collections import ConfigDict
 from shared import get_config, one_device
 
-from mmjax import data
+from mmjax import data, systems
 from mmjax.data import fingerprints, pipeline
 from mmjax.engine import config as configs
 from mmjax.engine import features, loop, mesh, prepare
@@ -106,10 +106,10 @@ def test_losses_are_those_of_the_pictures_in_every_epoch(system, tmp_path, monke
 def test_a_trained_network_has_no_features(system, monkeypatch):
     monkeypatch.setattr(encoders, "make", encoder)
     config = get_config(system)
-    assert prepare.systems.build(config).features is None
+    assert systems.build(config).features is None
     with config.unlocked():
         config.update_from_flattened_dict(FROZEN[system])
-    assert prepare.systems.build(config).features.field == "image"
+    assert systems.build(config).features.field == "image"
 
 
 # -- which content a store is of ---------------------------------------------------------------------------------------

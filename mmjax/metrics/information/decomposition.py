@@ -54,6 +54,17 @@ def least(p: Float[np.ndarray, "... a b c"], rounds: int = 2000, tolerance: floa
     share = np.where(answer > 0, answer, 1)
     one = np.moveaxis(p.sum(-2) / share[..., None, :], -1, -2)  # ... c a
     two = np.moveaxis(p.sum(-3) / share[..., None, :], -1, -2)  # ... c b
+    return least_between(answer, one, two, rounds, tolerance)
+
+
+def least_between(
+    answer: Float[np.ndarray, "... c"],
+    one: Float[np.ndarray, "... c a"],
+    two: Float[np.ndarray, "... c b"],
+    rounds: int = 2000,
+    tolerance: float = 1e-6,
+) -> Float[np.ndarray, ...]:
+    """The same of p(y), p(x1 | y) and p(x2 | y), which are all that the minimum depends on."""
     q = one[..., :, None] * two[..., None, :]  # ... c a b
     before: np.ndarray | float = np.inf
     for turn in range(rounds):

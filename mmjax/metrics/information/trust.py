@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float
+from scipy import stats
 
 LEVEL = 0.95
 
@@ -68,3 +69,13 @@ def p_value(differences: Float[np.ndarray, "n ..."], permutations: int = 200, se
     drawn, given = np.abs(signs @ values), np.abs(values.sum(0))
     reached = np.sum(drawn >= given * (1 - 1e-12), axis=0)
     return ((1 + reached) / (1 + permutations)).reshape(np.shape(differences)[1:])
+
+
+def over_runs(values: Float[np.ndarray, "k ..."], level: float = LEVEL) -> Float[np.ndarray, "3 ..."]:
+    """Mean, lower and upper end of a few runs' figures, by Student's t; of a single run the ends are infinitely far."""
+    values = np.asarray(values, np.float64)
+    k, mean = len(values), values.mean(0)
+    if k < 2:
+        return np.stack([mean, mean - np.inf, mean + np.inf])
+    half = stats.t.ppf((1 + level) / 2, k - 1) * values.std(0, ddof=1) / np.sqrt(k)
+    return np.stack([mean, mean - half, mean + half])

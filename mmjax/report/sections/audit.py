@@ -16,11 +16,13 @@ PLACE = ("probes", 20)
 
 
 def render(run: Run) -> Markup:
-    """The sentences, the table, and how right the probabilities are."""
+    """The warnings, the sentences, the table, and how right the probabilities are."""
     sentences, rows = texts(run.audit.get("sentences")), run.audit.get("table")
     if not sentences:
         return Markup()
-    parts = [tag("h3", f"Audit, after step {run.audit.get('step')}"), *(tag("p", line) for line in sentences)]
+    parts = [tag("h3", f"Audit, after step {run.audit.get('step')}")]
+    parts += [tag("p", tag("strong", f"Warning: {line}.")) for line in texts(run.audit.get("warnings"))]
+    parts += [tag("p", line) for line in sentences]
     if isinstance(rows, list) and len(rows) > 1 and all(map(texts, rows)):
         parts.append(table(*map(texts, rows)))
     bits = run.audit.get("bits")

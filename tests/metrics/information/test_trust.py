@@ -52,3 +52,11 @@ def test_intervals_hold_the_truth_and_nulls_are_rejected_as_often_as_they_say(rn
     assert held / rounds > 0.88
     assert rejected / rounds < 0.11
     np.testing.assert_allclose(trust.weights(7, 5).sum(1), 1)
+
+
+def test_few_runs_by_students_t():
+    """Of 1, 2 and 3: 2, and t(.975, 2) = 4.302653 deviations of the mean, 1 / sqrt(3), to either side."""
+    half = 4.302653 / np.sqrt(3)
+    np.testing.assert_allclose(trust.over_runs(np.array([1.0, 2.0, 3.0])), [2, 2 - half, 2 + half], rtol=1e-6)
+    assert trust.over_runs(np.ones((2, 4))).shape == (3, 4)
+    np.testing.assert_array_equal(trust.over_runs(np.array([5.0])), [5, -np.inf, np.inf])

@@ -1,0 +1,197 @@
+"""Remedies for a training that leans on one modality (`config.balance`) against plain training, all tuned alike.
+
+    python benchmarks/balance.py [--data sounding_scenes easy_vqa] [--methods ...] [--seeds 3] [--steps 800] [--busy]
+
+Visual question answering on the drawn world, whose `bias` makes the question tell the answer in training, and on
+easy-VQA. Each method is trained with every rate of --rates; the one whose accuracy on the validation split is best is
+trained with the other seeds. Nothing is chosen on the test split, and every run ends at its last step. Told are the
+accuracy on the test split, where the bias holds; on the same split where it is turned round (`shift=reverse`: what was
+leaned on misleads); and with another example's picture, which is what the words carry; each a mean over seeds with
+the interval of Student's t.
+
+Strengths are the methods' own (`balance.remedies.ALPHA`). "ogm_ge, gradient" is the official place of the scaling,
+which Adam undoes.
+
+results/balance.json is written only by a full run at the default sizes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import pathlib
+import time
+from collections.abc import Iterator, Mapping
+from importlib import util
+from typing import Any
+
+import _side_by_side as side_by_side
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from mmjax.audit import looking, replacing
+from mmjax.data import pipeline
+from mmjax.engine import built, mesh, prepare
+from mmjax.engine import step as steps
+from mmjax.metrics.information import trust
+from mmjax.task import Task, bind
+
+RESULT = pathlib.Path(__file__).resolve().parent / "results" / "balance.json"
+SIZES = {"seeds": 3, "steps": 800, "examples": 8000, "bias": 0.8}
+RATES = (1e-3, 3e-3)
+METHODS: dict[str, dict[str, Any]] = {
+    "plain": {"name": "none"},
+    "ogm_ge": {"name": "ogm_ge"},
+    "ogm_ge, gradient": {"name": "ogm_ge", "place": "gradient"},
+    "dropout": {"name": "dropout"},
+    "opm": {"name": "opm"},
+    "pmr": {"name": "pmr"},
+    "blending": {"name": "blending"},
+}
+DATA = ("sounding_scenes", "easy_vqa")
+
+
+def main() -> None:
+    """The command line."""
+    parser = side_by_side.parser(__doc__, SIZES)
+    parser.add_argument("--data", nargs="+", default=list(DATA), choices=DATA)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--rates", nargs="+", type=float, default=list(RATES))
+    options = parser.parse_args()
+    if options.quick:
+        options.steps, options.examples, options.seeds = 20, 256, 2
+    options.load = 0.0  # no time is compared
+    settings = {name: getattr(options, name) for name in SIZES}
+    own = settings == SIZES and (options.data, options.methods) == (list(DATA), list(METHODS))
+    found = {"device": side_by_side.device_name(), **settings, "rates": options.rates, "tables": {}}
+    for name in options.data:
+        found["tables"][name] = table(name, options)
+    side_by_side.keep(found, RESULT, side_by_side.unwritten(options, own))
+
+
+def make_config(data: str, options: argparse.Namespace, rate: float, seed: int, balance: Mapping[str, Any]) -> Any:
+    """A small network of visual question answering, with the remedy."""
+    place = pathlib.Path(__file__).resolve().parents[1] / "configs" / "vqa.py"
+    spec = util.spec_from_file_location("vqa", place)
+    assert spec is not None
+    assert spec.loader is not None
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config: ConfigDict = module.get_config("easy" if data == "easy_vqa" else "")
+    with config.unlocked():
+        config.encoder.name, config.encoder.widths = "scene", (16, 32, 32)
+        config.loader.pixels, config.model.common = 32, 128
+        config.model.embedding, config.model.hidden = 32, 64
+        config.steps, config.seed, config.eval.test_examples = options.steps, seed, 2000
+        if data == "sounding_scenes":
+            config.data.bias = options.bias
+        for group in config.optim:
+            config.optim[group].learning_rate = rate
+        config.balance.update(balance)
+    return config
+
+
+def gather(config: ConfigDict, task: Task, split: str, most: int, **changes: Any) -> dict[str, Any]:
+    """Examples of a split, held in memory."""
+    config = config.copy_and_resolve_references()
+    with config.unlocked():
+        config.data.update(changes)
+    source = prepare.open_splits(task, config)[split]
+    fields = (*prepare.asked(task), "index")
+    found = looking.gathered(pipeline.eval_batches(source, 64, most, **config.loader), fields)
+    return {**found, "index": np.arange(looking.length(found), dtype=np.int32)}
+
+
+def table(data: str, options: argparse.Namespace) -> dict[str, Any]:
+    """A line for each method."""
+    config = make_config(data, options, RATES[0], 0, METHODS["plain"])
+    task, _ = built.of(config)
+    constants = dict(prepare.open_splits(task, config)[config.train_split].constants)
+    given = {
+        "train": gather(config, task, "train", options.examples),
+        "validation": gather(config, task, "validation", 1000),
+        "test": gather(config, task, "test", 2000),
+    }
+    if data == "sounding_scenes":
+        given["reversed"] = gather(config, task, "test", 2000, shift="reverse")
+    lines = {}
+    for method in options.methods:
+        began = time.perf_counter()
+        runs = {rate: trained(data, options, rate, 0, METHODS[method], given, constants) for rate in options.rates}
+        rate = max(runs, key=lambda rate: runs[rate]["validation"])
+        seeds = [runs[rate]]
+        seeds += [
+            trained(data, options, rate, seed, METHODS[method], given, constants) for seed in range(1, options.seeds)
+        ]
+        columns = {name: span([run[name] for run in seeds]) for name in seeds[0]}
+        lines[method] = {"rate": rate, **columns}
+        told = "  ".join(f"{name} {s['value']:.3f} ({s['low']:.3f} to {s['high']:.3f})" for name, s in columns.items())
+        print(f"{data:<16} {method:<18} rate {rate:g}  {told}  [{time.perf_counter() - began:.0f} s]", flush=True)
+    return lines
+
+
+def span(values: list[float]) -> dict[str, Any]:
+    """Mean and interval over seeds."""
+    value, low, high = trust.over_runs(np.array(values))
+    return {"value": float(value), "low": float(low), "high": float(high), "runs": values}
+
+
+def trained(
+    data: str,
+    options: argparse.Namespace,
+    rate: float,
+    seed: int,
+    balance: Mapping[str, Any],
+    given: Mapping[str, Any],
+    constants: Mapping[str, Any],
+) -> dict[str, float]:
+    """Accuracies of one run."""
+    task, tools = built.of(make_config(data, options, rate, seed, balance))
+    task = dataclasses.replace(task, updates=task.updates[:1])  # the controls take time and change nothing of it
+    batches = drawn(given["train"], 64, seed)
+    seen = {**next(batches), **constants}
+    state = prepare.fill(
+        task, jax.jit(bind(steps.create, task, tools))(jax.random.key(seed), seen), constants, mesh.Jitted()
+    )
+    step = jax.jit(bind(steps.train_step, task, tools), donate_argnums=0)
+    for _ in range(options.steps):
+        state, _ = step(state, next(batches), jax.random.key(seed))
+    look = Accuracy(task, state.variables)
+    found = {name: look(columns) for name, columns in given.items() if name != "train"}
+    return found | {"another's picture": look(replacing.replaced(given["test"], ("image",), "other", {}, seed=1))}
+
+
+def drawn(columns: Mapping[str, Any], size: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Batches of epochs that are shuffled anew."""
+    rng, n = np.random.default_rng(seed), looking.length(columns)
+    numeric = mesh.numeric(columns)
+    while True:
+        for at in rng.permutation(n)[: n // size * size].reshape(-1, size):
+            yield {name: value[at] for name, value in numeric.items()} | {"valid": np.ones(size, bool)}
+
+
+class Accuracy:
+    """The share of right answers."""
+
+    def __init__(self, task: Task, variables: Any):
+        self.right, self.variables = jax.jit(bind(_right, task)), variables
+
+    def __call__(self, columns: Mapping[str, Any]) -> float:
+        """Over all examples."""
+        n, numeric = looking.length(columns), mesh.numeric(columns)
+        hits = []
+        for start in range(0, n, 250):
+            rows = np.minimum(np.arange(start, start + 250), n - 1)
+            hits.append(self.right(self.variables, {name: value[rows] for name, value in numeric.items()}))
+        return float(np.concatenate(hits)[:n].mean())
+
+
+def _right(task: Task, variables: Any, batch: Any) -> Any:
+    assert task.distribution is not None
+    label, logits = task.distribution(variables, batch)
+    return logits[""].argmax(-1) == label
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Remedies for a modality that training leans on, chosen by `config.balance`: see `remedies.Balance`."""
