@@ -68,8 +68,9 @@ def _of_batch(one: np.ndarray, two: np.ndarray, both: np.ndarray) -> np.ndarray:
     told = [decomposition.information(side / len(side)) for side in (*sides, both)]
     first, second, together = map(float, told)
     share = np.where(answer > 0, answer, 1) * len(one)
-    given = (side.T / share[:, None] for side in sides)
-    bound = max(float(decomposition.least_between(answer, *given, ROUNDS, 1e-5)), first, second)
+    given = [side.T / share[:, None] for side in sides]
+    least = decomposition.least_between(answer, given[0], given[1], ROUNDS, 1e-5)
+    bound = max(float(least), first, second)
     return np.array([first + second - bound, bound - second, bound - first, together - bound])
 
 
