@@ -24,13 +24,14 @@ from __future__ import annotations
 import numpy as np
 from jax import lax
 from jax import numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from mmjax.metrics.localisation import grid
-from mmjax.ops import order
+from mmjax.ops import lanes, order
 
 THRESHOLDS = np.arange(21, dtype=np.float32) / 20
 BLOCK = 4  # pixels on the side of what pixel AP ranks
+FIELD = 5  # bits of a count, see `_sums`: room for 2 * lanes.PIECES
 Scores = dict[str, Array]
 
 
@@ -39,7 +40,7 @@ def scores(maps: Float[Array, "b h w"], truth: Float[Array, "b s s"], how: str =
 
     Args:
       maps: of any resolution, larger where the sound is more likely to come from; no NaN. Only their order matters.
-      truth: `grid.union` or `grid.votes`.
+      truth: `grid.union` or `grid.votes`: multiples of a half.
       how: see `grid.resized`.
       ap: whether to compute pixel AP, which is half of the work.
 
@@ -50,10 +51,7 @@ def scores(maps: Float[Array, "b h w"], truth: Float[Array, "b s s"], how: str =
     size = truth.shape[-1]
     pixels = grid.resized(maps, size, how).reshape(len(maps), -1)
     flat = truth.reshape(len(truth), -1)
-    marked, kept = marks(pixels, flat)
-    best = pixels == jnp.max(pixels, -1, keepdims=True)
-    found = {"ciou": ciou(marked.reshape(truth.shape), truth), "ciou_adaptive": ciou(kept.reshape(truth.shape), truth)}
-    found["pointing"] = _share(best, flat > 0)
+    found = _counted(order.keys(pixels), flat)
     if ap:
         cells = (size // BLOCK, size // BLOCK)
         blocks = [grid.pooled(x.reshape(truth.shape), cells).reshape(len(maps), -1) for x in (pixels, flat)]
@@ -61,23 +59,38 @@ def scores(maps: Float[Array, "b h w"], truth: Float[Array, "b s s"], how: str =
     return found
 
 
-def marks(pixels: Float[Array, "b n"], truth: Float[Array, "b n"]) -> tuple[Bool[Array, "b n"], Bool[Array, "b n"]]:
-    """The marked pixels at the median, and of the adaptive protocol (as many as half where there is no truth)."""
-    n = pixels.shape[-1]
-    area = jnp.sum(truth != 0, -1, dtype=jnp.int32)
-    area = jnp.where(area == 0, n // 2, area)
-    limits = order.kth_largest(pixels, jnp.stack([jnp.full_like(area, n - n // 2), area], -1))
-    return pixels >= limits[:, :1], pixels > limits[:, 1:]
+def _counted(keys: Int[Array, "b n"], truth: Float[Array, "b n"]) -> Scores:
+    """ "ciou", "ciou_adaptive" and "pointing" of pixels that have these `order.keys`.
+
+    Several counts are one pass over the pixels, which is what time goes into: see `_sums`.
+    """
+    n, there, twice = keys.shape[-1], truth != 0, (2 * truth).astype(jnp.int32)
+    whole, area = _sums(twice + (there.astype(jnp.int32) << FIELD), 2)
+    wanted = jnp.where(area == 0, n // 2, area)  # where there is no truth, as many as half
+    limits = order.kth_key(keys, jnp.stack([jnp.full_like(area, n - n // 2), wanted], -1))
+    best = keys == jnp.max(lanes.joined(jnp.maximum, lanes.pieces(keys, order.LEAST)), -1, keepdims=True)
+    beside = jnp.where(there, 0, 1 << FIELD)
+    codes = (
+        (keys >= limits[:, :1], twice + beside),
+        (keys > limits[:, 1:], twice + beside),
+        (best, there.astype(jnp.int32) + beside),
+    )
+    code = lanes.joined(jnp.add, [jnp.where(which, x, 0) << 2 * i * FIELD for i, (which, x) in enumerate(codes)])
+    hits, off, hits_adaptive, off_adaptive, right, wrong = (x.astype(jnp.float32) for x in _sums(code, 6))
+    return {
+        "ciou": hits / jnp.maximum(2 * off + whole.astype(jnp.float32), 1.0),
+        "ciou_adaptive": hits_adaptive / jnp.maximum(2 * off_adaptive + whole.astype(jnp.float32), 1.0),
+        "pointing": right / jnp.maximum(right + wrong, 1.0),
+    }
 
 
-def ciou(marked: Bool[Array, "b h w"], truth: Float[Array, "b h w"]) -> Float[Array, " b"]:
-    """See the head of this file; 0 where neither the truth nor the map marks anything."""
-    hit, beside = _total(jnp.where(marked, truth, 0.0)), _total(jnp.where(marked & (truth == 0), 1.0, 0.0))
-    return hit / jnp.maximum(_total(truth) + beside, 1e-9)
+def _sums(code: Int[Array, "b n"], fields: int) -> list[Int[Array, " b"]]:
+    """The sum of each field of FIELD bits, of which the first is the lowest; none holds more than 2.
 
-
-def _total(values: Float[Array, "b h w"]) -> Float[Array, " b"]:
-    return jnp.sum(jnp.sum(values, 1), 1)  # by columns first, which XLA:CPU does many at a time
+    `lanes.PIECES` of them are added without a carry.
+    """
+    lane = lanes.joined(jnp.add, lanes.pieces(code, 0))
+    return [jnp.sum((lane >> i * FIELD) & ((1 << FIELD) - 1), -1) for i in range(fields)]
 
 
 def area_under(values: Float[Array, " b"]) -> Float[Array, " b"]:
@@ -102,11 +115,6 @@ def average_precision(values: Float[Array, "b n"], truth: Bool[Array, "b n"]) ->
     last = lax.cummin(jnp.where(ends, jnp.arange(n, dtype=jnp.int32)[None], n), 1, reverse=True)
     precision = jnp.take_along_axis(hits, last, -1) / (last + 1).astype(jnp.float32)
     return jnp.sum(precision, -1, where=truth) / jnp.maximum(hits[:, -1], 1.0)
-
-
-def _share(of: Bool[Array, "b n"], inside: Bool[Array, "b n"]) -> Float[Array, " b"]:
-    """The share of some pixels that lie inside others."""
-    return jnp.sum(of & inside, -1, dtype=jnp.float32) / jnp.maximum(jnp.sum(of, -1, dtype=jnp.float32), 1.0)
 
 
 def figures(found: Scores, where: Bool[Array, " b"], suffix: str = "") -> dict[str, tuple[Array, Array]]:
