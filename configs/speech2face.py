@@ -1,11 +1,13 @@
 """Speech2Face (Oh et al. 2019): the face behind a voice, of parts that are trained apart and frozen then.
 
-configs/speech2face.py           drawn speakers, our face network and decoder: 13 minutes of one processor
-configs/speech2face.py:tiny      seconds, for a look and for the tests
-configs/speech2face.py:faces     trains the face network on the same speakers: 270 s of one processor
-configs/speech2face.py:decoder   trains the face decoder on its features: 550 s of one processor
-configs/speech2face.py:videos    a folder of your videos of people talking: --config.data.path=DIR
-configs/speech2face.py:paper     the paper's sizes: VGG-Face, 148,062,976 parameters in the voice encoder
+configs/speech2face.py                 drawn speakers, our face network and decoder: 13 minutes of one processor
+configs/speech2face.py:tiny            seconds, for a look and for the tests
+configs/speech2face.py:faces           trains the face network on the same speakers: 270 s of one processor
+configs/speech2face.py:decoder         trains the face decoder on its features: 550 s of one processor
+configs/speech2face.py:videos          a folder of your videos of people talking: --config.data.path=DIR
+configs/speech2face.py:video_decoder   trains the decoder on their faces, --config.parts.landmarks=DIR of face-api
+configs/speech2face.py:voices          a folder of speakers: Resemblyzer's features of them in the place of faces
+configs/speech2face.py:paper           the paper's sizes: VGG-Face, 148,062,976 parameters in the voice encoder
 
 The parts that ship with mmjax are the results of :faces and :decoder: `mmjax export-part WORKDIR` exports them.
 """
@@ -96,6 +98,7 @@ def _faces(c: ConfigDict) -> None:
 def _decoder(c: ConfigDict) -> None:
     _only(c, "face_decoder")
     del c.parts.decoder
+    c.parts.landmarks = ""  # the data's; or face-api's folder, whose network finds them where the data knows none
     c.steps = 2500  # picture_error every 500 steps: .061, .046, .041, .039, .038
     c.eval.every, c.eval.examples, c.save_every = 500, 256, 500
     c.best, c.best_mode = "picture_error", "min"
@@ -121,6 +124,23 @@ def _videos(c: ConfigDict) -> None:
     c.loss.first_layer = 0.0
 
 
+def _video_decoder(c: ConfigDict) -> None:
+    _decoder(c)
+    c.data = ConfigDict({"name": "talking_videos", "path": "", "size": 224})
+    c.factors = ()
+    c.parts.face = ""  # as for :videos; parts.landmarks must be face-api's folder
+
+
+def _voices(c: ConfigDict) -> None:
+    c.data = ConfigDict({"name": "speakers", "path": "", "seconds": 4.0})
+    c.factors = ()
+    c.parts.face, c.parts.decoder = "resemblyzer", ""  # or "resemblyzer:FILE"
+    c.steps = 300
+    c.eval.every, c.save_every = 150, 150
+    c.loss.first_layer = c.loss.distillation = 0.0  # of a decoder and of identities, which there are not
+    c.loss.direction = 1.0
+
+
 def _paper(c: ConfigDict) -> None:
     _videos(c)
     c.model.width, c.model.hidden, c.model.dtype = 1.0, 4096, "bfloat16"
@@ -140,5 +160,7 @@ VARIANTS = {
     "faces": _faces,
     "decoder": _decoder,
     "videos": _videos,
+    "video_decoder": _video_decoder,
+    "voices": _voices,
     "paper": _paper,
 }

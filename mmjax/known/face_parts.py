@@ -1,12 +1,14 @@
-"""The frozen parts of Speech2Face by what the user says: a face network, and a face decoder.
+"""The frozen parts of Speech2Face by what the user says: a face network, a face decoder, a network of landmarks.
 
 Each is "shipped", the workdir of a run of configs/speech2face.py:faces or :decoder, or a file: one that
-`mmjax export-part` wrote, or, for the face network, VGG-Face's weights or face-api's folder.
+`mmjax export-part` wrote, or, for the face network, VGG-Face's weights or face-api's folder. In the place of the face
+network a speaker encoder will do, whose features are of another utterance of the same speaker.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,26 +25,29 @@ from mmjax.known import runs
 from mmjax.known.network import Network
 from mmjax.models.drawing import face_decoder
 from mmjax.models.drawing.face_decoder import FaceDecoder
+from mmjax.models.sound.speaker_encoder import UNITS, SpeakerEncoder
 from mmjax.models.vision import face_api as face_api_networks
 from mmjax.models.vision import vgg
 from mmjax.models.vision.face_network import FaceNetwork
-from mmjax.weights import face_api, safetensors_file, tfjs_file, vgg_face
+from mmjax.weights import face_api, resemblyzer, safetensors_file, tfjs_file, vgg_face
 
 SYSTEM = "speech2face"
 SHIPPED = {part: Path(__file__).with_name(f"{part}.safetensors") for part in ("face_network", "face_decoder")}
 NAME = "shipped"
+RESEMBLYZER = "resemblyzer"  # the installed package's weights; "resemblyzer:FILE" those of a file
 
 
 @dataclasses.dataclass(frozen=True)
 class Face:
-    """A face network that is trained no further; hashable, and equal by value.
+    """A face network, or a speaker encoder, that is trained no further; hashable, and equal by value.
 
     Attributes:
-      network: pictures of 0..255 -> a dict of layers, or a layer.
+      network: pictures of 0..255, or sounds -> a dict of layers, or a layer.
       layer: the feature.
       size: d, its length.
       last: the name of the layer that tells identities apart from the feature alone; "" where there is none.
       identities: how many.
+      field: of a batch, what the network looks at or listens to.
     """
 
     network: Network
@@ -50,8 +55,14 @@ class Face:
     size: int
     last: str = ""
     identities: int = 0
+    field: str = "face"
 
-    def init(self, face: Num[Array, "b h w 3"]) -> dict[str, Any]:
+    @property
+    def kind(self) -> str:
+        """What it tells apart: "face" or "speaker"."""
+        return "face" if self.field == "face" else "speaker"
+
+    def init(self, face: Num[Array, b * shape]) -> dict[str, Any]:
         """The tree of its weights before `load` brings their values."""
         return self.network.init(jax.random.key(0), face)["frozen"]
 
@@ -59,8 +70,8 @@ class Face:
         """The weights in the tree of `init`, NumPy arrays. Raises UserError for a file that is missing or no such."""
         return self.network.fill({"params": {}, "state": {}, "frozen": fresh})["frozen"]
 
-    def feature(self, weights: Mapping[str, Any], face: Num[Array, "b h w 3"]) -> Float[Array, "b d"]:
-        """The feature of faces, float32; gradients flow back to the pictures."""
+    def feature(self, weights: Mapping[str, Any], face: Num[Array, b * shape]) -> Float[Array, "b d"]:
+        """The feature of faces, or of utterances, float32; gradients flow back to the pictures."""
         return self.network({"params": {}, "state": {}, "frozen": weights}, face)[0].astype(jnp.float32)
 
     def identity(self, weights: Mapping[str, Any], feature: Float[Array, "b d"]) -> Float[Array, "b c"]:
@@ -112,7 +123,8 @@ def face(source: str, dtype: str = "float32") -> Face:
 
     Args:
       source: "shipped"; the workdir of a run of :faces; what `mmjax export-part` wrote; face-api's folder `model` or
-        its manifest; else VGG-Face's weights.
+        its manifest; "resemblyzer", the speaker encoder of the installed package, or "resemblyzer:FILE" by its file;
+        else VGG-Face's weights.
       dtype: compute dtype of the published networks.
 
     Raises:
@@ -121,6 +133,10 @@ def face(source: str, dtype: str = "float32") -> Face:
     option = "config.parts.face"
     if not source:
         raise OptionError(option, "is '': say which, VGG-Face's weights or the folder of face-api's, or 'shipped'")
+    if source.partition(":")[0] == RESEMBLYZER:
+        heard, load = SpeakerEncoder(), _speaker_encoder
+        network = Network(heard, "features", 0, load, (source,), found=_resemblyzer, trained=False)
+        return Face(network, "features", UNITS, field="speech_other")
     if source != NAME and not Path(source).expanduser().exists():
         raise OptionError(option, f"={source!r}: no such file or folder; 'shipped' is our own")
     if _is_part(source):
@@ -138,6 +154,56 @@ def face(source: str, dtype: str = "float32") -> Face:
     published = vgg.vgg_face(dtype=dtype)
     network = Network(published, "fc7", 224, vgg_face.load, (source,), trained=False)
     return Face(network, "fc7", published.hidden, "classifier", published.classes)
+
+
+def _resemblyzer(source: str) -> Path:
+    """The file of weights. Raises OptionError where it is missing, or without the package."""
+    given = Path(source.partition(":")[2]).expanduser()
+    package = None if given.name else importlib.util.find_spec(RESEMBLYZER)
+    places = package.submodule_search_locations if package else None
+    file = Path(next(iter(places))) / "pretrained.pt" if places else given
+    if not file.is_file():
+        wanted = "no such file" if given.name else "needs a package: pip install --no-deps Resemblyzer"
+        raise OptionError("config.parts.face", f"={source!r}: {wanted}")
+    return file
+
+
+def _speaker_encoder(source: str) -> dict[str, Any]:
+    return resemblyzer.load(_resemblyzer(source))
+
+
+@dataclasses.dataclass(frozen=True)
+class Landmarks:
+    """A network that finds the landmarks of faces, trained no further; hashable, and equal by value.
+
+    Attributes:
+      network: pictures of 0..255 -> 68 points in shares of the picture.
+    """
+
+    network: Network
+
+    def init(self, face: Num[Array, "b h w 3"]) -> dict[str, Any]:
+        """The tree of its weights before `load` brings their values."""
+        return self.network.init(jax.random.key(0), face)["frozen"]
+
+    def load(self, fresh: Mapping[str, Any]) -> dict[str, Any]:
+        """The weights in the tree of `init`. Raises UserError for a file that is missing or no such."""
+        return self.network.fill({"params": {}, "state": {}, "frozen": fresh})["frozen"]
+
+    def __call__(self, weights: Mapping[str, Any], face: Num[Array, "b h w 3"]) -> Float[Array, "b 68 2"]:
+        """x, y in 0..1, in the order of 300-W; no gradient flows back."""
+        found = self.network({"params": {}, "state": {}, "frozen": weights}, face)[0]
+        return jax.lax.stop_gradient(found)
+
+
+def landmarks(source: str) -> Landmarks:
+    """The landmark network of face-api by its folder `model` or its manifest. Raises OptionError: nothing there."""
+    if not Path(source).expanduser().exists():
+        raise OptionError(
+            "config.parts.landmarks", f"={source!r}: no such file or folder; give face-api's folder model"
+        )
+    model, size = face_api_networks.FaceLandmarks(), face_api_networks.LANDMARK_SIDE
+    return Landmarks(Network(model, "", size, face_api.landmarks, (source,), trained=False))
 
 
 SIDE = 64  # pixels of the square that our own face network was trained on

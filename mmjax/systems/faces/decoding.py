@@ -1,4 +1,7 @@
-"""The second part of Speech2Face: a decoder learns to draw a face from the features of a frozen face network."""
+"""The second part of Speech2Face: a decoder learns to draw a face from the features of a frozen face network.
+
+Where the data does not know the faces' landmarks, another frozen network finds them.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mmjax.errors import OptionError
-from mmjax.known.face_parts import Face
+from mmjax.known.face_parts import Face, Landmarks
 from mmjax.losses import cosine
 from mmjax.metrics import landmarks, running_mean
 from mmjax.models.drawing import face_decoder
@@ -18,20 +21,33 @@ from mmjax.ops.pictures import resize
 from mmjax.ops.warp import warp
 from mmjax.task import Batch, Constants, Figures, Task, Update, Variables, bind
 
+OF_LANDMARKS = "landmarks"  # of what is frozen; the face network's own collections lie beside it
+POINTS = 68  # that such a network finds
 DOT = 0.012  # radius of a landmark that is shown, as a share of the picture
 
 
-def task(model: FaceDecoder, face: Face, **weights: float) -> Task:
-    """The task of the decoder; see `loss` for the numbers."""
+def task(model: FaceDecoder, face: Face, found: Landmarks | None, **weights: float) -> Task:
+    """The task of the decoder; see `loss` for the numbers.
+
+    Args:
+      model: the decoder.
+      face: whose features it draws.
+      found: what finds landmarks; None for those of the data.
+      weights: of the loss.
+    """
+    if face.kind != "face":
+        raise OptionError("config.parts.face", "is no face network: its features draw no face")
+    if found is not None and model.points != POINTS:
+        raise OptionError("config.model.points", f"is {model.points}, and config.parts.landmarks finds {POINTS}")
     if min(weights.values()) < 0:
         raise OptionError("config.loss", f"is {weights}: weights must be at least 0")
     return Task(
-        fields=("face", "landmarks"),
-        init=bind(init, model, face),
-        fill=bind(fill, face),
-        needs=(bind(type(face.network).check, face.network),),
-        updates=(Update("face_decoder", bind(loss, model, face, **weights)),),
-        metrics=bind(metrics, model, face),
+        fields=("face",) if found else ("face", "landmarks"),
+        init=bind(init, model, face, found),
+        fill=bind(fill, face, found),
+        needs=tuple(bind(type(part.network).check, part.network) for part in (face, found) if part),
+        updates=(Update("face_decoder", bind(loss, model, face, found, **weights)),),
+        metrics=bind(metrics, model, face, found),
         predict=bind(predict, model, face),
         predicts_from=("face",),
         modalities={"face": ("face",)},
@@ -40,8 +56,8 @@ def task(model: FaceDecoder, face: Face, **weights: float) -> Task:
     )
 
 
-def init(model: FaceDecoder, face: Face, key: Array, batch: Batch) -> dict[str, Any]:
-    """Fresh decoder, the tree of the face network's weights, and a mean face of nothing."""
+def init(model: FaceDecoder, face: Face, found: Landmarks | None, key: Array, batch: Batch) -> dict[str, Any]:
+    """Fresh decoder, the trees of the frozen networks' weights, and a mean face of nothing."""
     params = model.init(key, jnp.zeros((1, face.size)))["params"]
     shapes = {
         "landmarks": jax.ShapeDtypeStruct((model.points, 2), jnp.float32),
@@ -49,13 +65,31 @@ def init(model: FaceDecoder, face: Face, key: Array, batch: Batch) -> dict[str, 
         "feature": jax.ShapeDtypeStruct((face.size,), jnp.float32),
     }
     known = running_mean.fresh(shapes)
-    return {"params": {"face_decoder": params}, "state": {"known": known}, "frozen": face.init(batch["face"])}
+    frozen = face.init(batch["face"])
+    if found is not None:
+        frozen[OF_LANDMARKS] = found.init(batch["face"])
+    return {"params": {"face_decoder": params}, "state": {"known": known}, "frozen": frozen}
 
 
-def fill(face: Face, variables: Variables, constants: Constants) -> dict[str, Any]:
-    """The face network's weights."""
+def fill(face: Face, found: Landmarks | None, variables: Variables, constants: Constants) -> dict[str, Any]:
+    """The weights of the frozen networks."""
     del constants
-    return {**variables, "frozen": face.load(variables["frozen"])}
+    frozen = face.load(_of_face(variables))
+    if found is not None:
+        frozen[OF_LANDMARKS] = found.load(variables["frozen"][OF_LANDMARKS])
+    return {**variables, "frozen": frozen}
+
+
+def _of_face(variables: Variables) -> dict[str, Any]:
+    """The face network's weights: all that is frozen, but for what finds landmarks."""
+    return {name: tree for name, tree in variables["frozen"].items() if name != OF_LANDMARKS}
+
+
+def _truth(found: Landmarks | None, variables: Variables, batch: Batch) -> Float[Array, "b n 2"]:
+    """The landmarks that the data knows, or that the network finds."""
+    if found is None:
+        return batch["landmarks"]
+    return found(variables["frozen"][OF_LANDMARKS], batch["face"])
 
 
 def _seen(model: FaceDecoder, batch: Batch) -> Float[Array, "b s s 3"]:
@@ -75,6 +109,7 @@ def draw(
 def loss(
     model: FaceDecoder,
     face: Face,
+    found: Landmarks | None,
     variables: Variables,
     batch: Batch,
     key: Array,
@@ -92,8 +127,8 @@ def loss(
     picture and in the face.
     """
     del key
-    seen, truth = _seen(model, batch), batch["landmarks"]
-    target = jax.lax.stop_gradient(face.feature(variables["frozen"], batch["face"]))
+    seen, truth, weights_of_face = _seen(model, batch), _truth(found, variables, batch), _of_face(variables)
+    target = jax.lax.stop_gradient(face.feature(weights_of_face, batch["face"]))
     means = {"landmarks": truth, "face": seen, "feature": target}
     known = running_mean.follow(variables["state"]["known"], means)
     template = jax.lax.stop_gradient(known["mean"]["landmarks"])
@@ -103,18 +138,18 @@ def loss(
         "landmarks": jnp.mean(jnp.sum(jnp.square(drawn["landmarks"] - truth), -1)),
         "texture": jnp.mean(jnp.abs(drawn["texture"] - flat)),
         "picture": jnp.mean(jnp.abs(drawn["face"] - seen)),
-        "feature": jnp.mean(1 - cosine.similarity(face.feature(variables["frozen"], 255 * drawn["face"]), target)),
+        "feature": jnp.mean(1 - cosine.similarity(face.feature(weights_of_face, 255 * drawn["face"]), target)),
     }
     weights = {"landmarks": landmarks, "texture": texture, "picture": picture, "feature": feature}
     value: Any = sum(weights[name] * term for name, term in terms.items())
     return value, ({"known": known}, terms)
 
 
-def metrics(model: FaceDecoder, face: Face, variables: Variables, batch: Batch) -> Figures:
+def metrics(model: FaceDecoder, face: Face, found: Landmarks | None, variables: Variables, batch: Batch) -> Figures:
     """Errors of landmarks and picture, and likeness of the features, beside those of the mean face."""
-    seen, truth, where = _seen(model, batch), batch["landmarks"], batch["valid"]
-    mean = variables["state"]["known"]["mean"]
-    target = face.feature(variables["frozen"], batch["face"])
+    seen, truth, where = _seen(model, batch), _truth(found, variables, batch), batch["valid"]
+    mean, weights = variables["state"]["known"]["mean"], _of_face(variables)
+    target = face.feature(weights, batch["face"])
     drawn = draw(model, variables, target, mean["landmarks"])
     still = jnp.broadcast_to(mean["landmarks"][None], truth.shape)
     values = {
@@ -122,7 +157,7 @@ def metrics(model: FaceDecoder, face: Face, variables: Variables, batch: Batch) 
         "landmark_error/mean_face": landmarks.error(truth, still),
         "picture_error": jnp.mean(jnp.abs(drawn["face"] - seen), (1, 2, 3)),
         "picture_error/mean_face": jnp.mean(jnp.abs(mean["face"][None] - seen), (1, 2, 3)),
-        "feature_cosine": cosine.similarity(face.feature(variables["frozen"], 255 * drawn["face"]), target),
+        "feature_cosine": cosine.similarity(face.feature(weights, 255 * drawn["face"]), target),
         "feature_cosine/mean_face": cosine.similarity(jnp.broadcast_to(mean["feature"][None], target.shape), target),
     }
     count = jnp.sum(where, dtype=jnp.float32)
@@ -148,7 +183,7 @@ def predict(model: FaceDecoder, face: Face, variables: Variables, batch: Batch, 
     """The face, what was drawn of it, and how: landmarks, texture, and both joined by the warp."""
     del key
     seen = _seen(model, batch)
-    feature = face.feature(variables["frozen"], batch["face"])
+    feature = face.feature(_of_face(variables), batch["face"])
     drawn = draw(model, variables, feature, variables["state"]["known"]["mean"]["landmarks"])
     steps = [seen, dotted(seen * 0.5 + 0.5, drawn["landmarks"]), drawn["texture"], drawn["face"]]
     return {

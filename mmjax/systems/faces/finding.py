@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from mmjax.metrics import regression, retrieval
 from mmjax.task import Figures
@@ -19,24 +19,31 @@ ROWS = 64  # queries whose distances are computed at a time
 
 
 def score(
+    kind: str,
     factors: tuple[str, ...],
     durations: tuple[str, ...],
     predictions: Mapping[str, np.ndarray],
     references: Mapping[str, np.ndarray],
 ) -> Figures:
     """Retrieval of the true face among all of the split by L1, L2 and cosine of the features; what each factor
-    explains; and both by the duration of the voice.
+    explains; and both by the duration of the voice. Speakers are known by the mean feature of their utterances.
 
     Args:
+      kind: "face" or "speaker", whose features are looked for.
       factors: names of the columns of the reference "speaker"; () for none.
       durations: suffixes of "embedding/voice_<suffix>".
       predictions: "embedding/..." and "number/factors_of_..." of `hearing.predict`.
-      references: "speaker" [n k] where there are factors.
+      references: "speaker" [n k] where there are factors; "group" [n] of speakers.
     """
-    voice, face = predictions["embedding/voice"], predictions["embedding/face"]
-    others = {"another_voice": np.roll(voice, 1, 0), "mean_face": predictions["embedding/mean_face"]}
+    voice, mean = predictions["embedding/voice"], f"mean_{kind}"
+    gallery, own = predictions[f"embedding/{kind}"], np.arange(len(voice))
+    if kind == "speaker":
+        gallery, own = _by_speaker(gallery, references["group"])
+    others = {"another_voice": voice[_another(own)], mean: predictions[f"embedding/{mean}"]}
     figures: Figures = {}
     near = None
+    if kind == "speaker":
+        others["encoder"] = predictions["embedding/encoder"]
     if "number/factors_of_voice" in predictions:
         figures |= _explained(factors, durations, predictions, references["speaker"])
         told = regression.explained(references["speaker"], predictions["number/factors_of_voice"])
@@ -45,19 +52,35 @@ def score(
         others["true_factors"] = predictions["embedding/true_factors"]
         column = references["speaker"][:, easiest]
         near = np.abs(column[:, None] - column[None]) <= ALIKE
-    every = np.ones((len(face), len(face)), bool)
+    every = np.ones((len(voice), len(gallery)), bool)
     for measure in ("cosine", "l2", "l1"):
-        for name, among in (("face", every), ("alike", near)):
+        for name, among in ((kind, every), ("alike", near)):
             if among is None:
                 continue
-            figures |= _found(f"{name}_{measure}", voice, face, among, measure)
+            figures |= _found(f"{name}_{measure}", voice, gallery, own, among, measure)
             for other, query in others.items():
-                found = _found(f"{name}_{measure}", query, face, among, measure)
+                found = _found(f"{name}_{measure}", query, gallery, own, among, measure)
                 figures |= {f"{k}/{other}": v for k, v in found.items() if "/" not in k}
     for suffix in durations:
-        found = _found(f"voice_{suffix}", predictions[f"embedding/voice_{suffix}"], face, every, "cosine")
-        figures |= found
+        shorter = predictions[f"embedding/voice_{suffix}"]
+        figures |= _found(f"voice_{suffix}", shorter, gallery, own, every, "cosine")
     return figures
+
+
+def _by_speaker(
+    feature: Float[np.ndarray, "n d"], group: np.ndarray
+) -> tuple[Float[np.ndarray, "g d"], Int[np.ndarray, " n"]]:
+    """The mean feature of each speaker, and whose each example is."""
+    names, own = np.unique(group, return_inverse=True)
+    return np.stack([feature[own == i].mean(0) for i in range(len(names))]), own
+
+
+def _another(own: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """For each example one of another speaker, in turn; itself where there is but one speaker."""
+    order = np.argsort(own, kind="stable")
+    found = np.empty_like(order)
+    found[order] = np.roll(order, -int(np.bincount(own).max()))
+    return found
 
 
 def _explained(
@@ -87,12 +110,13 @@ def _explained(
 def _found(
     name: str,
     query: Float[np.ndarray, "n d"],
-    face: Float[np.ndarray, "n d"],
-    among: Bool[np.ndarray, "n n"],
+    gallery: Float[np.ndarray, "g d"],
+    own: Int[np.ndarray, " n"],
+    among: Bool[np.ndarray, "n g"],
     measure: str,
 ) -> Figures:
     """R@k and the median rank of each query's own face, each beside what a random order gives."""
-    ranks = np.concatenate(list(_ranks(query, face, among, measure)))
+    ranks = np.concatenate(list(_ranks(query, gallery, own, among, measure)))
     sizes = among.sum(1)
     figures: Figures = {}
     for k in CUTS:
@@ -105,21 +129,25 @@ def _found(
 
 
 def _ranks(
-    query: Float[np.ndarray, "n d"], face: Float[np.ndarray, "n d"], among: Bool[np.ndarray, "n n"], measure: str
+    query: Float[np.ndarray, "n d"],
+    gallery: Float[np.ndarray, "g d"],
+    own: Int[np.ndarray, " n"],
+    among: Bool[np.ndarray, "n g"],
+    measure: str,
 ) -> Iterator[np.ndarray]:
-    """The rank of each query's own face among those that count for it; ties count against us."""
-    query, face = np.asarray(query, np.float32), np.asarray(face, np.float32)
+    """The rank of each query's own entry among those that count for it; ties count against us."""
+    query, gallery = np.asarray(query, np.float32), np.asarray(gallery, np.float32)
     if measure == "cosine":
-        query, face = (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12) for x in (query, face))
-    square = np.sum(face.astype(np.float64) ** 2, 1)
+        query, gallery = (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12) for x in (query, gallery))
+    square = np.sum(gallery.astype(np.float64) ** 2, 1)
     for start in range(0, len(query), ROWS):
-        some = query[start : start + ROWS]
+        rows = slice(start, start + ROWS)
+        some, truth = query[rows], own[rows]
         if measure == "l1":
-            distance = np.stack([np.abs(face - one).sum(1) for one in some])
+            distance = np.stack([np.abs(gallery - one).sum(1) for one in some])
         else:
-            distance = square[None] - 2 * some.astype(np.float64) @ face.T.astype(np.float64)
-        own = np.arange(start, start + len(some))
-        truth = distance[np.arange(len(some)), own][:, None]
-        nearer = among[start : start + len(some)] & ~(distance > truth)
-        nearer[np.arange(len(some)), own] = False
+            distance = square[None] - 2 * some.astype(np.float64) @ gallery.T.astype(np.float64)
+        at = np.arange(len(some))
+        nearer = among[rows] & ~(distance > distance[at, truth][:, None])
+        nearer[at, truth] = False
         yield 1 + nearer.sum(1)

@@ -1,4 +1,7 @@
-"""The third part of Speech2Face: a voice encoder learns to hit the feature of the speaker's face."""
+"""The third part of Speech2Face: a voice encoder learns to hit the feature of the speaker's face.
+
+Where a speaker encoder stands in the place of the face network, that of another utterance of the same speaker.
+"""
 
 from __future__ import annotations
 
@@ -72,25 +75,26 @@ def task(
 
     Args:
       model, heard: the encoder and its input.
-      face, decoder: the frozen parts; without a decoder no face is drawn.
+      face, decoder: the frozen parts; without a decoder no face is drawn, and of speakers none can be.
       factors: names of the columns of the data's `speaker`; () where it has none.
       weights: of the loss.
     """
-    _check(face, decoder, weights)
+    _check(face, decoder, factors, weights)
     parts = Parts(model, heard, face, decoder, factors, weights)
     references = ("speaker", *(("landmarks",) if decoder else ())) if factors else ()
+    references = ("group",) if face.kind == "speaker" else references  # several utterances are of one speaker
     return Task(
-        fields=("face", "speech", "speech_length", *references),
+        fields=(face.field, "speech", "speech_length", *references),
         init=bind(init, parts),
         fill=bind(fill, parts),
         needs=(bind(type(face.network).check, face.network),),
         updates=(Update("voice", bind(loss, parts)),),
         metrics=bind(metrics, parts),
         predict=bind(predict, parts),
-        score=bind(finding.score, factors, tuple(f"{s}s" for s in DURATIONS)),
+        score=bind(finding.score, face.kind, factors, tuple(f"{s}s" for s in DURATIONS)),
         references=references[:1],
         fit=Fit(bind(observe, parts), bind(solve, parts)) if factors else None,
-        features=Features("face", _frozen_face, bind(_features, face)),
+        features=Features(face.field, _frozen_face, bind(_features, face)),
         predicts_from=("speech", "speech_length"),
         modalities={"speech": ("speech",)},
         answers=("image/face",) if decoder else ("embedding/voice",),
@@ -100,7 +104,11 @@ def task(
     )
 
 
-def _check(face: Face, decoder: Decoder | None, weights: Weights) -> None:
+def _check(face: Face, decoder: Decoder | None, factors: tuple[str, ...], weights: Weights) -> None:
+    if face.kind == "speaker" and (decoder is not None or factors):
+        raise OptionError(
+            "config.parts.face", "tells speakers apart: set config.parts.decoder='' and config.factors=()"
+        )
     if weights.first_layer and decoder is None:
         raise OptionError("config.loss.first_layer", "needs config.parts.decoder: say which, or set it to 0")
     if weights.distillation and not face.last:
@@ -118,7 +126,7 @@ def init(parts: Parts, key: Array, batch: Batch) -> dict[str, Any]:
     """Fresh encoder, the trees of the frozen parts, and a mean face of nothing."""
     heard = jax.eval_shape(parts.heard, batch["speech"][:1], batch["speech_length"][:1])
     made = parts.model.init(key, jnp.zeros(heard.shape, heard.dtype))
-    frozen = {"face": parts.face.init(batch["face"])}
+    frozen = {"face": parts.face.init(batch[parts.face.field])}
     if parts.decoder is not None:
         frozen["decoder"] = parts.decoder.init(parts.face.size)
     known = running_mean.fresh({"feature": jax.ShapeDtypeStruct((parts.face.size,), jnp.float32)})
@@ -143,10 +151,11 @@ def _features(face: Face, weights: Any, picture: Array) -> dict[str, Array]:
 
 
 def seen(parts: Parts, variables: Variables, batch: Batch) -> Float[Array, "b d"]:
-    """The features of the true faces."""
-    if "face_feature" in batch:
-        return batch["face_feature"]
-    return jax.lax.stop_gradient(parts.face.feature(variables["frozen"]["face"], batch["face"]))
+    """The features of the true faces, or speakers."""
+    field = parts.face.field
+    if f"{field}_feature" in batch:
+        return batch[f"{field}_feature"]
+    return jax.lax.stop_gradient(parts.face.feature(variables["frozen"]["face"], batch[field]))
 
 
 def hear(
@@ -231,14 +240,15 @@ def _mapped(fit: Mapping[str, Array], x: Array) -> Array:
 
 
 def metrics(parts: Parts, variables: Variables, batch: Batch) -> Figures:
-    """Likeness of the heard feature and the true one beside the mean face's, and errors of landmarks in two ways."""
+    """Likeness of the heard feature and the true one beside the mean one's, and errors of landmarks in two ways."""
     target, guess = seen(parts, variables, batch), hear(parts, variables, batch)[0]
     mean = jnp.broadcast_to(variables["state"]["known"]["mean"]["feature"][None], target.shape)
+    kind = parts.face.kind
     values = {
         "feature_cosine": cosine.similarity(target, guess),
-        "feature_cosine/mean_face": cosine.similarity(target, mean),
+        f"feature_cosine/mean_{kind}": cosine.similarity(target, mean),
         "feature_distance": jnp.linalg.norm(target - guess, axis=-1),
-        "feature_distance/mean_face": jnp.linalg.norm(target - mean, axis=-1),
+        f"feature_distance/mean_{kind}": jnp.linalg.norm(target - mean, axis=-1),
     }
     if parts.decoder is not None and "landmarks" in batch:
         asked = {"": guess, "/mean_face": mean, "/true_feature": target}
@@ -256,20 +266,25 @@ def metrics(parts: Parts, variables: Variables, batch: Batch) -> Figures:
 
 def predict(parts: Parts, variables: Variables, batch: Batch, key: Array) -> dict[str, Array]:
     """The voice and the face heard in it; beside the true face, what the decoder makes of its own feature, and the
-    features that retrieval and the figures of the factors compare."""
+    features that retrieval and the figures of the factors compare. Of speakers these features alone."""
     del key
-    heard, *shorter = hear(parts, variables, batch, DURATIONS if "face" in batch else ())
+    kind, field = parts.face.kind, parts.face.field
+    heard, *shorter = hear(parts, variables, batch, DURATIONS if field in batch else ())
     out = {"audio/voice": jnp.asarray(batch["speech"]), "embedding/voice": heard}
     fitted = variables.get("fitted")
     drawn = _drawn(parts, variables, heard)
     if drawn is not None:
         out["image/face"] = as_picture(drawn)
-    if "face" not in batch:
+    if field not in batch:
         return out
     target = seen(parts, variables, batch)
-    out |= {"image/picture": jnp.asarray(batch["face"]), "embedding/face": target}
-    out["embedding/mean_face"] = jnp.broadcast_to(variables["state"]["known"]["mean"]["feature"][None], target.shape)
+    mean = variables["state"]["known"]["mean"]["feature"][None]
+    out |= {f"embedding/{kind}": target, f"embedding/mean_{kind}": jnp.broadcast_to(mean, target.shape)}
     out |= {f"embedding/voice_{s}s": feature for s, feature in zip(DURATIONS, shorter, strict=True)}
+    if kind == "speaker":
+        # What the frozen encoder itself hears in the voice: as good as its features can be hit.
+        return out | {"embedding/encoder": parts.face.feature(variables["frozen"]["face"], batch["speech"])}
+    out["image/picture"] = jnp.asarray(batch["face"])
     of_feature = _drawn(parts, variables, target)
     if of_feature is not None:
         out["image/face_of_the_feature"] = as_picture(of_feature)

@@ -29,7 +29,8 @@ def build(config: ConfigDict) -> Task:
         return recognising.task(FaceNetwork(kinds.count, **config.model), kinds, **config.loss)
     face = face_parts.face(config.parts.face)
     if config.part == "face_decoder":
-        return decoding.task(FaceDecoder(**config.model), face, **config.loss)
+        found = face_parts.landmarks(config.parts.landmarks) if config.parts.get("landmarks") else None
+        return decoding.task(FaceDecoder(**config.model), face, found, **config.loss)
     with errors.section("config.hearing"):
         heard = Hearing(**config.hearing).checked()
     model = VoiceEncoder(face.size, **config.model)

@@ -2,20 +2,24 @@
 
 import json
 
+import face_api_writer
 import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 from shared import get_config, one_device, tiny_run
+from speaker_weights import published
+from torch_writer import write_zip
 
 from mmjax import tools
 from mmjax.data.sets import sounding_scenes
 from mmjax.engine import loop
 from mmjax.errors import OptionError, UserError
 from mmjax.known import face_parts
+from mmjax.metrics import landmarks
 from mmjax.systems.faces import finding, hearing, recognising, speech2face
 from mmjax.tools import export_part
-from mmjax.weights import safetensors_file
+from mmjax.weights import face_api, safetensors_file
 
 
 def data(fields, rows=2, side=64):
@@ -78,6 +82,42 @@ def test_the_decoder_learns_from_the_shipped_face_network():
     assert drawn["image/face_landmarks_texture_warped"].shape == (2, 8, 32, 3)
 
 
+def test_the_decoder_learns_from_landmarks_that_a_network_finds(tmp_path, rng):
+    config = get_config("speech2face", "video_decoder")
+    config.model.update({"grid": 2, "widths": (4, 4, 4), "first": 8, "shape": (4,)})
+    for name, parts in (
+        (face_api.LANDMARKS, face_api.landmark_parts()),
+        (face_api.DESCRIPTOR, face_api.descriptor_parts()),
+    ):
+        face_api_writer.write(tmp_path, name, list(parts), rng)
+    config.parts.update({"face": str(tmp_path), "landmarks": str(tmp_path)})
+    task = speech2face.build(config)
+    assert (task.fields, len(task.needs)) == (("face",), 2)
+    batch = data(("face",))
+    variables = made(task, batch)
+    state, logs = jax.jit(task.updates[0].loss)(variables, batch, jax.random.key(0))[1]
+    found = face_parts.landmarks(str(tmp_path))
+    points = found(found.load(found.init(batch["face"])), batch["face"])
+    assert np.std(points, 0).max() > 1e-4
+    np.testing.assert_allclose(state["known"]["mean"]["landmarks"], np.mean(points, 0), rtol=1e-4)
+    assert 0 < logs["feature"] < 2
+    figures = jax.jit(task.metrics)(variables, batch)
+    np.testing.assert_allclose(
+        figures["landmark_error/mean_face"][0],
+        landmarks.error(points, np.zeros((2, 68, 2), np.float32)).sum(),
+        rtol=1e-3,
+    )  # a fresh mean face is nowhere
+    for change, said in (
+        ({"model.points": 72}, r"config\.model\.points is 72, and config\.parts\.landmarks finds 68"),
+        ({"parts.landmarks": "nowhere"}, r"config\.parts\.landmarks='nowhere': no such file"),
+        ({"parts.face": "resemblyzer"}, r"config\.parts\.face is no face network"),
+    ):
+        config.update_from_flattened_dict(change)
+        with pytest.raises(OptionError, match=said):
+            speech2face.build(config)
+        config.parts.landmarks = ""
+
+
 def _loss(task, variables, params, batch):
     value, (_, logs) = task.updates[0].loss({**variables, "params": params}, batch, jax.random.key(0))
     return value, logs
@@ -129,10 +169,12 @@ def test_ranks_are_those_of_all_distances(rng):
         "cosine": -unit[0] @ unit[1].T,
     }
     for measure, distance in distances.items():
-        found = np.concatenate(list(finding._ranks(voice, face, near, measure)))
+        found = np.concatenate(list(finding._ranks(voice, face, np.arange(90), near, measure)))
         own = np.diag(distance)[:, None]
         np.testing.assert_array_equal(found, 1 + (near & (distance < own)).sum(1))
-    same = np.concatenate(list(finding._ranks(np.ones((90, 5)), np.ones((90, 5)), np.ones((90, 90), bool), "l2")))
+    same = np.concatenate(
+        list(finding._ranks(np.ones((90, 5)), np.ones((90, 5)), np.arange(90), np.ones((90, 90), bool), "l2"))
+    )
     np.testing.assert_array_equal(same, 90)  # who says the same of all finds nobody
 
 
@@ -154,7 +196,7 @@ def test_the_score_of_who_hears_everything_and_of_who_hears_nothing(rng):
         "number/factors_of_voice_1s": np.broadcast_to(speaker.mean(0), (200, 2)),
         "number/factors_of_drawn": speaker,
     }
-    figures = finding.score(("build", "age"), ("1s",), predictions, {"speaker": speaker})
+    figures = finding.score("face", ("build", "age"), ("1s",), predictions, {"speaker": speaker})
     assert figures["face_l2_r@1"] == figures["face_l1_r@5"] == figures["alike_l2_r@1"] == 1
     assert figures["face_l2_r@1/chance"] == pytest.approx(1 / 200)
     near = np.abs(speaker[:, :1] - speaker[:, 0]) <= 0.1
@@ -171,6 +213,28 @@ def test_the_score_of_who_hears_everything_and_of_who_hears_nothing(rng):
     assert figures["age_r2/voice_1s"] == pytest.approx(0, abs=1e-6)
     assert figures["build_r2/voice"] > 0.99 > figures["age_r2/voice"] > 0.7
     assert figures["build_r2/another_voice"] < 0
+
+
+def test_a_speaker_is_found_by_the_mean_of_what_he_said(rng):
+    group = np.array(["ann", "bob", "bob", "cid", "cid", "cid"])
+    of = {"ann": [1.0, 0, 0], "bob": [0, 1.0, 0], "cid": [0, 0, 1.0]}
+    exact = np.array([of[name] for name in group])
+    voice = exact[[0, 1, 0, 3, 4, 5]]  # the second utterance of bob is taken for ann's
+    voice[5] = [0.9, 1.0, 0.0]  # and cid's last for bob's, ann's, his, in this order
+    predictions = {
+        "embedding/voice": voice,
+        "embedding/speaker": exact + rng.normal(scale=1e-3, size=exact.shape),
+        "embedding/mean_speaker": np.ones_like(exact),
+        "embedding/encoder": exact,
+        "embedding/voice_1s": voice,
+    }
+    figures = finding.score("speaker", (), ("1s",), predictions, {"group": group})
+    assert figures["speaker_cosine_r@1"] == figures["voice_1s_r@1"] == pytest.approx(4 / 6)
+    assert figures["speaker_l2_r@5"] == 1
+    assert figures["speaker_cosine_r@1/chance"] == pytest.approx(1 / 3)
+    assert figures["speaker_cosine_r@1/encoder"] == 1
+    assert figures["speaker_cosine_r@1/another_voice"] == pytest.approx(1 / 6)  # bob's second, by somebody of ann's
+    np.testing.assert_array_equal(finding._another(np.array([0, 1, 1, 2, 2, 2])), [3, 4, 5, 0, 1, 2])
 
 
 def test_a_tiny_run_has_every_figure_and_draws_a_face_from_a_sound_file(tmp_path):
@@ -230,6 +294,7 @@ def test_a_part_travels_as_a_workdir_and_as_a_file(tmp_path):
         ({"part": "ear"}, "config.part is 'ear'"),
         ({"parts.face": "nowhere"}, "config.parts.face='nowhere': no such file"),
         ({"parts.face": ""}, "config.parts.face is '': say which"),
+        ({"parts.face": "resemblyzer"}, "config.parts.face tells speakers apart: set config.parts.decoder=''"),
         ({"parts.decoder": ""}, "config.loss.first_layer needs config.parts.decoder"),
         ({"loss.direction": -1.0}, "config.loss.direction is -1.0"),
         ({"loss.temperature": 0.0}, "config.loss.temperature is 0.0"),
@@ -242,6 +307,31 @@ def test_what_is_wrong_is_one_line(change, said):
     with pytest.raises(UserError, match=said) as error:
         speech2face.build(config)
     assert "\n" not in str(error.value)
+
+
+def test_a_voice_can_be_trained_towards_a_speaker_encoder(tmp_path, rng):
+    config = get_config("speech2face", "voices")
+    config.model.update({"width": 0.03125, "hidden": 8})
+    config.parts.face = f"resemblyzer:{tmp_path / 'pretrained.pt'}"
+    task = speech2face.build(config)
+    with pytest.raises(UserError, match="no such file"):
+        task.needs[0]()
+    write_zip(tmp_path / "pretrained.pt", {"model_state": published(rng)})
+    task.needs[0]()
+    speech, other = rng.integers(-9000, 9000, (2, 2, 44_100)).astype(np.int16)
+    batch = {"speech": speech, "speech_other": other, "speech_length": np.array([44_100, 30_000], np.int32)}
+    variables = made(task, batch | {"valid": np.ones(2, bool)})
+    value, (_, logs) = jax.jit(task.updates[0].loss)(variables, batch, jax.random.key(0))
+    assert set(logs) == {"direction"}
+    np.testing.assert_allclose(value, logs["direction"])
+    feature = jax.jit(task.features.compute)(task.features.weights(variables), other)["feature"]
+    np.testing.assert_allclose(np.linalg.norm(feature, axis=1), 1, rtol=1e-5)
+    stored = {k: v for k, v in batch.items() if k != "speech_other"} | {"speech_other_feature": feature}
+    np.testing.assert_allclose(jax.jit(task.updates[0].loss)(variables, stored, jax.random.key(0))[0], value, rtol=1e-4)
+    shapes = jax.eval_shape(task.predict, variables, batch, jax.random.key(0))
+    spaces = ("voice", "speaker", "mean_speaker", "encoder", "voice_1s", "voice_2s", "voice_3s")
+    assert set(shapes) == {"audio/voice", *(f"embedding/{name}" for name in spaces)}
+    assert (task.fields[-1], task.references, task.answers) == ("group", ("group",), ("embedding/voice",))
 
 
 def test_without_a_decoder_no_face_is_drawn():

@@ -1,0 +1,183 @@
+"""A folder of speakers, a sub-folder of recordings each, with splits that no speaker is in two of: pairs of utterances.
+
+    source("train", ("speech", "speech_other"), path="~/voices")
+
+TOP/SPEAKER/.../NAME.wav, as VoxCeleb is published, whose speakers are dealt into splits; or TOP/train/SPEAKER and
+TOP/test/SPEAKER. Any format that libsndfile reads will do and, with the extra `video`, any that FFmpeg does. What
+cannot be used is named and left out.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+import hashlib
+import pathlib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from mmjax.data import fingerprints, spec
+from mmjax.data.files import faults, media, sound_file, sound_folders
+from mmjax.data.files.faults import Fault
+from mmjax.data.fingerprints import Print
+from mmjax.errors import UserError
+
+FIELDS: tuple[str, ...] = ("speech", "speech_other", "group", "id", "index")
+PADDED: dict[str, str] = {"speech": "speech_length", "speech_other": "speech_other_length"}
+IDENTITY = {"file": "id"}
+SPLITS = ("train", "validation", "test")
+EDITION = 1  # raised whenever the same files would give other examples
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """Two utterances of a speaker, by their paths inside the folder."""
+
+    speaker: str
+    path: str
+    other: str
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Speakers:
+    """A random-access source of dicts; made by `source`, which explains the fields."""
+
+    folder: pathlib.Path
+    pairs: tuple[Pair, ...]
+    fields: tuple[str, ...]
+    samples: int
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    @property
+    def prints(self) -> dict[str, Print]:
+        """Fingerprints, of the files' sizes and not of every sample."""
+        told = [
+            (dataclasses.astuple(p), *((self.folder / f).stat().st_size for f in (p.path, p.other))) for p in self.pairs
+        ]
+        return {f: fingerprints.whole("speakers", EDITION, self.samples, told, f) for f in self.fields if f != "index"}
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        pair = self.pairs[int(index)]
+        example: dict[str, Any] = {"group": pair.speaker, "id": pair.path, "index": np.int32(index)}
+        for field, path in (("speech", pair.path), ("speech_other", pair.other)):
+            if field in self.fields:
+                sound = self._read(path)
+                example[field] = np.pad(sound, (0, self.samples - len(sound)))
+                example[PADDED[field]] = np.int32(len(sound))
+        return {field: example[field] for field in self.fields}
+
+    def _read(self, path: str) -> np.ndarray:
+        try:
+            return sound_file.read(self.folder / path)[0][: self.samples]
+        except media.Unusable as error:
+            raise UserError(f"{self.folder / path}: {error}") from None
+
+
+def source(
+    split: str,
+    fields: Sequence[str] = FIELDS,
+    *,
+    path: str = "",
+    seconds: float = 6.0,
+    shortest: float = 1.0,
+    validation: float = 0.1,
+    test: float = 0.1,
+) -> Speakers:
+    """Opens a split of the pairs.
+
+    Args:
+      split: "train", "validation" or "test", each of speakers of its own: by the folders train, validation and test
+        where they are there; those that are not are dealt from the speakers of train by a hash of their names.
+      fields: of FIELDS. `speech` and `speech_other` are padded with zeros and bring `<field>_length` along; `group` is
+        the speaker. Each utterance of a training speaker is paired with the one half of them all away; of the others'
+        the first half with the second, so that what they are known by is never what they are found by.
+      path: the folder.
+      seconds: what is heard of a longer utterance, from its beginning.
+      shortest: seconds; a shorter utterance is left out.
+      validation, test: shares of the speakers.
+
+    Raises:
+      UserError: no such folder, fewer than two utterances of every speaker, a speaker in two splits, an unknown split
+        or field, or an option that cannot be.
+    """
+    if split not in SPLITS:
+        raise UserError(f"speakers has no split {split!r}; it has {', '.join(SPLITS)}")
+    fields = tuple(dict.fromkeys((*fields, *(PADDED[f] for f in fields if f in PADDED))))
+    spec.check(fields, (*FIELDS, *PADDED.values()), "speakers")
+    if not 0 < shortest <= seconds:
+        raise UserError(
+            f"config.data.shortest={shortest}: it must be above 0 and at most config.data.seconds={seconds}"
+        )
+    if min(validation, test) < 0 or validation + test >= 1:
+        raise UserError("config.data: validation and test must be at least 0, and below 1 together")
+    folder = pathlib.Path(path).expanduser()
+    if not path or not folder.is_dir():
+        raise UserError(f"config.data.path={path!r}: no such folder; give one with a sub-folder for each speaker")
+    said, part_of = _found(folder, shortest)
+    dealt = _dealt(part_of, {"test": test, "validation": validation})
+    pairs = [pair for name in sorted(said) if dealt[name] == split for pair in _pairs(name, said[name], split)]
+    return Speakers(folder, tuple(pairs), fields, round(seconds * media.SAMPLE_RATE))
+
+
+@functools.lru_cache(maxsize=4)
+def _found(folder: pathlib.Path, shortest: float) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """{speaker: usable utterances, at least two}, and {speaker: split}, "" where the folder has none."""
+    layout = sound_folders.read(folder)
+    said: dict[str, list[str]] = collections.defaultdict(list)
+    part_of: dict[str, str] = {}
+    wrong = list(layout.faults)
+    for clip in layout.clips:
+        name, part = layout.names[clip.labels[0]], clip.part if layout.own == "splits" else ""
+        if part_of.setdefault(name, part) != part:
+            raise UserError(f"config.data.path={str(folder)!r}: speaker {name} is in {part_of[name]} and in {part}")
+        fault = _fault(folder / clip.path, shortest)
+        if fault:
+            wrong.append(Fault(clip.path, fault))
+        else:
+            said[name].append(clip.path)
+    wrong += [Fault(name, "speakers with fewer than two utterances") for name in part_of if len(said[name]) < 2]
+    for line in faults.listed(wrong):
+        print(f"speakers: {line} left out", file=sys.stderr)
+    usable = {name: sorted(paths) for name, paths in said.items() if len(paths) > 1}
+    if not usable:
+        raise UserError(f"config.data.path={str(folder)!r} has no speaker with two utterances")
+    return usable, {name: part_of[name] for name in usable}
+
+
+def _fault(file: pathlib.Path, shortest: float) -> str:
+    if not file.name.lower().endswith(sound_file.SNDFILE):
+        return ""  # FFmpeg's: read when it is wanted
+    try:
+        about = soundfile.info(file)
+    except soundfile.SoundFileError:
+        return "unreadable"
+    return f"shorter than {shortest:g} s" if about.frames < shortest * about.samplerate else ""
+
+
+def _dealt(part_of: Mapping[str, str], shares: Mapping[str, float]) -> dict[str, str]:
+    """The split of each speaker: the folder's; those that no folder has are dealt by a hash from who trains."""
+    own = set(part_of.values())
+    free = [name for name, part in part_of.items() if part in ("", "train")]
+    free.sort(key=lambda name: hashlib.sha256(name.encode()).digest())
+    dealt = {name: part or "train" for name, part in part_of.items()}
+    begin = 0
+    for split, share in shares.items():
+        if split not in own:
+            count = round(share * len(free)) or int(share > 0)
+            dealt |= dict.fromkeys(free[begin : begin + count], split)
+            begin += count
+    return dealt
+
+
+def _pairs(speaker: str, paths: Sequence[str], split: str) -> list[Pair]:
+    """Each utterance with that half of all away; of held-out speakers the first half only."""
+    half = len(paths) // 2
+    count = len(paths) if split == "train" else half
+    return [Pair(speaker, paths[i], paths[(i + half) % len(paths)]) for i in range(count)]
