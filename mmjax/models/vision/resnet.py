@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Num
 
 from mmjax.models.blocks.norm import BatchNorm
 from mmjax.models.blocks.pictures import Convolution
+from mmjax.ops.pooling import max_pool
 
 # depth: blocks in each of the four stages (He et al. 2016, table 1); from 50 on the blocks are bottlenecks.
 STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -86,7 +87,7 @@ def stages(
     how = {} if gains is None else {"scale_init": gains}
     x = convolution(64, 7, 2, dtype, "stem")(x)
     x = nn.relu(BatchNorm(dtype=dtype, name="stem_norm", **how)(x, train=train))
-    x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+    x = max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
     out = {"stem": x}
     for stage, blocks in enumerate(STAGES[depth], start=1):
         for block in range(blocks):
