@@ -125,6 +125,29 @@ def _answers(predict: Any, declared: tuple[str, ...], variables: Variables, batc
     return {name: found[name] for name in predictions.answers(list(found), declared)}
 
 
+def described(folder: Path) -> Restored:
+    """What a workdir, or a copy of its descriptions, says of a system, without any weights.
+
+    Raises:
+      UserError: not a workdir, or nothing was begun there.
+    """
+    config = configs.load(folder)
+    shapes = files.read_json(folder / files.BATCH)
+    if shapes is None:
+        raise UserError(f"{folder} has no batch.json: the run never started")
+    task, _ = built.of(config)
+    named = {head: tuple(names) for head, names in (files.read_json(folder / files.NAMES) or {}).items()}
+    return Restored(
+        config,
+        dataclasses.replace(task, names={**task.names, **named}),
+        {},
+        0,
+        files.read_arrays(folder / files.CONSTANTS),  # {} of runs from before they were kept
+        {name: tuple(shape) for name, shape in shapes.items()},
+        data_record.read(folder) or {},
+    )
+
+
 def restore(path: str | Path, step: int | str | None = None) -> Restored:
     """Loads a trained system; its data need not be there, but the weight files that its config names must.
 
@@ -142,22 +165,14 @@ def restore(path: str | Path, step: int | str | None = None) -> Restored:
       UserError: not a workdir, or nothing was saved.
     """
     folder = Path(path).expanduser()
-    config = configs.load(folder)
-    shapes = files.read_json(folder / files.BATCH)
-    if shapes is None:
-        raise UserError(f"{folder} has no batch.json: the run never started")
-    task, optimisers = built.of(config)
-    constants = files.read_arrays(folder / files.CONSTANTS)  # {} of runs from before they were kept
-    batch = {name: np.zeros(shape, dtype) for name, (dtype, *shape) in shapes.items()} | constants
-    abstract = jax.eval_shape(bind(steps.create, task, optimisers), jax.random.key(0), batch)
+    known = described(folder)
+    task, optimisers = built.of(known.config)
+    batch = {name: np.zeros(shape, dtype) for name, (dtype, *shape) in known.shapes.items()}
+    abstract = jax.eval_shape(bind(steps.create, task, optimisers), jax.random.key(0), {**batch, **known.constants})
     one = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     state = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=one), abstract)
-    saver = checkpoint.Checkpoints(folder, config.best, config.best_mode, read_only=True)
+    saver = checkpoint.Checkpoints(folder, known.config.best, known.config.best_mode, read_only=True)
     state = saver.restore_frozen(saver.restore(state, step))
     fitted = saver.restore_fitted(int(state.step))
     saver.close()
-    named = {head: tuple(names) for head, names in (files.read_json(folder / files.NAMES) or {}).items()}
-    task = dataclasses.replace(task, names={**task.names, **named})
-    trained = {name: tuple(shape) for name, shape in shapes.items()}
-    known = data_record.read(folder) or {}
-    return Restored(config, task, {**state.variables, **fitted}, int(state.step), constants, trained, known)
+    return dataclasses.replace(known, variables={**state.variables, **fitted}, step=int(state.step))

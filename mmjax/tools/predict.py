@@ -32,6 +32,7 @@ from mmjax.data.files.faults import Fault
 from mmjax.engine import config as configs
 from mmjax.engine import restore
 from mmjax.errors import UserError
+from mmjax.export import folder as exports
 from mmjax.tools import Parser
 
 BATCH = 32
@@ -53,16 +54,25 @@ def main(arguments: Sequence[str], typed: str) -> None:
             raise UserError(f"-o {options.output}: say on which video")
         export(Path(options.workdir).expanduser(), options.output, options.top)
         return
-    run = restore.restore(options.workdir, int(options.step) if options.step.isdigit() else options.step or None)
+    run = _opened(options)
     failed, asked = predict(run, options, functools.partial(_say, typed))
     if failed:
         _say(typed, f"{failed:,} of {asked:,} could not be used")
         raise SystemExit(1)
 
 
+def _opened(options: Any) -> restore.Restored:
+    """The run, or what was exported of one."""
+    if exports.is_export(options.workdir):
+        if options.step:
+            raise UserError(f"--step {options.step}: {options.workdir} is an export, which is of one step")
+        return exports.read(options.workdir)
+    return restore.restore(options.workdir, int(options.step) if options.step.isdigit() else options.step or None)
+
+
 def _parser(typed: str) -> Parser:
     parser = Parser(typed, __doc__)
-    parser.add_argument("workdir", help="of a trained run")
+    parser.add_argument("workdir", help="of a trained run, or what `mmjax export` made of one")
     parser.add_argument("files", nargs="*", help="pictures, sounds, videos, folders of them; .txt or -: a text a line")
     parser.add_argument("--text", "--question", nargs="+", default=[], help="sentences, classes, words; or questions")
     parser.add_argument(

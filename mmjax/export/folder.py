@@ -1,0 +1,300 @@
+"""An exported folder: what a run answers, as files of other runtimes, with all that is needed to read the answers.
+
+<name>.onnx, <name>.stablehlo   the function, or <name>_<side> for each side of a joint space
+<name>.safetensors              the weights alone
+export.json                     inputs, outputs, what each is; names of classes; words of vocabularies
+README.md                       the lines that run it
+config.json, batch.json, ...    of the workdir, so that `mmjax predict` reads pictures and sounds as training did
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from mmjax import data, predictions
+from mmjax import workdir as files
+from mmjax.data import pipeline
+from mmjax.engine import evaluate, prepare, restore
+from mmjax.errors import UserError
+from mmjax.export import onnx_file, parts, stablehlo
+from mmjax.export.parts import Part
+from mmjax.text import vocabulary
+from mmjax.weights import safetensors_file
+
+ABOUT = "export.json"
+FORMATS: Mapping[str, Any] = {module.SUFFIX: module for module in (stablehlo, onnx_file)}
+WEIGHTS = ".safetensors"
+INT8 = "_int8"
+COPIED = (files.CONFIG, files.BATCH, files.CONSTANTS, files.NAMES)
+EXAMPLES = 64  # on which an export is held against its run
+
+Say = Callable[[str], None]
+
+
+def write(run: restore.Restored, workdir: Path, target: Path, size: int, int8: bool, say: Say = print) -> Path:
+    """Writes an export, runs it once on held-out examples, and says how far it is from the run.
+
+    Args:
+      run: what is exported.
+      workdir: of it.
+      target: FOLDER.SUFFIX; the suffix says the format. Several formats may share a folder.
+      size: of the batch, where the format or the system cannot do with any.
+      int8: whether ONNX is written a second time with 8 bits a weight.
+      say: gets lines for the user.
+
+    Returns:
+      the folder.
+
+    Raises:
+      UserError: an unknown format, a folder of something else, or what cannot be exported.
+    """
+    if target.suffix not in (*FORMATS, WEIGHTS):
+        raise UserError(f"-o {target}: its end says the format: {', '.join((*FORMATS, WEIGHTS))}")
+    if int8 and target.suffix != onnx_file.SUFFIX:
+        raise UserError(f"--int8: only {onnx_file.SUFFIX} has 8 bits a weight")
+    if target.suffix in FORMATS:
+        FORMATS[target.suffix].check()  # before anything is made
+    folder = target.with_suffix("")
+    about = _begun(folder, run, workdir)
+    if target.suffix == WEIGHTS:
+        metadata = {"system": run.config.system, "step": str(run.step), "config": run.config.to_json()}
+        leaves = jax.tree_util.tree_leaves_with_path(run.variables)
+        weights = {jax.tree_util.keystr(at, simple=True, separator="/"): np.asarray(leaf) for at, leaf in leaves}
+        safetensors_file.save(folder / f"{folder.name}{WEIGHTS}", weights, metadata)
+        about["weights"] = f"{folder.name}{WEIGHTS}"
+    else:
+        columns = _held_out(run, say)
+        for part in parts.of(run):
+            _written(part, folder, target.suffix, size, int8, columns, about, say)
+    files.write_json(folder / ABOUT, about)
+    (folder / "README.md").write_text(_readme(folder.name, about))
+    return folder
+
+
+def _begun(folder: Path, run: restore.Restored, workdir: Path) -> dict[str, Any]:
+    """The description of the folder, made or found."""
+    same = {"system": run.config.system, "step": run.step, "workdir": workdir.resolve().name}
+    known = files.read_json(folder / ABOUT)
+    if known is not None and {name: known.get(name) for name in same} != same:
+        raise UserError(
+            f"{folder} is an export of {known.get('workdir')}, step {known.get('step')}: name another folder"
+        )
+    if known is None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder} is there and is no export: name another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in COPIED:
+        if (workdir / name).exists():
+            shutil.copyfile(workdir / name, folder / name)
+    return known or {
+        **same,
+        "names": {head: list(names) for head, names in run.task.names.items() if not isinstance(names, str)},
+        "vocabularies": {
+            name: list(vocabulary.words_of(letters))
+            for name, letters in run.constants.items()
+            if name.endswith("_vocabulary")
+        },
+        "sample_rate": {"in": pipeline.RATE, "out": run.task.sample_rate},
+        "files": {},
+    }
+
+
+def _written(
+    part: Part,
+    folder: Path,
+    suffix: str,
+    size: int,
+    int8: bool,
+    columns: Mapping[str, np.ndarray],
+    about: dict[str, Any],
+    say: Say,
+) -> None:
+    """Writes the file of a part for any batch size, or for one where any cannot be; and tries it."""
+    format_, path = FORMATS[suffix], folder / f"{'_'.join(filter(None, (folder.name, part.name)))}{suffix}"
+    batch = 0
+    try:
+        format_.write(part, path, 0)
+    except UserError as error:
+        say(f"not for any batch size ({error}): for {size}")
+        batch = size
+        format_.write(part, path, size)
+    examples = parts.examples(part, columns)
+    want = _truth(part, examples, batch)
+    given = {"inputs": {name: [dtype, *shape] for name, (dtype, shape) in part.inputs.items()}, "batch": batch or "any"}
+    outputs = {name: [str(value.dtype), *value.shape[1:]] for name, value in want.items()}
+    paths = [path]
+    if int8:
+        paths.append(path.with_name(f"{path.stem}{INT8}{suffix}"))
+        onnx_file.quantise(*paths)
+    for one in paths:
+        got = _run(format_.Runner(one), examples, batch)
+        compared = {name: difference(want[name], got[name]) for name in want}
+        about["files"][one.name] = {**given, "outputs": outputs, "against_the_run": compared}
+        say(f"{one}: {one.stat().st_size:,} bytes; {_told(compared, len(next(iter(want.values()))))}")
+
+
+def difference(want: np.ndarray, got: np.ndarray) -> dict[str, float]:
+    """How far an answer is from the run's: the largest difference, and the share of examples with the same answer.
+
+    The same answer is the same class for scores, and the same value for whatever is counted or spelt.
+    """
+    if want.shape != got.shape or want.dtype != got.dtype:
+        raise UserError(f"the export answers {got.dtype} {got.shape}, and the run {want.dtype} {want.shape}")
+    rows = (len(want), -1)
+    found = {"largest": float(np.max(np.abs(want.astype(np.float64) - got.astype(np.float64)), initial=0.0))}
+    if want.dtype != np.float32:
+        found["same"] = float(np.mean((want == got).reshape(rows).all(1)))
+    elif want.ndim == 2:
+        found["same"] = float(np.mean(want.argmax(1) == got.argmax(1)))
+    return found
+
+
+def _told(compared: Mapping[str, Mapping[str, float]], count: int) -> str:
+    lines = []
+    for name, of in compared.items():
+        same = f", {of['same']:.1%} the same answer" if "same" in of else ""
+        lines.append(f"{name} off by {of['largest']:.2g} at most{same}")
+    return f"on {count} held-out examples {'; '.join(lines)}"
+
+
+def _held_out(run: restore.Restored, say: Say) -> dict[str, np.ndarray]:
+    """A few examples of the test split."""
+    config, fields = run.config, prepare.asked(run.task)
+    source = data.open(config.test_split, fields, train_split=config.train_split, **config.data)
+    run.compare(source)
+    say(f"trying it on {min(EXAMPLES, len(source))} examples of {config.test_split}")
+    batches = pipeline.eval_batches(source, EXAMPLES, EXAMPLES, **config.loader)
+    batch = next(iter(batches))
+    return {name: np.asarray(value)[np.asarray(batch["valid"])] for name, value in batch.items() if name in fields}
+
+
+def _truth(part: Part, batch: Mapping[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
+    """What the run says, in batches of the same size: what is drawn is drawn of the same seeds."""
+    answered = jax.jit(part.function)
+
+    def runner(batch: Mapping[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
+        return {name: np.asarray(value) for name, value in answered(batch, jax.random.key(seed)).items()}
+
+    return _run(runner, batch, size)
+
+
+def _run(runner: Any, batch: Mapping[str, np.ndarray], size: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """Runs a batch, in pieces of `size`, the last one filled up, where the file is for one size; 0 = any."""
+    count = len(next(iter(batch.values())))
+    if not size:
+        found: dict[str, np.ndarray] = runner(batch, seed)
+        return found
+    pieces = []
+    for start in range(0, count, size):
+        rows = np.minimum(np.arange(start, start + size), count - 1)
+        pieces.append(runner({name: value[rows] for name, value in batch.items()}, seed + start))
+    return {name: np.concatenate([piece[name] for piece in pieces])[:count] for name in pieces[0]}
+
+
+# -- reading back ------------------------------------------------------------------------------------------------------
+
+
+def is_export(path: str | Path) -> bool:
+    """Whether this is an exported folder, or a file in one."""
+    path = Path(path).expanduser()
+    return (path / ABOUT).is_file() or (path.is_file() and (path.parent / ABOUT).is_file())
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported(restore.Restored):
+    """An exported folder in the place of a trained system: it answers, and knows nothing else.
+
+    Attributes:
+      folder: of the export.
+      files: {name: its description}, of one format.
+    """
+
+    folder: Path = Path()
+    files: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+
+    @functools.cached_property
+    def _runners(self) -> dict[str, Any]:
+        return {}
+
+    def answers(self, batch: Mapping[str, Any], seed: int = 0) -> dict[str, np.ndarray]:
+        """As `Restored.answers`, by the file whose inputs are there."""
+        full = self._full(batch)
+        name = next(name for name, about in self.files.items() if set(about["inputs"]) <= set(full))
+        about = self.files[name]
+        if name not in self._runners:
+            self._runners[name] = FORMATS[Path(name).suffix].Runner(self.folder / name)
+        inputs = {field: np.asarray(full[field]) for field in about["inputs"]}
+        found = _run(self._runners[name], inputs, 0 if about["batch"] == "any" else about["batch"], seed)
+        found = {key: evaluate.readable(key, value) for key, value in found.items()}
+        return {key: found[key] for key in predictions.answers(list(found), self.task.answers)}
+
+
+def read(path: str | Path) -> Exported:
+    """An exported folder, or one file of it. Raises UserError where nothing in it runs."""
+    path = Path(path).expanduser()
+    folder = path if path.is_dir() else path.parent
+    about = json.loads((folder / ABOUT).read_text())
+    found = about["files"]
+    if path != folder:
+        found = {name: of for name, of in found.items() if name == path.name}
+    else:  # one format, in full precision where both are there
+        first = next((Path(name).suffix for name in found), "")
+        plain = {name: of for name, of in found.items() if Path(name).suffix == first}
+        found = {name: of for name, of in plain.items() if not Path(name).stem.endswith(INT8)} or plain
+    if not found:
+        raise UserError(f"{path}: nothing there runs; export to {' or '.join(FORMATS)}")
+    known = restore.described(folder)
+    # Whoever reads what is typed looks words up in the weights, which are inside the files.
+    known = dataclasses.replace(known, task=dataclasses.replace(known.task, ask=None), step=about["step"])
+    return Exported(**{f.name: getattr(known, f.name) for f in dataclasses.fields(known)}, folder=folder, files=found)
+
+
+# -- README ------------------------------------------------------------------------------------------------------------
+
+_ONNX = """import json, pathlib, numpy, onnxruntime
+about = json.loads(pathlib.Path("export.json").read_text())["files"]["{name}"]
+batch = {{name: numpy.zeros(({size}, *shape), dtype) for name, (dtype, *shape) in about["inputs"].items()}}  # yours
+network = onnxruntime.InferenceSession("{name}")
+answers = dict(zip([one.name for one in network.get_outputs()], network.run(None, batch)))
+print({{name: answer.shape for name, answer in answers.items()}})
+"""
+_STABLEHLO = """import json, pathlib, numpy, jax.export
+about = json.loads(pathlib.Path("export.json").read_text())["files"]["{name}"]
+batch = {{name: numpy.zeros(({size}, *shape), dtype) for name, (dtype, *shape) in about["inputs"].items()}}  # yours
+network = jax.export.deserialize(bytearray(pathlib.Path("{name}").read_bytes()))
+answers = network.call(batch, numpy.uint32(0))  # a seed, for what is drawn
+print({{name: answer.shape for name, answer in answers.items()}})
+"""
+
+
+def _readme(name: str, about: Mapping[str, Any]) -> str:
+    lines = [f"# {name}: {about['system']}, step {about['step']:,}\n"]
+    for file, of in about["files"].items():
+        lines.append(f"## {file}\n")
+        if Path(file).stem.endswith(INT8):
+            lines.append("As the file without 8 bits a weight, in and out.\n")
+            continue
+        lines.append("| goes in | | |\n|---|---|---|")
+        size = "b" if of["batch"] == "any" else str(of["batch"])
+        for field, (dtype, *shape) in of["inputs"].items():
+            lines.append(f"| `{field}` | {dtype} [{' '.join(map(str, [size, *shape]))}] | {parts.meaning(field)} |")
+        lines.append("\n| comes out | | |\n|---|---|---|")
+        for key, (dtype, *shape) in of["outputs"].items():
+            means = predictions.split(key)[0].meaning
+            lines.append(f"| `{key}` | {dtype} [{' '.join(map(str, [size, *shape]))}] | {means} |")
+        code = _ONNX if file.endswith(onnx_file.SUFFIX) else _STABLEHLO
+        lines.append(f"\n```python\n{code.format(name=file, size=1 if of['batch'] == 'any' else of['batch'])}```\n")
+    lines.append(
+        "`export.json` has the names of classes (`names`, by head) and the words behind numbers (`vocabularies`); a "
+        'text is bytes: `bytes(row).rstrip(b"\\0").decode()`. Pictures and sounds go in as they are: what the network '
+        f"subtracts and divides by is inside the file. `mmjax predict {name} FILES` reads them as training did.\n"
+    )
+    return "\n".join(lines)

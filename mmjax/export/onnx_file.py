@@ -1,0 +1,129 @@
+"""ONNX by jax2onnx, weights inside; whoever runs it needs ONNX Runtime and no JAX."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+from jax.interpreters import partial_eval
+
+from mmjax.errors import UserError
+from mmjax.export.parts import Part, abstract, first_line
+
+SUFFIX = ".onnx"
+EXTRA = "pip install 'mmjax[onnx]'"
+OPSET = 21  # of ONNX Runtime since 1.18
+
+
+@dataclasses.dataclass(frozen=True)
+class _Input:
+    shape: tuple[Any, ...]
+    dtype: np.dtype
+
+
+def check() -> None:
+    """Raises UserError where the extra is missing."""
+    try:
+        import jax2onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        raise UserError(f"ONNX needs the package {error.name}: {EXTRA}") from None
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Both libraries warn of what is theirs to do, once for each operator; what matters they raise."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def write(part: Part, path: Path, size: int) -> None:
+    """Writes the file: its inputs are the part's fields, its outputs the answers, by their names.
+
+    Args:
+      part: what is exported.
+      path: of the file.
+      size: of the batch; 0 = any.
+
+    Raises:
+      UserError: the extra is missing, or ONNX has no operators for the part.
+    """
+    check()
+    import jax2onnx
+
+    names = list(part.inputs)
+    outputs, drawn = _outputs(part)
+    if drawn:
+        raise UserError(f"{path.name}: the answers are drawn from a seed, which ONNX does not know: .stablehlo does")
+
+    def function(*arrays: Any) -> Any:
+        # Without what nobody asks for: controls that draw, operators that ONNX lacks.
+        given = [jax.ShapeDtypeStruct(array.shape, array.dtype) for array in arrays]
+        whole = jax.make_jaxpr(lambda *fields: _in_order(part, outputs, fields))(*given)
+        live, _ = partial_eval.dce_jaxpr(whole.jaxpr, [True] * len(outputs), instantiate=True)
+        return jaxpr_as_fun(ClosedJaxpr(live, whole.consts))(*arrays)
+
+    inputs = [_Input((size or "b", *shape), np.dtype(dtype)) for dtype, shape in part.inputs.values()]
+    try:
+        with _quiet():
+            model = jax2onnx.to_onnx(
+                function, inputs, input_names=names, output_names=outputs, opset=OPSET, model_name=path.stem
+            )
+    except Exception as error:  # of whatever kind an operator that it lacks raises
+        raise UserError(f"{path.name}: jax2onnx cannot write it: {first_line(error)}") from None
+    path.write_bytes(model.SerializeToString())
+
+
+def _in_order(part: Part, outputs: Sequence[str], fields: Sequence[Any]) -> tuple[Any, ...]:
+    found = part.function(dict(zip(part.inputs, fields, strict=True)), jax.random.key(0))
+    return tuple(found[name] for name in outputs)
+
+
+def _outputs(part: Part) -> tuple[list[str], bool]:
+    """The names of the answers, and whether they depend on the seed."""
+    found = jax.eval_shape(part.function, abstract(part, 1), jax.random.key(0))
+    traced = jax.make_jaxpr(lambda key, batch: part.function(batch, key))(jax.random.key(0), abstract(part, 1))
+    _, used = partial_eval.dce_jaxpr(traced.jaxpr, [True] * len(traced.jaxpr.outvars))
+    return list(found), used[0]
+
+
+def quantise(path: Path, target: Path) -> None:
+    """Writes the file again with 8 bits a weight; activations are rounded on the way (ONNX Runtime's dynamic form)."""
+    check()
+    from onnxruntime import quantization
+
+    with _quiet():
+        quantization.quantize_dynamic(path, target, per_channel=True, weight_type=quantization.QuantType.QInt8)
+
+
+class Runner:
+    """The file, ready to run: ({field: array [b ...]}, seed) -> {"kind/name": array [b ...]}. UserError: damaged."""
+
+    def __init__(self, path: Path):
+        check()
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors, which it raises as well
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its own
+            raise UserError(f"{path} is not of ONNX: {first_line(error)}") from None
+        self._inputs = [one.name for one in self._session.get_inputs()]
+        self._outputs = [one.name for one in self._session.get_outputs()]
+
+    def __call__(self, batch: Mapping[str, np.ndarray], seed: int = 0) -> dict[str, np.ndarray]:
+        del seed  # nothing that is drawn is exported
+        found = self._session.run(self._outputs, {name: batch[name] for name in self._inputs})
+        return dict(zip(self._outputs, found, strict=True))

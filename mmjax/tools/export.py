@@ -1,0 +1,37 @@
+"""A trained run as a folder that runs without this library: ONNX, StableHLO, or its weights alone.
+
+mmjax export runs/soundnet -o shipped/soundnet.onnx           for ONNX Runtime, without JAX
+mmjax export runs/soundnet -o shipped/soundnet.onnx --int8    and a second file with 8 bits a weight
+mmjax export runs/soundnet -o shipped/soundnet.stablehlo      for JAX on a CPU, a GPU or a TPU
+mmjax export runs/soundnet -o shipped/soundnet.safetensors    the weights
+mmjax predict shipped/soundnet concert.mp3                    answers as the run does
+
+All go into the folder shipped/soundnet, with a README.md that says how they are run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmjax.engine import restore
+from mmjax.errors import UserError
+from mmjax.export import folder
+from mmjax.tools import Parser
+
+
+def main(arguments: Sequence[str], typed: str) -> None:
+    """Exports, tries what was exported, and says how far it is from the run. Raises UserError for a mistake."""
+    parser = Parser(typed, __doc__)
+    parser.add_argument("workdir", type=Path, help="of a trained run")
+    parser.add_argument("-o", dest="output", type=Path, required=True, metavar="OUT", help="FOLDER.onnx, and so on")
+    parser.add_argument("--int8", action="store_true", help="also with 8 bits a weight, for ONNX Runtime")
+    parser.add_argument("--batch", type=int, default=1, metavar="N", help="where it cannot be for any size (default 1)")
+    parser.add_argument("--step", default="", help="a saved step, or best (default: the newest)")
+    options = parser.parse_args(arguments)
+    if options.batch < 1:
+        raise UserError(f"--batch {options.batch}: it must be at least 1")
+    workdir = options.workdir.expanduser()
+    run = restore.restore(workdir, int(options.step) if options.step.isdigit() else options.step or None)
+    made = folder.write(run, workdir, options.output.expanduser(), options.batch, options.int8)
+    print(f"exported: {made}; {made / 'README.md'} says how it is run")

@@ -1,0 +1,213 @@
+"""`mmjax export` on toy runs: what comes back is what the run answers, in its runtime and through `mmjax predict`."""
+
+import csv
+import io
+import json
+import re
+import sys
+
+import jax
+import numpy as np
+import pytest
+from jax import numpy as jnp
+from ml_collections import ConfigDict
+from PIL import Image
+
+from mmjax import data, tools, workdir
+from mmjax.engine import restore
+from mmjax.errors import UserError
+from mmjax.export import folder as exports
+from mmjax.task import Task
+from mmjax.weights import safetensors_file
+
+FIELDS = ("image",)
+PIXELS = 8
+
+
+def see(variables, batch, key):
+    """How far two colours are from a trained one, as scores; a reference and a picture, for which nobody asks."""
+    assert batch["valid"].dtype == bool
+    colour = jnp.mean(batch["image"].astype(jnp.float32), (1, 2)) / 255  # b 3
+    scores = jax.nn.softmax(colour @ variables["params"]["net"]["kernel"])
+    return {"scores/shade": scores, "scores/shade_target": scores, "image/picture": batch["image"]}
+
+
+def see_by_length(variables, batch, key):
+    """The same, of code that asks for the number of rows."""
+    return see(
+        variables,
+        {**batch, "image": batch["image"] + jnp.zeros(len(batch["image"]), jnp.uint8)[:, None, None, None]},
+        key,
+    )
+
+
+def draw(variables, batch, key):
+    """A picture of noise."""
+    return {"image/generated": jax.random.bits(key, (batch["image"].shape[0], 4, 4, 3), jnp.uint8)}
+
+
+class Pictures:
+    """The test split."""
+
+    def __init__(self, count=5):
+        self.constants = {}
+        self.images = np.random.default_rng(0).integers(0, 256, (count, PIXELS, PIXELS, 3), np.uint8)
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        return {"image": self.images[index]}
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """predict -> the workdir of a run whose system predicts so."""
+
+    def made(predict, answers=("scores/shade",), step=7):
+        task = Task(
+            FIELDS,
+            lambda *_: {},
+            (),
+            lambda *_: {},
+            predict,
+            names={"shade": ("dark", "bright")},
+            predicts_from=FIELDS,
+            answers=answers,
+        )
+        config = ConfigDict({"system": "toy", "data": {"name": "captioned_images", "fit": "squash"}})
+        config.update({"test_split": "test", "train_split": "train", "loader": {"workers": 0}})
+        kernel = np.array([[1, -1], [2, 0.5], [-1, 3]], np.float32)
+        shapes = {"image": ("uint8", 4, PIXELS, PIXELS, 3)}
+        variables = {"params": {"net": {"kernel": jnp.asarray(kernel)}}, "state": {"pair": (np.ones(2), np.zeros(1))}}
+        run = restore.Restored(config, task, variables, step, {}, shapes)
+        monkeypatch.setattr(restore, "restore", lambda path, step=None: run)
+        monkeypatch.setattr(restore.built, "of", lambda config: (task, {}))
+        monkeypatch.setattr(data, "open", lambda split, fields, **_: Pictures())
+        home = tmp_path / "run"
+        home.mkdir(exist_ok=True)
+        (home / workdir.CONFIG).write_text(config.to_json())
+        (home / workdir.BATCH).write_text(json.dumps({"image": ["uint8", 4, PIXELS, PIXELS, 3]}))
+        return home
+
+    monkeypatch.setattr(
+        restore.configs, "load", lambda path: ConfigDict(json.loads((path / workdir.CONFIG).read_text()))
+    )
+    return made
+
+
+def export(home, target, *more):
+    return tools.run("export", [str(home), "-o", str(target), *more])
+
+
+def answers(capsys, *arguments):
+    capsys.readouterr()
+    assert tools.run("predict", [str(a) for a in arguments]) == 0
+    return list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for number, image in enumerate(Pictures(5).images):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    return [tmp_path / f"{number}.png" for number in range(5)]
+
+
+@pytest.mark.parametrize(("predict", "size"), [(see, "any"), (see_by_length, 2)])
+def test_an_export_answers_as_its_run(toy, photos, tmp_path, capsys, monkeypatch, predict, size):
+    home = toy(predict)
+    assert export(home, tmp_path / "out" / "toy.stablehlo", "--batch", "2") == 0
+    said = capsys.readouterr().out
+    assert re.search(r"on 5 held-out examples scores/shade off by \S+ at most, 100.0% the same answer", said)
+    assert ("not for any batch size" in said) == (size == 2)
+    made = tmp_path / "out" / "toy"
+    about = json.loads((made / exports.ABOUT).read_text())
+    assert about["files"]["toy.stablehlo"]["batch"] == size
+    assert about["files"]["toy.stablehlo"]["inputs"] == {"image": ["uint8", PIXELS, PIXELS, 3]}
+    assert about["files"]["toy.stablehlo"]["outputs"] == {"scores/shade": ["float32", 2]}
+    assert about["names"] == {"shade": ["dark", "bright"]}
+    own = answers(capsys, home, *photos)
+    assert len(own) == 5
+    assert {row["shade"] for row in own} <= {"dark", "bright"}
+    assert answers(capsys, made, *photos) == own == answers(capsys, made / "toy.stablehlo", *photos)
+    monkeypatch.chdir(made)
+    (code,) = re.findall(r"```python\n(.*?)```", (made / "README.md").read_text(), re.DOTALL)
+    exec(code, {})
+    assert "'scores/shade': (" in capsys.readouterr().out
+
+
+def test_what_is_drawn_follows_the_seed(toy, photos, tmp_path, capsys):
+    home = toy(draw, ("image/generated",))
+    assert export(home, tmp_path / "toy.stablehlo") == 0
+    run, again = restore.restore(home), exports.read(tmp_path / "toy")
+    batch = {"image": Pictures(3).images}
+    for seed in (0, 5):
+        np.testing.assert_array_equal(
+            again.answers(batch, seed)["image/generated"], run.answers(batch, seed)["image/generated"]
+        )
+    assert (again.answers(batch, 0)["image/generated"] != again.answers(batch, 5)["image/generated"]).any()
+
+
+def test_weights_alone_have_their_names(toy, tmp_path):
+    assert export(toy(see), tmp_path / "toy.safetensors") == 0
+    tree, said = safetensors_file.load(tmp_path / "toy" / "toy.safetensors")
+    assert tree["params"]["net"]["kernel"].tolist() == [[1, -1], [2, 0.5], [-1, 3]]
+    assert tree["state"]["pair"]["0"].tolist() == [1, 1]
+    assert said["step"] == "7"
+    with pytest.raises(UserError, match="nothing there runs"):
+        exports.read(tmp_path / "toy")
+
+
+def test_onnx_answers_in_its_own_runtime(toy, photos, tmp_path, capsys):
+    pytest.importorskip("jax2onnx")
+    home = toy(see)
+    assert export(home, tmp_path / "toy.onnx", "--int8") == 0
+    own = answers(capsys, home, *photos)
+    assert [row["shade"] for row in answers(capsys, tmp_path / "toy", *photos)] == [row["shade"] for row in own]
+    about = json.loads((tmp_path / "toy" / exports.ABOUT).read_text())["files"]
+    assert set(about) == {"toy.onnx", "toy_int8.onnx"}
+    assert about["toy.onnx"]["against_the_run"]["scores/shade"]["largest"] < 1e-6
+    assert export(toy(draw, ("image/generated",)), tmp_path / "noise.onnx") == 2
+    assert "drawn from a seed" in capsys.readouterr().err
+
+
+def test_mistakes_are_one_line(toy, tmp_path, capsys, monkeypatch):
+    home = toy(see)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("years of work")
+    for target, more, line in (
+        ("toy.pb", (), "its end says the format: .stablehlo, .onnx, .safetensors"),
+        ("full.stablehlo", (), "full is there and is no export"),
+        ("toy.stablehlo", ("--int8",), "only .onnx has 8 bits"),
+        ("toy.stablehlo", ("--batch", "0"), "--batch 0: it must be at least 1"),
+    ):
+        assert export(home, tmp_path / target, *more) == 2
+        assert line in capsys.readouterr().err
+    assert sorted(path.name for path in (tmp_path / "full").iterdir()) == ["thesis.tex"]
+    assert export(home, tmp_path / "toy.stablehlo") == 0
+    assert export(toy(see, step=8), tmp_path / "toy.stablehlo") == 2
+    assert "is an export of run, step 7: name another folder" in capsys.readouterr().err
+    assert tools.run("predict", [str(tmp_path / "toy"), "a.png", "--step", "3"]) == 2
+    assert "is an export, which is of one step" in capsys.readouterr().err
+    file = tmp_path / "toy" / "toy.stablehlo"
+    file.write_bytes(b"no such thing")
+    with pytest.raises(UserError, match=r"is not of jax\.export"):
+        exports.read(file).answers({"image": Pictures(1).images})
+
+
+def test_a_missing_extra_is_named(toy, tmp_path, capsys, monkeypatch):
+    for name, suffix, extra in (("jax2onnx", "onnx", "onnx"), ("flatbuffers", "stablehlo", "export")):
+        monkeypatch.setitem(sys.modules, name, None)
+        assert export(toy(see), tmp_path / f"toy.{suffix}") == 2
+        assert f"needs the package {name}: pip install 'mmjax[{extra}]'" in capsys.readouterr().err
+
+
+def test_the_difference_counts_examples_whose_answer_is_another():
+    want = np.array([[0.6, 0.4], [0.3, 0.7], [0.5, 0.5]], np.float32)
+    got = np.array([[0.5, 0.5], [0.6, 0.4], [0.5, 0.5]], np.float32)
+    assert exports.difference(want, got) == {"largest": pytest.approx(0.3), "same": pytest.approx(2 / 3)}
+    letters = np.array([[97, 0], [98, 99]], np.uint8)
+    assert exports.difference(letters, letters + np.array([[0], [1]], np.uint8)) == {"largest": 1.0, "same": 0.5}
+    assert exports.difference(np.ones((2, 3, 3), np.float32), np.ones((2, 3, 3), np.float32)) == {"largest": 0.0}
+    with pytest.raises(UserError, match="the export answers"):
+        exports.difference(want, got[:2])
