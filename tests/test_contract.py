@@ -15,6 +15,7 @@ import jax
 import numpy as np
 import pytest
 import soundfile
+from jax import export as jax_export
 from ml_collections import ConfigDict
 from PIL import Image
 from shared import CONFIGS, ROOT, config_file, get_config, tiny_run
@@ -25,8 +26,9 @@ from mmjax import workdir as files
 from mmjax.answers import inputs
 from mmjax.data import spec
 from mmjax.engine import config as configs
-from mmjax.engine import loop, mesh, prepare, probes
+from mmjax.engine import loop, mesh, prepare, probes, restore
 from mmjax.errors import UserError
+from mmjax.export import parts
 from mmjax.report import sections
 from mmjax.text import vocabulary
 
@@ -249,6 +251,15 @@ def test_it_can_be_audited(tiny, tmp_path, capsys):
     page = (workdir / files.REPORT).read_text()
     assert "Audit, after step" in page
     assert all(f"without {modality}" in page for modality in modalities)
+
+
+def test_its_answers_are_a_program_for_any_number_of_examples(tiny):
+    """A shape is read as x.shape[0]: len(x) must be a number, which the batch of an exported program is not."""
+    (size,) = jax_export.symbolic_shape("b")
+    for part in parts.of(restore.restore(tiny.workdir)):
+        traced = jax.jit(part.function)
+        made = jax_export.export(traced)(parts.abstract(part, size), jax.eval_shape(jax.random.key, 0))
+        assert all(str(value.shape[0]) == "b" for value in made.out_avals)
 
 
 def test_everything_that_is_predicted_has_a_place_on_the_page(tiny):

@@ -108,7 +108,7 @@ def beam(
         return (state["t"] < max_length) & jnp.any(~closed & jnp.any(state["log"] > -jnp.inf, 1))
 
     def body(state):
-        t, b = state["t"], len(state["log"])
+        t, b = state["t"], state["log"].shape[0]
         carry, logits, emitted = problem.step(state["carry"], state["token"])  # b of n hypotheses: [n b ...]
         banned = common.ban(logits, forbidden, end, bool(min_length) and t < min_length)
         values, words = common.best(banned, min(size, problem.vocabulary))
@@ -156,7 +156,7 @@ class Chosen(NamedTuple):
 
 def _top(candidates, n):
     """The n best of candidates [b w m], of which there may be fewer: log-probabilities and places."""
-    flat = candidates.reshape(len(candidates), -1)
+    flat = candidates.reshape(candidates.shape[0], -1)
     flat = jnp.pad(flat, ((0, 0), (0, max(0, n - flat.shape[1]))), constant_values=-jnp.inf)
     values, places = lax.top_k(flat, n)
     return values, jnp.minimum(places, candidates[0].size - 1)
@@ -165,7 +165,7 @@ def _top(candidates, n):
 def _best_of_all(log, gains, words, end, n):
     """The n best of all candidates: log-probabilities, places, slots, and whether they end."""
     values, places = _top(log[..., None] + gains, n)
-    ends = jnp.take_along_axis(words.reshape(len(words), -1), places, 1) == end
+    ends = jnp.take_along_axis(words.reshape(words.shape[0], -1), places, 1) == end
     return values, places, places // gains.shape[2], ends
 
 
@@ -279,13 +279,13 @@ def _follow_back(state, hypotheses: Ended, finished, scores, end: int) -> Decode
         slot = jnp.where(before, jnp.take_along_axis(sources, slot, 1), slot)
         return slot, (token, slot)
 
-    steps = jnp.arange(len(state["tokens"]))
+    steps = jnp.arange(state["tokens"].shape[0])
     records = (steps, state["tokens"], state["sources"])
     _, (tokens, slots) = lax.scan(back, hypotheses.slot, records, reverse=True)  # t b m
     used = steps[:, None, None] < (length + finished.astype(jnp.int32))[None]
 
     def along(x):  # t n b ... -> b m t ...
-        x = jax.vmap(lambda rows, i: rows[i, jnp.arange(len(i))[:, None]])(x, slots)
+        x = jax.vmap(lambda rows, i: rows[i, jnp.arange(i.shape[0])[:, None]])(x, slots)
         mask = used.reshape(used.shape + (1,) * (x.ndim - 3))
         return jnp.moveaxis(jnp.where(mask, x, jnp.zeros((), x.dtype)), 0, 2)
 

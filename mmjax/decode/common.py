@@ -136,7 +136,7 @@ def ban(
 
 def follow(tree: Any, source: Int[Array, "b n"]) -> Any:
     """Arrays [w b ...] of a tree with their hypotheses reordered, [n b ...]: entry j is the former entry source[j]."""
-    rows = jnp.arange(len(source))[None]
+    rows = jnp.arange(source.shape[0])[None]
     return jax.tree.map(lambda x: x[source.T, rows] if x.ndim else x, tree)
 
 
@@ -181,7 +181,7 @@ def _three(out):
 def _shapes(step, carry, token):
     """Shapes of what the step returns; checks logits and what is emitted."""
     after, logits, emitted = jax.eval_shape(lambda c, t: _three(step(c, t)), carry, token)
-    b = len(token)
+    b = token.shape[0]
     if logits.ndim != 2 or logits.shape[0] != b:
         raise UserError(f"step gives logits of shape {logits.shape} for {b} tokens: they must be [{b} vocabulary]")
     for leaf in jax.tree.leaves(emitted):

@@ -45,7 +45,7 @@ def captions(
     """
     nearest = jnp.argmax(pictures @ known["features"].T, -1)
     any_one = jax.random.randint(key, nearest.shape, 0, len(known["tokens"]))
-    most = jnp.broadcast_to(known["most_frequent"][None], (len(pictures), len(known["most_frequent"])))
+    most = jnp.broadcast_to(known["most_frequent"][None], (pictures.shape[0], len(known["most_frequent"])))
     return dict(zip(BASELINES, (most, known["tokens"][any_one], known["tokens"][nearest]), strict=True))
 
 

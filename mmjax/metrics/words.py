@@ -81,7 +81,7 @@ def neighbours(table: Float[Array, "v d"], words: Int[Array, " n"], count: int) 
     """The `count` words of largest cosine similarity to each of `words`, nearest first, itself excluded."""
     table = unit(table)
     scores = table[words] @ table.T
-    scores = scores.at[jnp.arange(len(words)), words].set(-jnp.inf)
+    scores = scores.at[jnp.arange(words.shape[0]), words].set(-jnp.inf)
     return lax.top_k(scores, count)[1]
 
 

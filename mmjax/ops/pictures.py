@@ -14,5 +14,5 @@ def resize(pictures: UInt8[Array, "n h w 3"], size: int) -> Array:
     """
     if pictures.shape[1:3] == (size, size):
         return pictures
-    shape = (len(pictures), size, size, 3)
+    shape = (pictures.shape[0], size, size, 3)
     return jax.image.resize(pictures.astype(jnp.float32), shape, "linear", antialias=True)

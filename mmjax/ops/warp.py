@@ -55,7 +55,7 @@ def spline(points: Float[Array, "b n 2"], values: Float[Array, "b n k"], regular
         raise UserError(f"regularisation is {regularisation}: it must be at least 0")
     bend = kernel(_squares(points, points)) + regularisation * jnp.eye(n, dtype=points.dtype)[None]
     plane = jnp.concatenate([points, jnp.ones_like(points[..., :1])], -1)  # [b n 3]
-    zeros = jnp.zeros((len(points), 3, 3), points.dtype)
+    zeros = jnp.zeros((points.shape[0], 3, 3), points.dtype)
     lower = jnp.concatenate([jnp.swapaxes(plane, 1, 2), zeros], 2)
     whole = jnp.concatenate([jnp.concatenate([bend, plane], 2), lower], 1)  # [b n+3 n+3]
     right = jnp.pad(values, ((0, 0), (0, 3), (0, 0)))
@@ -129,11 +129,13 @@ def flow(
       regularisation: see `spline`.
       border_points: see `border`; these points stay where they are.
     """
-    edge = jnp.broadcast_to(jnp.asarray(border(border_points), target.dtype)[None], (len(target), 4 * border_points, 2))
+    edge = jnp.broadcast_to(
+        jnp.asarray(border(border_points), target.dtype)[None], (target.shape[0], 4 * border_points, 2)
+    )
     moved = jnp.concatenate([target - source, jnp.zeros_like(edge)], 1)
     found = spline(jnp.concatenate([target, edge], 1), moved, regularisation)
-    at = jnp.broadcast_to(jnp.asarray(pixels(height, width), target.dtype)[None], (len(target), height * width, 2))
-    return evaluate(found, at).reshape(len(target), height, width, 2)
+    at = jnp.broadcast_to(jnp.asarray(pixels(height, width), target.dtype)[None], (target.shape[0], height * width, 2))
+    return evaluate(found, at).reshape(target.shape[0], height, width, 2)
 
 
 def sample(image: Float[Array, "b h w c"], at: Float[Array, "b m 2"]) -> Float[Array, "b m c"]:

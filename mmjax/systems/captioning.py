@@ -62,7 +62,7 @@ class Networks:
             return jnp.mean(layer, (1, 2)) if layer.ndim == 4 else layer
         if layer.ndim != 4:
             raise OptionError("layer", f"{self.encoder.layer!r} has no places to attend to: choose a map")
-        return layer.reshape(len(layer), -1, layer.shape[-1])  # b i j d -> b p d
+        return layer.reshape(layer.shape[0], -1, layer.shape[-1])  # b i j d -> b p d
 
     def sized(self, frozen: Mapping[str, Any], features: Array) -> Any:
         """The captioning network for this vocabulary and these features."""

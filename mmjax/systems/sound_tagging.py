@@ -127,7 +127,7 @@ def observe(model: SoundNet, features: Features, variables: Variables, batch: Ba
     rows = sound_tagger.of_network(model, frozen["trained"], features, *sound) if "trained" in frozen else {}
     noise = sound_tagger.of_network(model, random, features, *sound)
     rows = rows | {f"random_{layer}": x for layer, x in noise.items()}
-    about = {"time": jnp.full(len(batch["waveform"]), _time(batch), jnp.int32)}
+    about = {"time": jnp.full(batch["waveform"].shape[0], _time(batch), jnp.int32)}
     if "label" in batch:  # not where a user predicts
         about["label"] = batch["label"]
     return rows | sound_tagger.of_sound(features, *sound) | about

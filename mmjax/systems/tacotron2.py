@@ -146,7 +146,7 @@ def who(network: Network, batch: Batch) -> Float[Array, "b k"] | None:
     """Who speaks; the middle of all voices where nobody is named, None where there is one voice."""
     if not network.model.speaker:
         return None
-    middle = jnp.full((len(batch["units"]), network.model.speaker), 0.5, jnp.float32)
+    middle = jnp.full((batch["units"].shape[0], network.model.speaker), 0.5, jnp.float32)
     return batch.get("speaker", middle)
 
 
@@ -256,7 +256,7 @@ def predict(
     monotone = alignment.monotone(attention, frames // reduction)
     whole = alignment.whole(attention, frames // reduction, length)
     typical = variables["state"]["known"]["pace"] * length.astype(jnp.float32)
-    true = batch["speech_length"].astype(jnp.float32) / rate if "speech_length" in batch else jnp.zeros(len(units))
+    true = batch["speech_length"].astype(jnp.float32) / rate if "speech_length" in batch else jnp.zeros(units.shape[0])
     columns = (monotone, whole, found["fired"], frames.astype(jnp.float32) * (hop / rate), true, typical)
     out = {
         "label/ended": found["fired"].astype(jnp.int32),
@@ -267,7 +267,7 @@ def predict(
         "number/spoken": jnp.stack([jnp.asarray(column, jnp.float32) for column in columns], 1),
     }
     if "speech" in batch:
-        mel, real, _ = heard(network, {**batch, "valid": jnp.ones(len(units), bool)})
+        mel, real, _ = heard(network, {**batch, "valid": jnp.ones(units.shape[0], bool)})
         where = jnp.arange(mel.shape[1])[None, :, None] < real[:, None, None]
         out["audio/speech_target"] = batch["speech"]
         out["heatmap/mel_target"] = jnp.swapaxes(jnp.where(where, mel * network.scale + network.mean, floor), 1, 2)

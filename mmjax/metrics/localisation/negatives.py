@@ -22,9 +22,9 @@ def confidence(maps: Float[Array, "b h w"], size: int = grid.SIZE, how: str = "c
       maps: scores that compare between pictures, such as cosines: not normalised map by map.
       size, how: see `grid.resized`; SLAVC resizes by bicubic interpolation to 224.
     """
-    pixels = grid.resized(maps, size, how).reshape(len(maps), -1)
+    pixels = grid.resized(maps, size, how).reshape(maps.shape[0], -1)
     quarter = -(-pixels.shape[-1] // 4)
-    limit = order.kth_largest(pixels, jnp.full((len(maps), 1), quarter, jnp.int32))
+    limit = order.kth_largest(pixels, jnp.full((maps.shape[0], 1), quarter, jnp.int32))
     above = pixels > limit
     ties = quarter - jnp.sum(above, -1, dtype=jnp.float32)
     return (jnp.sum(pixels, -1, where=above) + ties * limit[:, 0]) / quarter

@@ -95,7 +95,7 @@ def conv_pool_moments(
         return pooled.reshape(-1, cells, o), shift + first, jnp.maximum(second - jnp.square(first), 0.0)
 
     # One row of every device at a time: the batch axis stays split as the mesh has split it.
-    at_once = math.gcd(x.shape[0], jax.device_count())
+    at_once = math.gcd(x.shape[0], jax.device_count()) if isinstance(x.shape[0], int) else 1  # 1: exported for any
     turns = x.reshape(at_once, -1, *x.shape[1:]).swapaxes(0, 1)
     pooled, means, variances = lax.map(jax.checkpoint(rows, prevent_cse=False), turns)
     mean = jnp.mean(means, 0)

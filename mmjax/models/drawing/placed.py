@@ -72,7 +72,7 @@ class Places(nn.Module):
         x = nn.relu(Weights(self.hidden, name="hidden")(text, train=True))
         x = Weights(14, initialiser=nn.initializers.zeros, name="out")(x, train=True).astype(jnp.float32)
         rows, columns = jnp.tril_indices(4)
-        factor = jnp.zeros((len(x), 4, 4)).at[:, rows, columns].set(x[:, 4:])
+        factor = jnp.zeros((x.shape[0], 4, 4)).at[:, rows, columns].set(x[:, 4:])
         own = jnp.arange(4)
         return x[:, :4], factor.at[:, own, own].set(jnp.exp(factor[:, own, own] - 1.0))
 

@@ -95,7 +95,7 @@ class GRUText(nn.Module):
             new = (1 - update) * new + update * state
             return jnp.where(real[:, None], new, state), None
 
-        start = jnp.zeros((len(tokens), h), self.dtype)
+        start = jnp.zeros((tokens.shape[0], h), self.dtype)
         return lax.scan(body, start, (gates.swapaxes(0, 1), where))[0]
 
 

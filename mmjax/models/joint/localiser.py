@@ -217,7 +217,7 @@ class Attention(nn.Module):
 
     def log_attention(self, scores: Float[Array, "b h w"]) -> Float[Array, "b h w"]:
         """Log of the softmax over places of the rectified scores."""
-        flat = nn.relu(scores).reshape(len(scores), -1) / self.temperature
+        flat = nn.relu(scores).reshape(scores.shape[0], -1) / self.temperature
         return nn.log_softmax(flat).reshape(scores.shape)
 
     def __call__(

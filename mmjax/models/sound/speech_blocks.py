@@ -107,7 +107,7 @@ class Bidirectional(nn.Module):
             carry = tuple(jnp.where(real[:, None], value, jnp.zeros((), value.dtype)) for value in new)
             return carry, carry[0]
 
-        zeros = jnp.zeros((len(x), self.units), self.dtype)
+        zeros = jnp.zeros((x.shape[0], self.units), self.dtype)
         shared = {"hidden": w[f"{name}_hidden"]}
         uses = {"hidden": shared_scan.PRODUCT}
         xs = (gates.swapaxes(0, 1), where.T)

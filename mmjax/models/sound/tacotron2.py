@@ -188,7 +188,7 @@ class Tacotron2(nn.Module):
           the row ran to the limit.
         """
         w, memory = self._cast(), self.read(units, length, speaker)
-        batch, key = len(units), self.make_rng("prenet") if self.prenet_dropout else None
+        batch, key = units.shape[0], self.make_rng("prenet") if self.prenet_dropout else None
         shared, uses = self._shared(w, memory), location_attention.uses(self.window)
 
         def use(name, x):

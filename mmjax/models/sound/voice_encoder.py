@@ -180,8 +180,8 @@ class VoiceEncoder(nn.Module):
             x = BatchNorm(dtype=self.dtype, name=f"norm{i}")(nn.relu(x), train=train)
             if layer.pool > 1:
                 kept = x.shape[1] // layer.pool * layer.pool
-                x = maximum.over(x[:, :kept].reshape(len(x), -1, layer.pool, *x.shape[2:]), (2,))
-        x = x.reshape(len(x), -1).astype(self.dtype)  # b f c -> b (f c)
+                x = maximum.over(x[:, :kept].reshape(x.shape[0], -1, layer.pool, *x.shape[2:]), (2,))
+        x = x.reshape(x.shape[0], -1).astype(self.dtype)  # b f c -> b (f c)
         x = nn.relu(nn.Dense(self.hidden, dtype=self.dtype, name="fc1")(x)).astype(jnp.float32)
         return nn.Dense(self.features, name="fc2")(x)
 

@@ -113,7 +113,7 @@ class ShowAndTell(nn.Module):
 
     def _see(self, w, features, key):
         picture = drop(features.astype(self.dtype) @ w["picture"], self.dropout, key)
-        zeros = jnp.zeros((len(features), self.hidden), self.dtype)
+        zeros = jnp.zeros((features.shape[0], self.hidden), self.dtype)
         return self._recur(w, (zeros, zeros), affine(picture, w["lstm_word"], w["lstm_bias"]))
 
     def _recur(self, w, carry, gates):

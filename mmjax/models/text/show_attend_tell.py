@@ -243,8 +243,8 @@ class ShowAttendTell(nn.Module):
 
         def score(shared, query):
             keys, kernel, bias = shared
-            rows = query.reshape(len(keys), -1, query.shape[-1])  # r a -> b k a
-            return scores(keys, rows, kernel, self.activation).reshape(len(query), -1) + bias[None]
+            rows = query.reshape(keys.shape[0], -1, query.shape[-1])  # r a -> b k a
+            return scores(keys, rows, kernel, self.activation).reshape(query.shape[0], -1) + bias[None]
 
         def score_gradient(shared, queries, cotangents):
             keys, kernel, _ = shared
@@ -289,8 +289,8 @@ class ShowAttendTell(nn.Module):
 
 def _mix(weights, features):
     """[r p] and [b p d] -> [r d]: the features of row r's picture, weighted."""
-    rows = weights.reshape(len(features), -1, weights.shape[-1])  # r p -> b k p
-    return jnp.einsum("bkp,bpd->bkd", rows, features).reshape(len(weights), -1)
+    rows = weights.reshape(features.shape[0], -1, weights.shape[-1])  # r p -> b k p
+    return jnp.einsum("bkp,bpd->bkd", rows, features).reshape(weights.shape[0], -1)
 
 
 def _pick(attention, noise, drawn):

@@ -118,7 +118,8 @@ def map_frames(
     devices stays where it is. Accelerators take everything at once.
     """
     frames, batch = count(x.shape[-1], length, hop), x.shape[0]
-    size = max(SHORTEST, CHUNK // (length * max(1, batch)))  # frames in a chunk
+    batch = max(1, batch) if isinstance(batch, int) else 1  # a program that is exported for any batch size
+    size = max(SHORTEST, CHUNK // (length * batch))  # frames in a chunk
     if frames <= max(SHORTEST, size // 4):  # little to gain
         return function(frame(x, length, hop))
     hops = -(-length // hop)

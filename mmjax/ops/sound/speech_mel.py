@@ -121,7 +121,7 @@ def from_log_mel(
 def _distance(found, wanted, where, axis=2):
     """|found - wanted| / |wanted| of each row, over the frames, along `axis`, that count."""
     if where is not None:
-        shape = [len(wanted), 1, 1]
+        shape = [wanted.shape[0], 1, 1]
         shape[axis] = -1
         found, wanted = (jnp.where(where.reshape(shape), x, jnp.float32(0)) for x in (found, wanted))
     rest = jnp.sqrt(jnp.sum(jnp.square(found - wanted), (1, 2)))

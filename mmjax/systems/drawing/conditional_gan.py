@@ -83,7 +83,7 @@ def discriminator_loss(game: Game, variables: Variables, batch: Batch, key: Arra
 def _draw(game: Game, variables: Variables, batch: Batch, key: Array, codes: int) -> UInt8[Array, "b codes h w 3"]:
     """Pictures of the examples' classes."""
     wanted = jnp.repeat(game.condition(variables, batch), codes, 0)
-    drawn = game.sample(variables, jax.random.normal(key, (len(wanted), game.code)), wanted)
+    drawn = game.sample(variables, jax.random.normal(key, (wanted.shape[0], game.code)), wanted)
     return drawn.reshape(-1, codes, *drawn.shape[1:])
 
 

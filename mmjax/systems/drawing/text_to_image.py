@@ -115,7 +115,7 @@ def predict(
     Where the batch has pictures, as in all but notebooks, also those, and what the figures over the split are made of.
     """
     condition = game.condition(variables, batch)
-    codes = jax.random.normal(key, (len(condition), CODES + 1, game.code))
+    codes = jax.random.normal(key, (condition.shape[0], CODES + 1, game.code))
     drawn = gallery.several(game, variables, codes[:, :CODES], jnp.repeat(condition[:, None], CODES, 1))
     first, steady = codes[:, :1], jnp.repeat(condition[:, None], STEPS, 1)
     share = jnp.linspace(0.0, 1.0, STEPS).reshape(1, -1, 1)

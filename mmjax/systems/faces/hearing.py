@@ -162,7 +162,7 @@ def hear(
     parts: Parts, variables: Variables, batch: Batch, durations: tuple[int, ...] = ()
 ) -> list[Float[Array, "b d"]]:
     """The features heard in all of each utterance, then in its first so many seconds; by the running statistics."""
-    whole, rows = batch["speech_length"], len(batch["speech_length"])
+    whole, rows = batch["speech_length"], batch["speech_length"].shape[0]
     lengths = [whole, *(jnp.minimum(whole, round(seconds * RATE)) for seconds in durations)]
     # All in one batch: Fourier transforms that run side by side in one program may wait for each other for ever.
     sound = parts.heard(jnp.tile(batch["speech"], (len(lengths), 1)), jnp.concatenate(lengths))
