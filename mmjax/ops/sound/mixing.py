@@ -28,7 +28,7 @@ def groups(
     Args:
       key: what is drawn, is drawn from it.
       audible: which clips may be used.
-      sources: n, clips of a mixture, 2 to 4.
+      sources: n, clips of a mixture, 1 to 4.
       classes: where given, clips of one class are never mixed; a negative number is no class, and goes with any.
 
     Returns:
@@ -38,8 +38,8 @@ def groups(
     Raises:
       UserError: another number of sources.
     """
-    if not 2 <= sources <= 4:
-        raise UserError(f"{sources} clips of a mixture: it must be 2 to 4")
+    if not 1 <= sources <= 4:
+        raise UserError(f"{sources} clips of a mixture: it must be 1 to 4")
     count = len(audible)
     same = jnp.eye(count, dtype=bool)
     if classes is not None:
@@ -82,3 +82,12 @@ def mixed(
 def gains(key: Key[Array, ""], shape: tuple[int, ...], spread_db: float) -> Float[Array, "*b"]:
     """Gains in dB, evenly from -spread_db to spread_db."""
     return jax.random.uniform(key, shape, minval=-spread_db, maxval=spread_db)
+
+
+def noise_at(
+    mixture: Float[Array, "*b time"], noise: Float[Array, "*b time"], ratio_db: Float[Array, "*#b"]
+) -> Float[Array, "*b time"]:
+    """The noise at a level at which the mixture is so many dB above it, in root mean square; silence stays silence."""
+    power = [jnp.mean(jnp.square(x), -1) for x in (mixture, noise)]
+    factor = jnp.sqrt(power[0] / jnp.maximum(power[1], TINY)) * 10 ** (-ratio_db / 20)
+    return noise * jnp.where(power[1] > 2 * TINY, factor, 0)[..., None]
