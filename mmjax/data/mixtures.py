@@ -25,11 +25,12 @@ class Options:
     """config.data.mixtures.
 
     Attributes:
-      sources: clips of a mixture, 2 to 4.
+      sources: clips of a mixture, 2 to 4; 1 where something else is mixed in, as noise is.
       unlike: a field of classes of which no two clips of a mixture have the same; "" for none. -1 is no class.
       silence_db: a clip whose root mean square is below this, in dB of full scale, is silent.
       examples: mixtures of a split at most; 0 = as many as its clips give.
       seed: of the lists.
+      field: of the clips' sound, "waveform" or "speech".
     """
 
     sources: int = 2
@@ -37,10 +38,13 @@ class Options:
     silence_db: float = -60.0
     examples: int = 0
     seed: int = 0
+    field: str = "waveform"
 
     def __post_init__(self) -> None:
-        if not 2 <= self.sources <= 4:
-            raise UserError(f"config.data.mixtures.sources is {self.sources}: a mixture has 2 to 4")
+        if not 1 <= self.sources <= 4:
+            raise UserError(f"config.data.mixtures.sources is {self.sources}: a mixture has 1 to 4")
+        if self.field not in ("waveform", "speech"):
+            raise UserError(f"config.data.mixtures.field {self.field!r} is no sound: choose waveform or speech")
         for name in ("examples", "seed"):
             if getattr(self, name) < 0:
                 raise UserError(f"config.data.mixtures.{name} is {getattr(self, name)}: it must be at least 0")
@@ -113,7 +117,7 @@ class Mixtures:
 
 def needed(chosen: Options) -> tuple[str, ...]:
     """The fields of the split that the list is drawn with."""
-    return ("waveform", *((chosen.unlike,) if chosen.unlike else ()))
+    return (chosen.field, *((chosen.unlike,) if chosen.unlike else ()))
 
 
 def wrap(source: Any, asked: Any, chosen: Options, name: str) -> Mixtures:
@@ -137,18 +141,17 @@ def wrap(source: Any, asked: Any, chosen: Options, name: str) -> Mixtures:
         if len(done) == most:
             break
         example = asked[place]
-        if level_db(example["waveform"]) < chosen.silence_db:
+        if level_db(example[chosen.field]) < chosen.silence_db:
             silent.append(place)
             continue
         kind = int(example[chosen.unlike]) if chosen.unlike else -1
         free = (i for i, group in enumerate(waiting) if kind < 0 or all(kind != other for _, other in group))
-        at = next(free, None)
-        if at is None:
-            waiting.append([(place, kind)])
-        else:
-            waiting[at].append((place, kind))
-            if len(waiting[at]) == chosen.sources:
-                done.append(waiting.pop(at))
+        at = next(free, len(waiting))
+        if at == len(waiting):
+            waiting.append([])
+        waiting[at].append((place, kind))
+        if len(waiting[at]) == chosen.sources:
+            done.append(waiting.pop(at))
     if not done:
         unlike = f" of {chosen.sources} different {chosen.unlike}" if chosen.unlike else ""
         raise UserError(

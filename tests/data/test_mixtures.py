@@ -22,7 +22,7 @@ class Clips:
         return {"waveform": wave, "label": np.int32(index % self.kinds), "index": np.int32(index)}
 
 
-@pytest.mark.parametrize("sources", [2, 3])
+@pytest.mark.parametrize("sources", [1, 2, 3])
 def test_no_mixture_has_a_class_twice_or_silence_and_no_clip_comes_twice(sources):
     clips = Clips(100, 4)
     found = mixtures.wrap(clips, clips, mixtures.Options(sources=sources, unlike="label"), "x")
@@ -62,6 +62,11 @@ def test_the_list_of_a_data_set_is_of_its_seed_and_nothing_else():
     assert one.prints["label"].content == two.prints["label"].content != other.prints["label"].content
     assert one.table()[0]["label"] in data.sets.sounding_scenes.OBJECTS
     assert not isinstance(opened("train"), mixtures.Mixtures)  # training mixes anew at each step
-    for wrong, said in (({"sources": 1}, "2 to 4"), ({"nonsense": 1}, "nonsense"), ({"unlike": "image"}, "no field")):
+    for wrong, said in (
+        ({"sources": 0}, "1 to 4"),
+        ({"field": "image"}, "no sound"),
+        ({"nonsense": 1}, "nonsense"),
+        ({"unlike": "image"}, "no field"),
+    ):
         with pytest.raises(UserError, match=said):
             opened(**wrong)
