@@ -22,7 +22,8 @@ from mmjax.data.files import face_boxes, media, prepared
 from mmjax.data.sets import video_folder
 from mmjax.errors import UserError
 
-FIELDS: tuple[str, ...] = ("face", "speech", "group", "start", "index")
+FIELDS: tuple[str, ...] = ("face", "face_frames", "speech", "group", "start", "index")
+RATE = 25  # pictures a second of `face_frames`
 IDENTITY = video_folder.IDENTITY
 RULES = 1  # raised whenever other faces would be found
 
@@ -33,7 +34,8 @@ class TalkingVideos:
 
     Attributes:
       clips: of `video_folder`, with frames and waveform.
-      faces: for each clip that is used its number, the frame and the box of the face there.
+      faces: for each clip that is used its number, the frame and the box of the face there: of `face_frames` in all
+        frames, for who speaks to a camera moves little in a few seconds.
       fields, size, samples: of the examples.
     """
 
@@ -52,6 +54,9 @@ class TalkingVideos:
         example = {"group": clip["group"], "start": clip["start"], "index": np.int32(index)}
         if "face" in self.fields:
             example["face"] = face_boxes.crop(clip["frames"][frame], box, self.size)
+        if "face_frames" in self.fields:
+            example["face_frames"] = np.stack([face_boxes.crop(picture, box, self.size) for picture in clip["frames"]])
+            example["face_frames_length"] = np.int32(len(clip["frames"]))
         if "speech" in self.fields:
             sound = clip["waveform"][: self.samples]
             example["speech"] = np.pad(sound, (0, self.samples - len(sound)))
@@ -77,7 +82,8 @@ def source(
 
     Args:
       split: as of `video_folder`: all clips of a video together.
-      fields: of FIELDS; `speech` brings speech_length along and is padded to `seconds`.
+      fields: of FIELDS; `speech` brings speech_length along and is padded to `seconds`, and `face_frames`, 25 a second
+        of the whole clip, face_frames_length.
       path, data_dir, seconds, validation, test, workers: of `video_folder`.
       frames: pictures of a clip in which faces are looked for.
       seen: side in pixels of those pictures, the middle of each frame.
@@ -88,29 +94,34 @@ def source(
     """
     detect = face_boxes.detector()
     needed = ("frames", "waveform", "group", "start")
+    moving = "face_frames" in fields
+    pictures = max(1, round(seconds * RATE)) if moving else frames
+    looked = np.linspace(0, pictures - 1, min(frames, pictures)).round().astype(int)
     clips: Any = video_folder.source(
         split,
         needed,
         path=path,
         data_dir=data_dir,
         seconds=seconds,
-        frames=frames,
+        frames=pictures,
         size=seen,
         validation=validation,
         test=test,
         workers=workers,
     )
-    name = prepared.fingerprint(RULES, split, str(clips.prints["frames"]), face_boxes.LEAST)
+    name = prepared.fingerprint(
+        RULES, split, str(clips.prints["frames"]), face_boxes.LEAST, *([frames] if moving else [])
+    )
     place = prepared.cache_dir(data_dir) / "faces" / f"{name}.json"
     found = _kept(place)
     if found is None:
-        found = [face_boxes.only(clips[i]["frames"], detect) for i in range(len(clips))]
+        found = [face_boxes.only(clips[i]["frames"][looked], detect) for i in range(len(clips))]
         caches.write(place, json.dumps(found).encode())
         _say(split, found, place)
-    faces = tuple((i, int(one[0]), _box(one[1])) for i, one in enumerate(found) if not isinstance(one, str))
+    faces = tuple((i, int(looked[one[0]]), _box(one[1])) for i, one in enumerate(found) if not isinstance(one, str))
     if not faces:
         raise UserError(f"talking_videos: no clip of split {split!r} of {path} shows one face, of {len(clips):,}")
-    lengths = ("speech_length",) if "speech" in fields else ()
+    lengths = tuple(f"{field}_length" for field in ("face_frames", "speech") if field in fields)
     wanted = tuple(dict.fromkeys((*fields, *lengths)))
     return TalkingVideos(clips, faces, wanted, int(size), round(seconds * media.SAMPLE_RATE))
 

@@ -62,6 +62,12 @@ def test_clips_without_a_face_are_left_out_and_counted(tmp_path, monkeypatch, ca
     assert abs(int(example["speech_length"]) - 2 * 22_050) < 2000
     assert not example["speech"][example["speech_length"] :].any()
     assert np.abs(example["speech"]).max() > 1000
+    moving = data.open("train", ("face_frames", "face_frames_length"), name="talking_videos", **options)
+    frames = moving.clips[1]["frames"]  # 25 a second of 3 s, of which the first and the last are looked at
+    assert moving[1]["face_frames_length"] == len(frames) == 75
+    wanted = [face_boxes.crop(frame, (16, 16, 48, 48), 40) for frame in frames]
+    np.testing.assert_array_equal(moving[1]["face_frames"], wanted)
+    assert moving.faces[1][1] == 74
     assert "left out" not in capsys.readouterr().err
     monkeypatch.setattr(face_boxes, "LEAST", 0.2)  # other rules: looked for anew
     seen = []
