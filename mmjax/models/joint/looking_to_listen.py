@@ -12,16 +12,15 @@ from mmjax.models.blocks.norm import BatchNorm
 from mmjax.models.blocks.pictures import Convolution
 from mmjax.models.sound.speech_blocks import Bidirectional
 
-# (kernel, dilation) in frames and bins of the audio layers (table 1), and in pictures of the visual ones (table 2).
-AUDIO = (
-    ((1, 7), (1, 1)),
-    ((7, 1), (1, 1)),
-    *(((5, 5), (2**i, 1)) for i in range(6)),
-    *(((5, 5), (2**i, 2**i)) for i in range(6)),
-)
-VISUAL = ((7, 1), *((5, 2**i) for i in range(5)))
+VISUAL = ((7, 1), *((5, 2**i) for i in range(5)))  # (kernel, dilation) in pictures of the visual layers (table 2)
 NARROW = 8  # channels of the last audio layer, a convolution of one pixel
-CENTRE = 1.25  # hops from the start of a window of 25 ms to its middle
+
+
+def audio_layers(depth: int = 6) -> tuple[tuple[tuple[int, int], tuple[int, int]], ...]:
+    """(kernel, dilation) in frames and bins of the audio layers but the last; the paper's depth is 6 (table 1)."""
+    over_time = (((5, 5), (2**i, 1)) for i in range(depth))
+    over_both = (((5, 5), (2**i, 2**i)) for i in range(depth))
+    return (((1, 7), (1, 1)), ((7, 1), (1, 1)), *over_time, *over_both)
 
 
 class Stream(nn.Module):
@@ -67,7 +66,9 @@ class LookingToListen(nn.Module):
       summed: add the directions up, as the public ports do; False: side by side.
       bound: K of masks K tanh(.), to be read by `complex_masks.expanded` with the same K; None: no bound, no
         compression. The paper's sigmoid has no negative part; masks have.
+      depth: of the audio layers, whose dilations grow to 2^(depth - 1) over time, and once more over both axes.
       ratio: frames of sound a picture: 4 of 10 ms at 25 pictures a second.
+      centre: hops from where a frame is counted from to the middle of its window: 1.25 from the start of one of 25 ms.
       dtype: compute dtype; parameters, statistics and masks are float32.
     """
 
@@ -77,7 +78,9 @@ class LookingToListen(nn.Module):
     hidden: int = 600
     summed: bool = True
     bound: float | None = None
+    depth: int = 6
     ratio: float = 4.0
+    centre: float = 1.25
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -105,13 +108,13 @@ class LookingToListen(nn.Module):
         (b, frames, bins, _), (_, speakers, pictures, width) = sound.shape, faces.shape
         where = jnp.ones((b, frames), bool) if where is None else where
         seen = jnp.ones((b, pictures), bool) if seen is None else seen
-        audio = (*((self.width, *layer) for layer in AUDIO), (NARROW, (1, 1), (1, 1)))
+        audio = (*((self.width, *layer) for layer in audio_layers(self.depth)), (NARROW, (1, 1), (1, 1)))
         heard = Stream(audio, self.dtype, name="audio")(sound, where, train=train).reshape(b, frames, -1)
         visual = tuple((self.faces, (kernel, 1), (dilation, 1)) for kernel, dilation in VISUAL)
         flat = faces.reshape(b * speakers, pictures, 1, width)
         looks = Stream(visual, self.dtype, name="visual")(flat, jnp.repeat(seen, speakers, 0), train=train)
         looks = looks.reshape(b, speakers, pictures, self.faces)
-        at = jnp.floor((jnp.arange(frames, dtype=jnp.float32) + CENTRE) / self.ratio).astype(jnp.int32)
+        at = jnp.floor((jnp.arange(frames, dtype=jnp.float32) + self.centre) / self.ratio).astype(jnp.int32)
         last = jnp.sum(seen, 1, dtype=jnp.int32) - 1
         at = jnp.minimum(at[None], last[:, None])[:, None, :, None]  # b 1 t 1
         looks = jnp.take_along_axis(looks, jnp.maximum(at, 0), 2)  # b s t d

@@ -7,7 +7,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Num
+from jaxtyping import Array, Float, Num
 
 from mmjax.models.blocks.pictures import mean_and_max, pyramid
 
@@ -43,13 +43,36 @@ class FaceNetwork(nn.Module):
           "features" [b d]; "identity" [b identities], logits that the last layer makes of the features alone;
           "thumbnail" [b 8 8 3], the picture's colours about zero as one layer guesses them from the features. float32.
         """
-        x = pyramid(face, self, train=train)
-        # Where a chin or a brow is tells its size: the map is read place by place, and not only its mean.
-        places = jax.nn.relu(nn.Dense(16, name="places")(x.astype(jnp.float32))).reshape(len(x), -1)
-        features = nn.Dense(self.features, name="features")(jnp.concatenate([mean_and_max(x), places], -1))
+        features = _features(face, self, train)
         thumbnail = nn.Dense(THUMBNAIL * THUMBNAIL * 3, name="thumbnail")(features)
         return {
             "features": features,
             "identity": nn.Dense(self.identities, name="identity")(features),
             "thumbnail": thumbnail.reshape(-1, THUMBNAIL, THUMBNAIL, 3),
         }
+
+
+class FaceEmbedding(nn.Module):
+    """The same network without identities: what it is to know of a face, the way its mouth is open, others say.
+
+    Attributes:
+      features, widths, depths, dtype: see `FaceNetwork`.
+    """
+
+    features: int = 64
+    widths: tuple[int, ...] = (8, 16, 32)
+    depths: tuple[int, ...] = (1, 1, 1)
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, face: Num[Array, "b h w 3"], *, train: bool = False) -> Float[Array, "b d"]:
+        """Features of faces, RGB, 0..255, whose h and w are multiples of 16; `train` as for `FaceNetwork`."""
+        return _features(face, self, train)
+
+
+def _features(face: Array, network: Any, train: bool) -> Array:
+    x = pyramid(face, network, train=train)
+    # Where a chin or a brow is tells its size: the map is read place by place, and not only its mean.
+    places = jax.nn.relu(nn.Dense(16, name="places")(x.astype(jnp.float32))).reshape(len(x), -1)
+    features = nn.Dense(network.features, name="features")
+    return features(jnp.concatenate([mean_and_max(x), places], -1))

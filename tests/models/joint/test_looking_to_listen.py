@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmjax.models.joint.looking_to_listen import AUDIO, VISUAL, LookingToListen
+from mmjax.models.joint.looking_to_listen import VISUAL, LookingToListen, audio_layers
 
 TINY = LookingToListen(width=3, faces=4, units=5, hidden=6)
 
@@ -57,7 +57,7 @@ def test_masks_equal_an_independent_forward_pass(tiny):
             x = f.relu(f.batch_norm(x, t(seen["mean"]), t(seen["var"]), t(norm["scale"]), t(norm["bias"])))
         return x
 
-    heard = stream("audio", t(sound).permute(0, 3, 1, 2), (*AUDIO, ((1, 1), (1, 1))))
+    heard = stream("audio", t(sound).permute(0, 3, 1, 2), (*audio_layers(), ((1, 1), (1, 1))))
     parts = [heard.permute(0, 2, 3, 1).reshape(2, 26, -1)]
     at = [min(int((i + 1.25) / 4), 6) for i in range(26)]
     for s in range(2):
