@@ -19,7 +19,7 @@ from mmjax.errors import UserError
 
 TEXTS = (".txt",)  # a sentence a line
 NO_TEXT = "text that is not Unicode"
-TIMED = ("sound", "video", "film")  # kinds of files whose pieces have times
+TIMED = ("sound", "video", "film", "pair")  # kinds of files whose pieces have times
 SHOWN = 80  # letters of what is no file's name, of whatever length
 
 
@@ -45,8 +45,9 @@ class Item:
       told: the columns that name it: file, text or question, and the numbers of a list.
       way: how it goes in.
       file: "" for none.
-      kind: how the file is read, see `pieces.read`.
+      kind: how the file is read, see `pieces.read`; "pair" is a picture with the sound of another file.
       text: "" for none.
+      sound: that other file, a sound or a video; "" for none.
     """
 
     told: Mapping[str, Any]
@@ -54,6 +55,7 @@ class Item:
     file: str = ""
     kind: str = ""
     text: str = ""
+    sound: str = ""
 
 
 def ways(sets: Iterable[Sequence[str]], asks: bool) -> tuple[Way, ...]:
@@ -145,7 +147,8 @@ def items(
 
     Args:
       ways: of the run.
-      paths: files and folders; a .txt file, and "-" for standard input, is a text a line.
+      paths: files and folders; a .txt file, and "-" for standard input, is a text a line. A run that takes videos with
+        sound also takes pictures beside sounds or videos: each picture with each sound.
       texts: what was typed. Where the run takes a file and a text, each is asked of each file.
       asked: a list of what is asked, see `lists.read`; `paths` are then where its files are looked for. "" for none.
 
@@ -157,7 +160,11 @@ def items(
         return _of_list(ways, paths, asked)
     written = [path for path in paths if path == "-" or path.lower().endswith(TEXTS)]
     texts = [*texts, *itertools.chain(*(lines(path) for path in written))]
-    files, faults = find([path for path in paths if path not in written], set(wanted) - {"text"})
+    given = [path for path in paths if path not in written]
+    film = next((way for way in ways if way.reads == {"film"}), None)
+    if film is not None and any(kind(path, ("picture",)) == "picture" for path in given):
+        return pairs(film, given)
+    files, faults = find(given, set(wanted) - {"text"})
     if texts and "text" not in wanted:
         raise UserError(f"this run reads no text: it takes {' or '.join(map(_said_of, wanted))}")
     asked_of, texts, empty = len(texts), *_sayable(texts)
@@ -172,6 +179,21 @@ def items(
     alone = {medium: way for way in reversed(ways) for medium in way.reads}
     named = [made(alone[_medium_of(kind(file, alone))], file) for file in files]
     return named + [made(alone["text"], text=text) for text in texts], faults
+
+
+def pairs(way: Way, paths: Sequence[str]) -> tuple[list[Item], list[Fault]]:
+    """Each picture with each sound, which may be a video's; and what cannot be used.
+
+    Raises:
+      UserError: there is no sound, or no picture.
+    """
+    files, faults = find(paths, ("picture", "sound"))
+    seen = [file for file in files if pathlib.PurePath(file).suffix.lower() in pictures.suffixes()]
+    heard = [file for file in files if file not in seen]
+    if not seen or not heard:
+        raise UserError("a picture needs a sound: give pictures with a sound or a video whose sound is asked about")
+    asked = itertools.product(heard, seen)
+    return [Item({"file": file, "sound": sound}, way, file, "pair", sound=sound) for sound, file in asked], faults
 
 
 def _sayable(texts: Iterable[str]) -> tuple[list[str], list[Fault]]:

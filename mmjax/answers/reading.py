@@ -123,9 +123,13 @@ class Reader:
     def _of(self, item: Item, piece: Piece) -> Example:
         if not item.file:
             return {}
+        media = item.way.media
+        if item.kind == "pair":
+            picture, sound = piece.array
+            return {**self._picture(media["picture"], picture), **self._sound(media["sound"], sound)}
         if item.kind == "sound":
-            return self._sound(item.way.media["sound"], piece.array)
-        return self._picture(item.way.media["picture"], piece.array)
+            return self._sound(media["sound"], piece.array)
+        return self._picture(media["picture"], piece.array)
 
     def _sound(self, field: str, sound: np.ndarray) -> Example:
         fit = pipeline.Fit(clip_seconds=0.0 if self.whole else self.shapes[field][2] / pipeline.RATE)
@@ -149,18 +153,35 @@ def _read(how: pieces.How, items: Sequence[Item]) -> Iterator[tuple[Item, Pieces
 
     A file that ends its decoder is a fault.
     """
-    files = [(i, item.kind, item.file) for i, item in enumerate(items) if item.file and item.kind != "film"]
+    # Of a pair, the sound comes with the numbers behind those of all items.
+    parts = [(i, "picture" if item.kind == "pair" else item.kind, item.file) for i, item in enumerate(items)]
+    files = [part for part in parts if part[2] and part[1] != "film"]
+    files += [(len(items) + i, "sound", item.sound) for i, item in enumerate(items) if item.sound]
+    files.sort(key=lambda part: part[0] % len(items))
     ready: dict[int, Pieces | Fault] = {}
     with child_processes.Children(min(len(os.sched_getaffinity(0)), 1 + len(files) // FEW)) as children:
         done = children.each(functools.partial(pieces.read, how), files)
         for i, item in enumerate(items):
-            here = bool(item.file) and item.kind != "film"
-            while here and i not in ready:
+            wanted = {i} if item.file and item.kind != "film" else set()
+            wanted |= {len(items) + i} if item.sound else set()
+            while not wanted <= ready.keys():
                 (number, _, path), found = next(done)
                 if isinstance(found, child_processes.Lost):
                     found = Fault(path, found.kind, found.detail)
                 ready[number] = found
-            yield item, ready.pop(i) if here else Pieces((Piece(None),))
+            here = [ready.pop(number) for number in sorted(wanted)]
+            yield item, _paired(*here) if item.sound else here[0] if here else Pieces((Piece(None),))
+
+
+def _paired(picture: Pieces | Fault, sound: Pieces | Fault) -> Pieces | Fault:
+    """The picture beside each piece of the sound."""
+    for one in (picture, sound):
+        if isinstance(one, Fault):
+            return one
+    assert isinstance(picture, Pieces)
+    assert isinstance(sound, Pieces)
+    seen = picture.pieces[0].array
+    return Pieces(tuple(Piece((seen, piece.array), piece.start, piece.end) for piece in sound.pieces), sound.remark)
 
 
 def batch(examples: Sequence[Asked], size: int) -> dict[str, np.ndarray]:

@@ -8,6 +8,7 @@ mmjax predict runs/clip photos/ --text "a dog" "a cat" -o found/          who fi
 mmjax predict runs/sound_localisation clip.mp4 -o out.mp4                 the video with a heat map of what sounds
 mmjax predict runs/speech2face voice.wav -o face.png                      the face that is heard in a voice
 mmjax predict runs/separation duet.mp4 -o parts/                          what is seen in the middle, out of the sound
+mmjax predict runs/separation song.wav bell.png drum.png -o parts/        what each picture picks out of the sound
 mmjax predict runs/text_to_image --text "a red bell" -o drawn/            pictures
 echo bell | mmjax predict runs/skipgram -                                 texts from standard input, one a line
 mmjax predict runs/captioning -o results.json                             no files: what the run said of its test split

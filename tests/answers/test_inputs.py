@@ -295,3 +295,22 @@ def test_a_damaged_list_is_refused(tmp_path, name, content, said):
     (tmp_path / name).write_text(content)
     with pytest.raises(UserError, match=said):
         inputs.items(ASK, [], asked=str(tmp_path / name))
+
+
+BOTH = inputs.ways([("image", "waveform", "waveform_length")], False)
+
+
+def test_pictures_beside_a_sound_are_asked_with_it(tmp_path):
+    for name in ("a.png", "b.jpg", "song.wav", "film.mp4"):
+        (tmp_path / name).write_bytes(b"0")
+    a, b, song, film = (str(tmp_path / name) for name in ("a.png", "b.jpg", "song.wav", "film.mp4"))
+    items, faults = inputs.items(BOTH, [song, a, b, "none.png"])
+    assert [(item.file, item.sound, item.kind) for item in items] == [(a, song, "pair"), (b, song, "pair")]
+    assert items[0].told == {"file": a, "sound": song}
+    assert [fault.path for fault in faults] == ["none.png"]
+    items, _ = inputs.items(BOTH, [a, film])  # of a video, its sound
+    assert [(item.file, item.sound) for item in items] == [(a, film)]
+    assert [item.kind for item in inputs.items(BOTH, [film])[0]] == ["film"]
+    assert inputs.told(items) == ("file", "sound", "start", "end")
+    with pytest.raises(UserError, match="a picture needs a sound"):
+        inputs.items(BOTH, [a, b])
