@@ -1,4 +1,5 @@
-"""Sound of Pixels (Zhao et al. 2018): the picture of a thing picks its sound out of a mixture.
+"""Sounds picked out of mixtures: of a thing by its picture (Sound of Pixels, Zhao et al. 2018), of a speaker by his
+face (Looking to Listen, Ephrat et al. 2018).
 
 configs/separation.py               sounding scenes of one object each, two mixed: six minutes
 configs/separation.py:tiny          seconds, for a look and for the tests
@@ -6,6 +7,11 @@ configs/separation.py:audio_only    the default without pictures: its masks are 
 configs/separation.py:stamps        Tux Paint's stamps with their sounds, the extra `pretrained`
 configs/separation.py:videos        a folder of your videos, each of one thing that sounds: --config.data.path=DIR
 configs/separation.py:paper_pixels  the paper's sizes on a folder of videos, on an accelerator
+configs/separation.py:speech        Looking to Listen: two drawn speakers, told apart by their moving faces
+configs/separation.py:speech_only   the same without faces: its masks are compared in the best order
+configs/separation.py:speakers3     three speakers
+configs/separation.py:noise         one speaker in the ambience of a scene
+configs/separation.py:paper_speech  the paper's sizes on a folder of videos of people talking, on an accelerator
 """
 
 from ml_collections import ConfigDict
@@ -45,6 +51,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.encoder_statistics = "running"  # of BatchNorm, where it is trained
     c.model = ConfigDict({"maps": 16, "levels": 5, "width": 16, "dtype": "float32"})
     c.loss = ConfigDict({"mask": "ratio", "penalty": "bce", "weight": "log", "threshold": 0.0})
+    c.bss_taps = 512  # of the distortion that SDR, SIR and SAR forgive: BSS eval's; 0: without these figures
     c.chunk = ConfigDict({"seconds": 2.9489, "overlap": 0.25})  # in which a user's sound is separated
     c.optim.separator = base.adam(3e-3, warmup=50, decay="cosine")
     return base.choose(c, VARIANTS)
@@ -64,9 +71,10 @@ def _tiny(c: ConfigDict) -> None:
     c.data.image_size, c.data.seconds = 32, 1.0
     c.encoder.name, c.train_encoder, c.encoder_statistics = "scene", True, "batch"
     c.sound.n_fft, c.sound.hop, c.sound.rows = 510, 340, 64
-    c.model.maps, c.model.levels, c.model.width = 4, 3, 4
+    c.model.maps, c.model.levels, c.model.width = 4, 2, 4
     c.encoder.widths = (8, 8, 8)
     c.chunk.seconds = 1.0
+    c.bss_taps = 0
     c.log_every, c.save_every, c.eval.every = 2, 2, 2
     c.eval.batch_size, c.eval.examples, c.eval.test_examples, c.eval.gallery = 8, 8, 16, 16
     c.data.mixtures.examples = 16
@@ -97,6 +105,68 @@ def _videos(c: ConfigDict) -> None:
     _list(c, "")
 
 
+def _speech(c: ConfigDict) -> None:
+    for section in ("vision", "released", "encoder", "train_encoder", "encoder_statistics", "loss", "chunk"):
+        del c[section]
+    c.network = "looking_to_listen"  # or "voices_only"
+    c.seconds = 2.0  # of a clip: half of the utterances last no longer
+    c.power = 0.5  # .3 in the paper: what is loud decides the figures, and weighs more so
+    c.data = ConfigDict({"name": "sounding_scenes", "face_size": 48, "voices": "held_out"})
+    _list(c, "")
+    c.data.mixtures.field = "speech"
+    c.mixing.noise_db = ()
+    # The band of a telephone; a frame a picture, whose window of 64 ms tells the harmonics of one voice from those of
+    # the other: ideal ratio masks reach 12.1 dB, and 9.8 with windows of 32 ms every 20 ms.
+    c.sound = ConfigDict({"rate": 8000, "n_fft": 512, "hop": 320})
+    c.faces = ConfigDict()  # arguments of models.vision.face_network.FaceEmbedding, trained along with the rest
+    c.faces.weights = ""  # or a network that is not trained any more, see known.face_parts.face: as the paper's is
+    c.faces.features = 64
+    c.faces.widths = (8, 16, 32)
+    c.faces.depths = (1, 1, 1)
+    c.faces.dtype = "float32"
+    c.model = ConfigDict()  # arguments of models.joint.looking_to_listen.LookingToListen
+    c.model.width, c.model.faces, c.model.units, c.model.hidden = 8, 32, 128, 192
+    c.model.depth = 2  # of 6: each layer costs as much as all faces
+    c.model.summed = True
+    c.model.bound = 0.0  # K of masks K tanh(.); 0: none
+    c.model.dtype = "float32"
+    c.steps = 1000
+    c.optim.separator = base.adam(2e-3, warmup=50, decay="cosine", clip=1.0)
+    c.eval.test_examples = 800
+
+
+def _speech_only(c: ConfigDict) -> None:
+    _speech(c)
+    c.network = "voices_only"
+
+
+def _speakers3(c: ConfigDict) -> None:
+    _speech(c)
+    c.mixing.sources, c.batch_size, c.eval.batch_size = 3, 18, 33  # multiples of 3
+
+
+def _noise(c: ConfigDict) -> None:
+    _speech(c)
+    c.mixing.sources, c.mixing.noise_db = 1, (-5.0, 10.0)
+    c.data.objects, c.data.seconds = (1, 1), c.seconds  # of the scenes whose ambience is the noise
+
+
+def _paper_speech(c: ConfigDict) -> None:
+    _speech(c)
+    c.seconds, c.power = 3.0, 0.3
+    c.data = ConfigDict({"name": "talking_videos", "path": "", "seconds": 3.0, "size": 160})
+    _list(c, "")
+    c.data.mixtures.field = "speech"
+    c.mixing.spread_db = 0.0  # normalised and added up there
+    c.sound = ConfigDict({"rate": 16_000, "n_fft": 512, "window": 400, "hop": 160})
+    c.model.width, c.model.faces, c.model.units, c.model.hidden, c.model.depth = 96, 256, 400, 600, 6
+    c.batch_size = c.eval.batch_size = 6
+    c.steps, c.eval.every, c.save_every, c.log_every = 5_000_000, 10_000, 10_000, 100
+    c.loader.workers = 8
+    # Halved every 1.8 million steps there.
+    c.optim.separator = base.adam(3e-5, decay="cosine")
+
+
 def _paper_pixels(c: ConfigDict) -> None:
     _videos(c)
     c.data.seconds = c.loader.clip_seconds = 65_535 / 11_025
@@ -123,4 +193,9 @@ VARIANTS = {
     "stamps": _stamps,
     "videos": _videos,
     "paper_pixels": _paper_pixels,
+    "speech": _speech,
+    "speech_only": _speech_only,
+    "speakers3": _speakers3,
+    "noise": _noise,
+    "paper_speech": _paper_speech,
 }

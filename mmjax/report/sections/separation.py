@@ -1,10 +1,14 @@
-"""How well sounds were picked out of mixtures: by the pair of classes that was mixed, and by which is louder.
+"""How well sounds were picked out of mixtures: by the pair of classes that was mixed, by which is louder, and by how
+far apart voices are in pitch.
 
-Drawn for `number/si_sdr_improvement` [n]; the pairs where `number/mixed_classes` [n k] tells them, and the levels where
-`number/improvement_by_level` [n 5] has them. The gallery has the players, spectrograms and masks.
+Drawn for `number/si_sdr_improvement` [n]; the pairs where `number/mixed_classes` [n k] tells them, the levels where
+`number/improvement_by_level` [n 5] has them, and pitch where `number/pitch_apart` [n] does. The gallery has the
+players, spectrograms and masks.
 """
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -18,6 +22,7 @@ PLACE = ("classes", 40)
 WANTS = (("number/si_sdr_improvement",),)
 
 LEVELS_DB = (-10, -5, 0, 5, 10)  # of number/improvement_by_level
+SEMITONES = (0, 1, 2, 4, 7, 12, np.inf)  # between which differences of pitch are taken together
 _LARGEST = 40  # classes whose names can be read along a side
 
 
@@ -38,6 +43,11 @@ def render(run: Run) -> Markup:
         label = "Mean improvement in dB by how much louder the sound is than the other one"
         said = "The same mixtures, one sound made louder. What is soft has more to gain, and is harder to find."
         drawn.append(_shown(level_figure(levels), label, said))
+    apart = run.predictions.get("number/pitch_apart")
+    if apart is not None and (np.isfinite(apart) & np.isfinite(gains)).any():
+        label = "Mean improvement in dB by how many semitones the voices differ in pitch"
+        said = "Voices of one pitch can be told apart by what they say alone, and by whose mouth says it."
+        drawn.append(_shown(pitch_figure(*by_pitch(gains, apart)), label, said))
     return join([tag("h3", "Sounds picked out of mixtures"), *drawn])
 
 
@@ -99,6 +109,27 @@ def level_figure(levels: Float[np.ndarray, "n 5"]) -> Figure:
         axes.plot(LEVELS_DB, rows.mean(0), color=style.SERIES[0], marker="o")
         axes.set_xticks(LEVELS_DB)
         axes.set(xlabel="louder than the other sound (dB)", ylabel="improvement (dB)")
+    return figure
+
+
+def by_pitch(
+    gains: Float[np.ndarray, " n"], apart: Float[np.ndarray, " n"]
+) -> tuple[Float[np.ndarray, " k"], Int[np.ndarray, " k"]]:
+    """The mean improvement between two neighbours of SEMITONES each, NaN for none; and of how many estimates."""
+    kept = np.isfinite(gains) & np.isfinite(apart)
+    at = np.digitize(apart[kept], SEMITONES[1:-1])
+    counts = np.bincount(at, minlength=len(SEMITONES) - 1)
+    sums = np.bincount(at, np.asarray(gains, np.float64)[kept], len(SEMITONES) - 1)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan), counts
+
+
+def pitch_figure(means: Float[np.ndarray, " k"], counts: Int[np.ndarray, " k"]) -> Figure:
+    """The means as bars, with the number of estimates above each."""
+    names = [f"{low:g} to {high:g}" for low, high in itertools.pairwise(SEMITONES[:-1])]
+    with style.axes(4.6, 2.6) as (figure, axes):
+        bars = axes.bar([*names, f"{SEMITONES[-2]:g} or more"], np.nan_to_num(means), color=style.SERIES[0])
+        axes.bar_label(bars, [str(count) for count in counts], fontsize=7, color=style.INK)
+        axes.set(xlabel="semitones between the voices", ylabel="improvement (dB)")
     return figure
 
 

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from mmjax.metrics.separation import assignment, signal_ratio
+from mmjax.metrics.separation import alignment, assignment, bss_eval, signal_ratio
 from mmjax.ops.sound import complex_masks, source_masks
-from mmjax.systems.separation.listening import Mixture
+from mmjax.systems.separation.listening import Mixture, Sound
 from mmjax.systems.separation.networks import Networks
 from mmjax.task import Batch, Variables
 
 RIGHT = "right"
 COMPLEX_MOST = 5.0  # of either part of the ideal complex mask: VisualVoice's bound
+RATIOS = ("sdr", "sir", "sar")
+JUDGED = ("estimate", "mixture", "ideal_ratio_mask")  # whose ratios are taken: they cost more than SI-SDR
+FLOOR_DB = -30.0  # what a silent estimate counts
 Estimates = dict[str, Float[Array, "g n time"]]
 
 
-def of(networks: Networks, variables: Variables, batch: Batch, mixture: Mixture) -> tuple[Estimates, Array]:
+def of(
+    networks: Networks, variables: Variables, batch: Batch, mixture: Mixture, others: bool = True
+) -> tuple[Estimates, Array]:
     """{whose: estimates} and the right masks [g n f t].
 
-    "right"; of a network that sees also "absent_picture" (of a class that is not in the mixture), "swapped_picture"
-    (that of another clip of the mixture) and "black_picture".
+    "right"; with `others`, of a network that sees, also "absent_picture" (of a class that is not in the mixture),
+    "swapped_picture" (that of another clip of the mixture) and "black_picture".
     """
     sound, time = networks.sound, mixture.parts.shape[-1]
     spectrum = sound.spectrum(mixture.sound)
@@ -41,20 +51,26 @@ def of(networks: Networks, variables: Variables, batch: Batch, mixture: Mixture)
         "swapped_picture": jnp.roll(own, 1, 1),
         "black_picture": jnp.broadcast_to(black[None], own.shape),
     }
-    found = {name: networks.masks(networks.ask(variables, maps, asked)) for name, asked in pictures.items()}
-    return {name: sound.masked(spectrum, masks, time) for name, masks in found.items()}, found[RIGHT]
+    pictures = pictures if others else {RIGHT: own}
+
+    def separated(vectors: Float[Array, "g n k"]) -> tuple[Array, Array]:
+        masks = networks.masks(networks.ask(variables, maps, vectors))
+        return sound.masked(spectrum, masks, time), masks
+
+    waves, masks = jax.lax.map(separated, jnp.stack(list(pictures.values())))  # one program for all
+    return dict(zip(pictures, waves, strict=True)), masks[0]
 
 
-def oracles(networks: Networks, mixture: Mixture) -> Estimates:
+def oracles(sound: Sound, mixture: Mixture) -> Estimates:
     """What masks of each kind could reach: binary and ratio on the network's axis, complex on the bins themselves."""
-    sound, time = networks.sound, mixture.parts.shape[-1]
-    whole, parts = sound.spectrum(mixture.sound), sound.spectrum(mixture.parts)
-    magnitudes = sound.magnitude(parts)
+    time, sources = mixture.parts.shape[-1], mixture.parts.shape[1]
+    whole, every = sound.spectrum(mixture.sound), sound.spectrum(mixture.every)
+    magnitudes, parts = sound.magnitude(every), every[:, :sources]
     mask = complex_masks.ideal_complex(parts, jnp.broadcast_to(whole[:, None], parts.shape))
     bounded = complex_masks.clipped(mask, COMPLEX_MOST)
     return {
-        "ideal_binary_mask": sound.masked(whole, source_masks.ideal_binary(magnitudes), time),
-        "ideal_ratio_mask": sound.masked(whole, source_masks.ideal_ratio(magnitudes), time),
+        "ideal_binary_mask": sound.masked(whole, source_masks.ideal_binary(magnitudes)[:, :sources], time),
+        "ideal_ratio_mask": sound.masked(whole, source_masks.ideal_ratio(magnitudes)[:, :sources], time),
         "ideal_complex_mask": sound.waveform(bounded * whole[:, None], time),
     }
 
@@ -83,3 +99,39 @@ def ratio(parts: Float[Array, "g n time"], estimate: Float[Array, "g m time"]) -
 def improvement(mixture: Mixture, estimate: Float[Array, "g n time"]) -> Float[Array, "g n"]:
     """SI-SDR above that of the mixture itself, in dB."""
     return signal_ratio.improvement(ratio(mixture.parts, estimate), ratio(mixture.parts, mixture.sound[:, None]))
+
+
+def distortions(sound: Sound, mixture: Mixture, estimate: Float[Array, "g n time"], taps: int) -> dict[str, Array]:
+    """{"number/bss_<whose>": SDR, SIR and SAR in dB [g n 3]} of `JUDGED`, an estimate that is early aligned first.
+
+    Args:
+      sound: how the oracle hears.
+      mixture: with its true parts.
+      estimate: of each part.
+      taps: of the distortion that is forgiven, see `bss_eval.bss_eval`; 0: no ratios.
+    """
+    if not taps:
+        return {}
+    ideal = oracles(sound, mixture)["ideal_ratio_mask"]
+    parts, (g, n, _) = mixture.parts, estimate.shape
+    judged = [alignment.aligned(parts, estimate), jnp.broadcast_to(mixture.sound[:, None], parts.shape), ideal]
+    found = bss_eval.bss_eval(parts, jnp.concatenate(judged, 1), taps)
+    own = jnp.arange(n, dtype=jnp.int32)
+    ratios = jnp.stack([found[name].reshape(g, len(JUDGED), n, n)[:, :, own, own] for name in RATIOS], -1)
+    ratios = jnp.where(mixture.there[:, None, None, None], jnp.maximum(ratios, FLOOR_DB), jnp.nan)
+    return {f"number/bss_{name}": ratios[:, i] for i, name in enumerate(JUDGED)}
+
+
+def score(predictions: Mapping[str, Any], references: Mapping[str, Any]) -> dict[str, float]:
+    """The means of the ratios of `distortions` over a split, each beside the mixture's and the ideal ratio mask's.
+
+    The mixture's SAR says nothing: nothing was added to it.
+    """
+    del references
+    figures = {}
+    for whose in JUDGED:
+        rows = np.asarray(predictions.get(f"number/bss_{whose}", np.zeros((0, len(RATIOS)))), np.float64)
+        rows = rows[np.isfinite(rows).all(-1)]
+        for ratio_, value in zip(RATIOS, rows.mean(0) if len(rows) else [], strict=False):
+            figures[ratio_ if whose == "estimate" else f"{ratio_}/{whose}"] = float(value)
+    return figures

@@ -132,7 +132,7 @@ def make(config: ConfigDict) -> Networks:
     with errors.section("config.mixing"):
         mixing = Mixing(**config.mixing)
     for name, value, known in (
-        ("config.network", config.network, NETWORKS),
+        ("config.network", config.network, (*NETWORKS, "looking_to_listen", "voices_only")),
         ("config.vision", config.vision, VISIONS),
         ("config.loss.mask", config.loss.mask, tuple(PENALTIES)),
         ("config.loss.weight", config.loss.weight, WEIGHTS),

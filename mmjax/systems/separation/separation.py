@@ -21,7 +21,7 @@ from mmjax.known.network import Network
 from mmjax.metrics.separation import assignment, signal_ratio
 from mmjax.ops import collective
 from mmjax.ops.sound import chunks, source_masks
-from mmjax.systems.separation import estimates, listening, networks
+from mmjax.systems.separation import estimates, listening, networks, speakers, voices
 from mmjax.systems.separation.listening import Mixture
 from mmjax.systems.separation.networks import GROUP, Networks
 from mmjax.task import Batch, Constants, Features, Figures, Task, Update, Variables, bind
@@ -30,7 +30,12 @@ LEVELS_DB = (-10.0, -5.0, 5.0, 10.0)  # of one clip above the other, at which th
 
 
 def build(config: ConfigDict) -> Task:
-    """The task of a config with sections sound, mixing, encoder, model and loss."""
+    """The task of a config with sections sound, mixing, encoder, model and loss; or that of voices, see `voices.task`.
+
+    Raises OptionError for a network that there is none of, and see `networks.make`.
+    """
+    if config.network in speakers.NETWORKS:
+        return voices.task(config)
     made = networks.make(config)
     needs = (bind(sound_of_pixels.check, config.released),) if config.released else ()
     encoder = made.encoder
@@ -49,7 +54,8 @@ def build(config: ConfigDict) -> Task:
         needs=needs,
         updates=(Update(GROUP, bind(loss, made)),),
         metrics=bind(metrics, made),
-        predict=bind(predict, made, **config.chunk),
+        predict=bind(predict, made, **config.chunk, taps=config.bss_taps),
+        score=estimates.score,
         predicts_from=(*made.sees, "waveform", "waveform_length"),
         modalities={"sound": ("waveform",)} | ({"picture": made.sees} if made.sees else {}),
         features=seen_once if frozen else None,
@@ -131,7 +137,7 @@ def metrics(made: Networks, variables: Variables, batch: Batch) -> Figures:
         "si_sdr_improvement": _mean(estimates.improvement(mixture, right), there),
         "si_sdr_improvement/mixture": _mean(jnp.zeros_like(before), there),
     }
-    for name, waves in {**found, **estimates.oracles(made, mixture)}.items():
+    for name, waves in {**found, **estimates.oracles(made.sound, mixture)}.items():
         where = there & estimates.absent(made, batch, mixture)[1] if name == "absent_picture" else there
         figures[f"si_sdr_improvement/{name}"] = _mean(estimates.improvement(mixture, waves), where)
     return figures
@@ -145,13 +151,14 @@ def _mean(value: Float[Array, "g n"], where: Bool[Array, " g"]) -> tuple[Array, 
 
 
 def predict(
-    made: Networks, variables: Variables, batch: Batch, key: Array, *, seconds: float, overlap: float
+    made: Networks, variables: Variables, batch: Batch, key: Array, *, seconds: float, overlap: float, taps: int
 ) -> dict[str, Array]:
     """Of each clip of a listed mixture what its picture picks out of it; of a user's sound, what his picture does.
 
     Args:
       seconds: of a chunk, in which a longer sound is separated.
       overlap: share of a chunk that it has in common with the next.
+      taps: of the filters of SDR, SIR and SAR, a multiple of 64, 512 in the field; 0: none of these.
     """
     del key
     if "index" not in batch:
@@ -168,13 +175,15 @@ def predict(
         "estimate_target": mixture.parts,
         **({"absent_picture": found["absent_picture"]} if "absent_picture" in found else {}),
     }
-    out = {f"audio/{name}": _samples(listening.by_row(waves, rows)) for name, waves in heard.items()}
+    out = {f"audio/{name}": listening.samples(listening.by_row(waves, rows)) for name, waves in heard.items()}
     drawn = {
-        "spectrogram": _decibels(jnp.broadcast_to(whole[:, None], masks.shape)),
+        "spectrogram": listening.decibels(jnp.broadcast_to(whole[:, None], masks.shape)),
         "mask": masks,
         "mask_target": ideal,
     }
     out |= {f"heatmap/{name}": listening.by_row(values, rows) for name, values in drawn.items()}
+    ratios = estimates.distortions(made.sound, mixture, right, taps)
+    out |= {name: listening.by_row(values, rows) for name, values in ratios.items()}
     improved = jnp.where(mixture.there[:, None], estimates.improvement(mixture, right), jnp.nan)
     out["number/si_sdr_improvement"] = listening.by_row(improved, rows)
     if made.classes:
@@ -193,7 +202,7 @@ def by_level(made: Networks, variables: Variables, batch: Batch, even: Array) ->
 
     def repeated(decibels: Array) -> Array:
         mixture = listening.listed(made.sound, made.mixing, batch, decibels)
-        waves = estimates.of(made, variables, batch, mixture)[0][estimates.RIGHT]
+        waves = estimates.of(made, variables, batch, mixture, others=False)[0][estimates.RIGHT]
         return jnp.where(mixture.there[:, None], estimates.improvement(mixture, waves), jnp.nan)
 
     others = jax.lax.map(repeated, jnp.asarray(LEVELS_DB, jnp.float32))  # one program for all levels
@@ -223,13 +232,5 @@ def of_user(made: Networks, variables: Variables, batch: Batch, seconds: float, 
     found = chunks.overlap_added(separated, waves * factor, length, int(overlap * length)) / factor[:, None]
     found = sound.given(found, batch["waveform"].shape[-1])
     if made.sees:
-        return {"audio/estimate": _samples(found[:, 0])}
-    return {f"audio/estimate{i + 1}": _samples(found[:, i]) for i in range(found.shape[1])}
-
-
-def _decibels(magnitude: Float[Array, "*b"]) -> Float[Array, "*b"]:
-    return 20 * jnp.log10(jnp.maximum(magnitude, 1e-3))
-
-
-def _samples(wave: Float[Array, "*b time"]) -> Array:
-    return jnp.clip(jnp.round(wave * 32768), -32768, 32767).astype(jnp.int16)
+        return {"audio/estimate": listening.samples(found[:, 0])}
+    return {f"audio/estimate{i + 1}": listening.samples(found[:, i]) for i in range(found.shape[1])}

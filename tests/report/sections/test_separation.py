@@ -15,6 +15,13 @@ def test_means_by_pair_by_hand():
     np.testing.assert_array_equal(means, [[np.nan, 6, np.nan], [-2, np.nan, np.nan], [np.nan] * 3])
 
 
+def test_means_by_pitch_by_hand():
+    apart = np.array([0.2, 0.9, 0.5, 1.0, 30], np.float32)
+    means, counts = separation.by_pitch(GAINS, apart)
+    np.testing.assert_array_equal(counts, [2, 1, 0, 0, 0, 1])
+    np.testing.assert_array_equal(means, [6, -2, np.nan, np.nan, np.nan, 6])
+
+
 def test_the_section_says_what_is_known():
     levels = np.arange(25, dtype=np.float32).reshape(5, 5)
     levels[2] = np.nan
@@ -26,4 +33,7 @@ def test_the_section_says_what_is_known():
     whole = separation.render(read(arrays, {"source": ("bell", "dog", "<drum>")}))
     assert whole.count("<svg") == 2
     assert "<drum>" not in whole
+    voices = separation.render(read({"number/si_sdr_improvement": GAINS, "number/pitch_apart": np.arange(5.0)}))
+    assert "0 to 1" in voices
+    assert "12 or more" in voices
     assert not separation.render(read({"number/si_sdr_improvement": GAINS[2:3]}))

@@ -10,6 +10,7 @@ from shared import get_config
 from mmjax import systems
 from mmjax.engine import step as steps
 from mmjax.errors import OptionError
+from mmjax.metrics.separation import bss_eval_host
 from mmjax.systems.separation import estimates, listening, networks, separation
 
 
@@ -121,7 +122,7 @@ def _listed(made, batch):
 
 def _oracles(made, batch):
     mixture = _listed(made, batch)
-    return {k: estimates.improvement(mixture, v) for k, v in estimates.oracles(made, mixture).items()}
+    return {k: estimates.improvement(mixture, v) for k, v in estimates.oracles(made.sound, mixture).items()}
 
 
 def test_a_users_sound_of_any_length_keeps_its_level_and_has_no_seams(rng, made, variables):
@@ -140,10 +141,40 @@ def test_a_users_sound_of_any_length_keeps_its_level_and_has_no_seams(rng, made,
     np.testing.assert_allclose(np.asarray(loud, np.float32) / 4, soft, atol=40)  # it is found at any level
 
 
+def test_sdr_sir_and_sar_are_of_each_clip_and_stand_beside_the_mixtures(rng, made):
+    """Of an estimate in which a fifth of the other clip is left, by the host's figures; an early one is aligned."""
+    batch = clips(rng)
+    noise = rng.normal(0, 1500, batch["waveform"].shape).astype(np.int16)  # tones alone leave 64 taps too much to fit
+    batch["waveform"] += noise
+
+    @jax.jit
+    def of(batch):
+        mixture = _listed(made, batch)
+        estimate = mixture.parts + 0.2 * mixture.parts[:, ::-1]
+        moved = estimate.at[0, 0].set(jnp.roll(estimate[0, 0], -3).at[-3:].set(0))
+        return estimates.distortions(made.sound, mixture, moved, 64), mixture
+
+    found, mixture = of(batch)
+    assert set(found) == {f"number/bss_{whose}" for whose in estimates.JUDGED}
+    parts = np.asarray(mixture.parts, np.float64)
+    host = bss_eval_host.bss_eval(parts[1], parts[1] + 0.2 * parts[1][::-1], 64)
+    wanted = np.stack([np.diagonal(host[name]) for name in estimates.RATIOS], -1)
+    np.testing.assert_allclose(found["number/bss_estimate"][1, :, :2], wanted[:, :2], atol=0.01)
+    np.testing.assert_allclose(found["number/bss_estimate"][:, :, 0], wanted[:, 0].mean(), atol=1)
+    assert np.abs(found["number/bss_mixture"][..., 0]).max() < 1
+    assert not estimates.distortions(made.sound, mixture, mixture.parts, 0)
+    rows = {name: np.array(listening.by_row(value, 8)) for name, value in found.items()}
+    rows["number/bss_estimate"][-2:] = np.nan  # of a mixture that does not count
+    figures = estimates.score(rows, {})
+    assert set(figures) == {f"{a}{b}" for a in estimates.RATIOS for b in ("", "/mixture", "/ideal_ratio_mask")}
+    np.testing.assert_allclose(figures["sir"], rows["number/bss_estimate"][:6, 1].mean(), rtol=1e-5)
+    assert not estimates.score({}, {})
+
+
 def test_levels_are_of_each_clip_above_the_other(rng, made, monkeypatch):
     """A figure that is a clip's own level above that of the other one comes back as the levels of the columns."""
 
-    def of(made, variables, batch, mixture):
+    def of(made, variables, batch, mixture, others):
         return {estimates.RIGHT: mixture.parts}, None
 
     def above(mixture, estimate):

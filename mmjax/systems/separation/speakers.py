@@ -1,0 +1,155 @@
+"""What Looking to Listen is made of: mixtures of voices, faces as numbers, and a complex mask for each face."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Complex, Float
+from ml_collections import ConfigDict
+
+from mmjax import errors
+from mmjax.errors import OptionError
+from mmjax.known import encoders, face_parts
+from mmjax.known.network import Network
+from mmjax.models.joint.looking_to_listen import LookingToListen
+from mmjax.models.vision.face_network import FaceEmbedding
+from mmjax.ops.sound import complex_masks
+from mmjax.systems.separation import listening
+from mmjax.systems.separation.listening import GIVEN, Mixing, Mixture, Sound
+from mmjax.systems.separation.networks import GROUP
+from mmjax.task import Batch, Variables
+
+PICTURES = 25  # a second
+FACES, VOICES = "face_frames", "speech"
+NETWORKS = ("looking_to_listen", "voices_only")
+
+
+@dataclasses.dataclass(frozen=True)
+class Speakers:
+    """The networks and what they are told; hashable, and equal by value.
+
+    Attributes:
+      model: hears, and makes masks.
+      faces: makes `width` numbers of each picture of a face; None for the network that only hears: it has the same
+        layers, and zeros where the others' faces are.
+      width: of a face.
+      sound: how voices are heard.
+      power: of the compression of its spectra: masks and loss are of compressed ones.
+      mixing: of clips.
+      seconds: of a clip, from its beginning.
+    """
+
+    model: LookingToListen
+    faces: Network | None
+    width: int
+    sound: Sound
+    power: float
+    mixing: Mixing
+    seconds: float
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        seen = () if self.faces is None else (FACES, f"{FACES}_length")
+        return (*seen, VOICES, f"{VOICES}_length", *(("ambience",) if self.mixing.noise_db else ()))
+
+    # -- variables ---------------------------------------------------------------------------------------------------
+
+    def init(self, key: Array, batch: Batch) -> dict[str, Any]:
+        """Fresh networks; NaN where published weights belong."""
+        of_model, of_faces = jax.random.split(key)
+        sound, faces = jnp.zeros((1, 4, self.sound.bins, 2)), jnp.zeros((1, self.mixing.sources, 2, self.width))
+        made = self.model.init(of_model, sound, faces)
+        fresh = {"params": {GROUP: {"listener": made["params"]}}, "state": {"listener": made["state"]}, "frozen": {}}
+        if self.faces is None:
+            return fresh
+        with errors.section("config.faces"):
+            return encoders.placed(fresh, GROUP, self.faces.init(of_faces, batch[FACES][:1, 0]))
+
+    # -- what goes in ------------------------------------------------------------------------------------------------
+
+    def clips(self, batch: Batch) -> dict[str, Array]:
+        """The batch as `listening` has clips: the beginning of each voice, and of what is behind it."""
+        samples = round(self.seconds * GIVEN)
+        found = {"waveform": batch[VOICES][:, :samples], "valid": batch["valid"]}
+        return found | ({"noise": batch["ambience"][:, :samples]} if self.mixing.noise_db else {})
+
+    def lasts(self, batch: Batch, mixture: Mixture) -> Bool[Array, "g t"]:
+        """Which frames of a mixture are real: those whose windows begin before its last voice ends."""
+        seconds = batch[f"{VOICES}_length"].astype(jnp.float32) / GIVEN
+        longest = jnp.max(jnp.minimum(seconds, self.seconds)[mixture.places], 1, keepdims=True)  # g 1
+        return self._begins(mixture.sound.shape[-1])[None] < longest
+
+    def _begins(self, time: int) -> Float[Array, " t"]:
+        frames = 1 + (time + self.sound.n_fft // 2) // self.sound.hop
+        starts = jnp.arange(frames, dtype=jnp.float32) * self.sound.hop - self.sound.length / 2
+        return starts / self.sound.rate
+
+    def see(self, variables: Variables, batch: Batch, train: bool = False) -> tuple[Float[Array, "b v d"], Any]:
+        """The numbers of the faces of each clip, the last of them to the clip's end, and the new state."""
+        assert self.faces is not None
+        pictures = min(round(self.seconds * PICTURES), batch[FACES].shape[1])
+        last = jnp.clip(batch[f"{FACES}_length"], 1, pictures)[:, None] - 1
+        at = jnp.minimum(jnp.arange(pictures, dtype=jnp.int32)[None], last)
+        frames = jnp.take_along_axis(batch[FACES], at[:, :, None, None, None], 1)
+        flat = frames.reshape(-1, *frames.shape[2:])
+        vectors, state = self.faces(encoders.parts(variables, GROUP), flat, train=train)
+        return vectors.reshape(*frames.shape[:2], -1).astype(jnp.float32), encoders.beside(state)
+
+    def unseen(self, mixtures: int) -> Float[Array, "g n v d"]:
+        """What the network that only hears has in the place of faces."""
+        return jnp.zeros((mixtures, self.mixing.sources, round(self.seconds * PICTURES), self.width))
+
+    # -- what comes out ----------------------------------------------------------------------------------------------
+
+    def compressed(self, waveform: Float[Array, "*b time"]) -> Complex[Array, "*b f t"]:
+        return complex_masks.power_law(self.sound.spectrum(waveform), self.power)
+
+    def masks(
+        self,
+        variables: Variables,
+        whole: Complex[Array, "g f t"],
+        faces: Float[Array, "g n v d"],
+        where: Bool[Array, "g t"],
+        train: bool = False,
+    ) -> tuple[Complex[Array, "g n f t"], Any]:
+        """The mask of each face, of compressed spectra and without a bound, and the new statistics."""
+        own = {"params": variables["params"][GROUP]["listener"], "state": variables["state"]["listener"]}
+        given = (complex_masks.parts(whole).swapaxes(1, 2), faces, where)
+        if train:
+            found, updated = self.model.apply(own, *given, train=True, mutable=["state"])
+            state = updated["state"]
+        else:
+            found, state = self.model.apply(own, *given), own["state"]
+        mask = complex_masks.joined(found.swapaxes(2, 3))
+        return complex_masks.expanded(mask, self.model.bound), state
+
+    def waveform(self, compressed: Complex[Array, "*b f t"], time: int) -> Float[Array, "*b time"]:
+        return self.sound.waveform(complex_masks.from_power_law(compressed, self.power), time)
+
+    def listed(self, batch: Batch, first_db: float | Array = 0.0) -> Mixture:
+        return listening.listed(self.sound, self.mixing, self.clips(batch), first_db)
+
+
+def make(config: ConfigDict) -> Speakers:
+    """The networks of a config. Raises OptionError for what there is none of, or does not go together."""
+    with errors.section("config.sound"):
+        sound = Sound(**config.sound)
+    with errors.section("config.mixing"):
+        mixing = Mixing(**config.mixing)
+    if config.seconds <= 0 or not 0 < config.power <= 1:
+        raise OptionError("config", "needs seconds above 0 and a power above 0, of at most 1")
+    bound = config.model.bound or None
+    how = {**config.model, "bound": bound, "ratio": sound.rate / sound.hop / PICTURES, "centre": 0.0}
+    faces, width = None, config.faces.features
+    if config.faces.weights:
+        face = face_parts.face(config.faces.weights, config.faces.dtype)
+        faces, width = face.network, face.size
+    elif config.network == "looking_to_listen":
+        own = {name: value for name, value in config.faces.items() if name != "weights"}
+        faces = Network(FaceEmbedding(**own))
+    if config.network == "voices_only":
+        faces = None
+    return Speakers(LookingToListen(**how), faces, width, sound, config.power, mixing, config.seconds)

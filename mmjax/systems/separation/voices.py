@@ -1,0 +1,209 @@
+"""Looking to Listen: a speaker's face picks his voice out of a mixture (Ephrat et al. 2018).
+
+Voices are mixed from the key, and the network is to give each one back, told by the faces in what order. The same
+network with zeros in the place of faces learns with a loss that does not mind the order (Yu et al. 2017), and is
+compared with: config.network = "voices_only".
+
+The loss is the paper's, the squared error of power-law spectra; the mask is of these spectra, too, where the paper does
+not say. Frames are centred on multiples of the hop, with silence around the clip, so that its ends are under whole
+windows: 301 frames of 3 s, and not 298.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Complex, Float
+from ml_collections import ConfigDict
+
+from mmjax.errors import section
+from mmjax.known import encoders
+from mmjax.known.network import Network
+from mmjax.metrics.separation import assignment, signal_ratio
+from mmjax.ops import collective
+from mmjax.ops.sound import complex_masks, source_masks
+from mmjax.ops.sound.pitch import median_pitch
+from mmjax.systems.separation import estimates, listening, speakers
+from mmjax.systems.separation.estimates import RIGHT
+from mmjax.systems.separation.listening import Mixture
+from mmjax.systems.separation.networks import GROUP
+from mmjax.systems.separation.speakers import FACES, VOICES, Speakers
+from mmjax.task import Batch, Constants, Figures, Task, Update, Variables, bind
+
+CLOSE = 1.05  # of one pitch to another, below which two voices are as good as of one pitch
+
+
+def task(config: ConfigDict) -> Task:
+    """The task of a config with sections sound, mixing, faces and model."""
+    made = speakers.make(config)
+    sees = () if made.faces is None else (FACES,)
+    return Task(
+        fields=(*made.fields, "index"),
+        init=bind(Speakers.init, made),
+        fill=bind(fill, made),
+        needs=() if made.faces is None else (bind(Network.check, made.faces),),
+        updates=(Update(GROUP, bind(loss, made)),),
+        metrics=bind(metrics, made),
+        predict=bind(predict, made, taps=config.bss_taps),
+        score=estimates.score,
+        modalities={"speech": (VOICES,)} | ({"face": sees} if sees else {}),
+        sample_rate=made.sound.rate,
+        headline=("si_sdr_improvement", "close_pitch_improvement"),
+    )
+
+
+def fill(made: Speakers, variables: Variables, constants: Constants) -> Variables:
+    """The published weights of the face network, where it has any."""
+    del constants
+    if made.faces is None:
+        return variables
+    with section("config.faces"):
+        return encoders.placed(variables, GROUP, made.faces.fill(encoders.parts(variables, GROUP)))
+
+
+def loss(
+    made: Speakers, variables: Variables, batch: Batch, key: Array
+) -> tuple[Float[Array, ""], tuple[Any, Figures]]:
+    """The mean squared error of each voice's power-law spectrum, real and imaginary part, in the mixtures' real frames.
+
+    Every clip begins one mixture and may follow in others, so that the network sees every order. Without faces the
+    order of the masks is that of the least loss.
+    """
+    mixture = listening.trained(made.sound, made.mixing, "", made.clips(batch), key)
+    where = made.lasts(batch, mixture)
+    whole, targets = made.compressed(mixture.sound), made.compressed(mixture.parts)
+    state = dict(variables["state"])
+    if made.faces is None:
+        faces = made.unseen(len(whole))
+    else:
+        vectors, seen = made.see(variables, batch, train=True)
+        faces, state = vectors[mixture.places], {**state, **seen}
+    masks, state["listener"] = made.masks(variables, whole, faces, where, train=True)
+    found = masks * whole[:, None]
+    if made.faces is None:
+        values = error(found[:, :, None], targets[:, None], where[:, None, None])  # g masks voices
+        value = assignment.in_order(values, assignment.best_order(-jax.lax.stop_gradient(values)))
+    else:
+        value = error(found, targets, where[:, None])
+    mean = collective.mean_where(jnp.mean(value, -1), mixture.there)
+    count = jnp.sum(mixture.there, dtype=jnp.float32)
+    return mean, (state, {"silent_clips": mixture.silent, "mixtures": count})
+
+
+def error(found: Complex[Array, "*b f t"], target: Complex[Array, "*b f t"], where: Bool[Array, "*b t"]) -> Array:
+    """The mean of |found - target|^2 over bins and real frames."""
+    apart = found - target
+    squared = jnp.mean(jnp.square(apart.real) + jnp.square(apart.imag), -2)
+    return jnp.sum(squared, -1, where=where) / jnp.maximum(jnp.sum(where, -1, dtype=jnp.float32), 1)
+
+
+# -- estimates and figures ---------------------------------------------------------------------------------------------
+
+
+def of(
+    made: Speakers, variables: Variables, batch: Batch, mixture: Mixture
+) -> tuple[dict[str, Float[Array, "g n time"]], Complex[Array, "g n f t"]]:
+    """{whose: estimates} and the right masks, of power-law spectra.
+
+    "right"; of a network that sees also "frozen_face" (each face's first picture, for as long as the clip lasts),
+    "swapped_face" (that of another voice of the mixture), "absent_face" (those of the next mixture) and "black_face".
+    """
+    where, time = made.lasts(batch, mixture), mixture.parts.shape[-1]
+    whole = made.compressed(mixture.sound)
+
+    def separated(faces: Array) -> tuple[Array, Array]:
+        masks, _ = made.masks(variables, whole, faces, where)
+        return made.waveform(masks * whole[:, None], time), masks
+
+    if made.faces is None:
+        waves, masks = separated(made.unseen(len(whole)))
+        order = assignment.best_order(signal_ratio.si_sdr(mixture.parts[:, None], waves[:, :, None]))
+        return {RIGHT: assignment.ordered(waves, order)}, jnp.take_along_axis(masks, order[:, :, None, None], 1)
+    vectors, _ = made.see(variables, batch)
+    dark = {FACES: jnp.zeros_like(batch[FACES][:1]), f"{FACES}_length": batch[f"{FACES}_length"][:1]}
+    black, _ = made.see(variables, dark)
+    own = vectors[mixture.places]  # g n v d
+    asked = {
+        RIGHT: own,
+        "frozen_face": jnp.broadcast_to(own[:, :, :1], own.shape),
+        "swapped_face": jnp.roll(own, 1, 1),
+        "absent_face": jnp.roll(own, -1, 0),
+        "black_face": jnp.broadcast_to(black[None], own.shape),
+    }
+    if own.shape[1] == 1:
+        del asked["swapped_face"]
+    waves, masks = jax.lax.map(separated, jnp.stack(list(asked.values())))  # one program for all
+    return dict(zip(asked, waves, strict=True)), masks[0]
+
+
+def close(made: Speakers, mixture: Mixture) -> tuple[Float[Array, "g n"], Bool[Array, " g"]]:
+    """The pitch of each voice, in Hz, and whether all of a mixture's are alike."""
+    pitch = median_pitch(mixture.parts, made.sound.rate)
+    return pitch, jnp.max(pitch, -1) < CLOSE * jnp.min(pitch, -1)
+
+
+def metrics(made: Speakers, variables: Variables, batch: Batch) -> Figures:
+    """SI-SDR in dB of listed mixtures, and how much that is above the mixture's own, beside other faces and oracles.
+
+    "close_pitch_improvement" is of the mixtures whose voices differ by less than 5 % in pitch.
+    """
+    mixture = made.listed(batch)
+    found, _ = of(made, variables, batch, mixture)
+    right, there = found.pop(RIGHT), mixture.there
+    before = estimates.ratio(mixture.parts, mixture.sound[:, None])
+    figures = {
+        "si_sdr": _mean(estimates.ratio(mixture.parts, right), there),
+        "si_sdr/mixture": _mean(before, there),
+    }
+    alike = there & close(made, mixture)[1]
+    for name, waves in {"": right, **found, **estimates.oracles(made.sound, mixture)}.items():
+        improved = estimates.improvement(mixture, waves)
+        for figure, where in {"si_sdr_improvement": there, "close_pitch_improvement": alike}.items():
+            if figure == "si_sdr_improvement" or made.mixing.sources > 1:
+                figures[f"{figure}/{name}".removesuffix("/")] = _mean(improved, where)
+                figures[f"{figure}/mixture"] = _mean(jnp.zeros_like(before), where)
+    return figures
+
+
+def _mean(value: Float[Array, "g n"], where: Bool[Array, " g"]) -> tuple[Array, Array]:
+    return signal_ratio.mean_of(value, jnp.broadcast_to(where[:, None], value.shape))
+
+
+# -- predictions -------------------------------------------------------------------------------------------------------
+
+
+def predict(made: Speakers, variables: Variables, batch: Batch, key: Array, *, taps: int) -> dict[str, Array]:
+    """Of each voice of a listed mixture what its face picks out of it, and how far apart the voices are in pitch."""
+    del key
+    rows = len(batch["valid"])
+    mixture = made.listed(batch)
+    found, masks = of(made, variables, batch, mixture)
+    heard = {
+        "mixture": jnp.broadcast_to(mixture.sound[:, None], mixture.parts.shape),
+        "estimate": found[RIGHT],
+        "estimate_target": mixture.parts,
+        **{name: found[name] for name in ("swapped_face",) if name in found},
+    }
+    out = {f"audio/{name}": listening.samples(listening.by_row(waves, rows)) for name, waves in heard.items()}
+    sources = mixture.parts.shape[1]
+    ideal = source_masks.ideal_ratio(jnp.abs(made.sound.spectrum(mixture.every)))[:, :sources]
+    whole = jnp.abs(made.sound.spectrum(mixture.sound))
+    drawn = {
+        "spectrogram": listening.decibels(jnp.broadcast_to(whole[:, None], ideal.shape)),
+        "mask": jnp.abs(complex_masks.from_power_law(masks, made.power)),
+        "mask_target": ideal,
+    }
+    out |= {f"heatmap/{name}": listening.by_row(values, rows) for name, values in drawn.items()}
+    ratios = estimates.distortions(made.sound, mixture, found[RIGHT], taps)
+    out |= {name: listening.by_row(values, rows) for name, values in ratios.items()}
+    improved = jnp.where(mixture.there[:, None], estimates.improvement(mixture, found[RIGHT]), jnp.nan)
+    out["number/si_sdr_improvement"] = listening.by_row(improved, rows)
+    if sources == 2:
+        pitch, _ = close(made, mixture)
+        apart = jnp.abs(jnp.log2(pitch[:, :1] / pitch[:, 1:])) * 12
+        out["number/pitch_apart"] = listening.by_row(jnp.broadcast_to(apart, pitch.shape), rows)
+    if made.faces is not None:
+        out["image/picture"] = batch[FACES][:, 0]
+    return out

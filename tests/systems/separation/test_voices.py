@@ -1,0 +1,226 @@
+"""Looking to Listen as a system: its loss by hand, whose face has which mask, padding, order, noise, close pitches."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from shared import get_config
+
+from mmjax import systems
+from mmjax.engine import step as steps
+from mmjax.errors import OptionError
+from mmjax.ops.sound import complex_masks
+from mmjax.systems.separation import listening, speakers, voices
+from mmjax.systems.separation.networks import GROUP
+
+
+def small(**more):
+    """A config whose networks are tiny."""
+    c = get_config("separation", "speech")
+    c.seconds = 0.4
+    c.sound.n_fft, c.sound.hop = 256, 160
+    c.model.width, c.model.faces, c.model.units, c.model.hidden, c.model.depth = 2, 4, 4, 6, 1
+    c.faces.features, c.faces.widths = 6, (4, 4, 4)
+    for name, value in more.items():
+        section, _, field = name.rpartition("__")
+        (c[section] if section else c)[field] = value
+    return c
+
+
+def clips(rng, rows=4):
+    """Voice i is a tone with overtones, its face one colour; the last one is over after .2 s."""
+    time = np.arange(22_050) / 22_050
+    hertz = 100 * (1 + np.arange(rows))[:, None]
+    waves = sum(3000 * np.sin(2 * np.pi * hertz * k * time + rng.uniform(0, 6, (rows, 1))) for k in (1, 2, 3))
+    lengths = np.full(rows, 22_050, np.int32)
+    lengths[-1] = 4410
+    waves[-1, 4410:] = 0
+    faces = np.zeros((rows, 25, 16, 16, 3), np.uint8) + (60 * np.arange(rows, dtype=np.uint8)).reshape(-1, 1, 1, 1, 1)
+    faces[-1, 5:] = 0
+    return {
+        "face_frames": faces,
+        "face_frames_length": np.where(lengths == 22_050, 25, 5).astype(np.int32),
+        "speech": waves.astype(np.int16),
+        "speech_length": lengths,
+        "ambience": rng.normal(0, 2000, (rows, 22_050)).astype(np.int16),
+        "index": np.arange(rows, dtype=np.int32),
+        "valid": np.ones(rows, bool),
+    }
+
+
+def told(made, masks):
+    """Networks that say these masks [n f t] of every mixture, whatever they see."""
+
+    class Told(speakers.Speakers):
+        def masks(self, variables, whole, faces, where, train=False):
+            return jnp.broadcast_to(masks, (len(whole), *masks.shape[-3:])), {}
+
+        def see(self, variables, batch, train=False):
+            return jnp.zeros((len(batch["face_frames"]), 10, 6)), {}
+
+    return Told(**{name: getattr(made, name) for name in made.__dataclass_fields__})
+
+
+def test_the_loss_is_the_squared_error_of_compressed_spectra_in_real_frames(rng):
+    made, batch, key = speakers.make(small()), clips(rng), jax.random.key(1)
+    mixture = jax.jit(lambda b: listening.trained(made.sound, made.mixing, "", made.clips(b), key))(batch)
+    assert mixture.there.all()
+    halves = jnp.full((2, 129, 21), 0.5 + 0.25j, jnp.complex64)
+    value, (_, logs) = jax.jit(lambda b: voices.loss(told(made, halves), {"state": {}}, b, key))(batch)
+
+    def compressed(x):  # by NumPy's own transform
+        padded = np.pad(x, ((128, 128 + 128)))
+        window = np.hanning(257)[:-1]
+        frames = np.stack([np.fft.rfft(window * padded[i : i + 256]) for i in range(0, len(x) + 129, 160)])
+        return frames * np.maximum(np.abs(frames), 1e-20) ** (made.power - 1)
+
+    errors = []
+    for places, sound, parts in zip(*map(np.asarray, (mixture.places, mixture.sound, mixture.parts))):
+        longest = max(batch["speech_length"][places].max() / 22_050, 0)
+        real = (np.arange(21) * 160 - 128) / 8000 < min(longest, 0.4)
+        for part in parts:
+            apart = (0.5 + 0.25j) * compressed(sound) - compressed(part)
+            errors.append(np.mean(np.abs(apart[real]) ** 2))
+    np.testing.assert_allclose(value, np.mean(errors), rtol=1e-3)
+    assert (float(logs["silent_clips"]), float(logs["mixtures"])) == (0, 4)
+    batch["speech"][1:] = 0
+    value, (_, logs) = jax.jit(lambda b: voices.loss(told(made, halves), {"state": {}}, b, key))(batch)
+    assert (float(value), float(logs["silent_clips"]), float(logs["mixtures"])) == (0, 3, 0)
+
+
+def test_ideal_masks_of_compressed_spectra_give_the_voices_back(rng):
+    """Signed and without a bound: the round trip that the loss aims at."""
+    made, batch = speakers.make(small()), clips(rng)
+
+    @jax.jit
+    def back(batch):
+        mixture = made.listed(batch)
+        whole, parts = made.compressed(mixture.sound), made.compressed(mixture.parts)
+        masks = complex_masks.ideal_complex(parts, jnp.broadcast_to(whole[:, None], parts.shape))
+        return masks, made.waveform(masks * whole[:, None], mixture.sound.shape[-1]), mixture.parts
+
+    masks, waves, parts = back(batch)
+    assert np.min(masks.real) < 0
+    np.testing.assert_allclose(waves, parts, atol=1e-4)
+
+
+def test_a_bound_is_undone_by_its_own_inverse(rng):
+    bounded, loose, batch = speakers.make(small(model__bound=10.0)), speakers.make(small()), clips(rng)
+    faces = jnp.asarray(rng.normal(size=(2, 2, 10, 6)), jnp.float32)
+
+    @jax.jit
+    def both(batch):
+        variables = loose.init(jax.random.key(0), batch)
+        mixture = loose.listed(batch)
+        where, whole = loose.lasts(batch, mixture), loose.compressed(mixture.sound)
+        return [made.masks(variables, whole, faces, where)[0] for made in (bounded, loose)]
+
+    masks, plain = both(batch)
+    np.testing.assert_allclose(masks, 20 * plain, rtol=1e-3, atol=1e-4)  # artanh(tanh x) = x, times 2 / .1
+
+
+def test_each_face_has_its_own_mask_and_controls_take_it_away(rng, monkeypatch):
+    """Networks whose masks are the faces: whoever is asked for comes out, in whatever order."""
+    made, batch = speakers.make(small()), clips(rng)
+    batch["face_frames"][:, 0] = 7
+
+    def see(self, variables, batch, train=False):
+        return jnp.asarray(batch["face_frames"][:, :10, 0, 0, :1], jnp.float32), {}
+
+    def masks(self, variables, whole, faces, where, train=False):
+        picked = faces[..., 0].mean(-1)[:, :, None, None]
+        return jnp.broadcast_to(picked, (*picked.shape[:2], *whole.shape[1:])).astype(jnp.complex64), {}
+
+    monkeypatch.setattr(speakers.Speakers, "see", see)
+    monkeypatch.setattr(speakers.Speakers, "masks", masks)
+    mixture = jax.jit(made.listed)(batch)
+    np.testing.assert_array_equal(mixture.places, [[0, 1], [2, 3]])
+    found, right = jax.jit(lambda b: voices.of(made, {}, b, mixture))(batch)
+    of_face = np.asarray(right[:, :, 0, 0].real)
+    np.testing.assert_allclose(of_face, [[0.7, 54.7], [108.7, 0.7 + 0.4 * 180]], rtol=1e-5)
+    square = np.square(of_face)  # masks are of the root of a spectrum here
+    own = np.asarray(found["right"])
+    for name, wanted in {
+        "swapped_face": square[:, ::-1],
+        "absent_face": square[::-1],
+        "frozen_face": np.full((2, 2), 49.0),
+        "black_face": np.zeros((2, 2)),
+    }.items():
+        np.testing.assert_allclose(
+            np.asarray(found[name]) * square[..., None], own * wanted[..., None], rtol=1e-3, atol=1e-2, err_msg=name
+        )
+
+
+def test_faces_stay_where_they_are_after_the_last_word(rng):
+    made, batch = speakers.make(small()), clips(rng)
+    variables = jax.jit(systems.build(small()).init)(jax.random.key(0), batch)
+    see = jax.jit(lambda b: made.see(variables, b)[0])
+    found = see(batch)
+    np.testing.assert_allclose(found[-1, 5:], np.broadcast_to(found[-1, 4], (5, 6)), rtol=1e-5)
+    batch["face_frames"][-1, 5:] = 200  # what lies in the padding is nobody's
+    np.testing.assert_array_equal(found, see(batch))
+    lasts = jax.jit(lambda b: made.lasts(b, made.listed(b)))
+    assert lasts(batch).all()  # the other one speaks on
+    batch["speech_length"][:] = 4410
+    assert np.sum(lasts(batch), 1).tolist() == [11, 11]  # of .2 s, the last window begins at .184
+
+
+def test_noise_is_mixed_in_and_belongs_to_nobody(rng):
+    made = speakers.make(small(mixing__sources=1, mixing__noise_db=(0.0, 10.0)))
+    batch = clips(rng)
+    level = lambda x: 10 * np.log10(np.mean(np.square(np.asarray(x)), -1))  # noqa: E731
+    mixture = jax.jit(made.listed)(batch)
+    np.testing.assert_allclose(mixture.sound, np.sum(mixture.every, 1), atol=1e-6)
+    np.testing.assert_allclose(level(mixture.parts[:, 0]) - level(mixture.noise), 5, atol=1e-3)
+    mixed = jax.jit(lambda key: listening.trained(made.sound, made.mixing, "", made.clips(batch), key))
+    drawn = [mixed(jax.random.key(i)) for i in range(30)]
+    apart = [level(found.parts[:, 0]) - level(found.noise) for found in drawn]
+    assert 0 <= np.min(apart) < 1 < 9 < np.max(apart) <= 10
+    figures = jax.eval_shape(lambda b: voices.metrics(made, made.init(jax.random.key(0), b), b), batch)
+    assert "si_sdr_improvement/frozen_face" in figures
+    assert not any("swapped" in name or "close" in name for name in figures)
+
+
+def test_voices_of_one_pitch_are_counted_apart(rng):
+    made, batch = speakers.make(small()), clips(rng)
+    time = np.arange(22_050) / 22_050
+    for row, hertz in enumerate((150, 155, 150, 160)):
+        batch["speech"][row] = 9000 * np.sin(2 * np.pi * hertz * time) + 5000 * np.sin(4 * np.pi * hertz * time)
+    pitch, alike = jax.jit(lambda b: voices.close(made, made.listed(b)))(batch)
+    np.testing.assert_allclose(pitch, [[150, 155], [150, 160]], rtol=0.01)
+    assert alike.tolist() == [True, False]
+
+
+@pytest.mark.parametrize("network", ["looking_to_listen", "voices_only"])
+def test_it_learns(network):
+    """Two voices of two faces, over and over: both networks come to tell them apart, each in its own way."""
+    c = small(network=network)
+    c.model.units, c.model.hidden = 24, 32
+    batch, task = clips(np.random.default_rng(0)), systems.build(c)
+    if network == "voices_only":
+        batch = {k: v for k, v in batch.items() if not k.startswith("face")}
+        assert set(task.modalities) == {"speech"}
+    optimisers = {GROUP: optax.adam(1e-2)}
+    state = jax.jit(lambda key: steps.create(task, optimisers, key, batch))(jax.random.key(0))
+    step = jax.jit(lambda state, key: steps.train_step(task, optimisers, state, batch, key))
+    values = []
+    for i in range(40):
+        state, logs = step(state, jax.random.key(i))
+        values.append(float(logs["loss/separator"]))
+    assert np.mean(values[-5:]) < 0.5 * np.mean(values[:3]), values
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("mixing__sources", 1, "config.mixing.sources"),
+        ("mixing__noise_db", (3.0, 1.0), "config.mixing.noise_db"),
+        ("sound__window", 300, "config.sound.window"),
+        ("power", 0.0, "power"),
+        ("faces__weights", "/nowhere", "nowhere"),
+    ],
+)
+def test_a_wrong_option_is_one_line(field, value, said):
+    with pytest.raises(OptionError, match=said):
+        systems.build(small(**{field: value}))
