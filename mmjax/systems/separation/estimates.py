@@ -80,7 +80,7 @@ def absent(networks: Networks, batch: Batch, mixture: Mixture) -> tuple[Int[Arra
 
     Where there are no classes, the next clip of another mixture.
     """
-    rows = len(batch["valid"])
+    rows = batch["valid"].shape[0]
     order = (mixture.places[:, -1:] + 1 + jnp.arange(rows, dtype=jnp.int32)[None]) % rows  # g rows
     own = order[:, :, None] == mixture.places[:, None]
     if networks.classes:

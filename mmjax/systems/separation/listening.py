@@ -180,7 +180,7 @@ def listed(sound: Sound, mixing_: Mixing, batch: Batch, first_db: float | Array 
     The last ones of a batch that is no multiple are filled up with the first, and count for nothing. All clips are
     equally loud, but the first of each mixture, which is `first_db` louder than the others.
     """
-    rows = len(batch["valid"])
+    rows = batch["valid"].shape[0]
     places = jnp.arange(-(-rows // mixing_.sources) * mixing_.sources, dtype=jnp.int32)
     own = places < rows
     places = (places % rows).reshape(-1, mixing_.sources)

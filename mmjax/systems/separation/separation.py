@@ -163,7 +163,7 @@ def predict(
     del key
     if "index" not in batch:
         return of_user(made, variables, batch, seconds, overlap)
-    rows = len(batch["valid"])
+    rows = batch["valid"].shape[0]
     mixture = listening.listed(made.sound, made.mixing, batch)
     found, masks = estimates.of(made, variables, batch, mixture)
     right = found[estimates.RIGHT]

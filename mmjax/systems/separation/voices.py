@@ -76,7 +76,7 @@ def loss(
     whole, targets = made.compressed(mixture.sound), made.compressed(mixture.parts)
     state = dict(variables["state"])
     if made.faces is None:
-        faces = made.unseen(len(whole))
+        faces = made.unseen(whole.shape[0])
     else:
         vectors, seen = made.see(variables, batch, train=True)
         faces, state = vectors[mixture.places], {**state, **seen}
@@ -118,7 +118,7 @@ def of(
         return made.waveform(masks * whole[:, None], time), masks
 
     if made.faces is None:
-        waves, masks = separated(made.unseen(len(whole)))
+        waves, masks = separated(made.unseen(whole.shape[0]))
         order = assignment.best_order(signal_ratio.si_sdr(mixture.parts[:, None], waves[:, :, None]))
         return {RIGHT: assignment.ordered(waves, order)}, jnp.take_along_axis(masks, order[:, :, None, None], 1)
     vectors, _ = made.see(variables, batch)
@@ -177,7 +177,7 @@ def _mean(value: Float[Array, "g n"], where: Bool[Array, " g"]) -> tuple[Array, 
 def predict(made: Speakers, variables: Variables, batch: Batch, key: Array, *, taps: int) -> dict[str, Array]:
     """Of each voice of a listed mixture what its face picks out of it, and how far apart the voices are in pitch."""
     del key
-    rows = len(batch["valid"])
+    rows = batch["valid"].shape[0]
     mixture = made.listed(batch)
     found, masks = of(made, variables, batch, mixture)
     heard = {
