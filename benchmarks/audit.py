@@ -45,7 +45,7 @@ def main() -> None:
     run = restore.restore(folder)
     players, figure = tuple(run.task.modalities), run.config.best
     asked = auditing.Options(examples=options.examples)
-    columns = auditing._Audit(run, players, asked, print).columns(run.config.test_split)
+    columns = auditing._Audit(run, folder, players, asked, print).columns(run.config.test_split)
     look = looking.Looker(run.task, run.variables, run.config.eval.batch_size)
     plain = Plain(run, columns, look.size)
     look({name: value[: look.size] for name, value in columns.items()})  # compiles

@@ -4,8 +4,10 @@ import jax
 import numpy as np
 from jax import lax
 from jax import numpy as jnp
+from shared import tiny_run
 
 from mmjax.balance import towers
+from mmjax.engine import mesh, prepare
 
 OWNER = {"image": "picture", "tokens": "words"}
 
@@ -73,3 +75,29 @@ def test_a_carry_that_is_mixed_in_late_reaches_what_came_before():
         return lax.scan(turn, (jnp.ones(3), jnp.ones(3)), None, length=3)[0][0]
 
     assert met(loss, params) == {"one": words("picture"), "two": words("picture")}
+
+
+def test_towers_of_visual_question_answering():
+    """Read off the whole system: its encoder and its reader are towers, what both meet in is none, controls see one."""
+    ready = tiny_run("vqa").ready
+    task, state = ready.task, ready.state
+    batch = {**mesh.numeric(prepare.example_batch(ready.sources["train"], ready.config))}
+    owner = {"image": "picture", "question_tokens": "words"}
+    found = {}
+    for update in task.updates:
+
+        def loss(params, batch, update=update):
+            variables = {**state.variables, "params": {**state.params, update.group: params}}
+            return update.loss(variables, batch, jax.random.key(0))
+
+        found[update.group] = towers.met(loss, state.params[update.group], batch, owner)
+
+    def all_of(tree):
+        return set(jax.tree.leaves(tree, is_leaf=lambda x: isinstance(x, frozenset)))
+
+    net = found["net"]
+    assert all_of(net["encoder"]) == all_of(net["answerer"]["image_common"]) == {words("picture")}
+    assert all_of(net["answerer"]["question"]) == all_of(net["answerer"]["question_common"]) == {words("words")}
+    assert all_of(net["answerer"]["last"]) == {words("picture", "words")}
+    assert all_of(found["question_only"]) == {words("words")}
+    assert all_of(found["image_only"]) == {words("picture")}
