@@ -257,7 +257,7 @@ def test_its_answers_are_a_program_for_any_number_of_examples(tiny):
     """A shape is read as x.shape[0]: len(x) must be a number, which the batch of an exported program is not."""
     (size,) = jax_export.symbolic_shape("b")
     for part in parts.of(restore.restore(tiny.workdir)):
-        traced = jax.jit(part.function)
+        traced = jax.jit(part.anywhere)
         made = jax_export.export(traced)(parts.abstract(part, size), jax.eval_shape(jax.random.key, 0))
         assert all(str(value.shape[0]) == "b" for value in made.out_avals)
 

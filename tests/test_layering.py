@@ -25,7 +25,7 @@ ROOMS = {
     "balance": {"task", "losses", "ops"},
     "engine": {"balance", "task", "predictions", "systems", "judges", "data", "report", "workdir", "ops"},
     "audit": {"engine", "systems", "metrics", "task", "predictions", "data", "workdir"},
-    "export": {"engine", "task", "predictions", "weights", "data", "workdir"},
+    "export": {"engine", "ops", "task", "predictions", "weights", "data", "workdir"},
     "tools": {
         "answers",
         "audit",

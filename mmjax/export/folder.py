@@ -64,8 +64,24 @@ def write(run: restore.Restored, workdir: Path, target: Path, size: int, int8: b
     if target.suffix in FORMATS:
         FORMATS[target.suffix].check()  # before anything is made
     folder = target.with_suffix("")
+    fresh = not folder.exists()
     about = _begun(folder, run, workdir)
-    if target.suffix == WEIGHTS:
+    try:
+        _filled(run, folder, target.suffix, size, int8, about, say)
+    except UserError:
+        if fresh:  # and holds nothing that runs
+            shutil.rmtree(folder)
+        raise
+    files.write_json(folder / ABOUT, about)
+    (folder / "README.md").write_text(_readme(folder.name, about))
+    return folder
+
+
+def _filled(
+    run: restore.Restored, folder: Path, suffix: str, size: int, int8: bool, about: dict[str, Any], say: Say
+) -> None:
+    """Writes the files of one format, and says in `about` what they are."""
+    if suffix == WEIGHTS:
         metadata = {"system": run.config.system, "step": str(run.step), "config": run.config.to_json()}
         leaves = jax.tree_util.tree_leaves_with_path(run.variables)
         weights = {jax.tree_util.keystr(at, simple=True, separator="/"): np.asarray(leaf) for at, leaf in leaves}
@@ -74,10 +90,7 @@ def write(run: restore.Restored, workdir: Path, target: Path, size: int, int8: b
     else:
         columns = _held_out(run, say)
         for part in parts.of(run):
-            _written(part, folder, target.suffix, size, int8, columns, about, say)
-    files.write_json(folder / ABOUT, about)
-    (folder / "README.md").write_text(_readme(folder.name, about))
-    return folder
+            _written(part, folder, suffix, size, int8, columns, about, say)
 
 
 def _begun(folder: Path, run: restore.Restored, workdir: Path) -> dict[str, Any]:

@@ -86,14 +86,14 @@ def write(part: Part, path: Path, size: int) -> None:
 
 
 def _in_order(part: Part, outputs: Sequence[str], fields: Sequence[Any]) -> tuple[Any, ...]:
-    found = part.function(dict(zip(part.inputs, fields, strict=True)), jax.random.key(0))
+    found = part.anywhere(dict(zip(part.inputs, fields, strict=True)), jax.random.key(0))
     return tuple(found[name] for name in outputs)
 
 
 def _outputs(part: Part) -> tuple[list[str], bool]:
     """The names of the answers, and whether they depend on the seed."""
-    found = jax.eval_shape(part.function, abstract(part, 1), jax.random.key(0))
-    traced = jax.make_jaxpr(lambda key, batch: part.function(batch, key))(jax.random.key(0), abstract(part, 1))
+    found = jax.eval_shape(part.anywhere, abstract(part, 1), jax.random.key(0))
+    traced = jax.make_jaxpr(lambda key, batch: part.anywhere(batch, key))(jax.random.key(0), abstract(part, 1))
     _, used = partial_eval.dce_jaxpr(traced.jaxpr, [True] * len(traced.jaxpr.outvars))
     return list(found), used[0]
 

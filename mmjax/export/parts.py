@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,6 +14,7 @@ from jax import numpy as jnp
 from mmjax import predictions
 from mmjax.data import spec
 from mmjax.engine.restore import Restored
+from mmjax.ops import platform
 from mmjax.task import Batch, Task, Variables, bind
 
 
@@ -23,12 +25,15 @@ class Part:
     Attributes:
       name: of the file, after the export's own; "" where the run has this part alone.
       inputs: {field: (dtype, shape of one example)}.
-      function: ({field: array [b ...]}, key) -> {"kind/name": array [b ...]}, the answers of `Task.answers`.
+      function: ({field: array [b ...]}, key) -> {"kind/name": array [b ...]}, the answers of `Task.answers`, as the run
+        computes them here.
+      anywhere: the same for any platform, which is what is exported.
     """
 
     name: str
     inputs: Mapping[str, tuple[str, tuple[int, ...]]]
     function: Callable[[Batch, Any], dict[str, Any]]
+    anywhere: Callable[[Batch, Any], dict[str, Any]]
 
 
 def of(run: Restored) -> tuple[Part, ...]:
@@ -38,7 +43,13 @@ def of(run: Restored) -> tuple[Part, ...]:
     for fields in sets:
         own = [field for field in fields if not field.endswith("_length")]
         inputs = {name: _shape(run, name) for name in _with_lengths(run.task, own)}
-        parts.append(Part("_".join(own) if len(sets) > 1 else "", inputs, _function(run, own[0])))
+        parts.append(
+            Part(
+                "_".join(own) if len(sets) > 1 else "",
+                inputs,
+                *(_function(run, own[0], anywhere) for anywhere in (False, True)),
+            )
+        )
     return tuple(parts)
 
 
@@ -52,16 +63,17 @@ def _shape(run: Restored, field: str) -> tuple[str, tuple[int, ...]]:
     return str(np.dtype(dtype)), tuple(shape)
 
 
-def _function(run: Restored, first: str) -> Callable[[Batch, Any], dict[str, Any]]:
+def _function(run: Restored, first: str, anywhere: bool) -> Callable[[Batch, Any], dict[str, Any]]:
     # The weights are arguments of what is traced: no system is written for any but traced ones.
-    traced = jax.jit(bind(_answers, run.task.predict, run.task.answers, first))
+    traced = jax.jit(bind(_answers, run.task.predict, run.task.answers, first, anywhere))
     return lambda batch, key: traced(run.variables, batch, key)
 
 
 def _answers(
-    predict: Any, declared: tuple[str, ...], first: str, variables: Variables, batch: Batch, key: Any
+    predict: Any, declared: tuple[str, ...], first: str, anywhere: bool, variables: Variables, batch: Batch, key: Any
 ) -> dict[str, Any]:
-    found = predict(variables, {**batch, "valid": jnp.ones(batch[first].shape[0], bool)}, key)
+    with platform.any_platform() if anywhere else contextlib.nullcontext():
+        found = predict(variables, {**batch, "valid": jnp.ones(batch[first].shape[0], bool)}, key)
     return {name: found[name] for name in predictions.answers(list(found), declared)}
 
 

@@ -40,7 +40,7 @@ def write(part: Part, path: Path, size: int) -> None:
       UserError: the part cannot be exported so.
     """
     batch = size or jax_export.symbolic_shape("b")[0]
-    function = jax.jit(lambda inputs, seed: part.function(inputs, jax.random.key(seed)))
+    function = jax.jit(lambda inputs, seed: part.anywhere(inputs, jax.random.key(seed)))
     try:
         made = jax_export.export(function, platforms=PLATFORMS)(
             abstract(part, batch), jax.ShapeDtypeStruct((), np.uint32)

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from mmjax.ops import platform
+
 ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu}
 LANES = 32  # of the partial sums on a CPU: twice 16 floats; with 64 XLA's loop is not vectorised any more
 
@@ -26,7 +28,7 @@ def scores(
       activation: "tanh" or "relu".
     """
     act, a = ACTIVATIONS[activation], kernel.shape[0]
-    if jax.default_backend() != "cpu" or a % LANES or keys.dtype != jnp.float32:
+    if not platform.cpu() or a % LANES or keys.dtype != jnp.float32:
         return act(keys[:, None] + query[:, :, None]) @ kernel
 
     # XLA's CPU writes the hidden layer to memory before it multiplies. Sums over every 32nd unit are made in one pass

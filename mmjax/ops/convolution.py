@@ -29,6 +29,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from mmjax.ops import platform
+
 _NHWC = ("NHWC", "HWIO", "NHWC")
 _LARGE = 1024  # pixels of a picture, from which blocks pay for the copy that they are
 _SMALL, _SMALL_STRIDED = 4, 9  # pixels of a kernel up to which its gradient is computed as a row of channels
@@ -58,7 +60,7 @@ def convolve(
     """
     spec = lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
     plain = (
-        (jax.default_backend() == "cpu" if _CPU is None else _CPU)
+        (platform.cpu() if _CPU is None else _CPU)
         and lhs.ndim == 4
         and spec == lax.conv_dimension_numbers(lhs.shape, rhs.shape, _NHWC)
         and all(d == 1 for d in (*(lhs_dilation or ()), *(rhs_dilation or ())))

@@ -15,6 +15,8 @@ from jax import lax
 from jax import numpy as jnp
 from jaxtyping import Array, Float
 
+from mmjax.ops import platform
+
 Two = tuple[int, int]
 Pads = tuple[Two, Two]
 
@@ -32,7 +34,7 @@ def max_pool(
       strides: rows, columns.
       pads: what lies around the picture and is never the maximum.
     """
-    if jax.default_backend() == "cpu" if _CPU is None else _CPU:
+    if platform.cpu() if _CPU is None else _CPU:
         return _pooled(x, window, strides, pads)
     return nn.max_pool(x, window, strides, pads)
 

@@ -169,6 +169,7 @@ def test_onnx_answers_in_its_own_runtime(toy, photos, tmp_path, capsys):
     assert about["toy.onnx"]["against_the_run"]["scores/shade"]["largest"] < 1e-6
     assert export(toy(draw, ("image/generated",)), tmp_path / "noise.onnx") == 2
     assert "drawn from a seed" in capsys.readouterr().err
+    assert not (tmp_path / "noise").exists()
 
 
 def test_mistakes_are_one_line(toy, tmp_path, capsys, monkeypatch):

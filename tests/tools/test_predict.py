@@ -244,7 +244,8 @@ def test_every_example_of_the_documents_is_accepted():
     assert len(lines) > 15
     for line in lines:
         call = shlex.split(line.partition("    ")[0])  # what stands behind is an explanation
-        assert predict_tool._parser("mmjax predict").parse_args(call[2:]).workdir.startswith(("runs/", "shipped/")), line
+        asked = predict_tool._parser("mmjax predict").parse_args(call[2:])
+        assert asked.workdir.startswith(("runs/", "shipped/")), line
 
 
 def locate(variables, batch, key):

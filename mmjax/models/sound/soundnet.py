@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from mmjax.errors import OptionError, UserError
 from mmjax.models.blocks.convolution_1d import conv1d, conv_pool_moments, max_pool1d, steps_out
 from mmjax.models.blocks.norm import BatchNorm, merge, moments
+from mmjax.ops import platform
 
 
 @dataclasses.dataclass(frozen=True)
@@ -251,7 +251,7 @@ class SoundNet(nn.Module):
 
     @property
     def _cpu(self) -> bool:
-        return self.checked().conv == "cpu" or (self.conv == "auto" and jax.default_backend() == "cpu")
+        return self.checked().conv == "cpu" or (self.conv == "auto" and platform.cpu())
 
 
 def _around_one(key, shape, dtype=jnp.float32):

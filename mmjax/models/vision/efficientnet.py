@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Num
 
 from mmjax.models.blocks.norm import BatchNorm
 from mmjax.models.blocks.pictures import Convolution
+from mmjax.ops import platform
 
 # kernel, stride, expansion, channels, repeats: the stages of EfficientNet-B0 (Tan and Le 2019, table 1).
 STAGES = (
@@ -79,7 +80,7 @@ class Depthwise(nn.Module):
         initialiser = nn.initializers.normal(math.sqrt(2.0) / self.kernel)
         kernel = self.param("kernel", initialiser, (self.kernel, self.kernel, 1, x.shape[-1]), jnp.float32)
         kernel = kernel.astype(self.dtype)
-        return lax.platform_dependent(
+        return platform.dependent(
             x,
             kernel,
             cpu=lambda x, kernel: shifted_sum(x, kernel, self.stride),

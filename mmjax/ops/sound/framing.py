@@ -15,6 +15,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from mmjax.errors import UserError
+from mmjax.ops import platform
 
 BLOCKS = 32  # hops in a frame above which frames are gathered by index
 SHORTEST = 8  # frames in a chunk, lest a large batch be taken frame by frame
@@ -148,4 +149,4 @@ def map_frames(
         pieces = jnp.moveaxis(lax.map(chunk, jnp.arange(chunks)), 0, 1)  # [n chunks rows phases out]
         return pieces.reshape(batch, chunks * rows * phases, -1)[:, :frames]
 
-    return lax.platform_dependent(x, cpu=in_chunks, default=at_once)
+    return platform.dependent(x, cpu=in_chunks, default=at_once)

@@ -1,0 +1,33 @@
+"""Which form of an operation a program takes: a CPU's, where XLA wants another one than an accelerator does."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+from jax import lax
+
+_ANY = contextvars.ContextVar("any_platform", default=False)
+
+
+def cpu() -> bool:
+    """Whether a CPU's form is taken: on a CPU, unless the program is traced for any platform. Known while tracing."""
+    return jax.default_backend() == "cpu" and not _ANY.get()
+
+
+def dependent(*arrays: Any, cpu: Callable[..., Any], default: Callable[..., Any]) -> Any:
+    """`jax.lax.platform_dependent`; of a program that is traced for any platform, `default` alone."""
+    return default(*arrays) if _ANY.get() else lax.platform_dependent(*arrays, cpu=cpu, default=default)
+
+
+@contextlib.contextmanager
+def any_platform() -> Iterator[None]:
+    """What is traced inside takes no CPU's form: it is to be run elsewhere, by XLA or by another runtime."""
+    before = _ANY.set(True)
+    try:
+        yield
+    finally:
+        _ANY.reset(before)
