@@ -20,8 +20,9 @@ from mmjax.errors import UserError
 KINDS = (".csv", ".jsonl", ".json")
 FRAME_RATE = 25  # of video/..., see the glossary
 ENDINGS = {"image": ".png", "audio": ".wav", "video": ".mp4", "heatmap": ".npy"}
-PICTURE = ".png"  # of a run that draws one picture of each: the first has the name that was given, face.png, and
-# others face_2.png, face_3.png; there is no table then
+# Of a run that makes one picture, or one sound, of each: the first has the name that was given, face.png, and others
+# face_2.png, face_3.png; there is no table then.
+ALONE = {".png": ("image", "picture"), ".wav": ("audio", "sound")}
 TABLE = "predictions.csv"  # of a folder
 FIRST = ("file", "text", "start", "end")  # columns of a table
 # What the fields' evaluators read: {its name there: the column}.
@@ -39,14 +40,16 @@ def check(target: str, media: Sequence[str] | None = None) -> None:
       media: keys of predictions that are pictures or sounds; None where they are not known yet.
     """
     path = pathlib.Path(target).expanduser()
-    if target and not _is_folder(path) and path.suffix.lower() not in (*KINDS, PICTURE):
+    kind = "" if _is_folder(path) else path.suffix.lower()
+    if target and not _is_folder(path) and kind not in (*KINDS, *ALONE):
         raise UserError(f"-o {target}: give a name that ends in {', '.join(KINDS)}, or a folder")
     if target and not path.parent.is_dir():
         raise UserError(f"-o {target}: there is no folder {path.parent}")
-    if target and path.suffix.lower() == PICTURE and not _is_folder(path):
-        if media is not None and [key.partition("/")[0] for key in media] != ["image"]:
-            drawn = ", ".join(media) or "no picture"
-            raise UserError(f"-o {target} is one picture, and this run predicts {drawn}: give a folder, or .csv")
+    if target and kind in ALONE:
+        medium, called = ALONE[kind]
+        if media is not None and [key.partition("/")[0] for key in media] != [medium]:
+            made = ", ".join(media) or f"no {called}"
+            raise UserError(f"-o {target} is one {called}, and this run predicts {made}: give a folder, or .csv")
     elif media and not (target and _is_folder(path)):
         raise UserError(f"the run predicts {', '.join(media)}: give a folder for them, -o FOLDER")
 
@@ -78,8 +81,8 @@ class Writer:
         if self._folder is not None:
             self._folder.mkdir(exist_ok=True)
             path = self._folder / TABLE
-        self._picture = path if self._kind == PICTURE else None
-        to_file = target and self._picture is None
+        self._alone = path if self._kind in ALONE else None
+        to_file = target and self._alone is None
         self._file: TextIO = path.open("w", encoding="utf-8", newline="") if to_file else sys.stdout
 
     def __enter__(self) -> Writer:
@@ -102,11 +105,12 @@ class Writer:
 
     def add(self, answers: Sequence[Answer]) -> None:
         """Some more answers; a CSV has the columns of the first that are added, and those that were told."""
-        if self._picture is not None:
+        if self._alone is not None:
+            kind, _ = ALONE[self._kind]
             for number, (_, media) in enumerate(answers, self._count + 1):
-                drawn = next(value for key, value in media.items() if key.startswith("image/"))
-                name = self._picture.stem + (f"_{number}" if number > 1 else "")
-                Image.fromarray(drawn).save(self._picture.with_name(f"{name}{PICTURE}"))
+                made = next(value for key, value in media.items() if key.startswith(f"{kind}/"))
+                name = self._alone.stem + (f"_{number}" if number > 1 else "")
+                self._save(self._alone.parent, kind, name, made)
             self._count += len(answers)
             return
         rows = [{**row, **self._put(number, media)} for number, (row, media) in enumerate(answers, self._count)]

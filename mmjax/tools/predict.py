@@ -7,6 +7,7 @@ mmjax predict runs/soundnet concert.mp3 film.mp4                          long o
 mmjax predict runs/clip photos/ --text "a dog" "a cat" -o found/          who finds whom, and embeddings as .npy
 mmjax predict runs/sound_localisation clip.mp4 -o out.mp4                 the video with a heat map of what sounds
 mmjax predict runs/speech2face voice.wav -o face.png                      the face that is heard in a voice
+mmjax predict runs/tacotron2 --text "_ u r e d b e l _" -o out.wav        what is said
 mmjax predict runs/separation duet.mp4 -o parts/                          what is seen in the middle, out of the sound
 mmjax predict runs/separation song.wav bell.png drum.png -o parts/        what each picture picks out of the sound
 mmjax predict runs/text_to_image --text "a red bell" -o drawn/            pictures

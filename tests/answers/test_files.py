@@ -61,6 +61,19 @@ def test_a_name_of_a_picture_holds_the_picture_and_no_table(tmp_path, capsys):
             files.check("face.png", media)
 
 
+def test_a_name_of_a_sound_holds_the_sound_at_the_runs_rate(tmp_path):
+    files.check(str(tmp_path / "out.wav"), ["audio/speech"])
+    said = [({"text": "a", "ended": "yes"}, {"audio/speech": np.int16([value, -value])}) for value in (100, 200)]
+    write(tmp_path / "out.wav", said, sample_rate=16_000)
+    found = {path.name: soundfile.read(path, dtype="int16") for path in tmp_path.iterdir()}
+    assert {name: (sound.tolist(), rate) for name, (sound, rate) in found.items()} == {
+        "out.wav": ([100, -100], 16_000),
+        "out_2.wav": ([200, -200], 16_000),
+    }
+    with pytest.raises(UserError, match=r"-o out\.wav is one sound, and this run predicts image/a: give a folder"):
+        files.check("out.wav", ["image/a"])
+
+
 @pytest.mark.parametrize(
     ("target", "media", "said"),
     [("o.xml", [], "ends in .csv"), ("no/o.csv", [], "no folder no"), ("o.csv", ["image/x"], "a folder for them")],
