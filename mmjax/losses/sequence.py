@@ -118,3 +118,27 @@ def reinforce(
     """
     gain = lax.stop_gradient(reward - baseline)
     return -jnp.sum(jnp.where(where, gain * log_place.astype(jnp.float32), 0.0), 1)
+
+
+def ctc(
+    logits: Float[Array, "b t v"], steps: Int[Array, " b"], units: Int[Array, "b u"], length: Int[Array, " b"]
+) -> Float[Array, " b"]:
+    """-log p(units | steps) over all ways to lay the units along the steps, in nats of the whole sequence.
+
+    Graves et al. 2006, "Connectionist Temporal Classification", eq. 8; the blank is the last class.
+
+    Args:
+      logits: unnormalised, any float dtype; computed in float32.
+      steps: of each example that are real.
+      units: what was said, 0..v-2; anything in the padding.
+      length: of each example that are real.
+
+    Returns:
+      [b], float32, at least 0; about 1e5 where there are fewer steps than the units need.
+    """
+    blank = logits.shape[-1] - 1
+    silent = jnp.arange(logits.shape[1])[None] >= steps[:, None]
+    unsaid = jnp.arange(units.shape[1])[None] >= length[:, None]
+    logits = jnp.where(silent[..., None], 0.0, logits.astype(jnp.float32))
+    spoken = jnp.where(unsaid, 0, units)
+    return optax.losses.ctc_loss(logits, silent.astype(jnp.float32), spoken, unsaid.astype(jnp.float32), blank_id=blank)

@@ -1,5 +1,7 @@
 """Sequence losses: worked by hand, against NumPy, blind to the padding, and differentiable."""
 
+import itertools
+
 import jax
 import numpy as np
 import pytest
@@ -106,3 +108,27 @@ def test_reinforce_is_an_unbiased_gradient(rng):
 
     each = jnp.stack([jax.grad(estimate)(scores, place) for place in range(4)])
     np.testing.assert_allclose(jax.nn.softmax(scores) @ each, expected, atol=1e-6)
+
+
+def test_ctc_is_the_sum_over_all_paths_and_nothing_in_the_padding_matters(rng):
+    logits = rng.normal(size=(3, 4, 3)).astype(np.float32)
+    steps, length = np.array([4, 3, 4], np.int32), np.array([2, 1, 0], np.int32)
+    units = np.array([[1, 1], [0, 9], [9, 9]], np.int32)
+    probabilities = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+
+    def by_paths(row):
+        total = 0.0
+        for path in itertools.product(range(3), repeat=int(steps[row])):
+            said = tuple(unit for unit, _ in itertools.groupby(path) if unit != 2)
+            if said == tuple(units[row, : length[row]]):
+                total += np.prod(probabilities[row, range(steps[row]), path])
+        return -np.log(total)
+
+    found = jax.jit(sequence.ctc)(logits, steps, units, length)
+    np.testing.assert_allclose(found, [by_paths(row) for row in range(3)], rtol=1e-5)
+    spoiled = logits.copy()
+    spoiled[1, 3] = np.nan
+    np.testing.assert_allclose(sequence.ctc(spoiled, steps, units, length), found, rtol=1e-6)
+    gradient = jax.grad(lambda x: jnp.sum(sequence.ctc(x, steps, units, length)))(spoiled)
+    assert np.isfinite(gradient).all()
+    assert (np.asarray(gradient)[1, 3] == 0).all()

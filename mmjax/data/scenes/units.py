@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
+from collections.abc import Iterable
+
+import numpy as np
 
 Formants = tuple[float, float, float]
 
@@ -126,3 +129,16 @@ def spell(text: str) -> list[int]:
     for words in clauses:
         spoken += [unit for word in words for unit in _spell(word)] + [pause]
     return spoken
+
+
+def lexicon(words: Iterable[str]) -> tuple[tuple[str, ...], np.ndarray]:
+    """How words are said: (their names, int32 [w k] units with -1 behind the last); the first is a pause, named "".
+
+    What `spell` says of a text is these entries, one after the other.
+    """
+    names = ("", *words)
+    spoken = [(UNITS.index("_"),), *map(_spell, names[1:])]
+    out = np.full((len(names), max(map(len, spoken))), -1, np.int32)
+    for row, units in zip(out, spoken):
+        row[: len(units)] = units
+    return names, out

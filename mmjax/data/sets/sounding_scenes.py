@@ -19,7 +19,7 @@ import numpy as np
 
 from mmjax.data import fingerprints, spec
 from mmjax.data.fingerprints import Print
-from mmjax.data.scenes import face, layout, names, questions, shares, units
+from mmjax.data.scenes import face, grammar, layout, names, questions, shares, units
 from mmjax.data.scenes.example import Example
 from mmjax.data.scenes.options import CHOICES, Options, number
 from mmjax.errors import UserError
@@ -110,12 +110,17 @@ class SoundingScenes:
     def constants(self) -> dict[str, np.ndarray]:
         """The names of the classes of the fields: "label_names", "scene_names", ...; and of `units`.
 
+        With `units` comes how the words of all captions are said: "lexicon_names", and "lexicon_units", int32 [w k],
+        -1 behind the last.
+
         With `sounding` comes "sounding_chance", float32 []: how likely an object chosen at random sounds, exactly.
         With a bias come the shares that one side alone explains, as `scenes.shares.known` gives them.
         """
         found = {f"{field}_names": spec.spelt(NAMES[field]) for field in self.fields if field in NAMES}
         if "units" in self.fields:
             found["units_names"] = spec.spelt(UNITS)
+            words, found["lexicon_units"] = units.lexicon(grammar.vocabulary())
+            found["lexicon_names"] = spec.spelt(words)
         if "sounding" in self.fields:
             chance = layout.sounding_chance(self.options.objects, self.options.sounding)
             found["sounding_chance"] = np.array(chance, np.float32)

@@ -1,0 +1,49 @@
+"""Recognition of speech: units and words of the drawn speakers, by connectionist temporal classification.
+
+configs/speech_recognition.py        the drawn speakers, any voice: three minutes on two cores
+configs/speech_recognition.py:tiny   seconds, for a look and for the tests
+
+The judge `listener`, which ships and hears what others say, is its result: `mmjax export-recogniser WORKDIR`.
+"""
+
+from ml_collections import ConfigDict
+
+from mmjax.data.scenes import face
+from mmjax.data.scenes.units import UNITS
+from mmjax.engine import config as base
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """The config of a variant."""
+    c = base.engine("speech_recognition", variant)
+    c.steps = 1500
+    c.batch_size = 8  # no two sentences come twice, and CTC needs many steps before it places its first unit
+    c.eval.every, c.eval.examples, c.eval.test_examples, c.save_every = 500, 128, 500, 250
+    c.best, c.best_mode = "nll", "min"
+
+    c.frames = ConfigDict()  # arguments of ops.sound.speech_mel.SpeechMel
+
+    c.model = ConfigDict()  # arguments of models.sound.speech_recogniser.SpeechRecogniser
+    c.model.units = len(UNITS)
+    c.model.speaker = len(face.FACTORS)  # the hidden factors
+    c.model.frames = 2  # 23 ms: half of the shortest unit of the fastest speaker
+    c.model.width, c.model.layers, c.model.kernel = 64, 4, 5  # each step hears half a second
+    c.model.dtype = "float32"
+
+    c.loss = ConfigDict()
+    c.loss.seconds = 5.0  # nineteen of twenty sentences are shorter
+    c.loss.speaker = 3.0  # squared errors of factors in 0..1 are small beside nats
+
+    c.optim.listener = base.adam(3e-3, warmup=100, decay="cosine", clip=1.0)
+    return base.choose(c, VARIANTS)
+
+
+def _tiny(c: ConfigDict) -> None:
+    c.steps, c.batch_size = 4, 8
+    c.log_every, c.save_every, c.eval.every = 2, 2, 2
+    c.eval.batch_size, c.eval.examples, c.eval.test_examples, c.eval.gallery = 8, 8, 12, 8
+    c.model.frames, c.model.width, c.model.layers, c.model.kernel = 4, 8, 1, 3
+    c.loss.seconds = 4.0
+
+
+VARIANTS = {"": base.unchanged, "tiny": _tiny}

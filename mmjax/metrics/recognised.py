@@ -1,0 +1,49 @@
+"""What a listener understood: errors of words, or of units, beside what was said, as speech recognition counts them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from mmjax.text import tokenise
+
+Sequences = Sequence[Sequence[Any]]
+
+
+def distance(said: Sequence[Any], wanted: Sequence[Any]) -> int:
+    """The fewest insertions, deletions and substitutions that make one sequence the other (Levenshtein 1966)."""
+    at = np.arange(len(wanted) + 1)
+    row = at
+    for number, one in enumerate(said, 1):
+        other = np.array([one != two for two in wanted], np.int64)
+        best = np.concatenate([[number], np.minimum(row[:-1] + other, row[1:] + 1)])
+        row = np.minimum.accumulate(best - at) + at  # insertions
+    return int(row[-1])
+
+
+def error_rate(said: Sequences, wanted: Sequences) -> float:
+    """Errors over what was wanted, of a whole split: the word error rate of words. Above 1 where too much is said.
+
+    Args:
+      said, wanted: a sequence of words or units of each example.
+
+    Returns:
+      0 for a perfect match, 1 for silence; not a number where nothing was wanted.
+    """
+    total = sum(map(len, wanted))
+    errors = sum(distance(one, other) for one, other in zip(said, wanted, strict=True))
+    return errors / total if total else float("nan")
+
+
+def figures(name: str, said: Sequences, wanted: Sequences) -> dict[str, float]:
+    """The error rate under a name, beside that of silence and that of the sentence of the example before."""
+    found = {name: error_rate(said, wanted), f"{name}/silence": error_rate([()] * len(wanted), wanted)}
+    another = [*wanted[-1:], *wanted[:-1]]
+    return found | {f"{name}/another_sentence": error_rate(another, wanted)}
+
+
+def words(texts: Iterable[str]) -> list[list[str]]:
+    """The words of texts as captions are scored: in lower case, without punctuation, which nobody says aloud."""
+    return [tokenise.caption(str(text)) for text in texts]

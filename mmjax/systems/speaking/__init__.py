@@ -1,0 +1,1 @@
+"""Systems that speak, and the one that hears what they say."""
