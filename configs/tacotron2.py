@@ -20,6 +20,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.batch_size = 16
     c.eval.every, c.save_every = 300, 300
     c.eval.examples, c.eval.test_examples = 64, 128  # each is spoken, step by step
+    c.eval.judges = ("listener",)
     c.best, c.best_mode = "mel_error", "min"
 
     c.weights = ""  # a file of NVIDIA's or torchaudio's to start from
@@ -86,6 +87,7 @@ def _nvidia(c: ConfigDict) -> None:
 def _ljspeech(c: ConfigDict) -> None:
     _nvidia(c)
     c.data = ConfigDict({"name": "read_aloud", "path": ""})
+    c.eval.judges = ()  # the listener knows the words of the drawn speakers' sentences
     c.model.symbols, c.model.speaker = len(LETTERS), 0  # torchaudio's letters: its published weights fit
     c.sentences.seconds, c.sentences.units = 10.3, 190
     c.speak.seconds = 12.0

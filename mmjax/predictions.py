@@ -107,7 +107,7 @@ NAMES: dict[str, str] = {
 }
 
 # <figure>/<name> that knows what no network is told, and so is a bound and not a baseline.
-CEILINGS = re.compile(r"oracle|true_factors|ideal_\w+")
+CEILINGS = re.compile(r"oracle|true_factors|ideal_\w+|recording|true_frames|true_units")
 
 # Pattern of the name (<x> stands for any word) -> axes and meaning.
 NUMBERS: dict[str, str] = {
@@ -133,6 +133,7 @@ NUMBERS: dict[str, str] = {
     "tag_truth": "c: whether the example has it",
     "tag_frequency": "c: its share of the training examples, the same in each row",
     "spoken": "6: of a spoken sentence: attention in order, of all of it, gate fired, its s, true s, usual s",
+    "voices": "3 k: a voice's hidden factors: true, heard in what is said, heard in the true recording",
     "tokens": "t: the words that were to be drawn",
     "text": "d: the point of the text that was to be drawn, beside joint_drawn and joint_real",
     "joint_drawn": "d: the point of the drawn picture in the space of `text`",

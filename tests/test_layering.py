@@ -17,7 +17,7 @@ ROOMS = {
     "models": {"ops"},
     "weights": {"models", "ops"},
     "known": {"weights", "models", "ops"},
-    "judges": {"known", "weights", "models", "metrics", "ops", "task"},
+    "judges": {"known", "weights", "models", "metrics", "decode", "ops", "task"},
     "data": set(),
     "report": {"predictions", "workdir"},
     "answers": {"data"},

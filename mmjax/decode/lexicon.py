@@ -74,7 +74,7 @@ def words(
 
     def ends(tokens: _Tokens, at: Array) -> tuple[Array, Array]:
         """Score and entry [b w] of the paths in state `at` of each word."""
-        index = jnp.broadcast_to(at[None, :, None], (len(steps), count, 1))
+        index = jnp.broadcast_to(at[None, :, None], (steps.shape[0], count, 1))
         return tuple(jnp.take_along_axis(x, index, 2)[..., 0] for x in (tokens.score, tokens.entered))  # type: ignore
 
     def step(tokens: _Tokens, now: tuple[Array, Array]) -> tuple[_Tokens, tuple[Array, Array]]:
@@ -106,7 +106,7 @@ def words(
         kept = _Tokens(*(jnp.where(real.reshape(-1, *[1] * (a.ndim - 1)), a, b) for a, b in zip(new, tokens)))
         return kept, (previous, since)
 
-    batch = len(steps)
+    batch = steps.shape[0]
     fresh = _Tokens(
         jnp.full((batch, count, 2 * k), NOTHING, jnp.float32),
         jnp.zeros((batch, count, 2 * k), jnp.int32),
@@ -139,7 +139,7 @@ def words(
 
 def _everywhere(values, count):
     """[b] as [b count] of each."""
-    return [jnp.broadcast_to(value[:, None], (len(value), count)) for value in values]
+    return [jnp.broadcast_to(value[:, None], (value.shape[0], count)) for value in values]
 
 
 def greedy(log_probs: Float[Array, "b t v"], steps: Int[Array, " b"]) -> tuple[Int[Array, "b t"], Int[Array, " b"]]:

@@ -6,16 +6,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from mmjax.errors import UserError
-from mmjax.judges import inception, recogniser
+from mmjax.judges import inception, listener, recogniser
+from mmjax.judges.listener import SpeechJudge
 from mmjax.judges.measuring import FeatureJudge
 
 PLAIN: dict[str, Callable[[], FeatureJudge]] = {"recogniser": recogniser.judge}
 FROM_FILE: dict[str, Callable[[str], FeatureJudge]] = {"inception": inception.judge}
+LISTENING: dict[str, Callable[[], SpeechJudge]] = {"listener": listener.judge}
 KNOWN = (*PLAIN, *(f"{name}:FILE" for name in FROM_FILE))
 
 
 def chosen(names: Sequence[str]) -> tuple[FeatureJudge, ...]:
-    """The judges of config.eval.judges, "name" or "name:file".
+    """The judges of pictures that config.eval.judges names, "name" or "name:file".
 
     Raises:
       UserError: an unknown name, one that lacks its file or has none, or the same twice. A file that is missing is said
@@ -34,3 +36,13 @@ def chosen(names: Sequence[str]) -> tuple[FeatureJudge, ...]:
         if name in [judge.name for judge in found[:-1]]:
             raise UserError(f"config.eval.judges: {name} stands there twice")
     return tuple(found)
+
+
+def listening(names: Sequence[str]) -> tuple[SpeechJudge, ...]:
+    """The judges of speech that config.eval.judges names. Raises UserError for an unknown name, or one given twice."""
+    for name in names:
+        if name not in LISTENING:
+            raise UserError(f"config.eval.judges: {name!r} is unknown: choose {' or '.join(LISTENING)}")
+    if len(set(names)) < len(names):
+        raise UserError(f"config.eval.judges: {names[0]} stands there twice")
+    return tuple(LISTENING[name]() for name in names)

@@ -70,7 +70,7 @@ class SpeechRecogniser(nn.Module):
         below = jnp.where(real[..., None], log_mel - loudest, -self.depth)
         x = 1 + jnp.maximum(below, -self.depth) * (2 / self.depth)  # -1..1
         x = jnp.pad(x, ((0, 0), (0, -x.shape[1] % self.frames), (0, 0)), constant_values=-1.0)
-        x = x.reshape(len(x), -1, self.frames * x.shape[2])  # b (s f) m -> b s (f m)
+        x = x.reshape(x.shape[0], -1, self.frames * x.shape[2])  # b (s f) m -> b s (f m)
         where = jnp.arange(x.shape[1])[None] < self.steps(frames)[:, None]
         x = nn.relu(self._conv("first", x, where, train))
         out = {"speaker": self._who(x, where)} if self.speaker else {}

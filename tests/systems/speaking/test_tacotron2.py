@@ -12,7 +12,7 @@ from shared import get_config
 from mmjax import systems
 from mmjax.engine import step as steps
 from mmjax.errors import OptionError, UserError
-from mmjax.systems import tacotron2
+from mmjax.systems.speaking import tacotron2
 
 SIZES = {
     "symbols": 5, "mels": 8, "speaker": 2, "reduction": 2, "embed": 8, "encoder_layers": 1, "prenet": 32,
@@ -22,7 +22,7 @@ SIZES = {
 
 
 def make_config(**changes):
-    c = ConfigDict({"model": dict(SIZES), "weights": "", "vocoder": ""})
+    c = ConfigDict({"model": dict(SIZES), "weights": "", "vocoder": "", "eval": {"judges": ()}})
     c.frames = {"sample_rate": 4000, "n_fft": 128, "hop": 64, "n_mels": 8, "fmax": 2000.0}
     c.sentences = {"mean": -4.0, "scale": 2.0, "seconds": 0.5, "units": 6}
     c.loss = {"gate": 1.0, "positive": 3.0, "guide": 1.0, "width": 0.2}

@@ -25,6 +25,8 @@ from mmjax.models.sound.tacotron2 import Tacotron2
 from mmjax.ops import collective
 from mmjax.ops.sound import speech_mel
 from mmjax.ops.sound.speech_mel import SpeechMel
+from mmjax.systems.speaking import judged_speech
+from mmjax.systems.speaking.judged_speech import Judges
 from mmjax.task import Batch, Constants, Figures, Task, Update, Variables, bind
 from mmjax.text import symbols
 
@@ -66,6 +68,32 @@ class Network:
 
 def build(config: ConfigDict) -> Task:
     """The task of a config with sections model, frames, sentences, loss, speak and fields weights, vocoder."""
+    network = network_of(config)
+    listeners = judged_speech.chosen(config, network.spec.sample_rate)
+    who = ("speaker",) if network.model.speaker else ()
+    return Task(
+        fields=("units", "units_length", "speech", "speech_length", *who),
+        init=bind(init, network),
+        fill=bind(fill, network, config.weights, config.vocoder),
+        updates=(Update("speech", bind(loss, network, **config.loss)),),
+        metrics=bind(metrics, network),
+        predict=bind(predict, network, listeners, **config.speak),
+        score=score,
+        references=("caption",) if listeners else (),
+        judges=listeners,
+        ask=bind(ask, network),
+        # The speech is what is asked for; only what is said, and by whom, goes in.
+        modalities={"words": ("units",), **({"speech": who} if who else {})},
+        names={"ended": ENDED},
+        sample_rate=network.spec.sample_rate,
+        predicts_from=("units", "units_length"),
+        answers=("label/ended", "audio/speech"),
+        headline=("word_error", "attention_monotone", "gate_fired", "mel_error", "length_error"),
+    )
+
+
+def network_of(config: ConfigDict) -> Network:
+    """The network of a config's sections model, frames, sentences and its field vocoder."""
     with errors.section("config.model"):
         model = Tacotron2(**config.model).checked()
     vocoder = HiFiGAN(model.mels) if config.vocoder else None
@@ -74,24 +102,7 @@ def build(config: ConfigDict) -> Task:
         raise OptionError("config.vocoder", f"makes {vocoder.hop} samples of a frame, config.frames {network.spec.hop}")
     if network.scale <= 0 or network.seconds <= 0 or network.units < 1:
         raise OptionError("config.sentences", "scale and seconds must be above 0, units at least 1")
-    who = ("speaker",) if model.speaker else ()
-    return Task(
-        fields=("units", "units_length", "speech", "speech_length", *who),
-        init=bind(init, network),
-        fill=bind(fill, network, config.weights, config.vocoder),
-        updates=(Update("speech", bind(loss, network, **config.loss)),),
-        metrics=bind(metrics, network),
-        predict=bind(predict, network, **config.speak),
-        score=score,
-        ask=bind(ask, network),
-        # The speech is what is asked for; only what is said, and by whom, goes in.
-        modalities={"words": ("units",), **({"speech": who} if who else {})},
-        names={"ended": ENDED},
-        sample_rate=network.spec.sample_rate,
-        predicts_from=("units", "units_length"),
-        answers=("label/ended", "audio/speech"),
-        headline=("attention_monotone", "gate_fired", "mel_error", "length_error"),
-    )
+    return network
 
 
 def init(network: Network, key: Key[Array, ""], batch: Batch) -> Variables:
@@ -146,7 +157,7 @@ def who(network: Network, batch: Batch) -> Float[Array, "b k"] | None:
     """Who speaks; the middle of all voices where nobody is named, None where there is one voice."""
     if not network.model.speaker:
         return None
-    middle = jnp.full((batch["units"].shape[0], network.model.speaker), 0.5, jnp.float32)
+    middle = jnp.full((next(iter(batch.values())).shape[0], network.model.speaker), 0.5, jnp.float32)
     return batch.get("speaker", middle)
 
 
@@ -228,6 +239,7 @@ def metrics(network: Network, variables: Variables, batch: Batch) -> dict[str, t
 
 def predict(
     network: Network,
+    listeners: Judges,
     variables: Variables,
     batch: Batch,
     key: Key[Array, ""],
@@ -241,18 +253,10 @@ def predict(
     Where the batch has the speech, also that; else the columns of `number/spoken` that it gives are 0.
     """
     units, length = said(network, batch)
-    own = {"params": variables["params"]["speech"], "state": variables["state"]["net"]}
     reduction, hop, rate = network.model.reduction, network.spec.hop, network.spec.sample_rate
-    steps = max(1, int(seconds * rate / (hop * reduction)))
-    found: Any = network.model.apply(
-        own, units, length, who(network, batch), steps=steps, threshold=threshold, method="speak", rngs={"prenet": key}
-    )
-    frames, attention = found["frames"], found["attention"]
-    log_mel, floor = _log_mel(network, found["after"], frames)
-    if network.vocoder:
-        sound: Any = network.vocoder.apply({"params": variables["frozen"]["vocoder"]}, log_mel)
-    else:
-        sound = speech_mel.from_log_mel(log_mel, frames, network.spec, n_iter=n_iter).waveform
+    speaking: dict[str, Any] = {"seconds": seconds, "threshold": threshold, "n_iter": n_iter}
+    found = speak(network, variables, units, length, who(network, batch), key, **speaking)
+    frames, attention, log_mel = found["frames"], found["attention"], found["log_mel"]
     monotone = alignment.monotone(attention, frames // reduction)
     whole = alignment.whole(attention, frames // reduction, length)
     typical = variables["state"]["known"]["pace"] * length.astype(jnp.float32)
@@ -260,34 +264,103 @@ def predict(
     columns = (monotone, whole, found["fired"], frames.astype(jnp.float32) * (hop / rate), true, typical)
     out = {
         "label/ended": found["fired"].astype(jnp.int32),
-        "audio/speech": jnp.clip(sound, -1.0, 1.0),
+        "audio/speech": found["sound"],
         "heatmap/mel": jnp.swapaxes(log_mel, 1, 2),
-        "heatmap/mel_before": jnp.swapaxes(_log_mel(network, found["before"], frames)[0], 1, 2),
+        "heatmap/mel_before": jnp.swapaxes(log_mel_of(network, found["before"], frames), 1, 2),
         "heatmap/alignment": jnp.swapaxes(attention, 1, 2),
         "number/spoken": jnp.stack([jnp.asarray(column, jnp.float32) for column in columns], 1),
     }
     if "speech" in batch:
         mel, real, _ = heard(network, {**batch, "valid": jnp.ones(units.shape[0], bool)})
-        where = jnp.arange(mel.shape[1])[None, :, None] < real[:, None, None]
         out["audio/speech_target"] = batch["speech"]
-        out["heatmap/mel_target"] = jnp.swapaxes(jnp.where(where, mel * network.scale + network.mean, floor), 1, 2)
-    return out
+        out["heatmap/mel_target"] = jnp.swapaxes(log_mel_of(network, mel, real), 1, 2)
+    return out | understood(network, listeners, variables, batch, found, key, **speaking)
 
 
-def _log_mel(network, written, frames):
+def speak(
+    network: Network,
+    variables: Variables,
+    units: Int[Array, "b u"],
+    length: Int[Array, " b"],
+    speaker: Float[Array, "b k"] | None,
+    key: Key[Array, ""],
+    *,
+    seconds: float,
+    threshold: float,
+    n_iter: int,
+) -> dict[str, Array]:
+    """Sentences as the network says them: see `Tacotron2.speak`; also "log_mel" [b t m], and "sound" [b time]."""
+    own = {"params": variables["params"]["speech"], "state": variables["state"]["net"]}
+    steps = max(1, int(seconds * network.spec.sample_rate / (network.spec.hop * network.model.reduction)))
+    limits: dict[str, Any] = {"steps": steps, "threshold": threshold, "method": "speak", "rngs": {"prenet": key}}
+    found: Any = network.model.apply(own, units, length, speaker, **limits)
+    log_mel = log_mel_of(network, found["after"], found["frames"])
+    return {**found, "log_mel": log_mel, "sound": sound_of(network, variables, log_mel, found["frames"], n_iter)}
+
+
+def sound_of(
+    network: Network, variables: Variables, log_mel: Float[Array, "b t m"], frames: Int[Array, " b"], n_iter: int
+) -> Float[Array, "b time"]:
+    """The sound of log-mel frames, -1..1."""
+    if network.vocoder:
+        sound: Any = network.vocoder.apply({"params": variables["frozen"]["vocoder"]}, log_mel)
+    else:
+        sound = speech_mel.from_log_mel(log_mel, frames, network.spec, n_iter=n_iter).waveform
+    return jnp.clip(sound, -1.0, 1.0)
+
+
+def log_mel_of(network: Network, written: Float[Array, "b t m"], frames: Int[Array, " b"]) -> Float[Array, "b t m"]:
     """What the network wrote as log-mel frames, silence behind each end."""
     floor = jnp.log(jnp.float32(network.spec.floor))
     where = jnp.arange(written.shape[1])[None, :, None] < frames[:, None, None]
-    return jnp.where(where, written * network.scale + network.mean, floor), floor
+    return jnp.where(where, written * network.scale + network.mean, floor)
+
+
+def understood(
+    network: Network,
+    listeners: Judges,
+    variables: Variables,
+    batch: Batch,
+    found: Mapping[str, Array],
+    key: Key[Array, ""],
+    **speaking: Any,
+) -> dict[str, Array]:
+    """What the listener understands of what was said (`speak`), of the true recording, and of other voices.
+
+    Each sentence is said once more by the voice of the next example, so that the same units by two voices can be
+    compared, and two sentences by one voice.
+    """
+    spec = network.spec
+    heard = judged_speech.listen(listeners, variables, found["sound"], found["frames"] * spec.hop)
+    if heard is None:
+        return {}
+    out = {"text/heard": heard.words}
+    if "speech" not in batch:
+        return out
+    most = round(speaking["seconds"] * spec.sample_rate)
+    sound = batch["speech"][:, :most].astype(jnp.float32) / 32768
+    length = jnp.minimum(batch["speech_length"], most)
+    again = sound_of(network, variables, spec(sound), spec.frames(length), speaking["n_iter"])
+    recorded: Any = judged_speech.listen(listeners, variables, sound, length)
+    vocoded: Any = judged_speech.listen(listeners, variables, again, length)
+    out |= {"text/heard_in_recording": recorded.words, "text/heard_in_true_frames": vocoded.words}
+    if network.model.speaker:
+        units, count = said(network, batch)
+        speaker, next_one = batch["speaker"], judged_speech.partner(batch["valid"])
+        other = speak(network, variables, units, count, speaker[next_one], key, **speaking)
+        by_other: Any = judged_speech.listen(listeners, variables, other["sound"], other["frames"] * spec.hop)
+        out["text/heard_by_another_voice"] = by_other.words
+        out["text/heard_of_another_sentence"] = heard.words[next_one]
+        out["number/voices"] = jnp.stack([speaker, heard.speaker, recorded.speaker], 1)
+    return out
 
 
 def score(predictions: Mapping[str, np.ndarray], references: Mapping[str, np.ndarray]) -> Figures:
     """How sentences are spoken: in order, wholly, ended by the gate, and by how many seconds the length is wrong.
 
     Beside: an attention that never moves, which is in order, too; a gate that opens at once; the pace of the training
-    split times the sentence's symbols.
+    split times the sentence's symbols. And what a listener understands, where one listens: `judged_speech.score`.
     """
-    del references
     spoken = dict(zip(SPOKEN, predictions["number/spoken"].T))
     true = spoken["true_seconds"]
     figures = {f"attention_{name}": float(np.mean(spoken[name])) for name in ("monotone", "whole")}
@@ -295,7 +368,7 @@ def score(predictions: Mapping[str, np.ndarray], references: Mapping[str, np.nda
     figures |= {"gate_fired": float(np.mean(spoken["fired"])), "gate_fired/at_once": 1.0}
     figures["length_error"] = float(np.mean(np.abs(spoken["seconds"] - true)))
     figures["length_error/usual_pace"] = float(np.mean(np.abs(spoken["typical_seconds"] - true)))
-    return figures
+    return figures | judged_speech.score(predictions, references)
 
 
 def ask(network: Network, text: str, variables: Variables, constants: Constants) -> tuple[Batch, tuple[str, ...]]:

@@ -1,0 +1,70 @@
+"""Our recogniser of speech as a judge: which words are heard in a sound, and whose voice."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, UInt8
+
+from mmjax.decode import lexicon
+from mmjax.known import speech_recogniser
+from mmjax.task import Judge
+
+
+class Heard(NamedTuple):
+    """What is heard.
+
+    Attributes:
+      words: their letters, UTF-8, zeros behind; a pause is a word without letters.
+      speaker: the hidden factors of the voice.
+    """
+
+    words: UInt8[Array, "b n letters"]
+    speaker: Float[Array, "b k"]
+
+
+@dataclasses.dataclass(frozen=True)
+class SpeechJudge(Judge):
+    """A `Judge` of speech.
+
+    Attributes:
+      hear: (weights, sound [b time] in -1..1, samples of each that are real [b]) -> `Heard`.
+      sample_rate: of the sound, in Hz.
+    """
+
+    hear: Callable[[Any, Any, Any], Heard]
+    sample_rate: int
+
+
+@functools.cache
+def _shipped() -> speech_recogniser.TrainedListener:
+    return speech_recogniser.load()
+
+
+def load() -> dict[str, Any]:
+    """Its weights, and the words that it knows with their units: NumPy arrays."""
+    known = _shipped()
+    letters = np.array([word.encode() for word in known.words])
+    return {**known.variables, "names": letters.view(np.uint8).reshape(len(letters), -1), "lexicon": known.lexicon}
+
+
+def hear(weights: Any, sound: Float[Array, "b time"], length: Int[Array, " b"]) -> Heard:
+    """See `SpeechJudge`."""
+    known = _shipped()
+    frames = jnp.where(length > 0, known.spec.frames(length), 0)
+    own = {"params": weights["params"], "state": weights["state"]}
+    out: Any = known.model.apply(own, known.spec(sound), frames)
+    said = lexicon.words(jax.nn.log_softmax(out["units"]), known.model.steps(frames), weights["lexicon"])
+    words = jnp.where((said.words >= 0)[..., None], weights["names"][jnp.maximum(said.words, 0)], jnp.uint8(0))
+    return Heard(words, out["speaker"])
+
+
+def judge() -> SpeechJudge:
+    """The judge "listener"."""
+    return SpeechJudge("listener", load, hear, _shipped().spec.sample_rate)

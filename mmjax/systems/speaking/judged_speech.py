@@ -1,0 +1,88 @@
+"""What a listener understands of what a system says: words, and whose voice it is, beside the true recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jax import numpy as jnp
+from jaxtyping import Array, Float, Int
+from ml_collections import ConfigDict
+
+from mmjax import judges
+from mmjax.errors import OptionError
+from mmjax.judges.listener import Heard, SpeechJudge
+from mmjax.metrics import recognised
+from mmjax.task import Figures, Variables
+from mmjax.text import vocabulary
+
+Judges = tuple[SpeechJudge, ...]
+# Suffix of word_error -> the prediction that holds what was understood of it.
+HEARD = {"": "heard", "/recording": "heard_in_recording", "/true_frames": "heard_in_true_frames"}
+
+
+def chosen(config: ConfigDict, sample_rate: int) -> Judges:
+    """The judges of config.eval.judges. Raises UserError for one that is unknown or hears sounds of another rate."""
+    found = judges.listening(config.eval.get("judges", ()))
+    if found and found[0].sample_rate != sample_rate:
+        raise OptionError("config.frames.sample_rate", f"is {sample_rate}: the listener hears {found[0].sample_rate}")
+    return found
+
+
+def listen(
+    listeners: Judges, variables: Variables, sound: Float[Array, "b time"], length: Int[Array, " b"]
+) -> Heard | None:
+    """What the judge hears of sounds of so many samples; None where none was chosen, or in a restored run."""
+    for judge in listeners:
+        if judge.name in variables.get("judges", {}):
+            return judge.hear(variables["judges"][judge.name], sound, length)
+    return None
+
+
+def texts(rows: Any) -> list[list[str]]:
+    """The words of a prediction of what was heard."""
+    return recognised.words(map(vocabulary.join, rows))
+
+
+def score(predictions: Mapping[str, np.ndarray], references: Mapping[str, Any]) -> Figures:
+    """The listener's errors, where one listened.
+
+    Word error of what is said, beside that of silence, of another sentence, of the true recordings (which no speaker
+    beats: the listener's own error) and of their frames made sound again. How much two voices that say the same differ
+    in the words that are heard, beside two sentences by one voice. How far off the voice is, beside the mean voice, a
+    voice of another example, and what the listener hears of the true recording.
+    """
+    if "text/heard" not in predictions:
+        return {}
+    wanted = recognised.words(references["caption"])
+    figures = recognised.figures("word_error", texts(predictions["text/heard"]), wanted)
+    for suffix, key in HEARD.items():
+        if suffix and f"text/{key}" in predictions:
+            figures[f"word_error{suffix}"] = recognised.error_rate(texts(predictions[f"text/{key}"]), wanted)
+    if "text/heard_by_another_voice" in predictions:
+        another = texts(predictions["text/heard_by_another_voice"])
+        others = {"": "heard", "/another_sentence": "heard_of_another_sentence"}
+        for suffix, key in others.items():
+            differ = recognised.error_rate(another, texts(predictions[f"text/{key}"]))
+            figures[f"voices_differ{suffix}"] = differ
+        figures |= voices(predictions["number/voices"])
+    return figures
+
+
+def voices(found: Float[np.ndarray, "n 3 k"]) -> Figures:
+    """Mean absolute differences of hidden factors, of (true, heard in what is said, heard in the recording)."""
+    true, said, recorded = np.moveaxis(found, 1, 0)
+    guesses = {
+        "": said,
+        "/mean_voice": np.full_like(true, 0.5),
+        "/another_voice": np.roll(true, 1, 0),
+        "/recording": recorded,
+    }
+    return {f"voice_error{name}": float(np.mean(np.abs(guess - true))) for name, guess in guesses.items()}
+
+
+def partner(valid: Array) -> Int[Array, " b"]:
+    """The next example of a batch, in a circle of those that count, which come first."""
+    count = jnp.maximum(jnp.sum(valid, dtype=jnp.int32), 1)
+    return (jnp.arange(valid.shape[0], dtype=jnp.int32) + 1) % count

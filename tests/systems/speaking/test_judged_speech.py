@@ -1,0 +1,55 @@
+"""What is understood of what is said: figures by hand, the next example in a circle, and judges by name."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from mmjax.errors import OptionError, UserError
+from mmjax.systems.speaking import judged_speech
+
+
+def rows(*texts):
+    """As an evaluation keeps words: byte strings, pauses without a letter among them."""
+    return np.array([[b"", *text.encode().split(), *[b""] * (3 - len(text.split()))] for text in texts])
+
+
+def test_figures_by_hand():
+    voices = np.array([[[0.2, 0.4], [0.3, 0.4], [0.2, 0.5]], [[0.8, 0.6], [0.8, 0.8], [0.8, 0.6]]], np.float32)
+    found = judged_speech.score(
+        {
+            "text/heard": rows("a red bell", "a car"),
+            "text/heard_in_recording": rows("a red bell", "the car"),
+            "text/heard_in_true_frames": rows("a bell", "car"),
+            "text/heard_by_another_voice": rows("a red bell", "the car"),
+            "text/heard_of_another_sentence": rows("a car", "a red bell"),
+            "number/voices": voices,
+        },
+        {"caption": ["a red bell", "The car"]},
+    )
+    assert found["word_error"] == found["voices_differ"] == 1 / 5
+    assert found["word_error/recording"] == 0
+    assert found["word_error/true_frames"] == 2 / 5
+    assert found["word_error/silence"] == 1
+    assert found["voices_differ/another_sentence"] == (2 + 3) / 5
+    np.testing.assert_allclose(found["voice_error"], 0.3 / 4, rtol=1e-5)
+    np.testing.assert_allclose(found["voice_error/recording"], 0.1 / 4, rtol=1e-5)
+    np.testing.assert_allclose(found["voice_error/mean_voice"], (0.3 + 0.1 + 0.3 + 0.1) / 4, rtol=1e-5)
+    np.testing.assert_allclose(found["voice_error/another_voice"], (0.6 + 0.2) / 2, rtol=1e-5)
+    assert judged_speech.score({}, {}) == {}
+
+
+def test_partners_are_among_those_that_count():
+    assert judged_speech.partner(jnp.array([True, True, True, False])).tolist()[:3] == [1, 2, 0]
+    assert judged_speech.partner(jnp.array([True, False])).tolist()[0] == 0
+
+
+def test_listeners_by_name():
+    config = ConfigDict({"eval": {"judges": ("listener",)}})
+    assert judged_speech.chosen(config, 22_050) == judged_speech.chosen(config, 22_050)
+    assert judged_speech.listen(judged_speech.chosen(config, 22_050), {"params": {}}, None, None) is None
+    with pytest.raises(OptionError, match="is 16000: the listener hears 22050"):
+        judged_speech.chosen(config, 16_000)
+    for names, words in ((("recogniser",), "'recogniser' is unknown: choose listener"), (("listener",) * 2, "twice")):
+        with pytest.raises(UserError, match=words):
+            judged_speech.chosen(ConfigDict({"eval": {"judges": names}}), 22_050)
