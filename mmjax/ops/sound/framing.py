@@ -119,8 +119,8 @@ def map_frames(
     devices stays where it is. Accelerators take everything at once.
     """
     frames, batch = count(x.shape[-1], length, hop), x.shape[0]
-    batch = max(1, batch) if isinstance(batch, int) else 1  # a program that is exported for any batch size
-    size = max(SHORTEST, CHUNK // (length * batch))  # frames in a chunk
+    known = max(1, batch) if isinstance(batch, int) else 1  # a program that is exported for any batch size
+    size = max(SHORTEST, CHUNK // (length * known))  # frames in a chunk
     if frames <= max(SHORTEST, size // 4):  # little to gain
         return function(frame(x, length, hop))
     hops = -(-length // hop)
@@ -137,7 +137,7 @@ def map_frames(
     def rows_of(piece, r):
         if step < length:
             return frame(piece, length, hop)
-        return piece[:, r * hop : r * hop + rows * step].reshape(batch, rows, step)[..., :length]
+        return piece[:, r * hop : r * hop + rows * step].reshape(piece.shape[0], rows, step)[..., :length]
 
     def in_chunks(x):
         x = resized(x, (chunks - 1) * rows * step + span)
@@ -147,6 +147,6 @@ def map_frames(
             return jnp.stack([function(rows_of(piece, r)) for r in range(phases)], axis=2)  # [n rows phases out]
 
         pieces = jnp.moveaxis(lax.map(chunk, jnp.arange(chunks)), 0, 1)  # [n chunks rows phases out]
-        return pieces.reshape(batch, chunks * rows * phases, -1)[:, :frames]
+        return pieces.reshape(x.shape[0], chunks * rows * phases, pieces.shape[-1])[:, :frames]
 
     return platform.dependent(x, cpu=in_chunks, default=at_once)

@@ -1,6 +1,7 @@
 """Frames, their sum, and the chunks of time that a CPU works in."""
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -78,3 +79,13 @@ def test_refusals():
         framing.frame(jnp.zeros(3), 2, 0)
     with pytest.raises(UserError, match="reflect"):
         framing.padded(jnp.zeros(3), 3, "reflect")
+
+
+@pytest.mark.parametrize(("length", "hop"), [(8, 3), (8, 4)])
+def test_a_program_for_any_number_of_sounds_gives_what_one_for_so_many_gives(rng, monkeypatch, length, hop):
+    monkeypatch.setattr(framing, "CHUNK", 1)
+    x = rng.standard_normal((3, 60 * length)).astype(np.float32)
+    run = jax.jit(lambda x: framing.map_frames(lambda frames: jnp.sum(frames, -1, keepdims=True), x, length, hop))
+    (size,) = jax.export.symbolic_shape("b")
+    made = jax.export.export(run)(jax.ShapeDtypeStruct((size, x.shape[1]), x.dtype))
+    np.testing.assert_allclose(made.call(x), run(x), atol=1e-5)
