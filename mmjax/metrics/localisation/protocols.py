@@ -31,7 +31,7 @@ from mmjax.ops import lanes, order
 
 THRESHOLDS = np.arange(21, dtype=np.float32) / 20
 BLOCK = 4  # pixels on the side of what pixel AP ranks
-FIELD = 5  # bits of a count, see `_sums`: room for 2 * lanes.PIECES
+FIELD = 5  # bits, see `_sums`: room for 2 * lanes.PIECES
 Scores = dict[str, Array]
 
 
@@ -51,7 +51,7 @@ def scores(maps: Float[Array, "b h w"], truth: Float[Array, "b s s"], how: str =
     size = truth.shape[-1]
     pixels = grid.resized(maps, size, how).reshape(len(maps), -1)
     flat = truth.reshape(len(truth), -1)
-    found = _counted(order.keys(pixels), flat)
+    found = _counted(order.keys(jnp.where(pixels == 0, 0.0, pixels)), flat)  # -0 is not less than 0
     if ap:
         cells = (size // BLOCK, size // BLOCK)
         blocks = [grid.pooled(x.reshape(truth.shape), cells).reshape(len(maps), -1) for x in (pixels, flat)]
@@ -60,37 +60,32 @@ def scores(maps: Float[Array, "b h w"], truth: Float[Array, "b s s"], how: str =
 
 
 def _counted(keys: Int[Array, "b n"], truth: Float[Array, "b n"]) -> Scores:
-    """ "ciou", "ciou_adaptive" and "pointing" of pixels that have these `order.keys`.
-
-    Several counts are one pass over the pixels, which is what time goes into: see `_sums`.
-    """
-    n, there, twice = keys.shape[-1], truth != 0, (2 * truth).astype(jnp.int32)
-    whole, area = _sums(twice + (there.astype(jnp.int32) << FIELD), 2)
+    """ "ciou", "ciou_adaptive" and "pointing" of pixels that have these `order.keys`."""
+    n, there = keys.shape[-1], (truth != 0).astype(jnp.int32)
+    beside, twice = (1 - there) << FIELD, (2 * truth).astype(jnp.int32)
+    whole, area = _sums(twice + (there << FIELD))
     wanted = jnp.where(area == 0, n // 2, area)  # where there is no truth, as many as half
     limits = order.kth_key(keys, jnp.stack([jnp.full_like(area, n - n // 2), wanted], -1))
-    best = keys == jnp.max(lanes.joined(jnp.maximum, lanes.pieces(keys, order.LEAST)), -1, keepdims=True)
-    beside = jnp.where(there, 0, 1 << FIELD)
-    codes = (
-        (keys >= limits[:, :1], twice + beside),
-        (keys > limits[:, 1:], twice + beside),
-        (best, there.astype(jnp.int32) + beside),
-    )
-    code = lanes.joined(jnp.add, [jnp.where(which, x, 0) << 2 * i * FIELD for i, (which, x) in enumerate(codes)])
-    hits, off, hits_adaptive, off_adaptive, right, wrong = (x.astype(jnp.float32) for x in _sums(code, 6))
+    best = jnp.max(lanes.joined(jnp.maximum, lanes.pieces(keys, order.LEAST)), -1, keepdims=True)
+
+    def counted(marked: Bool[Array, "b n"], right: Int[Array, "b n"]) -> list[Float[Array, " b"]]:
+        return [x.astype(jnp.float32) for x in _sums(jnp.where(marked, right + beside, 0))]
+
+    hits, off = counted(keys >= limits[:, :1], twice)
+    hits_adaptive, off_adaptive = counted(keys > limits[:, 1:], twice)
+    inside, outside = counted(keys == best, there)
+    twice_whole = whole.astype(jnp.float32)
     return {
-        "ciou": hits / jnp.maximum(2 * off + whole.astype(jnp.float32), 1.0),
-        "ciou_adaptive": hits_adaptive / jnp.maximum(2 * off_adaptive + whole.astype(jnp.float32), 1.0),
-        "pointing": right / jnp.maximum(right + wrong, 1.0),
+        "ciou": hits / jnp.maximum(twice_whole + 2 * off, 1.0),
+        "ciou_adaptive": hits_adaptive / jnp.maximum(twice_whole + 2 * off_adaptive, 1.0),
+        "pointing": inside / jnp.maximum(inside + outside, 1.0),
     }
 
 
-def _sums(code: Int[Array, "b n"], fields: int) -> list[Int[Array, " b"]]:
-    """The sum of each field of FIELD bits, of which the first is the lowest; none holds more than 2.
-
-    `lanes.PIECES` of them are added without a carry.
-    """
-    lane = lanes.joined(jnp.add, lanes.pieces(code, 0))
-    return [jnp.sum((lane >> i * FIELD) & ((1 << FIELD) - 1), -1) for i in range(fields)]
+def _sums(pairs: Int[Array, "b n"]) -> tuple[Int[Array, " b"], Int[Array, " b"]]:
+    """The sum of the lower FIELD bits of each number, and of the higher ones, in one pass; neither is more than 2."""
+    lane = lanes.joined(jnp.add, lanes.pieces(pairs, 0))  # of so few that nothing is carried
+    return jnp.sum(lane & ((1 << FIELD) - 1), -1), jnp.sum(lane >> FIELD, -1)
 
 
 def area_under(values: Float[Array, " b"]) -> Float[Array, " b"]:

@@ -24,7 +24,7 @@ def test_by_hand():
     np.testing.assert_allclose(found["ciou"], 4 / (6 + 4))  # the two upper rows
     np.testing.assert_allclose(found["ciou_adaptive"], 3 / (6 + 2))  # five pixels: a row and one more
     np.testing.assert_array_equal(found["pointing"], 1)
-    flat = protocols.scores(jnp.ones((1, 4, 4)), truth, ap=False)
+    flat = protocols.scores(jnp.asarray([0.0, -0.0] * 8).reshape(1, 4, 4), truth, ap=False)
     np.testing.assert_allclose(flat["ciou"], 6 / 16)  # all tie at the median and are marked
     assert float(flat["ciou_adaptive"][0]) == 0  # and none lies above the threshold
     np.testing.assert_allclose(flat["pointing"], 6 / 16)
