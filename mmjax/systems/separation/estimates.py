@@ -131,7 +131,8 @@ def score(predictions: Mapping[str, Any], references: Mapping[str, Any]) -> dict
     figures = {}
     for whose in JUDGED:
         rows = np.asarray(predictions.get(f"number/bss_{whose}", np.zeros((0, len(RATIOS)))), np.float64)
-        rows = rows[np.isfinite(rows).all(-1)]
-        for ratio_, value in zip(RATIOS, rows.mean(0) if len(rows) else [], strict=False):
-            figures[ratio_ if whose == "estimate" else f"{ratio_}/{whose}"] = float(value)
+        for name, values in zip(RATIOS, rows.T, strict=True):
+            known = values[np.isfinite(values)]
+            if known.size:  # a voice in noise has nobody else's sound in it, and no finite SIR
+                figures[name if whose == "estimate" else f"{name}/{whose}"] = float(known.mean())
     return figures
