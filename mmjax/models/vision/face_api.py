@@ -6,7 +6,6 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float, Num
 
 from mmjax.models.blocks.pictures import Convolution
@@ -145,7 +144,7 @@ class FaceDescriptor(nn.Module):
     def __call__(self, image: Num[Array, "b h w 3"]) -> dict[str, Float[Array, "b 128"]]:
         """{"features": the descriptor}. image: RGB, 0..255; published weights want 150 squared."""
         x = nn.relu(Scaled(32, 7, 2, "VALID", self.dtype, name="conv32_down")(_centred(image, self.dtype)))
-        x = lax.reduce_window(x, jnp.asarray(-jnp.inf, x.dtype), lax.max, (1, 3, 3, 1), (1, 2, 2, 1), "VALID")
+        x = nn.max_pool(x, (3, 3), (2, 2), "VALID")
         for name, features, down in BLOCKS:
             x = Residual(features, down, self.dtype, name=name)(x)
         mean = jnp.mean(x.astype(jnp.float32), (1, 2))

@@ -95,7 +95,11 @@ def test_the_decoder_learns_from_landmarks_that_a_network_finds(tmp_path, rng):
     assert (task.fields, len(task.needs)) == (("face",), 2)
     batch = data(("face",))
     variables = made(task, batch)
-    state, logs = jax.jit(task.updates[0].loss)(variables, batch, jax.random.key(0))[1]
+    step = jax.jit(jax.value_and_grad(lambda params: _loss(task, variables, params, batch), has_aux=True))
+    (_, logs), slopes = step(variables["params"])
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(slopes))
+    assert np.abs(slopes["face_decoder"]["first"]["kernel"]).max() > 0  # through the descriptor, too
+    state = jax.jit(task.updates[0].loss)(variables, batch, jax.random.key(0))[1][0]
     found = face_parts.landmarks(str(tmp_path))
     points = found(found.load(found.init(batch["face"])), batch["face"])
     assert np.std(points, 0).max() > 1e-4
