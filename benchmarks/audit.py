@@ -1,6 +1,6 @@
 """The audit's p-values and shares from cached figures against the plain loop over permutations.
 
-    python benchmarks/audit.py WORKDIR [--quick] [--examples 256] [--permutations 200] [--busy]
+    python benchmarks/audit.py WORKDIR [--quick] [--examples 64] [--permutations 200] [--busy]
 
 The plain loop is how a perceptual score is computed by the book (Gat et al. 2021): for each modality and permutation
 the modality is given to other examples, the network looks at all of them again, and the figure is compared with the
@@ -29,7 +29,7 @@ from mmjax.audit import auditing, looking, shares
 from mmjax.engine import evaluate, mesh, probes, restore
 
 RESULT = pathlib.Path(__file__).resolve().parent / "results" / "audit.json"
-SIZES = {"examples": 256, "permutations": 200}
+SIZES = {"examples": 64, "permutations": 200}
 
 
 def main() -> None:

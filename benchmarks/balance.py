@@ -7,7 +7,7 @@ easy-VQA. Each method is trained with every rate of --rates; the one whose accur
 trained with the other seeds. Nothing is chosen on the test split, and every run ends at its last step. Told are the
 accuracy on the test split, where the bias holds; on the same split where it is turned round (`shift=reverse`: what was
 leaned on misleads); and with another example's picture, which is what the words carry; each a mean over seeds with
-the interval of Student's t.
+the interval of Student's t, or, of a single seed, over its examples.
 
 What is done is kept in --folder, from where an interrupted comparison goes on. Strengths are the methods' own
 (`balance.remedies.ALPHA`). "ogm_ge, gradient" is the official place of the scaling, which Adam undoes.
@@ -35,6 +35,7 @@ import optax
 from flax.core import FrozenDict
 from jax import numpy as jnp
 from ml_collections import ConfigDict
+from scipy import stats
 
 from mmjax.audit import looking, replacing
 from mmjax.data import pipeline
@@ -137,16 +138,21 @@ def table(data: str, options: argparse.Namespace) -> dict[str, Any]:
         rate = max(runs, key=lambda rate: runs[rate]["validation"])
         others = range(1, options.seeds)
         seeds = [runs[rate], *(trained(data, options, method, rate, n, given, constants) for n in others)]
-        columns = {name: span([run[name] for run in seeds]) for name in seeds[0]}
+        examples = {name: looking.length(columns) for name, columns in given.items()}
+        columns = {name: span([r[name] for r in seeds], examples.get(name, examples["test"])) for name in seeds[0]}
         lines[method] = {"rate": rate, **columns}
         told = "  ".join(f"{name} {s['value']:.3f} ({s['low']:.3f} to {s['high']:.3f})" for name, s in columns.items())
         print(f"{data:<16} {method:<18} rate {rate:g}  {told}", flush=True)
     return lines
 
 
-def span(values: list[float]) -> dict[str, Any]:
-    """Mean and interval over seeds."""
-    value, low, high = trust.over_runs(np.array(values))
+def span(values: list[float], examples: int) -> dict[str, Any]:
+    """Mean and interval of accuracies over seeds; of a single seed over its examples (Wilson 1927)."""
+    if len(values) > 1:
+        value, low, high = trust.over_runs(np.array(values))
+    else:
+        ends = stats.binomtest(round(values[0] * examples), examples).proportion_ci(method="wilson")
+        value, low, high = values[0], ends.low, ends.high
     return {"value": float(value), "low": float(low), "high": float(high), "runs": values}
 
 
