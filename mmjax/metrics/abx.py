@@ -11,6 +11,11 @@ from jaxtyping import Array, Float, Int
 from mmjax.ops import dynamic_time_warping
 from mmjax.ops.vectors import unit
 
+TERMS = (  # of `angle`, the highest power first
+    *(-0.0012624911, 0.0066700901, -0.0170881256, 0.0308918810),
+    *(-0.0501743046, 0.0889789874, -0.2145988016, 1.5707963050),
+)
+
 
 class Frames(NamedTuple):
     """Utterances as vectors of frames, and how many of them are real."""
@@ -34,8 +39,21 @@ def margin(x: Frames, same: Frames, other: Frames) -> Float[Array, " b"]:
 def apart(one: Frames, two: Frames) -> Float[Array, " b"]:
     """d of pairs of utterances, row by row."""
     cosine = jnp.einsum("bnd,bmd->bnm", unit(one.vectors), unit(two.vectors), precision=lax.Precision.HIGHEST)
-    angle = jnp.arccos(jnp.clip(cosine, -1.0, 1.0)) / jnp.pi
-    return dynamic_time_warping.distance(angle, one.steps, two.steps)
+    return dynamic_time_warping.distance(angle(cosine), one.steps, two.steps)
+
+
+def angle(cosine: Float[Array, "*b"]) -> Float[Array, "*b"]:
+    """arccos / pi, 0..1, of what rounding may have put outside -1..1.
+
+    By Abramowitz and Stegun 1964, formula 4.4.46, whose error is at most 2e-8 radians: four times as fast as arccos,
+    which would take half of the time of ABX.
+    """
+    size = jnp.minimum(jnp.abs(cosine), 1.0)
+    found = jnp.full_like(size, TERMS[0])
+    for term in TERMS[1:]:
+        found = found * size + term
+    found = found * jnp.sqrt(1.0 - size) / jnp.pi
+    return jnp.where(cosine < 0, 1.0 - found, found)
 
 
 def apart_codes(

@@ -47,6 +47,11 @@ def differ(
     return jnp.any(said[0] != said[1], -1) & (length[:, None] >= UNITS + 3)
 
 
+def begins(times: Float[Array, "b u 2"], at: Int[Array, "b p"]) -> Float[Array, "b p"]:
+    """When the pieces that begin with the units `at` begin, in seconds."""
+    return jnp.take_along_axis(times[..., 0], at, 1)
+
+
 def ends(times: Float[Array, "b u 2"], at: Int[Array, "b p"]) -> Float[Array, "b p"]:
     """When the pieces that begin with the units `at` end, in seconds."""
     return jnp.take_along_axis(times[..., 1], at + UNITS - 1, 1)
@@ -60,7 +65,7 @@ def cut(
     seconds: float,
 ) -> Frames:
     """The vectors of pieces, [b*p n d], from the start of the unit `at` to the end of the last one of the piece."""
-    begin, end = jnp.take_along_axis(times[..., 0], at, 1), ends(times, at)
+    begin, end = begins(times, at), ends(times, at)
     first = jnp.minimum(jnp.round(begin / seconds).astype(jnp.int32), count[:, None] - 1)
     last = jnp.clip(jnp.round(end / seconds).astype(jnp.int32), first + 1, jnp.maximum(count[:, None], first + 1))
     longest = max(1, round(LONGEST / seconds))

@@ -40,7 +40,7 @@ def distance(costs: Float[Array, "b n m"], first: Int[Array, " b"], second: Int[
         column = k - row
         inside = (column >= 0) & (column < m)
         best, long = jnp.where(inside, best + cost, FAR), long + 1.0
-        mean = jnp.take_along_axis(best / long, at, 1)[:, 0]
+        mean = (jnp.take_along_axis(best, at, 1) / jnp.take_along_axis(long, at, 1))[:, 0]
         found = jnp.where(k == ends, mean, found)
         return ((best, long), (one, one_long), found), None
 

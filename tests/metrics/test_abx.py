@@ -29,3 +29,8 @@ def test_codes_are_as_far_apart_as_one_hot_vectors(rng):
     n, m = np.array([7, 1, 3, 7, 5], np.int32), np.array([4, 4, 1, 2, 3], np.int32)
     hot = [abx.Frames(np.eye(3, dtype=np.float32)[codes], count) for codes, count in ((one, n), (two, m))]
     np.testing.assert_allclose(jax.jit(abx.apart_codes)(one, n, two, m), abx.apart(*hot), atol=1e-3)
+
+
+def test_angles_are_arccos():
+    x = np.linspace(-1.0001, 1.0001, 2001, dtype=np.float32)
+    np.testing.assert_allclose(abx.angle(x), np.arccos(np.clip(x.astype(np.float64), -1, 1)) / np.pi, atol=1e-6)

@@ -73,8 +73,9 @@ class DavenetMel:
 
         Args:
           speech: at 22,050 Hz, of any scale: the loudest frame is 0 dB.
-          length: samples of each that are real.
+          length: samples of each that are real; what is more than there are is cut to that.
         """
+        length = jnp.clip(length, 1, speech.shape[1])
         wide = speech.astype(jnp.float32) / 32768
         where = jnp.arange(wide.shape[1])[None] < length[:, None]
         wide = resample(jnp.where(where, wide, 0.0), RATE, self.rate)
