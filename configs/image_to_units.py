@@ -1,0 +1,82 @@
+"""A picture in units of speech, without text (Hsu et al. 2021).
+
+configs/image_to_units.py           the drawn world's own units: the true ones, 600 steps
+configs/image_to_units.py:tiny      seconds, for a look and for the tests
+configs/image_to_units.py:learned   units that a run of configs/units.py hears: --config.units=WORKDIR
+"""
+
+from ml_collections import ConfigDict
+
+from mmjax.engine import config as base
+from mmjax.models.text.show_attend_tell import PRESETS
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """The config of a variant."""
+    c = base.engine("image_to_units", variant)
+    c.steps = 600
+    c.batch_size = 16
+    c.eval.every, c.save_every = 300, 100
+    c.eval.examples, c.eval.test_examples = 128, 300
+    c.eval.fit_examples = 1000  # training captions that the baselines choose from
+    c.best, c.best_mode = "nll", "min"
+
+    c.units = ""  # workdir of configs/units.py; "" for the units that the data knows
+    c.seconds = 4.4  # of an utterance that are heard: nine of ten are shorter
+    c.length = 64  # units; nine of ten captions of the drawn world have at most 54
+
+    c.encoder = ConfigDict()  # arguments of known.encoders.make
+    c.encoder.name = "scene"
+    c.encoder.layer = ""  # the map of 14 x 14 places
+    c.encoder.weights = ""
+    c.encoder.widths = (16, 32, 64)
+    c.encoder.dtype = "float32"
+    c.train_encoder = True
+    c.encoder_statistics = "batch"
+
+    c.network = "show_attend_tell"
+    c.model = ConfigDict()  # arguments of models.text.show_attend_tell.ShowAttendTell
+    c.model.update(PRESETS["official"])
+    c.model.initialiser = "torch"  # as configs/captioning.py, and for its reasons
+    c.model.kind = "soft"
+    c.model.embed, c.model.hidden = 64, 256
+    c.model.expected = 0.5
+    c.model.dropout = 0.1
+    c.model.dtype = "float32"
+
+    c.loss = ConfigDict()  # arguments of losses.captions.caption_loss
+    c.loss.per = "word"
+    c.loss.attention = 0.1
+    c.loss.reduction = "sum"
+    c.loss.reinforce = 0.0
+    c.loss.entropy = 0.0
+    c.loss.reward = "caption"
+
+    c.decode = ConfigDict()  # arguments of decode.beam
+    c.decode.size = 5  # the paper's
+    c.decode.semantics = "shrinking"
+    c.decode.penalty = "none"
+
+    c.sample = ConfigDict({"temperature": 0.4, "top_k": 3})  # arguments of decode.sample: the paper's
+
+    c.optim.captioner = base.adam(2e-3, warmup=100, decay="cosine", clip=5.0)
+    return base.choose(c, VARIANTS)
+
+
+def _tiny(c: ConfigDict) -> None:
+    c.steps, c.batch_size = 4, 8
+    c.data.image_size = 32
+    c.length = 24
+    c.encoder.widths = (4, 4, 8)
+    c.model.embed, c.model.hidden = 8, 16
+    c.log_every, c.save_every, c.eval.every = 2, 2, 2
+    c.eval.batch_size, c.eval.examples, c.eval.test_examples, c.eval.gallery = 8, 8, 12, 12
+    c.eval.fit_examples = 16
+
+
+def _learned(c: ConfigDict) -> None:
+    c.data.voices = "held_out"  # as the units' run
+    c.length = 96  # a unit is often heard as two
+
+
+VARIANTS = {"": base.unchanged, "tiny": _tiny, "learned": _learned}
