@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -122,13 +123,20 @@ def schedule(peak: float, steps: int, warmup: int = 0, decay: str = "none", deca
         "none": optax.constant_schedule(peak),
         "cosine": optax.cosine_decay_schedule(peak, rest),
         "linear": optax.linear_schedule(peak, 0.0, rest),
-        "exponential": optax.exponential_decay(peak, 1, decay_rate),
+        "exponential": functools.partial(_exponential, peak, decay_rate),
     }
     if decay not in shapes:
         raise UserError(f"optim.decay {decay!r} is unknown: choose one of {', '.join(shapes)}")
+    if decay == "exponential" and decay_rate <= 0:
+        raise UserError(f"optim.decay_rate is {decay_rate}: it must be above 0")
     if not warmup:
         return shapes[decay]
     return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), shapes[decay]], [warmup])
+
+
+def _exponential(peak: float, rate: float, step: Any) -> Any:
+    """peak x rate^step. Of a rate that is close to 1 float32 knows the logarithm, and not the rate itself."""
+    return peak * jnp.exp(jnp.asarray(step, jnp.float32) * math.log(rate))
 
 
 def _matrices(params: Any) -> Any:

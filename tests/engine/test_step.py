@@ -133,6 +133,13 @@ def test_a_wrong_placement_is_named(kwargs, words):
         mesh.make(**kwargs)
 
 
+def test_a_rate_that_falls_slowly_falls_as_it_is_to():
+    rate = optim.schedule(1.0, 5_000_000, decay="exponential", decay_rate=0.5 ** (1 / 1_800_000))
+    np.testing.assert_allclose([rate(0), rate(1_800_000), rate(3_600_000)], [1, 0.5, 0.25], rtol=1e-5)
+    with pytest.raises(UserError, match="decay_rate is 0"):
+        optim.schedule(1.0, 10, decay="exponential", decay_rate=0)
+
+
 def test_schedule_and_decay_by_hand():
     rate = optim.schedule(1.0, steps=110, warmup=10, decay="linear")
     with jax.numpy_dtype_promotion("standard"):
