@@ -118,7 +118,7 @@ class Decoder:
         return {**found, "landmarks": landmarks, "face": face}
 
 
-def face(source: str, dtype: str = "float32") -> Face:
+def face(source: str, dtype: str = "float32", option: str = "config.parts.face") -> Face:
     """A face network by where its weights are.
 
     Args:
@@ -126,11 +126,11 @@ def face(source: str, dtype: str = "float32") -> Face:
         its manifest; "resemblyzer", the speaker encoder of the installed package, or "resemblyzer:FILE" by its file;
         else VGG-Face's weights.
       dtype: compute dtype of the published networks.
+      option: what the user said it by.
 
     Raises:
       OptionError: nothing there, or a file or a run of something else.
     """
-    option = "config.parts.face"
     if not source:
         raise OptionError(option, "is '': say which, VGG-Face's weights or the folder of face-api's, or 'shipped'")
     if source.partition(":")[0] == RESEMBLYZER:

@@ -17,7 +17,7 @@ import scipy.fft
 from jax import lax
 from jaxtyping import Array, Float
 
-from mmjax.errors import UserError
+from mmjax.errors import OptionError, UserError
 from mmjax.metrics.separation.bss_eval_host import FILTER, UNDEFINED
 from mmjax.ops import cholesky
 
@@ -48,16 +48,21 @@ def bss_eval(
       "sdr", "sir", "sar" [... m n] float32. -inf for a silent estimate, `UNDEFINED` for a silent reference.
 
     Raises:
-      UserError: shapes that do not agree, or other taps.
+      UserError: shapes that do not agree; see `check`.
     """
     lead, time = reference.shape[:-2], reference.shape[-1]
     if reference.ndim < 2 or estimate.shape[:-2] != lead or estimate.shape[-1] != time:
         raise UserError(f"references {reference.shape} and estimates {estimate.shape}: both must be [... n time]")
-    if taps % cholesky.BLOCK or taps <= WHITENED:
-        raise UserError(f"taps is {taps}: on the device a multiple of {cholesky.BLOCK}; the host takes any number")
+    check(taps)
     flat = [x.astype(jnp.float32).reshape(-1, *x.shape[-2:]) for x in (reference, estimate)]
     found = jax.vmap(lambda s, x: _ratios(s, x, taps))(*flat)
     return {name: value.reshape(*lead, *value.shape[1:]) for name, value in found.items()}
+
+
+def check(taps: int) -> None:
+    """Raises OptionError for a length of filters that is not computed on the device."""
+    if taps % cholesky.BLOCK or taps <= WHITENED:
+        raise OptionError("taps", f"is {taps}: on the device a multiple of {cholesky.BLOCK}; the host takes any number")
 
 
 def _ratios(reference, estimate, taps):

@@ -9,7 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
+from ml_collections import ConfigDict
 
+from mmjax.errors import section
 from mmjax.metrics.separation import alignment, assignment, bss_eval, signal_ratio
 from mmjax.ops.sound import complex_masks, source_masks
 from mmjax.systems.separation.listening import Mixture, Sound
@@ -120,6 +122,14 @@ def distortions(sound: Sound, mixture: Mixture, estimate: Float[Array, "g n time
     ratios = jnp.stack([found[name].reshape(g, len(JUDGED), n, n)[:, :, own, own] for name in RATIOS], -1)
     ratios = jnp.where(mixture.there[:, None, None, None], jnp.maximum(ratios, FLOOR_DB), jnp.nan)
     return {f"number/bss_{name}": ratios[:, i] for i, name in enumerate(JUDGED)}
+
+
+def taps_of(config: ConfigDict) -> int:
+    """config.bss_taps. Raises OptionError for a number that `distortions` cannot take, and not after the training."""
+    if config.bss_taps:
+        with section("config", taps="config.bss_taps"):
+            bss_eval.check(config.bss_taps)
+    return int(config.bss_taps)
 
 
 def score(predictions: Mapping[str, Any], references: Mapping[str, Any]) -> dict[str, float]:

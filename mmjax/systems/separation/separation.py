@@ -54,7 +54,7 @@ def build(config: ConfigDict) -> Task:
         needs=needs,
         updates=(Update(GROUP, bind(loss, made)),),
         metrics=bind(metrics, made),
-        predict=bind(predict, made, **config.chunk, taps=config.bss_taps),
+        predict=bind(predict, made, **config.chunk, taps=estimates.taps_of(config)),
         score=estimates.score,
         predicts_from=(*made.sees, "waveform", "waveform_length"),
         modalities={"sound": ("waveform",)} | ({"picture": made.sees} if made.sees else {}),

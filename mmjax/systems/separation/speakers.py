@@ -145,7 +145,9 @@ def make(config: ConfigDict) -> Speakers:
     how = {**config.model, "bound": bound, "ratio": sound.rate / sound.hop / PICTURES, "centre": 0.0}
     faces, width = None, config.faces.features
     if config.faces.weights:
-        face = face_parts.face(config.faces.weights, config.faces.dtype)
+        face = face_parts.face(config.faces.weights, config.faces.dtype, "config.faces.weights")
+        if face.kind != "face":
+            raise OptionError("config.faces.weights", f"={config.faces.weights!r} is no face network")
         faces, width = face.network, face.size
     elif config.network == "looking_to_listen":
         own = {name: value for name, value in config.faces.items() if name != "weights"}

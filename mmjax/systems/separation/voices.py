@@ -46,7 +46,7 @@ def task(config: ConfigDict) -> Task:
         needs=() if made.faces is None else (bind(Network.check, made.faces),),
         updates=(Update(GROUP, bind(loss, made)),),
         metrics=bind(metrics, made),
-        predict=bind(predict, made, taps=config.bss_taps),
+        predict=bind(predict, made, taps=estimates.taps_of(config)),
         score=estimates.score,
         modalities={"speech": (VOICES,)} | ({"face": sees} if sees else {}),
         sample_rate=made.sound.rate,
