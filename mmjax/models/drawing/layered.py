@@ -231,7 +231,7 @@ class LayeredDiscriminator(nn.Module):
         told = self._weights(64, 0, "place_text", bias=False)
         for text in texts:
             match = jnp.einsum("bijc,bc->bij", x, told(text, train=train)) / 8
-            yield (alone + match).astype(jnp.float32).reshape(len(x), -1)
+            yield (alone + match).astype(jnp.float32).reshape(x.shape[0], -1)
 
     def _weights(self, features, kernel, name, bias=True, padding="SAME"):
         options = {"spectral": self.spectral, "bias": bias, "padding": padding, "dtype": self.dtype}

@@ -67,7 +67,7 @@ class VisualVoiceUNet(nn.Module):
             x = jnp.concatenate([nn.relu(self._norm(x, f"up{i}_norm", train)), levels.pop()], -1)
         x = nn.relu(self._norm(self._spread(x, self.width, "up7"), "up7_norm", train))
         x = self._spread(jnp.concatenate([x, levels.pop()], -1), 2, "up8").astype(jnp.float32)
-        last = jnp.broadcast_to(jnp.asarray([1.0, 0.0]).reshape(1, 1, 1, 2), (len(x), 1, x.shape[2], 2))
+        last = jnp.broadcast_to(jnp.asarray([1.0, 0.0]).reshape(1, 1, 1, 2), (x.shape[0], 1, x.shape[2], 2))
         return jnp.concatenate([self.bound * jnp.tanh(x), last], 1)
 
     def _convolution(self, x, times, kernel, stride, name):

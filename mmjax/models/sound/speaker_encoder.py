@@ -33,7 +33,7 @@ class SpeakerEncoder(nn.Module):
     @nn.compact
     def __call__(self, speech: Num[Array, "b time"]) -> dict[str, Float[Array, "b 256"]]:
         """{"features": the embedding, float32}. speech: at 22,050 Hz, of any scale; zeros behind it are padding."""
-        b = len(speech)
+        b = speech.shape[0]
         wide = speech.astype(jnp.float32)
         place = jnp.arange(1, wide.shape[1] + 1, dtype=jnp.int32)[None]
         length = jnp.maximum(jnp.max(jnp.where(wide != 0, place, 0), 1), 1)

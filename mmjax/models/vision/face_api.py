@@ -111,7 +111,7 @@ class Residual(nn.Module):
         y = Scaled(self.features, 3, 1, "SAME", self.dtype, name="conv2")(y)
         if self.down:
             i, j = x.shape[1] // 2, x.shape[2] // 2
-            x = jnp.mean(x[:, : 2 * i, : 2 * j].reshape(len(x), i, 2, j, 2, -1), (2, 4))
+            x = jnp.mean(x[:, : 2 * i, : 2 * j].reshape(x.shape[0], i, 2, j, 2, x.shape[3]), (2, 4))
             short = [(0, a - b) for a, b in zip(x.shape[1:3], y.shape[1:3], strict=True)]
             y = jnp.pad(y, ((0, 0), *short, (0, 0)))
             x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, self.features - x.shape[-1])))

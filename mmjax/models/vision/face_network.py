@@ -73,6 +73,6 @@ class FaceEmbedding(nn.Module):
 def _features(face: Array, network: Any, train: bool) -> Array:
     x = pyramid(face, network, train=train)
     # Where a chin or a brow is tells its size: the map is read place by place, and not only its mean.
-    places = jax.nn.relu(nn.Dense(16, name="places")(x.astype(jnp.float32))).reshape(len(x), -1)
+    places = jax.nn.relu(nn.Dense(16, name="places")(x.astype(jnp.float32))).reshape(x.shape[0], -1)
     features = nn.Dense(network.features, name="features")
     return features(jnp.concatenate([mean_and_max(x), places], -1))

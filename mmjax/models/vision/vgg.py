@@ -126,7 +126,7 @@ class VGG(nn.Module):
         x = (image.astype(jnp.float32) - mean) / deviation
         out, _ = stages(x.astype(self.dtype), self.depth, self.channels, self.dtype)
         x = nn.max_pool(out["conv5"], (2, 2), (2, 2))
-        x = adaptive_mean(x, GRID).reshape(len(x), -1)  # b i j c -> b (i j c)
+        x = adaptive_mean(x, GRID).reshape(x.shape[0], -1)  # b i j c -> b (i j c)
         for name in ("fc6", "fc7"):
             dense = nn.Dense(self.hidden, dtype=self.dtype, kernel_init=nn.initializers.normal(0.01), name=name)
             x = nn.relu(dense(x))

@@ -76,11 +76,13 @@ def _by_speaker(
 
 
 def _another(own: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
-    """For each example one of another speaker, in turn; itself where there is but one speaker."""
-    order = np.argsort(own, kind="stable")
-    found = np.empty_like(order)
-    found[order] = np.roll(order, -int(np.bincount(own).max()))
-    return found
+    """For each example one of the next speaker, in turn; of its own where there is but one."""
+    order, counts = np.argsort(own, kind="stable"), np.bincount(own)
+    begins = np.cumsum(counts) - counts
+    place = np.empty_like(order)
+    place[order] = np.arange(len(own)) - begins[own[order]]
+    following = (own + 1) % len(counts)
+    return order[begins[following] + place % counts[following]]
 
 
 def _explained(
