@@ -51,5 +51,5 @@ def distance(costs: Float[Array, "b n m"], first: Int[Array, " b"], second: Int[
 
 def _down(x, begin, first=FAR):
     """Row i becomes row i + 1; the first is 0 where the path begins."""
-    top = jnp.where(begin, 0.0, first) * jnp.ones((len(x), 1))
+    top = jnp.where(begin, 0.0, first) * jnp.ones((x.shape[0], 1))
     return jnp.concatenate([top.astype(x.dtype), x[:, :-1]], 1)

@@ -22,6 +22,6 @@ def collapsed(
     real = jnp.arange(codes.shape[1])[None] < count[:, None]
     begins = real & jnp.concatenate([jnp.ones_like(real[:, :1]), codes[:, 1:] != codes[:, :-1]], 1)
     place = jnp.where(begins, jnp.cumsum(begins, 1) - 1, most)  # what is no beginning is dropped
-    rows = jnp.arange(len(codes))[:, None]
-    found = jnp.zeros((len(codes), most), jnp.int32).at[rows, place].set(codes.astype(jnp.int32), mode="drop")
+    rows = jnp.arange(codes.shape[0])[:, None]
+    found = jnp.zeros((codes.shape[0], most), jnp.int32).at[rows, place].set(codes.astype(jnp.int32), mode="drop")
     return found, jnp.sum(begins, 1).astype(jnp.int32)

@@ -271,7 +271,7 @@ def predict(networks: Networks, variables: Variables, batch: Batch, key: Key[Arr
     units, _ = run_lengths.collapsed(encoded.codes, encoded.steps, encoded.codes.shape[1])
     lasts = jnp.arange(units.shape[1])[None] < _runs(encoded.codes)[:, None]
     spelled = jnp.where(lasts[..., None], variables["frozen"]["units_names"][units], jnp.uint8(0))
-    lasting = jnp.full(len(units), networks.encoder.seconds, jnp.float32)
+    lasting = jnp.full(units.shape[0], networks.encoder.seconds, jnp.float32)
     out |= {"text/units": spelled, "number/codes": encoded.codes, "number/code_seconds": lasting}
     if "fitted" not in variables:
         return out
