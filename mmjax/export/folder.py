@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
+import hashlib
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -64,49 +64,76 @@ def write(run: restore.Restored, workdir: Path, target: Path, size: int, int8: b
     if target.suffix in FORMATS:
         FORMATS[target.suffix].check()  # before anything is made
     folder = target.with_suffix("")
-    fresh = not folder.exists()
-    about = _begun(folder, run, workdir)
+    weights = _weights(run)
+    about = _begun(folder, run, workdir, weights)
+    making = folder.with_name(f".{folder.name}.part")  # a kill or a failure leaves nothing that looks like an export
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir(parents=True)
     try:
-        _filled(run, folder, target.suffix, size, int8, about, say)
-    except UserError:
-        if fresh:  # and holds nothing that runs
-            shutil.rmtree(folder)
-        raise
-    files.write_json(folder / ABOUT, about)
-    (folder / "README.md").write_text(_readme(folder.name, about))
+        for name in COPIED:
+            if (workdir / name).exists():
+                shutil.copyfile(workdir / name, making / name)
+        if target.suffix == WEIGHTS:
+            metadata = {"system": run.config.system, "step": str(run.step), "config": run.config.to_json()}
+            about["weights"] = f"{folder.name}{WEIGHTS}"
+            safetensors_file.save(making / about["weights"], weights, metadata)
+        else:
+            _filled(run, making / target.name, size, int8, about, say)
+        (making / "README.md").write_text(_readme(folder.name, about))
+        files.write_json(making / ABOUT, about)
+        _moved(making, folder)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
     return folder
 
 
-def _filled(
-    run: restore.Restored, folder: Path, suffix: str, size: int, int8: bool, about: dict[str, Any], say: Say
-) -> None:
-    """Writes the files of one format, and says in `about` what they are."""
-    if suffix == WEIGHTS:
-        metadata = {"system": run.config.system, "step": str(run.step), "config": run.config.to_json()}
-        leaves = jax.tree_util.tree_leaves_with_path(run.variables)
-        weights = {jax.tree_util.keystr(at, simple=True, separator="/"): np.asarray(leaf) for at, leaf in leaves}
-        safetensors_file.save(folder / f"{folder.name}{WEIGHTS}", weights, metadata)
-        about["weights"] = f"{folder.name}{WEIGHTS}"
-    else:
-        columns = _held_out(run, say)
-        for part in parts.of(run):
-            _written(part, folder, suffix, size, int8, columns, about, say)
+def _moved(making: Path, folder: Path) -> None:
+    """Everything is there at once in a new folder; in one that is there, the description is the last to change."""
+    if not folder.exists():
+        making.rename(folder)
+        return
+    for path in sorted(making.iterdir(), key=lambda path: path.name == ABOUT):
+        path.replace(folder / path.name)
 
 
-def _begun(folder: Path, run: restore.Restored, workdir: Path) -> dict[str, Any]:
-    """The description of the folder, made or found."""
+def _weights(run: restore.Restored) -> dict[str, np.ndarray]:
+    """All that a run has learned, by its place."""
+    leaves = jax.tree_util.tree_leaves_with_path(run.variables)
+    return {jax.tree_util.keystr(at, simple=True, separator="/"): np.asarray(leaf) for at, leaf in leaves}
+
+
+def _filled(run: restore.Restored, path: Path, size: int, int8: bool, about: dict[str, Any], say: Say) -> None:
+    """Writes the files of one format, and says in `about` what they are. Raises UserError where no part can be."""
+    columns, every, failed = _held_out(run, say), parts.of(run), list[UserError]()
+    for part in every:
+        own = path.with_name(f"{'_'.join(filter(None, (path.stem, part.name)))}{path.suffix}")
+        try:
+            _written(part, own, size, int8, columns, about, say)
+        except UserError as error:
+            failed.append(error)
+            for made in (own, _int8(own)):
+                made.unlink(missing_ok=True)
+    if len(failed) == len(every):
+        raise failed[0]
+    for error in failed:
+        say(f"left out: {error}")
+
+
+def _begun(folder: Path, run: restore.Restored, workdir: Path, weights: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The description of the folder, new or found."""
     same = {"system": run.config.system, "step": run.step, "workdir": workdir.resolve().name}
+    digest = hashlib.sha256()  # another run may have the same name and step
+    for name, value in weights.items():
+        digest.update(name.encode() + value.tobytes())
+    same["fingerprint"] = digest.hexdigest()
     known = files.read_json(folder / ABOUT)
     if known is not None and {name: known.get(name) for name in same} != same:
         raise UserError(
-            f"{folder} is an export of {known.get('workdir')}, step {known.get('step')}: name another folder"
+            f"{folder} is an export of other weights, of {known.get('workdir')}, step {known.get('step')}: name "
+            "another folder"
         )
     if known is None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is there and is no export: name another folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in COPIED:
-        if (workdir / name).exists():
-            shutil.copyfile(workdir / name, folder / name)
     return known or {
         **same,
         "names": {head: list(names) for head, names in run.task.names.items() if not isinstance(names, str)},
@@ -122,8 +149,7 @@ def _begun(folder: Path, run: restore.Restored, workdir: Path) -> dict[str, Any]
 
 def _written(
     part: Part,
-    folder: Path,
-    suffix: str,
+    path: Path,
     size: int,
     int8: bool,
     columns: Mapping[str, np.ndarray],
@@ -131,27 +157,30 @@ def _written(
     say: Say,
 ) -> None:
     """Writes the file of a part for any batch size, or for one where any cannot be; and tries it."""
-    format_, path = FORMATS[suffix], folder / f"{'_'.join(filter(None, (folder.name, part.name)))}{suffix}"
-    batch = 0
+    format_, batch = FORMATS[path.suffix], 0
     try:
         format_.write(part, path, 0)
     except UserError as error:
-        say(f"not for any batch size ({error}): for {size}")
         batch = size
         format_.write(part, path, size)
+        say(f"not for any batch size ({error}): for {size}")
     examples = parts.examples(part, columns)
     want = _truth(part, examples, batch)
     given = {"inputs": {name: [dtype, *shape] for name, (dtype, shape) in part.inputs.items()}, "batch": batch or "any"}
     outputs = {name: [str(value.dtype), *value.shape[1:]] for name, value in want.items()}
     paths = [path]
     if int8:
-        paths.append(path.with_name(f"{path.stem}{INT8}{suffix}"))
+        paths.append(_int8(path))
         onnx_file.quantise(*paths)
     for one in paths:
         got = _run(format_.Runner(one), examples, batch)
         compared = {name: difference(want[name], got[name]) for name in want}
         about["files"][one.name] = {**given, "outputs": outputs, "against_the_run": compared}
-        say(f"{one}: {one.stat().st_size:,} bytes; {_told(compared, len(next(iter(want.values()))))}")
+        say(f"{one.name}: {one.stat().st_size:,} bytes; {_told(compared, len(next(iter(want.values()))))}")
+
+
+def _int8(path: Path) -> Path:
+    return path.with_name(f"{path.stem}{INT8}{path.suffix}")
 
 
 def difference(want: np.ndarray, got: np.ndarray) -> dict[str, float]:
@@ -161,8 +190,11 @@ def difference(want: np.ndarray, got: np.ndarray) -> dict[str, float]:
     """
     if want.shape != got.shape or want.dtype != got.dtype:
         raise UserError(f"the export answers {got.dtype} {got.shape}, and the run {want.dtype} {want.shape}")
-    rows = (len(want), -1)
-    found = {"largest": float(np.max(np.abs(want.astype(np.float64) - got.astype(np.float64)), initial=0.0))}
+    finite, rows = np.isfinite(want), (len(want), -1)
+    if (np.isfinite(got) != finite).any():
+        raise UserError("the export's answers are infinite or no numbers where the run's are not, or the other way")
+    apart = np.abs(want[finite].astype(np.float64) - got[finite].astype(np.float64))
+    found = {"largest": float(np.max(apart, initial=0.0))}
     if want.dtype != np.float32:
         found["same"] = float(np.mean((want == got).reshape(rows).all(1)))
     elif want.ndim == 2:
@@ -240,7 +272,10 @@ class Exported(restore.Restored):
     def answers(self, batch: Mapping[str, Any], seed: int = 0) -> dict[str, np.ndarray]:
         """As `Restored.answers`, by the file whose inputs are there."""
         full = self._full(batch)
-        name = next(name for name, about in self.files.items() if set(about["inputs"]) <= set(full))
+        name = next((name for name, about in self.files.items() if set(about["inputs"]) <= set(full)), None)
+        if name is None:
+            takes = "; or ".join(", ".join(about["inputs"]) for about in self.files.values())
+            raise UserError(f"{self.folder}: nothing there takes this; {', '.join(self.files)}: {takes}")
         about = self.files[name]
         if name not in self._runners:
             self._runners[name] = FORMATS[Path(name).suffix].Runner(self.folder / name)
@@ -254,7 +289,9 @@ def read(path: str | Path) -> Exported:
     """An exported folder, or one file of it. Raises UserError where nothing in it runs."""
     path = Path(path).expanduser()
     folder = path if path.is_dir() else path.parent
-    about = json.loads((folder / ABOUT).read_text())
+    about = files.read_json(folder / ABOUT)
+    if about is None:
+        raise UserError(f"{folder / ABOUT} is damaged")
     found = about["files"]
     if path != folder:
         found = {name: of for name, of in found.items() if name == path.name}

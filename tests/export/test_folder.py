@@ -22,6 +22,7 @@ from mmjax.weights import safetensors_file
 
 FIELDS = ("image",)
 PIXELS = 8
+SILENCE = np.zeros(6, np.int16)
 
 
 def see(variables, batch, key):
@@ -64,7 +65,7 @@ class Pictures:
 def toy(tmp_path, monkeypatch):
     """predict -> the workdir of a run whose system predicts so."""
 
-    def made(predict, answers=("scores/shade",), step=7):
+    def made(predict, answers=("scores/shade",), step=7, shift=0, also=()):
         task = Task(
             FIELDS,
             lambda *_: {},
@@ -74,11 +75,12 @@ def toy(tmp_path, monkeypatch):
             names={"shade": ("dark", "bright")},
             predicts_from=FIELDS,
             answers=answers,
+            also_from=also,
         )
         config = ConfigDict({"system": "toy", "data": {"name": "captioned_images", "fit": "squash"}})
         config.update({"test_split": "test", "train_split": "train", "loader": {"workers": 0}})
-        kernel = np.array([[1, -1], [2, 0.5], [-1, 3]], np.float32)
-        shapes = {"image": ("uint8", 4, PIXELS, PIXELS, 3)}
+        kernel = np.array([[1, -1], [2, 0.5], [-1, 3]], np.float32) + shift
+        shapes = {"image": ("uint8", 4, PIXELS, PIXELS, 3), "speech": ("int16", 4, 6)}
         variables = {"params": {"net": {"kernel": jnp.asarray(kernel)}}, "state": {"pair": (np.ones(2), np.zeros(1))}}
         run = restore.Restored(config, task, variables, step, {}, shapes)
         monkeypatch.setattr(restore, "restore", lambda path, step=None: run)
@@ -187,7 +189,11 @@ def test_mistakes_are_one_line(toy, tmp_path, capsys, monkeypatch):
     assert sorted(path.name for path in (tmp_path / "full").iterdir()) == ["thesis.tex"]
     assert export(home, tmp_path / "toy.stablehlo") == 0
     assert export(toy(see, step=8), tmp_path / "toy.stablehlo") == 2
-    assert "is an export of run, step 7: name another folder" in capsys.readouterr().err
+    assert "is an export of other weights, of run, step 7: name another folder" in capsys.readouterr().err
+    known = (tmp_path / "toy" / exports.ABOUT).read_text()
+    assert export(toy(see, shift=1), tmp_path / "toy.stablehlo") == 2  # trained anew: the same name, the same step
+    assert "is an export of other weights" in capsys.readouterr().err
+    assert (tmp_path / "toy" / exports.ABOUT).read_text() == known
     assert tools.run("predict", [str(tmp_path / "toy"), "a.png", "--step", "3"]) == 2
     assert "is an export, which is of one step" in capsys.readouterr().err
     file = tmp_path / "toy" / "toy.stablehlo"
@@ -212,3 +218,42 @@ def test_the_difference_counts_examples_whose_answer_is_another():
     assert exports.difference(np.ones((2, 3, 3), np.float32), np.ones((2, 3, 3), np.float32)) == {"largest": 0.0}
     with pytest.raises(UserError, match="the export answers"):
         exports.difference(want, got[:2])
+    with pytest.raises(UserError, match="no numbers where the run's are not"):
+        exports.difference(want, np.where(got == 0.6, np.nan, got).astype(np.float32))
+
+
+def test_what_ends_on_the_way_leaves_no_folder_and_changes_none(toy, tmp_path, monkeypatch):
+    home, made = toy(see), tmp_path / "toy"
+
+    def ends(*_):
+        raise KeyboardInterrupt
+
+    for before in ([], ["README.md", "batch.json", "config.json", "export.json", "toy.stablehlo"]):
+        with monkeypatch.context() as patch:
+            patch.setattr(exports, "difference", ends)
+            with pytest.raises(KeyboardInterrupt):
+                exports.write(restore.restore(home), home, tmp_path / "toy.stablehlo", 1, False, lambda line: None)
+        assert (sorted(path.name for path in made.iterdir()) if made.exists() else []) == before
+        (tmp_path / ".toy.part").mkdir()  # of one that was killed
+        (tmp_path / ".toy.part" / "half.stablehlo").write_bytes(b"")
+        exports.write(restore.restore(home), home, tmp_path / "toy.stablehlo", 1, False, lambda line: None)
+        assert not (tmp_path / ".toy.part").exists()
+        assert exports.read(made).files
+
+
+def see_or_hear(variables, batch, key):
+    """Scores of a picture; of a sound, which can be exported nowhere, none."""
+    if "image" in batch:
+        return see(variables, batch, key)
+    raise UserError("no sound")
+
+
+def test_a_side_that_cannot_be_exported_is_named_and_the_other_is(toy, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Pictures, "__getitem__", lambda self, i: {"image": self.images[i], "speech": SILENCE})
+    home = toy(see_or_hear, also=(("speech",),))
+    assert export(home, tmp_path / "toy.stablehlo") == 0
+    assert re.search(r"left out: .*no sound", capsys.readouterr().out)
+    made = exports.read(tmp_path / "toy")
+    assert list(made.files) == ["toy_image.stablehlo"]
+    with pytest.raises(UserError, match=r"nothing there takes this; toy_image\.stablehlo: image"):
+        made.answers({"speech": np.zeros((1, 6), np.int16)})
