@@ -180,7 +180,7 @@ def _init(plain: Task, balance: Balance, key: Array, batch: Batch) -> Variables:
     memory: dict[str, Any] = {}
     if balance.name == "ogm_ge":
         ones = jax.tree.map(lambda x: jnp.array([1.0, 0.0], jnp.float32), dict(variables["params"]))
-        memory = {"factors": ones, "step": jnp.int32(0)}
+        memory = {"factors": ones, "steps": {update.group: jnp.int32(0) for update in plain.updates}}
     elif balance.name == "pmr":
         shape = jax.eval_shape(lambda: unimodal(plain, variables, batch, players[0])[1]).shape
         empty = {"centres": jnp.zeros((shape[-1], shape[-1])), "seen": jnp.zeros(shape[-1])}
@@ -189,7 +189,8 @@ def _init(plain: Task, balance: Balance, key: Array, batch: Batch) -> Variables:
         count = len(players) + 1
         none = {"training": jnp.zeros(count), "held": jnp.zeros(count)}
         even = jnp.full(count, 1 / count)
-        memory = {u.group: {"weights": even, "now": none, "before": none, "step": jnp.int32(0)} for u in plain.updates}
+        fresh = {"weights": even, "now": none, "before": none, "step": jnp.int32(0), "seen": jnp.int32(0)}
+        memory = {update.group: fresh for update in plain.updates}
     return {**variables, "state": {**variables["state"], KEY: memory}}
 
 
@@ -285,16 +286,17 @@ def _ogm_ge(
     players, group = tuple(plain.modalities), plain.updates[number].group
     scores = certainties(plain, own, batch)
     factors = formulas.modulation(scores, balance.strength)
-    if balance.until:
-        factors = jnp.where(memory["step"] < balance.until, factors, 1.0)
+    steps = memory["steps"][group]
+    goes_on = jnp.bool_(True) if not balance.until else steps < balance.until  # both the scaling and the noise
+    factors = jnp.where(goes_on, factors, 1.0)
 
     def one(names: frozenset[str], param: Array) -> Array:
         of_tower = len(names) == 1 and (param.ndim == 4 or not balance.convolutions)
         factor = factors[players.index(next(iter(names)))] if of_tower else jnp.float32(1)
-        return jnp.stack([factor, jnp.float32(of_tower)])
+        return jnp.stack([factor, jnp.float32(of_tower & goes_on)])
 
     changed = jax.tree.map(one, seen, own["params"][group], is_leaf=_is_names)
-    new = {"factors": {**memory["factors"], group: changed}, "step": memory["step"] + 1}
+    new = {"factors": {**memory["factors"], group: changed}, "steps": {**memory["steps"], group: steps + 1}}
     return value, state, logs, new, _named(plain, factors)
 
 
@@ -367,19 +369,21 @@ def _blending(
     sides = tuple(plain.modalities)
     losses = jnp.stack([value, *(loss(own, alone(plain, trained, m), key)[0] for m in sides)])
     watched = jnp.stack([loss(own, seen, key)[0] for seen in (kept, *(alone(plain, kept, m) for m in sides))])
-    pair = jax.lax.stop_gradient({"training": collective.mean(losses), "held": collective.mean(watched)})
-    there = collective.mean(jnp.float32(jnp.any(held) & ~jnp.all(held))) > 0  # or nothing is known of one of them
-    old, step = memory[group], memory[group]["step"]
-    share = jnp.where(there, jnp.maximum(1 - KEPT, 1 / (step + 1).astype(jnp.float32)), 0.0)
+    both = jnp.any(held) & ~jnp.all(held)  # or a device knows nothing of one of them
+    knowing = collective.mean(jnp.float32(both))
+    pair = jax.lax.stop_gradient({"training": losses, "held": watched})
+    pair = jax.tree.map(lambda x: collective.mean(jnp.where(both, x, 0.0)) / jnp.maximum(knowing, 1e-6), pair)
+    old, step, count = memory[group], memory[group]["step"], memory[group]["seen"] + jnp.int32(knowing > 0)
+    share = jnp.where(knowing > 0, jnp.maximum(1 - KEPT, 1 / jnp.maximum(count, 1).astype(jnp.float32)), 0.0)
     now = jax.tree.map(lambda mean, x: mean + share * (x - mean), old["now"], pair)
     due, first = (step + 1) % balance.every == 0, step + 1 == balance.every
     before = {name: (old["before"][name], now[name]) for name in now}
     weights = formulas.blending(before["training"], before["held"], old["weights"])
     weights = jnp.where(due & ~first, weights, old["weights"])
     kept_means = jax.tree.map(lambda a, b: jnp.where(due, a, b), now, old["before"])
-    new = {**memory, group: {"weights": weights, "now": now, "before": kept_means, "step": step + 1}}
+    new = {**memory, group: {"weights": weights, "now": now, "before": kept_means, "step": step + 1, "seen": count}}
     said = {"all": weights[0], **_named(plain, weights[1:])}
-    return jnp.sum(old["weights"] * losses), state, logs, new, said
+    return jnp.where(jnp.all(held), 0.0, jnp.sum(old["weights"] * losses)), state, logs, new, said
 
 
 def is_held(index: Int[Array, " b"], share: float) -> Array:

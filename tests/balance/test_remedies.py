@@ -139,7 +139,7 @@ def test_it_ends_when_it_is_told_to_and_spares_what_is_no_convolution(batch):
         same = np.allclose(found["read"], plain["read"], rtol=1e-4)
         assert same == ("convolutions" in ended)
     _, after, _ = stepped(batch, optax.sgd(0.1), count=3, **options, until=1)
-    np.testing.assert_array_equal(after.state["balance"]["factors"]["net"]["read"], [1, 1])
+    np.testing.assert_array_equal(after.state["balance"]["factors"]["net"]["read"], [1, 0])  # no noise either
 
 
 def test_missing_modalities_at_their_rate(batch):
@@ -217,6 +217,24 @@ def test_blending_weighs_anew_at_its_checkpoints(batch):
     wanted = formulas.blending(*pairs, states[1]["weights"])
     np.testing.assert_allclose(states[2]["weights"], wanted, rtol=1e-5)
     assert not np.allclose(states[2]["weights"], 1 / 3, atol=1e-3)
+
+
+def test_blending_knows_nothing_of_a_batch_without_held_out_examples(batch):
+    """A first batch without any counts in no mean, and one that is held out whole changes nothing."""
+    held = np.asarray(remedies.is_held(jnp.arange(200), 0.3))
+    balance = remedies.Balance("blending", held=0.3)
+    task = remedies.task(PLAIN, balance)
+    tools = dict.fromkeys(("net", "control"), optax.sgd(0.0))
+    start = steps.create(task, tools, jax.random.key(0), batch)
+    step = jax.jit(lambda state, batch: steps.train_step(task, tools, state, batch, KEY))
+    without = {**batch, "index": np.flatnonzero(~held)[:16].astype(np.int32)}
+    means = [
+        state.state["balance"]["net"]["now"]
+        for state in (step(start, batch)[0], step(step(start, without)[0], batch)[0])
+    ]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), *means)
+    _, logs = step(start, {**batch, "index": np.flatnonzero(held)[:16].astype(np.int32)})
+    assert logs["loss/net"] == 0
 
 
 def test_held_examples_are_the_same_at_every_visit_and_as_many_as_asked():
