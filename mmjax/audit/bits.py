@@ -65,7 +65,7 @@ def measure(
         },
         "reliability": {name: _plain(getattr(after[""], name)) for name in ("confidence", "accuracy", "share")},
         "parts": parts(known_label, label, sides, permutations, seed),
-        "batch_parts": batch_parts(known_label, log_p, players),
+        "batch_parts": batch_parts(known_label, log_p, players, seed),
     }
 
 
@@ -94,19 +94,23 @@ def numbered(known: np.ndarray, classes: int) -> np.ndarray:
     return number
 
 
-def batch_parts(known: np.ndarray, log_p: Mapping[str, np.ndarray], players: Sequence[str]) -> dict[str, Any]:
+def batch_parts(
+    known: np.ndarray, log_p: Mapping[str, np.ndarray], players: Sequence[str], seed: int = 0
+) -> dict[str, Any]:
     """Redundant, unique and synergistic bits by the batch estimator, of calibrated predictors, rare classes as one.
 
     Args:
       known: classes of the validation split.
       log_p: {who: log-probabilities of the audited split, [n c]}, "" for the system.
       players: the modalities.
+      seed: of the order in which examples come into batches, for a data set's own may go by class or by picture.
     """
     if len(players) != 2:
         return {"refused": f"parts are of two modalities, and here are {len(players)}"}
     number = numbered(known, next(iter(log_p.values())).shape[1])
     into = np.eye(number.max() + 1)[number]  # c merged
-    one, two, both = (np.exp(log_p[who]) @ into for who in (*players, ""))
+    order = np.random.default_rng(seed).permutation(len(log_p[""]))
+    one, two, both = (np.exp(log_p[who][order]) @ into for who in (*players, ""))
     if len(one) < 2 * batches.SIZE:
         return {"refused": f"{len(one):,} examples are too few for two batches of {batches.SIZE}"}
     found = batches.parts(one, two, both)
