@@ -27,6 +27,8 @@ def main(arguments: Sequence[str], typed: str) -> None:
             raise UserError(f"--{name} {getattr(options, name)}: it must be at least {least}")
     if any(rate <= 0 for rate in options.rates):
         raise UserError("--rates: each is a factor of the run's learning rates, above 0")
+    if options.rates != [1.0] and not options.retrain:
+        raise UserError("--rates: they are of --retrain, which is not asked")
     folder = Path(options.workdir).expanduser()
     asked = auditing.Options(
         examples=options.examples,

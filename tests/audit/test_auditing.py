@@ -132,6 +132,7 @@ def test_few_examples_have_no_parts(rng):
         (["--accident", "reverse"], "--accident reverse: write OPTION=VALUE"),
         (["--permutations", "3"], "--permutations 3: it must be at least 19"),
         (["--retrain", "--rates", "0"], "--rates: each is a factor of the run's learning rates"),
+        (["--rates", "1", "3"], "--rates: they are of --retrain"),
         (["--seeds", "0"], "--seeds 0: it must be at least 1"),
     ],
 )
