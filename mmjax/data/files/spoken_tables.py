@@ -6,7 +6,7 @@
 
 A JSON may say "image_base_path" and "audio_base_path"; a file is looked for there, in the folder, and by its name below
 the folder. Its split is in its own name (SpokenCOCO_train.json, val.json), of Flickr8k in Flickr_8k.trainImages.txt,
-devImages and testImages; where no split is named, pictures are split by a hash of their name.
+devImages and testImages; where none is named, `sets.spoken_captions` draws.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ SOUNDS = ("speech", "speech_same", "speech_other")
 PADDED: dict[str, str] = {field: f"{field}_length" for field in SOUNDS}
 IDENTITY = {"file": "id"}
 SPLITS = ("train", "validation", "test")
-EDITION = 1  # raised whenever the same files would give other examples
+EDITION = 2  # raised whenever the same files would give other examples
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -119,14 +119,14 @@ def source(
 
     Args:
       split: "train", "validation" or "test", as the files say; of captions whose split they do not say, and for one
-        that no caption is of, a share of the pictures is held out by a hash of their names. A caption goes where its
-        text goes, so that no held-out sentence was heard in training.
+        that no caption is of, a share is held out by a hash. Captions of one picture or with one text stay together,
+        so that training knows no held-out picture and no held-out sentence.
       fields: of FIELDS. Speech is padded with zeros and brings `<field>_length` along, 0 where there is none.
       path: the folder.
       size: of the square pictures, in pixels.
       fit: "crop", "squash" or "pad", as of captioned_images.
       seconds: a longer caption is left out.
-      held_out: the share of pictures of each held-out split that the files do not name.
+      held_out: the share of each held-out split that the files do not name.
       voices: speakers whom training never hears; in held-out splits their captions are marked by `new_speaker`.
 
     Raises:
@@ -173,17 +173,35 @@ def _parts(path: str, seconds: float, held_out: float) -> dict[str, list[Spoken]
         raise UserError(f"{path!r} has no usable spoken caption: {'; '.join(faults.listed(wrong))}")
     named = {caption.split for caption in usable}
     parts: dict[str, list[Spoken]] = {}
-    for caption in usable:
-        split = caption.split or _drawn(caption, SPLITS[1:], held_out)
+    for caption, family in zip(usable, _families(usable), strict=True):
+        split = caption.split or _drawn(family, SPLITS[1:], held_out)
         if split == "train":  # held-out splits that no file names are taken from it
-            split = _drawn(caption, tuple(s for s in SPLITS[1:] if s not in named), held_out)
+            split = _drawn(family, tuple(s for s in SPLITS[1:] if s not in named), held_out)
         parts.setdefault(split, []).append(caption)
     return parts
 
 
-def _drawn(caption: Spoken, splits: tuple[str, ...], share: float) -> str:
-    """One of the splits, each with its share, or "train": by the text, without one by the picture."""
-    place = int.from_bytes(hashlib.sha256((caption.text or caption.picture).encode()).digest()[:8]) / 2**64
+def _families(captions: Sequence[Spoken]) -> list[str]:
+    """For each caption the name of its family, which captions of one picture or with one text have in common: the
+    first of its texts, or, of a picture without any, its file's name."""
+    above: dict[tuple[int, str], tuple[int, str]] = {}  # texts, which are 0, before pictures
+
+    def first(one: tuple[int, str]) -> tuple[int, str]:
+        while (next_one := above.setdefault(one, one)) != one:
+            above[one] = one = above[next_one]
+        return one
+
+    for caption in captions:
+        if caption.text:
+            low, high = sorted((first((0, caption.text)), first((1, caption.picture))))
+            above[high] = low
+    found = [first((1, caption.picture)) for caption in captions]
+    return [pathlib.Path(name).name if is_picture else name for is_picture, name in found]
+
+
+def _drawn(family: str, splits: tuple[str, ...], share: float) -> str:
+    """One of the splits, each with its share, or "train"."""
+    place = int.from_bytes(hashlib.sha256(family.encode()).digest()[:8]) / 2**64
     return next((split for n, split in enumerate(splits, 1) if place < n * share), "train")
 
 
@@ -199,18 +217,19 @@ def _fault(file: pathlib.Path, seconds: float) -> str:
 
 def _partners(captions: Sequence[Spoken]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """For each caption the next one around with its text by another speaker, and of its speaker with another text."""
-    by_text: dict[str, list[int]] = {}
-    by_speaker: dict[str, list[int]] = {}
-    for n, caption in enumerate(captions):
-        by_text.setdefault(caption.text or caption.sound, []).append(n)
-        by_speaker.setdefault(caption.speaker, []).append(n)
+    texts = [caption.text or caption.sound for caption in captions]
+    speakers = [caption.speaker for caption in captions]
+    return _around(texts, speakers), _around(speakers, texts)
 
-    def around(group: list[int], n: int, fits: Any) -> int:
-        at = group.index(n)
-        return next((m for m in (*group[at + 1 :], *group[:at]) if fits(captions[m])), -1)
 
-    same = [
-        around(by_text[c.text or c.sound], n, lambda m, c=c: m.speaker != c.speaker) for n, c in enumerate(captions)
-    ]
-    other = [around(by_speaker[c.speaker], n, lambda m, c=c: m.text != c.text) for n, c in enumerate(captions)]
-    return tuple(same), tuple(other)
+def _around(alike: Sequence[str], unlike: Sequence[str]) -> tuple[int, ...]:
+    """For each place the next one around with the same of `alike` and another of `unlike`; "" is like nothing."""
+    groups: dict[str, list[int]] = {}
+    for n, name in enumerate(alike):
+        groups.setdefault(name, []).append(n)
+    found = [-1] * len(alike)
+    for name, group in groups.items():
+        for at, n in enumerate(group if name else ()):
+            ahead = (group[(at + k) % len(group)] for k in range(1, len(group)))
+            found[n] = next((m for m in ahead if unlike[m] != unlike[n]), -1)
+    return tuple(found)

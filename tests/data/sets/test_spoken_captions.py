@@ -85,6 +85,32 @@ def test_places_and_what_is_missing_is_named(tmp_path, capsys):
     assert said.count("\n") == 4
 
 
+def test_no_held_out_picture_or_sentence_is_trained_on(tmp_path):
+    """A test split that no file names, of pictures with two captions, some of which others have, too."""
+    data, rng = [], np.random.default_rng(0)
+    for n in range(40):
+        picture(tmp_path / f"p{n}.jpg")
+        captions = []
+        for k in range(2):
+            sound(tmp_path / f"u{n}_{k}.wav")
+            text = f"text {rng.integers(60)}" if k else f"of {n}"
+            captions.append({"text": text, "speaker": "s", "wav": f"u{n}_{k}.wav"})
+        data.append({"image": f"p{n}.jpg", "captions": captions})
+    (tmp_path / "all_train.json").write_text(json.dumps({"data": data}))
+    parts = {s: spoken_captions.source(s, path=str(tmp_path), held_out=0.2) for s in spoken_captions.SPLITS}
+    assert sum(map(len, parts.values())) == 80
+    assert min(map(len, parts.values())) > 0
+    for split in ("validation", "test"):
+        for what in ("picture", "text"):
+            held, trained = ({getattr(c, what) for c in parts[s].captions} for s in (split, "train"))
+            assert not held & trained
+
+
+def test_partners_where_no_text_or_no_speaker_is_known():
+    one, two, three = (spoken_captions.Spoken("p", f"{n}.wav", "", "ann" if n else "", "") for n in range(3))
+    assert spoken_captions._partners((one, two, three)) == ((-1, -1, -1), (-1, 2, 1))
+
+
 def test_flickr8k(tmp_path):
     for n, split in enumerate(("train", "dev", "test")):
         picture(tmp_path / "Flicker8k_Dataset" / f"{n}.jpg")
