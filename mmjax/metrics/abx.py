@@ -56,14 +56,6 @@ def angle(cosine: Float[Array, "*b"]) -> Float[Array, "*b"]:
     return jnp.where(cosine < 0, 1.0 - found, found)
 
 
-def apart_codes(
-    one: Int[Array, "b n"], count: Int[Array, " b"], two: Int[Array, "b m"], count_two: Int[Array, " b"]
-) -> Float[Array, " b"]:
-    """`apart` of one-hot vectors, without making them."""
-    costs = jnp.where(one[:, :, None] == two[:, None], 0.0, 0.5)
-    return dynamic_time_warping.distance(costs, count, count_two)
-
-
 def error(margins: Float[Array, " n"]) -> Float[Array, " n"]:
     """1 for a triple that is wrong, 1/2 for one that is undecided."""
     return jnp.where(margins < 0, 1.0, jnp.where(margins == 0, 0.5, 0.0))

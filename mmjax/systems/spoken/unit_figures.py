@@ -13,11 +13,7 @@ from mmjax.metrics import abx, spans, units
 from mmjax.models.sound.unit_encoder import Encoded
 from mmjax.task import Batch, Figures
 
-SUFFIXES = (
-    "_same",
-    "_again",
-    "_other",
-)  # the same by another speaker, by the same once more, another thing by the same
+SUFFIXES = ("_same", "_again", "_other")  # the same by another speaker, by the same again; another thing by the same
 # What held-out splits must have for the figures, by how much the data knows.
 REFERENCES: dict[str, tuple[str, ...]] = {
     "": (),
@@ -182,6 +178,5 @@ def _errors(name: str, margins: Float[np.ndarray, "n w p"]) -> Figures:
     for who, rows in zip(WHO, np.moveaxis(margins, 1, 0)):
         rows = rows[np.isfinite(rows)]
         if len(rows):
-            wrong = np.where(rows < 0, 1.0, np.where(rows == 0, 0.5, 0.0))
-            found[f"{name}/{who}" if who else name] = float(np.mean(wrong))
+            found[f"{name}/{who}" if who else name] = float(np.mean(abx.error(rows)))
     return {**found, f"{name}/by_lot": 0.5} if found else {}
