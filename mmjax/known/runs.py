@@ -62,6 +62,16 @@ def frozen(path: str | Path, pick: Pick) -> Any:
     return _read(Path(path).expanduser().absolute() / "frozen", pick)
 
 
+def fitted(path: str | Path, option: str) -> dict[str, Any]:
+    """What the run's task solved after its newest checkpoint, as NumPy arrays; {} where it has not yet."""
+    last = _last(path, option)
+    folder = last.parents[2] / "fitted" / last.parent.name
+    if not folder.exists():
+        return {}
+    with ocp.PyTreeCheckpointer() as reader:
+        return reader.restore(folder)
+
+
 def _last(path: str | Path, option: str) -> Path:
     folder = Path(path).expanduser()
     steps = [found for found in folder.glob("checkpoints/*/default") if found.parent.name.isdigit()]

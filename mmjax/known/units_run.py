@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orbax.checkpoint as ocp
 from jaxtyping import Array, Int, Num, UInt8
 
 from mmjax.errors import OptionError
@@ -85,11 +84,10 @@ class UnitsRun:
         return run_lengths.collapsed(encoded.codes, encoded.steps, most)
 
     def _fitted(self) -> dict[str, Any]:
-        folders = sorted(Path(self.path).expanduser().glob("fitted/*"), key=lambda found: int(found.name))
-        if not folders:
+        found = runs.fitted(self.path, self.option)
+        if not found:
             raise OptionError(self.option, f"={self.path!r} has no codebook of k-means: the run has not ended")
-        with ocp.PyTreeCheckpointer() as reader:
-            return reader.restore(folders[-1].absolute())
+        return found
 
 
 def _speech(tree: Mapping[str, Any]) -> dict[str, Any]:
