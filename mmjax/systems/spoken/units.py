@@ -126,7 +126,10 @@ def _head(networks: Networks) -> nn.Dense:
 
 
 def fill(start: units_run.UnitsRun | None, networks: Networks, variables: Variables, constants: Constants) -> Variables:
-    """The parameters of another run, where one is given; its quantisers are this one's where it has them."""
+    """The parameters of another run, where one is given; of its quantisers those that are this one's, too.
+
+    Raises UserError where that run's networks are others.
+    """
     del constants
     own, state = variables["params"][GROUP], variables["state"]
     published = networks.picture.fill(
@@ -136,11 +139,19 @@ def fill(start: units_run.UnitsRun | None, networks: Networks, variables: Variab
     state = {**state, "picture": published["state"]}
     frozen = {**variables["frozen"], "picture": published["frozen"]}
     if start is not None:
-        found = start.begin
-        own = {**own, **{part: found["params"].get(part, own[part]) for part in own}}
-        state = {**state, "speech": {**state["speech"], **found["state"]["speech"]}}
-        state["picture"] = found["state"]["picture"] or state["picture"]
+        found, before = start.begin, (own, state)
+        speech = {name: found["state"]["speech"].get(name, value) for name, value in state["speech"].items()}
+        own = {part: found["params"].get(part, value) for part, value in own.items()}
+        state = {**state, "speech": speech, "picture": found["state"]["picture"] or state["picture"]}
+        if _shapes((own, state)) != _shapes(before):
+            raise OptionError(
+                "config.start", f"={start.path!r} has networks of other sizes than config.model, .picture"
+            )
     return {"params": {GROUP: own}, "state": state, "frozen": frozen}
+
+
+def _shapes(tree: Any) -> Any:
+    return jax.tree.map(lambda x: x.shape, tree)
 
 
 # -- what is learned ---------------------------------------------------------------------------------------------------

@@ -127,6 +127,10 @@ def test_a_run_goes_on_from_another():
     variables = task.fill(jax.jit(task.init)(jax.random.key(0), batch), {})
     kept = run.variables["params"]["units"]["speech"]["bands"]["kernel"]
     np.testing.assert_array_equal(variables["params"]["units"]["speech"]["bands"]["kernel"], kept)
+    wider = units.build(changed(start=str(run.workdir), model__codes=9))
+    fresh = jax.eval_shape(wider.init, jax.random.key(0), batch)
+    with pytest.raises(UserError, match="networks of other sizes"):
+        wider.fill(fresh, {})
     with pytest.raises(UserError, match="no workdir"):
         units.build(changed(start="/nowhere"))
     restored = restore.restore(run.workdir)
