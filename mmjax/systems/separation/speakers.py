@@ -139,8 +139,10 @@ def make(config: ConfigDict) -> Speakers:
         sound = Sound(**config.sound)
     with errors.section("config.mixing"):
         mixing = Mixing(**config.mixing)
-    if config.seconds <= 0 or not 0 < config.power <= 1:
-        raise OptionError("config", "needs seconds above 0 and a power above 0, of at most 1")
+    if config.seconds <= 0:
+        raise OptionError("config.seconds", f"is {config.seconds}: it must be above 0")
+    if not 0 < config.power <= 1:
+        raise OptionError("config.power", f"is {config.power}: it must be above 0 and at most 1")
     bound = config.model.bound or None
     how = {**config.model, "bound": bound, "ratio": sound.rate / sound.hop / PICTURES, "centre": 0.0}
     faces, width = None, config.faces.features

@@ -217,7 +217,7 @@ def test_it_learns(network):
         ("mixing__sources", 1, "config.mixing.sources"),
         ("mixing__noise_db", (3.0, 1.0), "config.mixing.noise_db"),
         ("sound__window", 300, "config.sound.window"),
-        ("power", 0.0, "power"),
+        ("power", 0.0, r"config\.power is 0\.0"),
         ("faces__weights", "/nowhere", r"config\.faces\.weights='/nowhere'"),
         ("faces__weights", "resemblyzer", r"config\.faces\.weights='resemblyzer' is no face network"),
         ("bss_taps", 100, r"config\.bss_taps is 100: on the device a multiple of 64"),
