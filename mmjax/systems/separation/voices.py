@@ -132,8 +132,9 @@ def of(
         "absent_face": jnp.roll(own, -1, 0),
         "black_face": jnp.broadcast_to(black[None], own.shape),
     }
-    if own.shape[1] == 1:
-        del asked["swapped_face"]
+    for axis, name in ((0, "absent_face"), (1, "swapped_face")):
+        if own.shape[axis] == 1:  # there is no other, and the right one would come back
+            del asked[name]
     waves, masks = jax.lax.map(separated, jnp.stack(list(asked.values())))  # one program for all
     return dict(zip(asked, waves, strict=True)), masks[0]
 

@@ -180,6 +180,9 @@ def test_noise_is_mixed_in_and_belongs_to_nobody(rng):
     figures = jax.eval_shape(lambda b: voices.metrics(made, made.init(jax.random.key(0), b), b), batch)
     assert "si_sdr_improvement/frozen_face" in figures
     assert not any("swapped" in name or "close" in name for name in figures)
+    alone = {name: value[:1] for name, value in batch.items()}
+    figures = jax.eval_shape(lambda b: voices.metrics(made, made.init(jax.random.key(0), b), b), alone)
+    assert not any("absent" in name for name in figures)  # of a single mixture its own faces would be the next one's
 
 
 def test_voices_of_one_pitch_are_counted_apart(rng):
