@@ -109,8 +109,8 @@ NAMES: dict[str, str] = {
     "embedding/face": "the features of faces",
 }
 
-# <figure>/<name> that knows what no network is told, and so is a bound and not a baseline.
-CEILINGS = re.compile(r"oracle|true_factors|ideal_\w+|recording|true_frames|true_units")
+# <figure>/<name> that knows what no network is told, or is the teacher, and so is a bound and not a baseline.
+CEILINGS = re.compile(r"oracle|encoder|true_factors|ideal_\w+|recording|true_frames|true_units")
 
 # Pattern of the name (<x> stands for any word) -> axes and meaning.
 NUMBERS: dict[str, str] = {

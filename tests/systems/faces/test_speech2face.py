@@ -12,6 +12,7 @@ from shared import get_config, one_device, tiny_run
 from speaker_weights import published
 from torch_writer import write_zip
 
+from mmjax import predictions as glossary
 from mmjax import tools
 from mmjax.data.sets import sounding_scenes
 from mmjax.engine import loop
@@ -241,6 +242,7 @@ def test_a_speaker_is_found_by_the_mean_of_what_he_said(rng):
     assert figures["speaker_l2_r@5"] == 1
     assert figures["speaker_cosine_r@1/chance"] == pytest.approx(1 / 3)
     assert figures["speaker_cosine_r@1/encoder"] == 1
+    assert glossary.CEILINGS.fullmatch("encoder")  # Resemblyzer itself is no trivial rival
     assert figures["speaker_cosine_r@1/another_voice"] == 0
     np.testing.assert_array_equal(finding._another(np.array([0, 1, 1, 2, 2, 2])), [1, 3, 4, 0, 0, 0])
     np.testing.assert_array_equal(finding._another(np.array([1, 0, 1, 1])), [1, 0, 1, 1])  # one says most of all
@@ -332,7 +334,7 @@ def test_a_voice_can_be_trained_towards_a_speaker_encoder(tmp_path, rng):
     variables = made(task, batch | {"valid": np.ones(2, bool)})
     value, (_, logs) = jax.jit(task.updates[0].loss)(variables, batch, jax.random.key(0))
     assert set(logs) == {"direction"}
-    assert task.headline[0] == "speaker_l2_r@10"
+    assert task.headline == ("speaker_l2_r@10", "speaker_l2_median_rank", "voice_3s_r@10")
     np.testing.assert_allclose(value, logs["direction"])
     feature = jax.jit(task.features.compute)(task.features.weights(variables), other)["feature"]
     np.testing.assert_allclose(np.linalg.norm(feature, axis=1), 1, rtol=1e-5)
