@@ -125,11 +125,13 @@ def distortions(sound: Sound, mixture: Mixture, estimate: Float[Array, "g n time
 
 
 def taps_of(config: ConfigDict) -> int:
-    """config.bss_taps. Raises OptionError for a number that `distortions` cannot take, and not after the training."""
-    if config.bss_taps:
+    """config.bss_taps; 0, of a run from before there was any. Raises OptionError for a number that `distortions` cannot
+    take, and not after the training."""
+    taps = config.get("bss_taps", 0)
+    if taps:
         with section("config", taps="config.bss_taps"):
-            bss_eval.check(config.bss_taps)
-    return int(config.bss_taps)
+            bss_eval.check(taps)
+    return int(taps)
 
 
 def score(predictions: Mapping[str, Any], references: Mapping[str, Any]) -> dict[str, float]:

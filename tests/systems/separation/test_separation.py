@@ -254,3 +254,11 @@ def test_a_wrong_option_is_one_line(config, field, value, said):
         return
     with pytest.raises(OptionError, match=said):
         systems.build(wrong)
+
+
+def test_a_run_from_before_distortions_were_measured_has_none():
+    config, without = get_config("separation"), get_config("separation")
+    with without.unlocked():
+        del without.bss_taps
+    config.bss_taps = 0
+    assert systems.build(without).predict == systems.build(config).predict
