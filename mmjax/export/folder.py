@@ -279,7 +279,10 @@ class Exported(restore.Restored):
         about = self.files[name]
         if name not in self._runners:
             self._runners[name] = FORMATS[Path(name).suffix].Runner(self.folder / name)
-        inputs = {field: np.asarray(full[field]) for field in about["inputs"]}
+        inputs = {field: np.asarray(full[field], dtype) for field, (dtype, *_) in about["inputs"].items()}
+        for field, (_, *shape) in about["inputs"].items():
+            if list(inputs[field].shape[1:]) != shape:
+                raise UserError(f"{name} takes {field} of shape {shape}, and this is {list(inputs[field].shape[1:])}")
         found = _run(self._runners[name], inputs, 0 if about["batch"] == "any" else about["batch"], seed)
         found = {key: evaluate.readable(key, value) for key, value in found.items()}
         return {key: found[key] for key in predictions.answers(list(found), self.task.answers)}
@@ -302,8 +305,9 @@ def read(path: str | Path) -> Exported:
     if not found:
         raise UserError(f"{path}: nothing there runs; export to {' or '.join(FORMATS)}")
     known = restore.described(folder)
-    # Whoever reads what is typed looks words up in the weights, which are inside the files.
-    known = dataclasses.replace(known, task=dataclasses.replace(known.task, ask=None), step=about["step"])
+    # Whoever reads what is typed looks words up in the weights, which are inside the files. Sounds are of one length
+    # there: long ones go in in pieces.
+    known = dataclasses.replace(known, task=dataclasses.replace(known.task, ask=None, whole=False), step=about["step"])
     return Exported(**{f.name: getattr(known, f.name) for f in dataclasses.fields(known)}, folder=folder, files=found)
 
 

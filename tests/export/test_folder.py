@@ -76,6 +76,7 @@ def toy(tmp_path, monkeypatch):
             predicts_from=FIELDS,
             answers=answers,
             also_from=also,
+            whole=True,
         )
         config = ConfigDict({"system": "toy", "data": {"name": "captioned_images", "fit": "squash"}})
         config.update({"test_split": "test", "train_split": "train", "loader": {"workers": 0}})
@@ -136,6 +137,17 @@ def test_an_export_answers_as_its_run(toy, photos, tmp_path, capsys, monkeypatch
     (code,) = re.findall(r"```python\n(.*?)```", (made / "README.md").read_text(), re.DOTALL)
     exec(code, {})
     assert "'scores/shade': (" in capsys.readouterr().out
+
+
+def test_a_file_takes_one_length(toy, tmp_path):
+    """A run that hears sounds of any length becomes an export that hears them in pieces."""
+    home = toy(see)
+    assert export(home, tmp_path / "toy.stablehlo") == 0
+    made = exports.read(tmp_path / "toy")
+    assert restore.restore(home).task.whole
+    assert not made.task.whole
+    with pytest.raises(UserError, match=r"toy\.stablehlo takes image of shape \[8, 8, 3\], and this is \[9, 9, 3\]"):
+        made.answers({"image": np.zeros((2, 9, 9, 3), np.uint8)})
 
 
 def test_what_is_drawn_follows_the_seed(toy, photos, tmp_path, capsys):
