@@ -157,14 +157,14 @@ def _written(
     say: Say,
 ) -> None:
     """Writes the file of a part for any batch size, or for one where any cannot be; and tries it."""
-    format_, batch = FORMATS[path.suffix], 0
+    format_, batch, examples = FORMATS[path.suffix], 0, parts.examples(part, columns)
     try:
         format_.write(part, path, 0)
+        _run(format_.Runner(path), examples, 0)  # what can be written can now and then not be run
     except UserError as error:
         batch = size
         format_.write(part, path, size)
         say(f"not for any batch size ({error}): for {size}")
-    examples = parts.examples(part, columns)
     want = _truth(part, examples, batch)
     given = {"inputs": {name: [dtype, *shape] for name, (dtype, shape) in part.inputs.items()}, "batch": batch or "any"}
     outputs = {name: [str(value.dtype), *value.shape[1:]] for name, value in want.items()}

@@ -108,22 +108,29 @@ def quantise(path: Path, target: Path) -> None:
 
 
 class Runner:
-    """The file, ready to run: ({field: array [b ...]}, seed) -> {"kind/name": array [b ...]}. UserError: damaged."""
+    """The file, ready to run: ({field: array [b ...]}, seed) -> {"kind/name": array [b ...]}. UserError: damaged.
+
+    Running it raises UserError where ONNX Runtime cannot.
+    """
 
     def __init__(self, path: Path):
         check()
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors, which it raises as well
+        options.log_severity_level = 4  # errors it raises as well
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its own
             raise UserError(f"{path} is not of ONNX: {first_line(error)}") from None
+        self._name = path.name
         self._inputs = [one.name for one in self._session.get_inputs()]
         self._outputs = [one.name for one in self._session.get_outputs()]
 
     def __call__(self, batch: Mapping[str, np.ndarray], seed: int = 0) -> dict[str, np.ndarray]:
         del seed  # nothing that is drawn is exported
-        found = self._session.run(self._outputs, {name: batch[name] for name in self._inputs})
+        try:
+            found = self._session.run(self._outputs, {name: batch[name] for name in self._inputs})
+        except Exception as error:  # its own
+            raise UserError(f"{self._name}: ONNX Runtime cannot run it: {first_line(error)}") from None
         return dict(zip(self._outputs, found, strict=True))

@@ -67,7 +67,7 @@ def toy(tmp_path, monkeypatch):
 
     def made(predict, answers=("scores/shade",), step=7, shift=0, also=()):
         task = Task(
-            FIELDS,
+            (*FIELDS, *(field for fields in also for field in fields)),
             lambda *_: {},
             (),
             lambda *_: {},
@@ -150,6 +150,19 @@ def test_a_file_takes_one_length(toy, tmp_path):
         made.answers({"image": np.zeros((2, 9, 9, 3), np.uint8)})
 
 
+def test_what_runs_for_one_size_alone_is_written_for_it(toy, tmp_path, capsys, monkeypatch):
+    class Runner(exports.stablehlo.Runner):
+        def __call__(self, batch, seed=0):
+            if len(batch["image"]) != 2:
+                raise UserError("invalid shape")
+            return super().__call__(batch, seed)
+
+    monkeypatch.setattr(exports.stablehlo, "Runner", Runner)
+    assert export(toy(see), tmp_path / "toy.stablehlo", "--batch", "2") == 0
+    assert "not for any batch size (invalid shape): for 2" in capsys.readouterr().out
+    assert exports.read(tmp_path / "toy").files["toy.stablehlo"]["batch"] == 2
+
+
 def test_what_is_drawn_follows_the_seed(toy, photos, tmp_path, capsys):
     home = toy(draw, ("image/generated",))
     assert export(home, tmp_path / "toy.stablehlo") == 0
@@ -181,6 +194,8 @@ def test_onnx_answers_in_its_own_runtime(toy, photos, tmp_path, capsys):
     about = json.loads((tmp_path / "toy" / exports.ABOUT).read_text())["files"]
     assert set(about) == {"toy.onnx", "toy_int8.onnx"}
     assert about["toy.onnx"]["against_the_run"]["scores/shade"]["largest"] < 1e-6
+    with pytest.raises(UserError, match=r"toy\.onnx: ONNX Runtime cannot run it: "):
+        exports.onnx_file.Runner(tmp_path / "toy" / "toy.onnx")({"image": np.zeros((1, 3, 3, 3), np.uint8)})
     assert export(toy(draw, ("image/generated",)), tmp_path / "noise.onnx") == 2
     assert "drawn from a seed" in capsys.readouterr().err
     assert not (tmp_path / "noise").exists()
