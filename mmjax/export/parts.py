@@ -78,8 +78,13 @@ def _answers(
 
 
 def examples(part: Part, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The part's inputs out of a batch of a data set."""
-    return {name: np.asarray(columns[name]) for name in part.inputs}
+    """The part's inputs out of a batch of a data set; rows of another length than training's are cut or filled up with
+    zeros."""
+    found = {}
+    for name, (_, shape) in part.inputs.items():
+        value = np.asarray(columns[name])[(slice(None), *map(slice, shape))]
+        found[name] = np.pad(value, [(0, 0), *((0, n - had) for n, had in zip(shape, value.shape[1:], strict=True))])
+    return found
 
 
 def meaning(field: str) -> str:

@@ -236,6 +236,16 @@ def test_a_missing_extra_is_named(toy, tmp_path, capsys, monkeypatch):
         assert f"needs the package {name}: pip install 'mmjax[{extra}]'" in capsys.readouterr().err
 
 
+def test_rows_of_another_length_are_cut_or_filled_up():
+    part = exports.Part("", {"tokens": ("int32", (3,)), "image": ("uint8", (1, 2))}, None, None)
+    columns = {"tokens": np.array([[1, 2], [3, 4]], np.int32), "image": np.array([[[5, 6, 7], [8, 9, 0]]], np.uint8)}
+    found = exports.parts.examples(part, columns)
+    assert {name: value.tolist() for name, value in found.items()} == {
+        "tokens": [[1, 2, 0], [3, 4, 0]],
+        "image": [[[5, 6]]],
+    }
+
+
 def test_the_difference_counts_examples_whose_answer_is_another():
     want = np.array([[0.6, 0.4], [0.3, 0.7], [0.5, 0.5]], np.float32)
     got = np.array([[0.5, 0.5], [0.6, 0.4], [0.5, 0.5]], np.float32)
