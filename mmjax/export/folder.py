@@ -174,7 +174,7 @@ def _written(
         onnx_file.quantise(*paths)
     for one in paths:
         got = _run(format_.Runner(one), examples, batch)
-        compared = {name: difference(want[name], got[name]) for name in want}
+        compared = {name: difference(want[name], got[name], name.startswith("scores/")) for name in want}
         about["files"][one.name] = {**given, "outputs": outputs, "against_the_run": compared}
         say(f"{one.name}: {one.stat().st_size:,} bytes; {_told(compared, len(next(iter(want.values()))))}")
 
@@ -183,10 +183,11 @@ def _int8(path: Path) -> Path:
     return path.with_name(f"{path.stem}{INT8}{path.suffix}")
 
 
-def difference(want: np.ndarray, got: np.ndarray) -> dict[str, float]:
+def difference(want: np.ndarray, got: np.ndarray, scores: bool = False) -> dict[str, float]:
     """How far an answer is from the run's: the largest difference, and the share of examples with the same answer.
 
-    The same answer is the same class for scores, and the same value for whatever is counted or spelt.
+    The same answer is the same class for scores, and the same value for whatever is counted or spelt; sounds and points
+    have none.
     """
     if want.shape != got.shape or want.dtype != got.dtype:
         raise UserError(f"the export answers {got.dtype} {got.shape}, and the run {want.dtype} {want.shape}")
@@ -197,7 +198,7 @@ def difference(want: np.ndarray, got: np.ndarray) -> dict[str, float]:
     found = {"largest": float(np.max(apart, initial=0.0))}
     if want.dtype != np.float32:
         found["same"] = float(np.mean((want == got).reshape(rows).all(1)))
-    elif want.ndim == 2:
+    elif scores:
         found["same"] = float(np.mean(want.argmax(1) == got.argmax(1)))
     return found
 

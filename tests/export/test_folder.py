@@ -249,7 +249,8 @@ def test_rows_of_another_length_are_cut_or_filled_up():
 def test_the_difference_counts_examples_whose_answer_is_another():
     want = np.array([[0.6, 0.4], [0.3, 0.7], [0.5, 0.5]], np.float32)
     got = np.array([[0.5, 0.5], [0.6, 0.4], [0.5, 0.5]], np.float32)
-    assert exports.difference(want, got) == {"largest": pytest.approx(0.3), "same": pytest.approx(2 / 3)}
+    assert exports.difference(want, got, scores=True) == {"largest": pytest.approx(0.3), "same": pytest.approx(2 / 3)}
+    assert exports.difference(want, got) == {"largest": pytest.approx(0.3)}  # of points the largest place says nothing
     letters = np.array([[97, 0], [98, 99]], np.uint8)
     assert exports.difference(letters, letters + np.array([[0], [1]], np.uint8)) == {"largest": 1.0, "same": 0.5}
     assert exports.difference(np.ones((2, 3, 3), np.float32), np.ones((2, 3, 3), np.float32)) == {"largest": 0.0}
