@@ -47,7 +47,7 @@ def newest(path: str | Path, pick: Pick, option: str) -> Any:
     Raises:
       OptionError: the run saved nothing yet.
     """
-    return _read(_last(path, option), pick)
+    return read(_last(path, option), pick)
 
 
 def shapes(path: str | Path, pick: Pick, option: str) -> Any:
@@ -59,7 +59,7 @@ def shapes(path: str | Path, pick: Pick, option: str) -> Any:
 
 def frozen(path: str | Path, pick: Pick) -> Any:
     """A part of what the run never changes, as NumPy arrays; `pick` as for `newest`."""
-    return _read(Path(path).expanduser().absolute() / "frozen", pick)
+    return read(Path(path).expanduser().absolute() / "frozen", pick)
 
 
 def fitted(path: str | Path, option: str) -> dict[str, Any]:
@@ -80,7 +80,8 @@ def _last(path: str | Path, option: str) -> Path:
     return max(steps, key=lambda found: int(found.parent.name)).absolute()
 
 
-def _read(folder: Path, pick: Pick) -> Any:
+def read(folder: Path, pick: Pick) -> Any:
+    """A part of what Orbax wrote to a folder, as NumPy arrays; `pick` as for `newest`."""
     with ocp.PyTreeCheckpointer() as reader:
         wanted = pick(reader.metadata(folder).item_metadata.tree)
         as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted)

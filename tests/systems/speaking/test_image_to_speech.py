@@ -1,0 +1,103 @@
+"""The chain from a picture to a sound: names become numbers, what is spoken is what was seen, figures by hand."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from jax import numpy as jnp
+from ml_collections import ConfigDict
+from shared import get_config
+
+from mmjax.errors import OptionError
+from mmjax.systems.speaking import image_to_speech, tacotron2
+from mmjax.task import Task
+
+NAMES = np.array([b"a", b"bc", b"d"])
+MODEL = {
+    "symbols": 3, "mels": 8, "speaker": 2, "reduction": 2, "embed": 8, "encoder_layers": 1, "prenet": 8,
+    "attention_units": 8, "decoder_units": 8, "attention": 8, "filters": 2, "window": 3, "postnet_layers": 1,
+    "postnet_units": 8,
+}  # fmt: skip
+NETWORK = tacotron2.network_of(
+    ConfigDict(
+        {
+            "model": MODEL,
+            "frames": {"sample_rate": 4000, "n_fft": 128, "hop": 64, "n_mels": 8, "fmax": 2000.0},
+            "sentences": {"mean": -4.0, "scale": 2.0, "seconds": 0.5, "units": 6},
+            "vocoder": "",
+        }
+    )
+)
+SPEAKING = {"seconds": 0.3, "threshold": 0.5, "n_iter": 2}
+
+
+def letters(words):
+    spelled = np.array(words, "S5")
+    return spelled.view(np.uint8).reshape(*spelled.shape, 5)
+
+
+def test_names_become_numbers_up_to_the_end():
+    words = letters([["bc", "", "b", "a", "<end>", "d"], ["d", "d", "a", "a", "bc", "a"]])
+    found, length = jax.jit(image_to_speech.numbered, static_argnums=2)(words, letters(NAMES), 4)
+    assert (found.tolist(), length.tolist()) == ([[1, 0, 0, 0], [2, 2, 0, 0]], [2, 4])
+    wide = image_to_speech.numbered(words[:, :2], letters(NAMES), 4)[0]
+    assert wide.tolist() == [[1, 0, 0, 0], [2, 2, 0, 0]]
+
+
+def seen(variables, batch, key):
+    """A picture whose first pixel is n shows n times unit d; its neighbour shows nothing."""
+    count = batch["image"][:, 0, 0, 0].astype(jnp.int32)
+    shown = jnp.where((jnp.arange(4)[None] < count[:, None])[..., None], letters(["d"])[None], letters(["<end>"])[None])
+    return {"text/caption": shown, "text/nearest_picture": jnp.broadcast_to(letters(["a"]), (len(count), 1, 5))}
+
+
+def test_what_is_spoken_is_what_is_seen():
+    batch = {"image": np.full((2, 4, 4, 3), [[[[3]]], [[[0]]]], np.uint8), "valid": np.ones(2, bool)}
+    picture = Task(fields=(), init=None, updates=(), metrics=None, predict=seen)
+    chain = image_to_speech.Chain(picture, "caption", NETWORK, ())
+    voice = tacotron2.init(NETWORK, jax.random.key(0), {"units_names": letters(NAMES)})
+    variables = {"frozen": {"speech": voice, "picture": {}}}
+    run = jax.jit(lambda batch: image_to_speech.predict(chain, (), variables, batch, jax.random.key(0), **SPEAKING))
+    out = run(batch)
+    units = np.ascontiguousarray(out["text/units"]).view("S5")[..., 0]
+    assert [list(filter(None, row)) for row in units] == [[b"d", b"d", b"d"], []]
+    assert np.abs(out["audio/speech"][0]).max() > 0 == np.abs(out["audio/speech"][1]).max()
+    of_speech = jax.random.split(jax.random.key(0))[1]
+    mean = np.full((2, 2), 0.5, np.float32)
+    units, length = np.array([[2, 2, 2, 0, 0, 0]] * 2, np.int32), np.array([3, 1], np.int32)
+    wanted = tacotron2.speak(NETWORK, voice, units, length, mean, of_speech, **SPEAKING)
+    np.testing.assert_allclose(out["audio/speech"][0], wanted["sound"][0], atol=1e-3)
+    with pytest.raises(OptionError, match=r"config\.says is 'sung'"):
+        image_to_speech.predict(
+            dataclasses.replace(chain, says="sung"), (), variables, batch, jax.random.key(0), **SPEAKING
+        )
+    alone = image_to_speech.Chain(None, "caption", NETWORK, ())
+    typed = image_to_speech.ask(alone, "d d", variables, {})[0]
+    assert (typed["units"][0].tolist(), typed["units_length"].tolist()) == ([2, 2, 0, 0, 0, 0], [2])
+    run = jax.jit(lambda batch: image_to_speech.predict(alone, (), variables, batch, jax.random.key(0), **SPEAKING))
+    assert "image/picture" not in run({**typed, "valid": np.ones(1, bool)})
+
+
+def test_figures_by_hand():
+    rows = np.array([[b"", b"a", b"red", b"bell", b"rings"], [b"a", b"blue", b"", b"car", b""]])
+    found = image_to_speech.score(
+        {"text/heard": rows, "text/heard_of_another_picture": rows[::-1]},
+        {"captions": [["a red bell rings", "the bell rings"], ["a blue car", "a car"]]},
+    )
+    assert found["rouge_l"] == 1
+    assert found["rouge_l/silence"] == 0
+    assert 0 < found["rouge_l/another_picture"] < 0.5
+    assert found["bleu4"] > 0.99 > 1e-3 > found["bleu4/silence"]
+    assert found["cider_d"] > 2 > found["cider_d/another_picture"]
+    assert image_to_speech.score({}, {}) == {}
+
+
+def test_without_runs_the_true_units_are_spoken_and_wrong_runs_are_named(tmp_path):
+    task = image_to_speech.build(get_config("image_to_speech"))
+    assert (task.predicts_from, task.modalities["words"]) == (("units", "units_length"), ("units",))
+    for option in ("units", "speech"):
+        config = get_config("image_to_speech")
+        config[option] = str(tmp_path)
+        with pytest.raises(OptionError, match=rf"config\.{option}='.*' is no workdir"):
+            image_to_speech.build(config)
