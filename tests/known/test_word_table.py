@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from jax import numpy as jnp
 
+from mmjax import systems
 from mmjax.engine import checkpoint, prepare, step
 from mmjax.engine import config as configs
 from mmjax.errors import UserError, section
@@ -54,7 +55,7 @@ def prepared(monkeypatch, workdir, path):
     config.optim.net = configs.adam(1e-2)
     with config.data.unlocked():
         config.data.examples, config.data.tokens = 32, {"length": 25}
-    monkeypatch.setattr(prepare.systems, "build", lambda config: reader(path))
+    monkeypatch.setattr(systems, "build", lambda config: reader(path))
     ready = prepare.prepare(config, workdir)
     ready.saver.close()
     return ready

@@ -82,7 +82,7 @@ def build(config: ConfigDict) -> Task:
         references=("captions",),
         judges=listeners,
         ask=None if picture else bind(ask, chain),
-        modalities={**given, **({"speech": voice} if voice else {})},
+        modalities=given,  # whose voice it is changes how it sounds, and not what is said
         names={"ended": tacotron2.ENDED},
         sample_rate=network.spec.sample_rate,
         predicts_from=("image",) if picture else ("units", "units_length"),
