@@ -135,11 +135,12 @@ def test_a_module_that_is_no_section_says_what_it_lacks(dropped, code):
 
 
 def test_wants_that_no_run_meets_are_told(dropped):
-    no_maps = {"attention", "words", "sounding", "separation", "heard_faces"}
+    no_maps = {"attention", "words", "sounding", "separation", "heard_faces", "units"}
     assert sections.wanted(fake_run.joint()).keys() == {"generated", "confusion", "embedding"} | no_maps
     assert sections.wanted(fake_run.joint(), fake_run.drawn(), fake_run.predictions()).keys() == no_maps
     faces = {"image/face", "audio/voice", "embedding/voice", "embedding/face"}
-    others = ({"heatmap/heat", "image/picture"}, faces, {"number/si_sdr_improvement"})
+    units = {"number/codes", "number/code_seconds", "heatmap/mel"}
+    others = ({"heatmap/heat", "image/picture"}, faces, {"number/si_sdr_improvement"}, units)
     runs = (every(), fake_run.predictions(), {"embedding/w", "text/w"}, *others)
     assert sections.wanted(*runs) == {}
     dropped("quite_new", NEW.replace("text/<name>", "text/neighbours"))
