@@ -9,8 +9,6 @@ config.json, batch.json, ...    of the workdir, so that `mmjax predict` reads pi
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import hashlib
 import shutil
 from collections.abc import Callable, Mapping
@@ -23,17 +21,15 @@ import numpy as np
 from mmjax import data, predictions
 from mmjax import workdir as files
 from mmjax.data import pipeline
-from mmjax.engine import evaluate, prepare, restore
+from mmjax.engine import prepare, restore
 from mmjax.errors import UserError
-from mmjax.export import onnx_file, parts, stablehlo
+from mmjax.export import onnx_file, parts
+from mmjax.export.exported import ABOUT, FORMATS, INT8, in_batches
 from mmjax.export.parts import Part
 from mmjax.text import vocabulary
 from mmjax.weights import safetensors_file
 
-ABOUT = "export.json"
-FORMATS: Mapping[str, Any] = {module.SUFFIX: module for module in (stablehlo, onnx_file)}
 WEIGHTS = ".safetensors"
-INT8 = "_int8"
 COPIED = (files.CONFIG, files.BATCH, files.CONSTANTS, files.NAMES)
 EXAMPLES = 64  # on which an export is held against its run
 
@@ -160,7 +156,7 @@ def _written(
     format_, batch, examples = FORMATS[path.suffix], 0, parts.examples(part, columns)
     try:
         format_.write(part, path, 0)
-        _run(format_.Runner(path), examples, 0)  # what can be written can now and then not be run
+        in_batches(format_.Runner(path), examples, 0)  # what can be written can now and then not be run
     except UserError as error:
         batch = size
         format_.write(part, path, size)
@@ -173,7 +169,7 @@ def _written(
         paths.append(_int8(path))
         onnx_file.quantise(*paths)
     for one in paths:
-        got = _run(format_.Runner(one), examples, batch)
+        got = in_batches(format_.Runner(one), examples, batch)
         compared = {name: difference(want[name], got[name], name.startswith("scores/")) for name in want}
         about["files"][one.name] = {**given, "outputs": outputs, "against_the_run": compared}
         say(f"{one.name}: {one.stat().st_size:,} bytes; {_told(compared, len(next(iter(want.values()))))}")
@@ -229,87 +225,7 @@ def _truth(part: Part, batch: Mapping[str, np.ndarray], size: int) -> dict[str, 
     def runner(batch: Mapping[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
         return {name: np.asarray(value) for name, value in answered(batch, jax.random.key(seed)).items()}
 
-    return _run(runner, batch, size)
-
-
-def _run(runner: Any, batch: Mapping[str, np.ndarray], size: int, seed: int = 0) -> dict[str, np.ndarray]:
-    """Runs a batch, in pieces of `size`, the last one filled up, where the file is for one size; 0 = any."""
-    count = len(next(iter(batch.values())))
-    if not size:
-        found: dict[str, np.ndarray] = runner(batch, seed)
-        return found
-    pieces = []
-    for start in range(0, count, size):
-        rows = np.minimum(np.arange(start, start + size), count - 1)
-        pieces.append(runner({name: value[rows] for name, value in batch.items()}, seed + start))
-    return {name: np.concatenate([piece[name] for piece in pieces])[:count] for name in pieces[0]}
-
-
-# -- reading back ------------------------------------------------------------------------------------------------------
-
-
-def is_export(path: str | Path) -> bool:
-    """Whether this is an exported folder, or a file in one."""
-    path = Path(path).expanduser()
-    return (path / ABOUT).is_file() or (path.is_file() and (path.parent / ABOUT).is_file())
-
-
-@dataclasses.dataclass(frozen=True)
-class Exported(restore.Restored):
-    """An exported folder in the place of a trained system: it answers, and knows nothing else.
-
-    Attributes:
-      folder: of the export.
-      files: {name: its description}, of one format.
-    """
-
-    folder: Path = Path()
-    files: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
-
-    @functools.cached_property
-    def _runners(self) -> dict[str, Any]:
-        return {}
-
-    def answers(self, batch: Mapping[str, Any], seed: int = 0) -> dict[str, np.ndarray]:
-        """As `Restored.answers`, by the file whose inputs are there."""
-        full = self._full(batch)
-        name = next((name for name, about in self.files.items() if set(about["inputs"]) <= set(full)), None)
-        if name is None:
-            takes = "; or ".join(", ".join(about["inputs"]) for about in self.files.values())
-            raise UserError(f"{self.folder}: nothing there takes this; {', '.join(self.files)}: {takes}")
-        about = self.files[name]
-        if name not in self._runners:
-            self._runners[name] = FORMATS[Path(name).suffix].Runner(self.folder / name)
-        inputs = {field: np.asarray(full[field], dtype) for field, (dtype, *_) in about["inputs"].items()}
-        for field, (_, *shape) in about["inputs"].items():
-            if list(inputs[field].shape[1:]) != shape:
-                raise UserError(f"{name} takes {field} of shape {shape}, and this is {list(inputs[field].shape[1:])}")
-        found = _run(self._runners[name], inputs, 0 if about["batch"] == "any" else about["batch"], seed)
-        found = {key: evaluate.readable(key, value) for key, value in found.items()}
-        return {key: found[key] for key in predictions.answers(list(found), self.task.answers)}
-
-
-def read(path: str | Path) -> Exported:
-    """An exported folder, or one file of it. Raises UserError where nothing in it runs."""
-    path = Path(path).expanduser()
-    folder = path if path.is_dir() else path.parent
-    about = files.read_json(folder / ABOUT)
-    if about is None:
-        raise UserError(f"{folder / ABOUT} is damaged")
-    found = about["files"]
-    if path != folder:
-        found = {name: of for name, of in found.items() if name == path.name}
-    else:  # one format, in full precision where both are there
-        first = next((Path(name).suffix for name in found), "")
-        plain = {name: of for name, of in found.items() if Path(name).suffix == first}
-        found = {name: of for name, of in plain.items() if not Path(name).stem.endswith(INT8)} or plain
-    if not found:
-        raise UserError(f"{path}: nothing there runs; export to {' or '.join(FORMATS)}")
-    known = restore.described(folder)
-    # Whoever reads what is typed looks words up in the weights, which are inside the files. Sounds are of one length
-    # there: long ones go in in pieces.
-    known = dataclasses.replace(known, task=dataclasses.replace(known.task, ask=None, whole=False), step=about["step"])
-    return Exported(**{f.name: getattr(known, f.name) for f in dataclasses.fields(known)}, folder=folder, files=found)
+    return in_batches(runner, batch, size)
 
 
 # -- README ------------------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ from mmjax.data.files.faults import Fault
 from mmjax.engine import config as configs
 from mmjax.engine import restore
 from mmjax.errors import UserError
-from mmjax.export import folder as exports
+from mmjax.export import exported
 from mmjax.tools import Parser
 
 BATCH = 32
@@ -65,10 +65,10 @@ def main(arguments: Sequence[str], typed: str) -> None:
 
 def _opened(options: Any) -> restore.Restored:
     """The run, or what was exported of one."""
-    if exports.is_export(options.workdir):
+    if exported.is_export(options.workdir):
         if options.step:
             raise UserError(f"--step {options.step}: {options.workdir} is an export, which is of one step")
-        return exports.read(options.workdir)
+        return exported.read(options.workdir)
     return restore.restore(options.workdir, int(options.step) if options.step.isdigit() else options.step or None)
 
 

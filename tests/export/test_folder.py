@@ -16,6 +16,7 @@ from PIL import Image
 from mmjax import data, tools, workdir
 from mmjax.engine import restore
 from mmjax.errors import UserError
+from mmjax.export import exported, onnx_file, parts, stablehlo
 from mmjax.export import folder as exports
 from mmjax.task import Task
 from mmjax.weights import safetensors_file
@@ -124,7 +125,7 @@ def test_an_export_answers_as_its_run(toy, photos, tmp_path, capsys, monkeypatch
     assert re.search(r"on 5 held-out examples scores/shade off by \S+ at most, 100.0% the same answer", said)
     assert ("not for any batch size" in said) == (size == 2)
     made = tmp_path / "out" / "toy"
-    about = json.loads((made / exports.ABOUT).read_text())
+    about = json.loads((made / exported.ABOUT).read_text())
     assert about["files"]["toy.stablehlo"]["batch"] == size
     assert about["files"]["toy.stablehlo"]["inputs"] == {"image": ["uint8", PIXELS, PIXELS, 3]}
     assert about["files"]["toy.stablehlo"]["outputs"] == {"scores/shade": ["float32", 2]}
@@ -143,7 +144,7 @@ def test_a_file_takes_one_length(toy, tmp_path):
     """A run that hears sounds of any length becomes an export that hears them in pieces."""
     home = toy(see)
     assert export(home, tmp_path / "toy.stablehlo") == 0
-    made = exports.read(tmp_path / "toy")
+    made = exported.read(tmp_path / "toy")
     assert restore.restore(home).task.whole
     assert not made.task.whole
     with pytest.raises(UserError, match=r"toy\.stablehlo takes image of shape \[8, 8, 3\], and this is \[9, 9, 3\]"):
@@ -151,22 +152,22 @@ def test_a_file_takes_one_length(toy, tmp_path):
 
 
 def test_what_runs_for_one_size_alone_is_written_for_it(toy, tmp_path, capsys, monkeypatch):
-    class Runner(exports.stablehlo.Runner):
+    class Runner(stablehlo.Runner):
         def __call__(self, batch, seed=0):
             if len(batch["image"]) != 2:
                 raise UserError("invalid shape")
             return super().__call__(batch, seed)
 
-    monkeypatch.setattr(exports.stablehlo, "Runner", Runner)
+    monkeypatch.setattr(stablehlo, "Runner", Runner)
     assert export(toy(see), tmp_path / "toy.stablehlo", "--batch", "2") == 0
     assert "not for any batch size (invalid shape): for 2" in capsys.readouterr().out
-    assert exports.read(tmp_path / "toy").files["toy.stablehlo"]["batch"] == 2
+    assert exported.read(tmp_path / "toy").files["toy.stablehlo"]["batch"] == 2
 
 
 def test_what_is_drawn_follows_the_seed(toy, photos, tmp_path, capsys):
     home = toy(draw, ("image/generated",))
     assert export(home, tmp_path / "toy.stablehlo") == 0
-    run, again = restore.restore(home), exports.read(tmp_path / "toy")
+    run, again = restore.restore(home), exported.read(tmp_path / "toy")
     batch = {"image": Pictures(3).images}
     for seed in (0, 5):
         np.testing.assert_array_equal(
@@ -182,7 +183,7 @@ def test_weights_alone_have_their_names(toy, tmp_path):
     assert tree["state"]["pair"]["0"].tolist() == [1, 1]
     assert said["step"] == "7"
     with pytest.raises(UserError, match="nothing there runs"):
-        exports.read(tmp_path / "toy")
+        exported.read(tmp_path / "toy")
 
 
 def test_onnx_answers_in_its_own_runtime(toy, photos, tmp_path, capsys):
@@ -191,11 +192,11 @@ def test_onnx_answers_in_its_own_runtime(toy, photos, tmp_path, capsys):
     assert export(home, tmp_path / "toy.onnx", "--int8") == 0
     own = answers(capsys, home, *photos)
     assert [row["shade"] for row in answers(capsys, tmp_path / "toy", *photos)] == [row["shade"] for row in own]
-    about = json.loads((tmp_path / "toy" / exports.ABOUT).read_text())["files"]
+    about = json.loads((tmp_path / "toy" / exported.ABOUT).read_text())["files"]
     assert set(about) == {"toy.onnx", "toy_int8.onnx"}
     assert about["toy.onnx"]["against_the_run"]["scores/shade"]["largest"] < 1e-6
     with pytest.raises(UserError, match=r"toy\.onnx: ONNX Runtime cannot run it: "):
-        exports.onnx_file.Runner(tmp_path / "toy" / "toy.onnx")({"image": np.zeros((1, 3, 3, 3), np.uint8)})
+        onnx_file.Runner(tmp_path / "toy" / "toy.onnx")({"image": np.zeros((1, 3, 3, 3), np.uint8)})
     assert export(toy(draw, ("image/generated",)), tmp_path / "noise.onnx") == 2
     assert "drawn from a seed" in capsys.readouterr().err
     assert not (tmp_path / "noise").exists()
@@ -217,16 +218,16 @@ def test_mistakes_are_one_line(toy, tmp_path, capsys, monkeypatch):
     assert export(home, tmp_path / "toy.stablehlo") == 0
     assert export(toy(see, step=8), tmp_path / "toy.stablehlo") == 2
     assert "is an export of other weights, of run, step 7: name another folder" in capsys.readouterr().err
-    known = (tmp_path / "toy" / exports.ABOUT).read_text()
+    known = (tmp_path / "toy" / exported.ABOUT).read_text()
     assert export(toy(see, shift=1), tmp_path / "toy.stablehlo") == 2  # trained anew: the same name, the same step
     assert "is an export of other weights" in capsys.readouterr().err
-    assert (tmp_path / "toy" / exports.ABOUT).read_text() == known
+    assert (tmp_path / "toy" / exported.ABOUT).read_text() == known
     assert tools.run("predict", [str(tmp_path / "toy"), "a.png", "--step", "3"]) == 2
     assert "is an export, which is of one step" in capsys.readouterr().err
     file = tmp_path / "toy" / "toy.stablehlo"
     file.write_bytes(b"no such thing")
     with pytest.raises(UserError, match=r"is not of jax\.export"):
-        exports.read(file).answers({"image": Pictures(1).images})
+        exported.read(file).answers({"image": Pictures(1).images})
 
 
 def test_a_missing_extra_is_named(toy, tmp_path, capsys, monkeypatch):
@@ -237,9 +238,9 @@ def test_a_missing_extra_is_named(toy, tmp_path, capsys, monkeypatch):
 
 
 def test_rows_of_another_length_are_cut_or_filled_up():
-    part = exports.Part("", {"tokens": ("int32", (3,)), "image": ("uint8", (1, 2))}, None, None)
+    part = parts.Part("", {"tokens": ("int32", (3,)), "image": ("uint8", (1, 2))}, None, None)
     columns = {"tokens": np.array([[1, 2], [3, 4]], np.int32), "image": np.array([[[5, 6, 7], [8, 9, 0]]], np.uint8)}
-    found = exports.parts.examples(part, columns)
+    found = parts.examples(part, columns)
     assert {name: value.tolist() for name, value in found.items()} == {
         "tokens": [[1, 2, 0], [3, 4, 0]],
         "image": [[[5, 6]]],
@@ -276,7 +277,7 @@ def test_what_ends_on_the_way_leaves_no_folder_and_changes_none(toy, tmp_path, m
         (tmp_path / ".toy.part" / "half.stablehlo").write_bytes(b"")
         exports.write(restore.restore(home), home, tmp_path / "toy.stablehlo", 1, False, lambda line: None)
         assert not (tmp_path / ".toy.part").exists()
-        assert exports.read(made).files
+        assert exported.read(made).files
 
 
 def see_or_hear(variables, batch, key):
@@ -291,7 +292,7 @@ def test_a_side_that_cannot_be_exported_is_named_and_the_other_is(toy, tmp_path,
     home = toy(see_or_hear, also=(("speech",),))
     assert export(home, tmp_path / "toy.stablehlo") == 0
     assert re.search(r"left out: .*no sound", capsys.readouterr().out)
-    made = exports.read(tmp_path / "toy")
+    made = exported.read(tmp_path / "toy")
     assert list(made.files) == ["toy_image.stablehlo"]
     with pytest.raises(UserError, match=r"nothing there takes this; toy_image\.stablehlo: image"):
         made.answers({"speech": np.zeros((1, 6), np.int16)})
