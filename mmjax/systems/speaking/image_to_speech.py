@@ -21,7 +21,7 @@ from mmjax import errors, systems
 from mmjax.errors import OptionError
 from mmjax.known.whole_run import WholeRun
 from mmjax.metrics import caption
-from mmjax.systems.speaking import judged_speech, tacotron2
+from mmjax.systems.speaking import judged_speech, saying, tacotron2
 from mmjax.systems.speaking.judged_speech import Judges
 from mmjax.task import Batch, Constants, Figures, Task, Variables, bind
 from mmjax.text import vocabulary
@@ -47,7 +47,7 @@ class Chain:
 
     picture: Task | None
     says: str
-    speech: tacotron2.Network
+    speech: saying.Network
     runs: tuple[tuple[str, WholeRun], ...]
 
 
@@ -65,7 +65,7 @@ def build(config: ConfigDict) -> Task:
         runs["speech"] = WholeRun(str(config.speech), "tacotron2", "config.speech")
         about = runs["speech"].config
     with errors.section("config.model"):
-        network = tacotron2.network_of(about)
+        network = saying.network_of(about)
     chain = Chain(picture, config.says, network, tuple(runs.items()))
     listeners = judged_speech.chosen(config, network.spec.sample_rate)
     voice = ("speaker",) if network.model.speaker else ()
@@ -149,15 +149,15 @@ def predict(
 ) -> dict[str, Array]:
     """Each picture's units and how they sound; where a listener is there, what is heard of them and of the baselines.
 
-    A picture is spoken by the voice of the batch, or the mean voice. `speaking` are the options of `tacotron2.speak`.
+    A picture is spoken by the voice of the batch, or the mean voice. `speaking` are the options of `saying.speak`.
     """
     of_picture, of_speech = jax.random.split(key)
     voice, names = variables["frozen"]["speech"], variables["frozen"]["speech"]["frozen"]["units_names"]
-    who = tacotron2.who(chain.speech, batch)
+    who = saying.who(chain.speech, batch)
 
     def heard(units: Array, length: Array) -> tuple[dict[str, Array], dict[str, Array]]:
         """What is said, and the words that are understood."""
-        found = tacotron2.speak(chain.speech, voice, units, jnp.maximum(length, 1), who, of_speech, **speaking)
+        found = saying.speak(chain.speech, voice, units, jnp.maximum(length, 1), who, of_speech, **speaking)
         samples = jnp.where(length > 0, found["frames"] * chain.speech.spec.hop, 0)  # who says nothing is silent
         return found, words(found["sound"], samples)
 
@@ -165,7 +165,7 @@ def predict(
         understood = judged_speech.listen(listeners, variables, sound, samples)
         return {} if understood is None else {"words": understood.words}
 
-    true = tacotron2.said(chain.speech, batch) if "units" in batch else None
+    true = saying.said(chain.speech, batch) if "units" in batch else None
     seen: dict[str, Any] = {}
     if chain.picture is not None:
         seen = chain.picture.predict(variables["frozen"]["picture"], batch, of_picture)

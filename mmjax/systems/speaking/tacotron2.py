@@ -5,7 +5,6 @@ What is learned is log-mel frames, each step given the true frames before it; wh
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,17 +15,14 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from ml_collections import ConfigDict
 
 from mmjax import errors
-from mmjax.errors import OptionError, UserError
+from mmjax.errors import UserError
 from mmjax.known import speech as spoken
 from mmjax.losses import speech
 from mmjax.metrics import alignment
-from mmjax.models.sound.hifi_gan import HiFiGAN
-from mmjax.models.sound.tacotron2 import Tacotron2
 from mmjax.ops import collective
-from mmjax.ops.sound import speech_mel
-from mmjax.ops.sound.speech_mel import SpeechMel
-from mmjax.systems.speaking import judged_speech
+from mmjax.systems.speaking import judged_speech, saying
 from mmjax.systems.speaking.judged_speech import Judges
+from mmjax.systems.speaking.saying import Network
 from mmjax.task import Batch, Constants, Figures, Task, Update, Variables, bind
 from mmjax.text import symbols
 
@@ -34,41 +30,9 @@ ENDED = ("never ended: cut at the limit", "ended by itself")  # what the gate di
 SPOKEN = ("monotone", "whole", "fired", "seconds", "true_seconds", "typical_seconds")  # columns of number/spoken
 
 
-@dataclasses.dataclass(frozen=True)
-class Network:
-    """The network, the frames that it writes, and which sentences it learns from.
-
-    Attributes:
-      model: see `Tacotron2`.
-      spec: of the frames.
-      vocoder: what makes sound of them; Griffin-Lim where None.
-      mean, scale: of log-mel values: the network writes (log mel - mean) / scale.
-      seconds: the longest sentence that counts.
-      units: the most symbols that a sentence which counts has.
-    """
-
-    model: Tacotron2
-    spec: SpeechMel
-    vocoder: HiFiGAN | None
-    mean: float
-    scale: float
-    seconds: float
-    units: int
-
-    @property
-    def frames(self) -> int:
-        """Of the longest sentence: a multiple of the reduction."""
-        return -(-(self.spec.frames(self.samples)) // self.model.reduction) * self.model.reduction
-
-    @property
-    def samples(self) -> int:
-        """Of the longest sentence."""
-        return round(self.seconds * self.spec.sample_rate)
-
-
 def build(config: ConfigDict) -> Task:
     """The task of a config with sections model, frames, sentences, loss, speak and fields weights, vocoder."""
-    network = network_of(config)
+    network = saying.network_of(config)
     listeners = judged_speech.chosen(config, network.spec.sample_rate)
     who = ("speaker",) if network.model.speaker else ()
     return Task(
@@ -90,19 +54,6 @@ def build(config: ConfigDict) -> Task:
         answers=("label/ended", "audio/speech"),
         headline=("word_error", "attention_monotone", "gate_fired", "mel_error", "length_error"),
     )
-
-
-def network_of(config: ConfigDict) -> Network:
-    """The network of a config's sections model, frames, sentences and its field vocoder."""
-    with errors.section("config.model"):
-        model = Tacotron2(**config.model).checked()
-    vocoder = HiFiGAN(model.mels) if config.vocoder else None
-    network = Network(model, SpeechMel(**config.frames), vocoder, **config.sentences)
-    if vocoder and vocoder.hop != network.spec.hop:
-        raise OptionError("config.vocoder", f"makes {vocoder.hop} samples of a frame, config.frames {network.spec.hop}")
-    if network.scale <= 0 or network.seconds <= 0 or network.units < 1:
-        raise OptionError("config.sentences", "scale and seconds must be above 0, units at least 1")
-    return network
 
 
 def init(network: Network, key: Key[Array, ""], batch: Batch) -> Variables:
@@ -146,21 +97,6 @@ def heard(network: Network, batch: Batch) -> tuple[Float[Array, "b t m"], Int[Ar
     return log_mel, network.spec.frames(length), fits & batch["valid"]
 
 
-def said(network: Network, batch: Batch) -> tuple[Int[Array, "b u"], Int[Array, " b"]]:
-    """Symbols, cut or filled to as many as count, and how many are real."""
-    units = batch["units"][:, : network.units]
-    units = jnp.pad(units, ((0, 0), (0, network.units - units.shape[1])))
-    return units, jnp.clip(batch["units_length"], 1, network.units)
-
-
-def who(network: Network, batch: Batch) -> Float[Array, "b k"] | None:
-    """Who speaks; the middle of all voices where nobody is named, None where there is one voice."""
-    if not network.model.speaker:
-        return None
-    middle = jnp.full((next(iter(batch.values())).shape[0], network.model.speaker), 0.5, jnp.float32)
-    return batch.get("speaker", middle)
-
-
 def loss(
     network: Network,
     variables: Variables,
@@ -174,11 +110,11 @@ def loss(
 ) -> tuple[Float[Array, ""], tuple[Any, Figures]]:
     """Squared errors of frames before and after the postnet, `gate` x the gate's, `guide` x guided attention's."""
     mel, frames, counts = heard(network, batch)
-    units, length = said(network, batch)
+    units, length = saying.said(network, batch)
     own = {"params": variables["params"]["speech"], "state": variables["state"]["net"]}
     keys = jax.random.split(collective.local_key(key))
     out, new = network.model.apply(
-        own, units, length, mel, frames, who(network, batch), train=True, mutable=["state"],
+        own, units, length, mel, frames, saying.who(network, batch), train=True, mutable=["state"],
         rngs={"dropout": keys[0], "prenet": keys[1]},
     )  # fmt: skip
     where = jnp.arange(mel.shape[1])[None] < frames[:, None]
@@ -211,10 +147,10 @@ def metrics(network: Network, variables: Variables, batch: Batch) -> dict[str, t
     """Given the true frames: the squared error of log-mel values beside those of the mean frame and of the last frame
     once more, and the gate's error beside that of a gate which knows the usual length alone."""
     mel, frames, counts = heard(network, batch)
-    units, length = said(network, batch)
+    units, length = saying.said(network, batch)
     rngs = {"prenet": jax.random.key(0)}  # the same drops in each look, so that looks can be compared
     own = {"params": variables["params"]["speech"], "state": variables["state"]["net"]}
-    out: Any = network.model.apply(own, units, length, mel, frames, who(network, batch), rngs=rngs)
+    out: Any = network.model.apply(own, units, length, mel, frames, saying.who(network, batch), rngs=rngs)
     where = jnp.arange(mel.shape[1])[None] < frames[:, None]
     steps = -(-frames // network.model.reduction)
     known = variables["state"]["known"]
@@ -252,10 +188,10 @@ def predict(
 
     Where the batch has the speech, also that; else the columns of `number/spoken` that it gives are 0.
     """
-    units, length = said(network, batch)
+    units, length = saying.said(network, batch)
     reduction, hop, rate = network.model.reduction, network.spec.hop, network.spec.sample_rate
     speaking: dict[str, Any] = {"seconds": seconds, "threshold": threshold, "n_iter": n_iter}
-    found = speak(network, variables, units, length, who(network, batch), key, **speaking)
+    found = saying.speak(network, variables, units, length, saying.who(network, batch), key, **speaking)
     frames, attention, log_mel = found["frames"], found["attention"], found["log_mel"]
     monotone = alignment.monotone(attention, frames // reduction)
     whole = alignment.whole(attention, frames // reduction, length)
@@ -266,54 +202,15 @@ def predict(
         "label/ended": found["fired"].astype(jnp.int32),
         "audio/speech": found["sound"],
         "heatmap/mel": jnp.swapaxes(log_mel, 1, 2),
-        "heatmap/mel_before": jnp.swapaxes(log_mel_of(network, found["before"], frames), 1, 2),
+        "heatmap/mel_before": jnp.swapaxes(saying.log_mel_of(network, found["before"], frames), 1, 2),
         "heatmap/alignment": jnp.swapaxes(attention, 1, 2),
         "number/spoken": jnp.stack([jnp.asarray(column, jnp.float32) for column in columns], 1),
     }
     if "speech" in batch:
         mel, real, _ = heard(network, {**batch, "valid": jnp.ones(units.shape[0], bool)})
         out["audio/speech_target"] = batch["speech"]
-        out["heatmap/mel_target"] = jnp.swapaxes(log_mel_of(network, mel, real), 1, 2)
+        out["heatmap/mel_target"] = jnp.swapaxes(saying.log_mel_of(network, mel, real), 1, 2)
     return out | understood(network, listeners, variables, batch, found, key, **speaking)
-
-
-def speak(
-    network: Network,
-    variables: Variables,
-    units: Int[Array, "b u"],
-    length: Int[Array, " b"],
-    speaker: Float[Array, "b k"] | None,
-    key: Key[Array, ""],
-    *,
-    seconds: float,
-    threshold: float,
-    n_iter: int,
-) -> dict[str, Array]:
-    """Sentences as the network says them: see `Tacotron2.speak`; also "log_mel" [b t m], and "sound" [b time]."""
-    own = {"params": variables["params"]["speech"], "state": variables["state"]["net"]}
-    steps = max(1, int(seconds * network.spec.sample_rate / (network.spec.hop * network.model.reduction)))
-    limits: dict[str, Any] = {"steps": steps, "threshold": threshold, "method": "speak", "rngs": {"prenet": key}}
-    found: Any = network.model.apply(own, units, length, speaker, **limits)
-    log_mel = log_mel_of(network, found["after"], found["frames"])
-    return {**found, "log_mel": log_mel, "sound": sound_of(network, variables, log_mel, found["frames"], n_iter)}
-
-
-def sound_of(
-    network: Network, variables: Variables, log_mel: Float[Array, "b t m"], frames: Int[Array, " b"], n_iter: int
-) -> Float[Array, "b time"]:
-    """The sound of log-mel frames, -1..1."""
-    if network.vocoder:
-        sound: Any = network.vocoder.apply({"params": variables["frozen"]["vocoder"]}, log_mel)
-    else:
-        sound = speech_mel.from_log_mel(log_mel, frames, network.spec, n_iter=n_iter).waveform
-    return jnp.clip(sound, -1.0, 1.0)
-
-
-def log_mel_of(network: Network, written: Float[Array, "b t m"], frames: Int[Array, " b"]) -> Float[Array, "b t m"]:
-    """What the network wrote as log-mel frames, silence behind each end."""
-    floor = jnp.log(jnp.float32(network.spec.floor))
-    where = jnp.arange(written.shape[1])[None, :, None] < frames[:, None, None]
-    return jnp.where(where, written * network.scale + network.mean, floor)
 
 
 def understood(
@@ -340,14 +237,14 @@ def understood(
     most = round(speaking["seconds"] * spec.sample_rate)
     sound = batch["speech"][:, :most].astype(jnp.float32) / 32768
     length = jnp.minimum(batch["speech_length"], most)
-    again = sound_of(network, variables, spec(sound), spec.frames(length), speaking["n_iter"])
+    again = saying.sound_of(network, variables, spec(sound), spec.frames(length), speaking["n_iter"])
     recorded: Any = judged_speech.listen(listeners, variables, sound, length)
     vocoded: Any = judged_speech.listen(listeners, variables, again, length)
     out |= {"text/heard_in_recording": recorded.words, "text/heard_in_true_frames": vocoded.words}
     if network.model.speaker:
-        units, count = said(network, batch)
+        units, count = saying.said(network, batch)
         speaker, next_one = batch["speaker"], judged_speech.partner(batch["valid"])
-        other = speak(network, variables, units, count, speaker[next_one], key, **speaking)
+        other = saying.speak(network, variables, units, count, speaker[next_one], key, **speaking)
         by_other: Any = judged_speech.listen(listeners, variables, other["sound"], other["frames"] * spec.hop)
         out["text/heard_by_another_voice"] = by_other.words
         out["text/heard_of_another_sentence"] = heard.words[next_one]

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from shared import get_config
 
 from mmjax.errors import OptionError
-from mmjax.systems.speaking import image_to_speech, tacotron2
+from mmjax.systems.speaking import image_to_speech, saying, tacotron2
 from mmjax.task import Task
 
 NAMES = np.array([b"a", b"bc", b"d"])
@@ -19,7 +19,7 @@ MODEL = {
     "attention_units": 8, "decoder_units": 8, "attention": 8, "filters": 2, "window": 3, "postnet_layers": 1,
     "postnet_units": 8,
 }  # fmt: skip
-NETWORK = tacotron2.network_of(
+NETWORK = saying.network_of(
     ConfigDict(
         {
             "model": MODEL,
@@ -66,7 +66,7 @@ def test_what_is_spoken_is_what_is_seen():
     of_speech = jax.random.split(jax.random.key(0))[1]
     mean = np.full((2, 2), 0.5, np.float32)
     units, length = np.array([[2, 2, 2, 0, 0, 0]] * 2, np.int32), np.array([3, 1], np.int32)
-    wanted = tacotron2.speak(NETWORK, voice, units, length, mean, of_speech, **SPEAKING)
+    wanted = saying.speak(NETWORK, voice, units, length, mean, of_speech, **SPEAKING)
     np.testing.assert_allclose(out["audio/speech"][0], wanted["sound"][0], atol=1e-3)
     with pytest.raises(OptionError, match=r"config\.says is 'sung'"):
         image_to_speech.predict(

@@ -1,0 +1,120 @@
+"""Sentences as Tacotron 2 says them: the network with its frames, and from units or letters to sound.
+
+What trains it is `tacotron2`; a chain that speaks needs no more than this.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from jax import numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+from ml_collections import ConfigDict
+
+from mmjax import errors
+from mmjax.errors import OptionError
+from mmjax.models.sound.hifi_gan import HiFiGAN
+from mmjax.models.sound.tacotron2 import Tacotron2
+from mmjax.ops.sound import speech_mel
+from mmjax.ops.sound.speech_mel import SpeechMel
+from mmjax.task import Batch, Variables
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """The network, the frames that it writes, and which sentences it learns from.
+
+    Attributes:
+      model: see `Tacotron2`.
+      spec: of the frames.
+      vocoder: what makes sound of them; Griffin-Lim where None.
+      mean, scale: of log-mel values: the network writes (log mel - mean) / scale.
+      seconds: the longest sentence that counts.
+      units: the most symbols that a sentence which counts has.
+    """
+
+    model: Tacotron2
+    spec: SpeechMel
+    vocoder: HiFiGAN | None
+    mean: float
+    scale: float
+    seconds: float
+    units: int
+
+    @property
+    def frames(self) -> int:
+        """Of the longest sentence: a multiple of the reduction."""
+        return -(-(self.spec.frames(self.samples)) // self.model.reduction) * self.model.reduction
+
+    @property
+    def samples(self) -> int:
+        """Of the longest sentence."""
+        return round(self.seconds * self.spec.sample_rate)
+
+
+def network_of(config: ConfigDict) -> Network:
+    """The network of a config's sections model, frames, sentences and its field vocoder."""
+    with errors.section("config.model"):
+        model = Tacotron2(**config.model).checked()
+    vocoder = HiFiGAN(model.mels) if config.vocoder else None
+    network = Network(model, SpeechMel(**config.frames), vocoder, **config.sentences)
+    if vocoder and vocoder.hop != network.spec.hop:
+        raise OptionError("config.vocoder", f"makes {vocoder.hop} samples of a frame, config.frames {network.spec.hop}")
+    if network.scale <= 0 or network.seconds <= 0 or network.units < 1:
+        raise OptionError("config.sentences", "scale and seconds must be above 0, units at least 1")
+    return network
+
+
+def said(network: Network, batch: Batch) -> tuple[Int[Array, "b u"], Int[Array, " b"]]:
+    """Symbols, cut or filled to as many as count, and how many are real."""
+    units = batch["units"][:, : network.units]
+    units = jnp.pad(units, ((0, 0), (0, network.units - units.shape[1])))
+    return units, jnp.clip(batch["units_length"], 1, network.units)
+
+
+def who(network: Network, batch: Batch) -> Float[Array, "b k"] | None:
+    """Who speaks; the middle of all voices where nobody is named, None where there is one voice."""
+    if not network.model.speaker:
+        return None
+    middle = jnp.full((next(iter(batch.values())).shape[0], network.model.speaker), 0.5, jnp.float32)
+    return batch.get("speaker", middle)
+
+
+def speak(
+    network: Network,
+    variables: Variables,
+    units: Int[Array, "b u"],
+    length: Int[Array, " b"],
+    speaker: Float[Array, "b k"] | None,
+    key: Key[Array, ""],
+    *,
+    seconds: float,
+    threshold: float,
+    n_iter: int,
+) -> dict[str, Array]:
+    """Sentences as the network says them: see `Tacotron2.speak`; also "log_mel" [b t m], and "sound" [b time]."""
+    own = {"params": variables["params"]["speech"], "state": variables["state"]["net"]}
+    steps = max(1, int(seconds * network.spec.sample_rate / (network.spec.hop * network.model.reduction)))
+    limits: dict[str, Any] = {"steps": steps, "threshold": threshold, "method": "speak", "rngs": {"prenet": key}}
+    found: Any = network.model.apply(own, units, length, speaker, **limits)
+    log_mel = log_mel_of(network, found["after"], found["frames"])
+    return {**found, "log_mel": log_mel, "sound": sound_of(network, variables, log_mel, found["frames"], n_iter)}
+
+
+def sound_of(
+    network: Network, variables: Variables, log_mel: Float[Array, "b t m"], frames: Int[Array, " b"], n_iter: int
+) -> Float[Array, "b time"]:
+    """The sound of log-mel frames, -1..1."""
+    if network.vocoder:
+        sound: Any = network.vocoder.apply({"params": variables["frozen"]["vocoder"]}, log_mel)
+    else:
+        sound = speech_mel.from_log_mel(log_mel, frames, network.spec, n_iter=n_iter).waveform
+    return jnp.clip(sound, -1.0, 1.0)
+
+
+def log_mel_of(network: Network, written: Float[Array, "b t m"], frames: Int[Array, " b"]) -> Float[Array, "b t m"]:
+    """What the network wrote as log-mel frames, silence behind each end."""
+    floor = jnp.log(jnp.float32(network.spec.floor))
+    where = jnp.arange(written.shape[1])[None, :, None] < frames[:, None, None]
+    return jnp.where(where, written * network.scale + network.mean, floor)
