@@ -10,7 +10,7 @@ leaned on misleads); and with another example's picture, which is what the words
 the interval of Student's t, or, of a single seed, over its examples.
 
 What is done is kept in --folder, from where an interrupted comparison goes on. Strengths are the methods' own
-(`balance.remedies.ALPHA`). "ogm_ge, gradient" is the official place of the scaling, which Adam undoes.
+(`balance.options.ALPHA`). "ogm_ge, gradient" is the official place of the scaling, which Adam undoes.
 
 results/balance.json is written only by a full run at the default sizes.
 """

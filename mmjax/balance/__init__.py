@@ -1,1 +1,1 @@
-"""Remedies for a modality that training leans on, chosen by `config.balance`: see `remedies.Balance`."""
+"""Remedies for a modality that training leans on, chosen by `config.balance`: see `options.Balance`."""

@@ -21,75 +21,17 @@ from flax.core import FrozenDict
 from jax import numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from mmjax.balance import formulas, towers
+from mmjax.balance import formulas, sides, towers
+from mmjax.balance.options import Balance
 from mmjax.errors import OptionError, UserError
 from mmjax.losses import classification
 from mmjax.ops import collective
 from mmjax.task import Batch, Figures, Task, Update, Variables, bind
 
 KEY = "balance"  # of state
-NAMES = ("none", "ogm_ge", "opm", "dropout", "pmr", "blending", "only")
 ASKING = ("ogm_ge", "opm", "pmr")  # who asks how sure each side is of the right answer
-ALPHA = {"ogm_ge": 0.3, "opm": 1.0, "pmr": 1.0}  # BalanceBenchmark's of OGM-GE, PMR's own
-PLACES = ("gradient", "update")
 EXECUTED = 0.7  # of OPM's batches: its code's
 KEPT = 0.99  # of the running means of blending's losses, a step
-
-
-@dataclasses.dataclass(frozen=True)
-class Balance:
-    """The section `config.balance`.
-
-    Attributes:
-      name: none;
-        ogm_ge: the surer modality's tower learns more slowly, with noise (Peng et al. 2022);
-        opm: the surer modality is missing from some examples (Wei et al. 2024);
-        dropout: each modality is missing from some examples (Neverova et al. 2016, "ModDrop");
-        pmr: the less sure modality is drawn to its classes' prototypes (Fan et al. 2023);
-        blending: each modality alone has a loss, weighted by how well it generalises (Wang et al. 2020);
-        only: one modality is all that training sees: no remedy, but what one side can be trained to.
-      alpha: the strength of ogm_ge, opm and pmr; 0 = the method's own, ALPHA.
-      place: of ogm_ge: "gradient" as its code has it, which Adam undoes, for it divides the scale of a gradient out
-        again; or "update": what Adam makes of it.
-      convolutions: ogm_ge changes four-dimensional kernels alone, as its code does.
-      noise: of ogm_ge: adds normal noise of the deviation of each tower's gradient ("GE").
-      until: the step at which ogm_ge ends; 0 = never.
-      rate: of opm and dropout: of examples that miss a modality.
-      momentum: of pmr's prototypes, a batch.
-      every: steps between blending's estimates.
-      held: of blending: the share of training's examples that it keeps for its estimates; nothing is trained on them.
-      modality: of "only".
-    """
-
-    name: str = "none"
-    alpha: float = 0.0
-    place: str = "update"
-    convolutions: bool = False
-    noise: bool = True
-    until: int = 0
-    rate: float = 0.2
-    momentum: float = 0.9
-    every: int = 200
-    held: float = 0.1
-    modality: str = ""
-
-    def __post_init__(self) -> None:
-        for option, known in (("name", NAMES), ("place", PLACES)):
-            if getattr(self, option) not in known:
-                raise OptionError(option, f"{getattr(self, option)!r} is unknown: choose one of {', '.join(known)}")
-        for option, least, most in (("rate", 0, 1), ("momentum", 0, 1), ("held", 0, 0.5), ("alpha", 0, 100)):
-            if not least <= getattr(self, option) <= most:
-                raise OptionError(option, f"{getattr(self, option)} must be from {least} to {most}")
-        for option, least in (("until", 0), ("every", 1)):
-            if getattr(self, option) < least:
-                raise OptionError(option, f"{getattr(self, option)}: it must be at least {least}")
-        if self.name == "blending" and not self.held:
-            raise OptionError("held", "0: blending weighs its losses on examples that it does not train on")
-
-    @property
-    def strength(self) -> float:
-        """`alpha`, or the method's own."""
-        return self.alpha or ALPHA.get(self.name, 0.0)
 
 
 def task(plain: Task, balance: Balance) -> Task:
@@ -182,7 +124,7 @@ def _init(plain: Task, balance: Balance, key: Array, batch: Batch) -> Variables:
         ones = jax.tree.map(lambda x: jnp.array([1.0, 0.0], jnp.float32), dict(variables["params"]))
         memory = {"factors": ones, "steps": {update.group: jnp.int32(0) for update in plain.updates}}
     elif balance.name == "pmr":
-        shape = jax.eval_shape(lambda: unimodal(plain, variables, batch, players[0])[1]).shape
+        shape = jax.eval_shape(lambda: sides.unimodal(plain, variables, batch, players[0])[1]).shape
         empty = {"centres": jnp.zeros((shape[-1], shape[-1])), "seen": jnp.zeros(shape[-1])}
         memory = {m: dict(empty) for m in players}
     elif balance.name == "blending":
@@ -202,7 +144,7 @@ def _loss(
     memory = state.pop(KEY)
     own = {**variables, "state": state}
     group = plain.updates[number].group
-    owner = _owner(plain, batch)
+    owner = sides.owner_of(plain, batch)
     seen = towers.met(
         lambda params, batch: plain.updates[number].loss(
             {**own, "params": {**own["params"], group: params}}, batch, key
@@ -225,55 +167,6 @@ def _is_names(value: Any) -> bool:
     return isinstance(value, frozenset)
 
 
-def _owner(plain: Task, batch: Batch) -> dict[str, str]:
-    """{field of the batch: its modality}; features that were computed once are of their field's."""
-    found = {}
-    for modality, fields in plain.modalities.items():
-        for name in batch:
-            made = plain.features is not None and plain.features.field in fields
-            if name in fields or (made and name.startswith(f"{plain.features.field}_")):  # type: ignore[union-attr]
-                found[name] = modality
-    return found
-
-
-def without(plain: Task, batch: Batch, gone: Mapping[str, Any]) -> dict[str, Any]:
-    """The batch with modalities blank, where `gone[modality]`, bool [b] or [], says so; lengths stay."""
-    owner = _owner(plain, batch)
-    found = dict(batch)
-    for name in (name for name in batch if owner.get(name) in gone and not name.endswith("_length")):
-        mask = jnp.asarray(gone[owner[name]])
-        mask = mask.reshape(mask.shape + (1,) * (jnp.ndim(batch[name]) - mask.ndim))
-        found[name] = jnp.where(mask, jnp.zeros_like(batch[name]), batch[name])
-    return found
-
-
-def alone(plain: Task, batch: Batch, modality: str) -> dict[str, Any]:
-    """The batch with every other modality blank."""
-    return without(plain, batch, {m: jnp.bool_(True) for m in plain.modalities if m != modality})
-
-
-def unimodal(
-    plain: Task, variables: Variables, batch: Batch, modality: str
-) -> tuple[Int[Array, " b"], Float[Array, "b c"]]:
-    """The right class and what one modality says by itself: `Task.unimodal`, or the system with the others blank."""
-    if plain.unimodal is not None:
-        label, logits = plain.unimodal(variables, batch, modality)
-    else:
-        assert plain.distribution is not None
-        label, told = plain.distribution(variables, alone(plain, batch, modality))
-        logits = told[""]
-    return label, logits
-
-
-def certainties(plain: Task, variables: Variables, batch: Batch) -> Float[Array, " m"]:
-    """The sum over the batch of the probability of the right class, by each modality alone; no gradient."""
-    found = []
-    for modality in plain.modalities:
-        label, logits = unimodal(plain, variables, batch, modality)
-        found.append(collective.mean(formulas.certainty(logits, label, label >= 0)))
-    return jax.lax.stop_gradient(jnp.stack(found))
-
-
 def _named(plain: Task, values: Array) -> dict[str, Array]:
     return {modality: values[i] for i, modality in enumerate(plain.modalities)}
 
@@ -284,7 +177,7 @@ def _ogm_ge(
     """The loss as it is; the factors of each parameter for `modulate`."""
     value, (state, logs) = plain.updates[number].loss(own, batch, key)
     players, group = tuple(plain.modalities), plain.updates[number].group
-    scores = certainties(plain, own, batch)
+    scores = sides.certainties(plain, own, batch)
     factors = formulas.modulation(scores, balance.strength)
     steps = memory["steps"][group]
     goes_on = jnp.bool_(True) if not balance.until else steps < balance.until  # both the scaling and the noise
@@ -310,7 +203,7 @@ def _missing(
     drawn = jax.random.uniform(collective.local_key(of_drop), shape)
     which = jax.random.randint(collective.local_key(of_which), (b,), 0, len(players))
     gone = {m: (drawn < rates[i]) & (which == i) if one else drawn[i] < rates[i] for i, m in enumerate(players)}
-    value, (state, logs) = plain.updates[number].loss(own, without(plain, batch, gone), of_rest)
+    value, (state, logs) = plain.updates[number].loss(own, sides.without(plain, batch, gone), of_rest)
     return value, state, logs, memory, _named(plain, rates)
 
 
@@ -329,7 +222,7 @@ def _opm(
     """The surer modality is missing, whole: OPM drops single features of it, which no system shows."""
     del seen
     own_key, rest = jax.random.split(key)
-    rates = formulas.dropping(certainties(plain, own, batch), balance.rate, balance.strength)
+    rates = formulas.dropping(sides.certainties(plain, own, batch), balance.rate, balance.strength)
     rates = jnp.where(jax.random.uniform(own_key) < EXECUTED, rates, 0.0)
     return _missing(plain, number, own, memory, batch, rest, rates, one=False)
 
@@ -343,7 +236,7 @@ def _pmr(
     players = tuple(plain.modalities)
     sure, far, new = [], [], dict[str, Any]()
     for m in players:
-        label, points = unimodal(plain, own, batch, m)
+        label, points = sides.unimodal(plain, own, batch, m)
         fixed, labels = jax.lax.stop_gradient(collective.gather(points)), collective.gather(label)
         moved = formulas.prototypes(memory[m]["centres"], memory[m]["seen"], fixed, labels, balance.momentum)
         new[m] = {"centres": moved[0], "seen": moved[1]}
@@ -366,9 +259,9 @@ def _blending(
     trained, kept = only_rows(batch, ~held), only_rows(batch, held)
     loss = plain.updates[number].loss
     value, (state, logs) = loss(own, trained, key)
-    sides = tuple(plain.modalities)
-    losses = jnp.stack([value, *(loss(own, alone(plain, trained, m), key)[0] for m in sides)])
-    watched = jnp.stack([loss(own, seen, key)[0] for seen in (kept, *(alone(plain, kept, m) for m in sides))])
+    players = tuple(plain.modalities)
+    losses = jnp.stack([value, *(loss(own, sides.alone(plain, trained, m), key)[0] for m in players)])
+    watched = jnp.stack([loss(own, seen, key)[0] for seen in (kept, *(sides.alone(plain, kept, m) for m in players))])
     both = jnp.any(held) & ~jnp.all(held)  # or a device knows nothing of one of them
     knowing = collective.mean(jnp.float32(both))
     pair = jax.lax.stop_gradient({"training": losses, "held": watched})
@@ -408,21 +301,21 @@ def _only(
 ) -> Any:
     """The loss of one modality, the others blank."""
     del seen
-    value, (state, logs) = plain.updates[number].loss(own, alone(plain, batch, balance.modality), key)
+    value, (state, logs) = plain.updates[number].loss(own, sides.alone(plain, batch, balance.modality), key)
     return value, state, logs, memory, {}
 
 
 def _metrics_alone(plain: Task, modality: str, variables: Variables, batch: Batch) -> Any:
-    return plain.metrics(variables, alone(plain, batch, modality))
+    return plain.metrics(variables, sides.alone(plain, batch, modality))
 
 
 def _predict_alone(plain: Task, modality: str, variables: Variables, batch: Batch, key: Array) -> Any:
-    return plain.predict(variables, alone(plain, batch, modality), key)
+    return plain.predict(variables, sides.alone(plain, batch, modality), key)
 
 
 def _distribution_alone(plain: Task, modality: str, variables: Variables, batch: Batch) -> Any:
     assert plain.distribution is not None
-    return plain.distribution(variables, alone(plain, batch, modality))
+    return plain.distribution(variables, sides.alone(plain, batch, modality))
 
 
 _REMEDIES: dict[str, Callable[..., Any]] = {

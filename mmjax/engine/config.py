@@ -121,7 +121,7 @@ def engine(system: str, variant: str = "") -> ConfigDict:
     c.steps_per_call = 1  # steps in one dispatch; more hides the host's latency on fast accelerators
     c.debug_nans = False  # stop at the operation that makes a NaN; slow
 
-    # A remedy where training leans on one modality: arguments of balance.remedies.Balance, which explains them.
+    # A remedy where training leans on one modality: arguments of balance.options.Balance, which explains them.
     c.balance = ConfigDict()
     c.balance.name = "none"  # or "ogm_ge", "opm", "dropout", "pmr", "blending"; "only": nothing but `modality`
     c.balance.alpha = 0.0  # strength of ogm_ge, opm and pmr; 0 = the method's own

@@ -8,7 +8,8 @@ import optax
 import pytest
 from jax import numpy as jnp
 
-from mmjax.balance import formulas, remedies
+from mmjax.balance import formulas, remedies, sides
+from mmjax.balance.options import Balance
 from mmjax.engine import step as steps
 from mmjax.errors import UserError
 from mmjax.losses import classification
@@ -74,7 +75,7 @@ def batch():
 
 def stepped(batch, optimiser, count=1, **options):
     """(state before, state after, logs of the last step) of `count` jitted steps."""
-    balance = remedies.Balance(**options)
+    balance = Balance(**options)
     task = remedies.task(PLAIN, balance)
     tools = remedies.optimisers({"net": optimiser, "control": optimiser}, balance)
     before = after = steps.create(task, tools, jax.random.key(0), batch)
@@ -164,7 +165,7 @@ def counted(variables, batch, key):
 
 def test_opm_takes_the_surer_modality_away(batch):
     before, _, logs = stepped(batch, optax.sgd(0.1), name="opm", rate=0.4)
-    sums = remedies.certainties(PLAIN, {**before.variables, "state": {}}, batch)
+    sums = sides.certainties(PLAIN, {**before.variables, "state": {}}, batch)
     rates = np.array([logs[f"balance/{m}"] for m in PLAYERS])
     np.testing.assert_allclose(rates, formulas.dropping(sums, 0.4, 1.0), rtol=1e-4)  # this batch is executed
     assert min(rates) == 0 < max(rates)
@@ -222,7 +223,7 @@ def test_blending_weighs_anew_at_its_checkpoints(batch):
 def test_blending_knows_nothing_of_a_batch_without_held_out_examples(batch):
     """A first batch without any counts in no mean, and one that is held out whole changes nothing."""
     held = np.asarray(remedies.is_held(jnp.arange(200), 0.3))
-    balance = remedies.Balance("blending", held=0.3)
+    balance = Balance("blending", held=0.3)
     task = remedies.task(PLAIN, balance)
     tools = dict.fromkeys(("net", "control"), optax.sgd(0.0))
     start = steps.create(task, tools, jax.random.key(0), batch)
@@ -252,8 +253,8 @@ def test_one_side_alone(batch):
 
 
 def test_a_task_without_a_remedy_is_itself():
-    assert remedies.task(PLAIN, remedies.Balance()) is PLAIN
-    one, two = (remedies.task(PLAIN, remedies.Balance("dropout")) for _ in range(2))
+    assert remedies.task(PLAIN, Balance()) is PLAIN
+    one, two = (remedies.task(PLAIN, Balance("dropout")) for _ in range(2))
     assert one == two
 
 
@@ -265,7 +266,7 @@ def test_a_system_says_itself_what_one_side_says(batch):
         return batch["label"], jnp.zeros((16, 3))
 
     task = dataclasses.replace(PLAIN, unimodal=said)
-    np.testing.assert_allclose(remedies.certainties(task, {}, batch), [16 / 3, 16 / 3], rtol=1e-6)
+    np.testing.assert_allclose(sides.certainties(task, {}, batch), [16 / 3, 16 / 3], rtol=1e-6)
     assert asked == list(PLAYERS)
 
 
@@ -288,5 +289,5 @@ def test_a_system_says_itself_what_one_side_says(batch):
 )
 def test_what_cannot_be_balanced_is_one_line(options, task, message):
     with pytest.raises(UserError, match=message) as caught:
-        remedies.task(task, remedies.Balance(**options))
+        remedies.task(task, Balance(**options))
     assert "\n" not in str(caught.value)
