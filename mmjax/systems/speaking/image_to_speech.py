@@ -21,6 +21,7 @@ from mmjax import errors, systems
 from mmjax.errors import OptionError
 from mmjax.known.whole_run import WholeRun
 from mmjax.metrics import caption
+from mmjax.ops.partners import partners
 from mmjax.systems.speaking import judged_speech, saying, tacotron2
 from mmjax.systems.speaking.judged_speech import Judges
 from mmjax.task import Batch, Constants, Figures, Task, Variables, bind
@@ -193,7 +194,7 @@ def predict(
     if not understood:
         return out
     out["text/heard"] = understood["words"]
-    out["text/heard_of_another_picture"] = understood["words"][judged_speech.partner(batch["valid"])]
+    out["text/heard_of_another_picture"] = understood["words"][partners(batch["valid"], jax.random.fold_in(key, 2))]
     for suffix, (units, length) in spoken.items():
         if suffix:
             out[f"text/heard_of_{suffix[1:]}"] = heard(units, length)[1]["words"]

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jax import numpy as jnp
 from jaxtyping import Array, Float, Int
 from ml_collections import ConfigDict
 
@@ -80,9 +79,3 @@ def voices(found: Float[np.ndarray, "n 3 k"]) -> Figures:
         "/recording": recorded,
     }
     return {f"voice_error{name}": float(np.mean(np.abs(guess - true))) for name, guess in guesses.items()}
-
-
-def partner(valid: Array) -> Int[Array, " b"]:
-    """The next example of a batch, in a circle of those that count, which come first."""
-    count = jnp.maximum(jnp.sum(valid, dtype=jnp.int32), 1)
-    return (jnp.arange(valid.shape[0], dtype=jnp.int32) + 1) % count

@@ -20,6 +20,7 @@ from mmjax.known import speech as spoken
 from mmjax.losses import speech
 from mmjax.metrics import alignment
 from mmjax.ops import collective
+from mmjax.ops.partners import partners
 from mmjax.systems.speaking import judged_speech, saying
 from mmjax.systems.speaking.judged_speech import Judges
 from mmjax.systems.speaking.saying import Network
@@ -224,7 +225,7 @@ def understood(
 ) -> dict[str, Array]:
     """What the listener understands of what was said (`speak`), of the true recording, and of other voices.
 
-    Each sentence is said once more by the voice of the next example, so that the same units by two voices can be
+    Each sentence is said once more by the voice of another example, so that the same units by two voices can be
     compared, and two sentences by one voice.
     """
     spec = network.spec
@@ -243,11 +244,11 @@ def understood(
     out |= {"text/heard_in_recording": recorded.words, "text/heard_in_true_frames": vocoded.words}
     if network.model.speaker:
         units, count = saying.said(network, batch)
-        speaker, next_one = batch["speaker"], judged_speech.partner(batch["valid"])
-        other = saying.speak(network, variables, units, count, speaker[next_one], key, **speaking)
+        speaker, another = batch["speaker"], partners(batch["valid"], jax.random.fold_in(key, 1))
+        other = saying.speak(network, variables, units, count, speaker[another], key, **speaking)
         by_other: Any = judged_speech.listen(listeners, variables, other["sound"], other["frames"] * spec.hop)
         out["text/heard_by_another_voice"] = by_other.words
-        out["text/heard_of_another_sentence"] = heard.words[next_one]
+        out["text/heard_of_another_sentence"] = heard.words[another]
         out["number/voices"] = jnp.stack([speaker, heard.speaker, recorded.speaker], 1)
     return out
 

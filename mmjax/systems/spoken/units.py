@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from flax import linen as nn
 from jax import numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
 
 from mmjax import errors
@@ -279,8 +279,8 @@ def predict(networks: Networks, variables: Variables, batch: Batch, key: Key[Arr
     if "book" not in parts:
         return out
     encoded = networks.encoder(parts, speech, length)
-    units, _ = run_lengths.collapsed(encoded.codes, encoded.steps, encoded.codes.shape[1])
-    lasts = jnp.arange(units.shape[1])[None] < _runs(encoded.codes)[:, None]
+    units, runs = run_lengths.collapsed(encoded.codes, encoded.steps, encoded.codes.shape[1])
+    lasts = jnp.arange(units.shape[1])[None] < runs[:, None]
     spelled = jnp.where(lasts[..., None], variables["frozen"]["units_names"][units], jnp.uint8(0))
     lasting = jnp.full(units.shape[0], networks.encoder.seconds, jnp.float32)
     out |= {"text/units": spelled, "number/codes": encoded.codes, "number/code_seconds": lasting}
@@ -294,11 +294,6 @@ def predict(networks: Networks, variables: Variables, batch: Batch, key: Key[Arr
         for suffix in ("", *(s for s in unit_figures.SUFFIXES if f"speech{s}" in batch))
     }
     return out | unit_figures.known(sides, batch)
-
-
-def _runs(codes: Int[Array, "b t"]) -> Int[Array, " b"]:
-    real: Bool[Array, "b t"] = codes >= 0
-    return jnp.sum(real & jnp.pad(codes[:, 1:] != codes[:, :-1], ((0, 0), (1, 0)), constant_values=True), 1)
 
 
 def _mel(networks, variables, batch, suffix):

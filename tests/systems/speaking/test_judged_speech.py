@@ -1,6 +1,5 @@
 """What is understood of what is said: figures by hand, the next example in a circle, and judges by name."""
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
@@ -37,11 +36,6 @@ def test_figures_by_hand():
     np.testing.assert_allclose(found["voice_error/mean_voice"], (0.3 + 0.1 + 0.3 + 0.1) / 4, rtol=1e-5)
     np.testing.assert_allclose(found["voice_error/another_voice"], (0.6 + 0.2) / 2, rtol=1e-5)
     assert judged_speech.score({}, {}) == {}
-
-
-def test_partners_are_among_those_that_count():
-    assert judged_speech.partner(jnp.array([True, True, True, False])).tolist()[:3] == [1, 2, 0]
-    assert judged_speech.partner(jnp.array([True, False])).tolist()[0] == 0
 
 
 def test_listeners_by_name():
