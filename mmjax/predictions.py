@@ -109,6 +109,9 @@ NAMES: dict[str, str] = {
     "embedding/face": "the features of faces",
 }
 
+# text/<name> of which an example has several; the entries of any other are the words of one.
+LISTS = ("neighbours",)
+
 # <figure>/<name> that knows what no network is told, or is the teacher, and so is a bound and not a baseline.
 CEILINGS = re.compile(r"oracle|encoder|true_factors|ideal_\w+|recording|true_frames|true_units")
 

@@ -26,7 +26,6 @@ from mmjax.text import vocabulary
 _EXAMPLES = 12
 _FRAMES = 6  # of a video
 _AUDIO_BYTES = 5_200_000  # of all players together, as base64: the page stays below about 8 MB
-_SPECIAL = set(vocabulary.SPECIAL)
 
 
 def pool(predictions: Predictions) -> int:
@@ -173,7 +172,6 @@ def _texts(predictions: Predictions, example: int) -> Markup:
             continue  # drawn as bars
         array = texts[name]
         entries = [plain(entry) for entry in array[example].flat]
-        # Words of a vocabulary, padded, are one text; anything else is a list.
-        text = vocabulary.join(entries) if _SPECIAL & set(entries) else "\n".join(filter(None, entries))
+        text = "\n".join(filter(None, entries)) if name in glossary.LISTS else vocabulary.join(entries)
         lines += [tag("dt", _title(name).replace("_", " ")), tag("dd", text or "(empty)")]
     return tag("dl", *lines, class_="texts") if lines else Markup()

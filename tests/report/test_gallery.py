@@ -44,6 +44,15 @@ def test_named_columns_are_not_listed_as_text_too():
     assert "<dt>answer" not in page
 
 
+def test_words_are_one_text_and_neighbours_a_list():
+    words = np.array([["u", "r", "e", "d", "", ""], ["", "", "", "", "", ""]])
+    arrays = {"text/units": words, "text/neighbours": np.array([["dog", "cat"]] * 2)}
+    page = gallery.render(Predictions("s", arrays))
+    assert "<dd>u r e d</dd>" in page
+    assert "<dd>(empty)</dd>" in page
+    assert page.count("<dd>dog\ncat</dd>") == 2
+
+
 def test_all_that_can_be_shown_and_nothing_covers_is_shown():
     """Names that no section knows, of every kind that speaks for itself; the others are named in a line."""
     arrays = {

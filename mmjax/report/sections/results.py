@@ -18,12 +18,12 @@ PLACE = ("results", 10)
 
 # For figures whose direction results.json does not give. The first match wins; no match means that no side is taken.
 _LOWER = re.compile(
-    r"(^|_)(kl|loss|error|errors|nll|wer|cer|eer|fid|kid|perplexity|(?<!effective_)rank|distance|mse|mae|rmse|mcd|entropy|on_silence)(_|$)"
+    r"(^|_)(kl|loss|error|errors|nll|wer|cer|eer|fid|kid|perplexity|(?<!effective_)rank|distance|mse|mae|rmse|mcd|entropy|on_silence|abx|bits)(_|$)"
 )
 _HIGHER = re.compile(
     r"(^|_)(agreement|accuracy|right|recall|precision|map|ap|auc|f1|bleu_?\d?|cider(_d)?|rouge(_l)?|meteor|spice|sdr|sir|sar"
     r"|c?iou|psnr|ssim|correlation|similarity|[pr]_\d+|perceptual|in_box"
-    r"|pointing|fits|improvement|r2|monotone|whole|fired)(_|$)"
+    r"|pointing|fits|improvement|r2|monotone|whole|fired|purity|information|found)(_|$)"
 )
 
 
