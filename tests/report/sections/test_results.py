@@ -62,7 +62,8 @@ def test_an_oracle_is_a_bound_and_no_baseline():
      ("both_right", "higher"), ("recogniser_kid", "lower"), ("diversity", ""),
      ("tags_p@5", "higher"), ("image_to_caption_1k_median_rank", "lower"), ("effective_rank_image", ""),
      ("pointing", "higher"), ("marked_on_silence", "lower"), ("attention_whole", "higher"),
-     ("purity_new_speakers", "higher"), ("abx_within", "lower"), ("bits_per_second", "lower"), ("picture_found", "higher")],
+     ("purity_new_speakers", "higher"), ("abx_within", "lower"), ("bits_per_second", "lower"),
+     ("picture_found", "higher")],
 )  # fmt: skip
 def test_directions_from_names(name, better):
     assert results.direction(name, None) == better
