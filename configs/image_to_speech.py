@@ -46,7 +46,7 @@ def get_config(variant: str = "") -> ConfigDict:
 
 def _tiny(c: ConfigDict) -> None:
     c.batch_size = 8
-    c.eval.batch_size, c.eval.test_examples, c.eval.gallery = 8, 12, 12
+    c.eval.batch_size, c.eval.test_examples, c.eval.gallery = 16, 12, 4
     c.data.image_size = 32
     c.model.reduction = 8
     c.model.embed, c.model.prenet, c.model.encoder_layers = 8, 8, 1

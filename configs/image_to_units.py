@@ -70,7 +70,7 @@ def _tiny(c: ConfigDict) -> None:
     c.encoder.widths = (4, 4, 8)
     c.model.embed, c.model.hidden = 8, 16
     c.log_every, c.save_every, c.eval.every = 2, 2, 2
-    c.eval.batch_size, c.eval.examples, c.eval.test_examples, c.eval.gallery = 8, 8, 12, 12
+    c.eval.batch_size, c.eval.examples, c.eval.test_examples, c.eval.gallery = 16, 8, 12, 4
     c.eval.fit_examples = 16
 
 

@@ -78,7 +78,7 @@ def _tiny(c: ConfigDict) -> None:
     c.chunk.seconds = 1.0
     c.bss_taps = 0
     c.log_every, c.save_every, c.eval.every = 2, 2, 2
-    c.eval.batch_size, c.eval.examples, c.eval.test_examples, c.eval.gallery = 8, 8, 16, 16
+    c.eval.batch_size, c.eval.examples, c.eval.test_examples, c.eval.gallery = 16, 8, 12, 4
     c.data.mixtures.examples = 16
 
 

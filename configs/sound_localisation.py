@@ -179,7 +179,7 @@ def _tiny(c: ConfigDict) -> None:
     c.boxes, c.loss.supervised = 0.5, 1.0
     c.log_every, c.save_every, c.eval.every = 2, 2, 2
     c.eval.batch_size, c.eval.examples, c.eval.test_examples = 8, 8, 8
-    c.eval.gallery, c.eval.fit_examples = 8, 8
+    c.eval.gallery, c.eval.fit_examples = 4, 8
 
 
 VARIANTS = {

@@ -65,7 +65,7 @@ def _tiny(c: ConfigDict) -> None:
     c.hearing.rate, c.hearing.window, c.hearing.n_fft, c.hearing.bins = 4000, 0.016, 64, 0
     c.model.width, c.model.hidden = 0.03125, 8
     c.log_every, c.save_every, c.eval.every = 2, 2, 2
-    c.eval.batch_size, c.eval.examples, c.eval.test_examples, c.eval.gallery = 8, 8, 12, 8
+    c.eval.batch_size, c.eval.examples, c.eval.test_examples, c.eval.gallery = 16, 8, 12, 4
     c.eval.fit_examples = 16
 
 

@@ -41,7 +41,7 @@ def get_config(variant: str = "") -> ConfigDict:
 def _tiny(c: ConfigDict) -> None:
     c.steps, c.batch_size = 4, 8
     c.log_every, c.save_every, c.eval.every = 2, 2, 2
-    c.eval.batch_size, c.eval.examples, c.eval.test_examples, c.eval.gallery = 8, 8, 12, 8
+    c.eval.batch_size, c.eval.examples, c.eval.test_examples, c.eval.gallery = 16, 8, 12, 4
     c.model.frames, c.model.width, c.model.layers, c.model.kernel = 4, 8, 1, 3
     c.loss.seconds = 4.0
 

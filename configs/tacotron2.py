@@ -61,7 +61,7 @@ def get_config(variant: str = "") -> ConfigDict:
 def _tiny(c: ConfigDict) -> None:
     c.steps, c.batch_size = 4, 8
     c.log_every, c.save_every, c.eval.every = 2, 2, 2
-    c.eval.batch_size, c.eval.examples, c.eval.test_examples, c.eval.gallery = 8, 8, 12, 12
+    c.eval.batch_size, c.eval.examples, c.eval.test_examples, c.eval.gallery = 16, 8, 12, 4
     c.sentences.seconds = 5.0
     c.model.reduction = 8
     c.model.embed, c.model.prenet, c.model.encoder_layers = 8, 8, 1

@@ -1,6 +1,10 @@
 """Strict settings for the whole suite: 8 virtual devices, no silent promotion, warnings are errors."""
 
+import functools
+import gc
 import os
+import pathlib
+import re
 
 from children import PATIENT, quick_flags
 
@@ -18,11 +22,13 @@ os.environ.setdefault("MPLBACKEND", "agg")
 import jax
 import numpy as np
 import pytest
+import shared
 from xdist.scheduler import LoadScopeScheduling
 
-from mmjax.engine import prepare
+from mmjax.engine import memory, prepare
 
 prepare.ONCE = {}  # fresh values, too, with the few passes that are asked for above
+memory.keep = lambda: False  # this process runs hundreds of programs: what the largest needed would stay with it
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -44,13 +50,43 @@ def rng():
 
 
 class Files(LoadScopeScheduling):
-    """Hands out whole files, so that what a file prepares is prepared once; of the contract, whole configs."""
+    """Hands out whole files, so that what a file prepares is prepared once; of the contract, whole configs.
+
+    A file that looks at the tiny run of a config goes where the contract looks at it: that run is made once, too.
+    """
 
     def _split_scope(self, nodeid):
-        file, _, test = nodeid.partition("::")
-        if not file.endswith("test_contract.py"):
-            return file
-        return f"{file}::{test.partition('[')[2].rstrip(']').split('-')[0]}"
+        return _part(nodeid)
+
+
+def _part(nodeid):
+    """What a test belongs to: a config, or its file."""
+    file, _, test = nodeid.partition("::")
+    if file.endswith("test_contract.py"):
+        return test.partition("[")[2].rstrip("]").split("-")[0]
+    return _looks_at(file) or file
+
+
+@functools.cache
+def _looks_at(file):
+    found = re.search(r'tiny_run\("(\w+)"\)', (pathlib.Path(__file__).parent.parent / file).read_text())
+    return found and found[1]
+
+
+# Each program that XLA compiles for CPUs holds three memory maps and more until jax forgets it. Linux grants a process
+# 65,530; at the next one the compiler ends the process.
+MAPS = 20_000
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item, nextitem):
+    if nextitem is None or _part(nextitem.nodeid) == _part(item.nodeid):
+        return
+    shared.tiny_run.cache_clear()
+    held = pathlib.Path("/proc/self/maps")
+    if held.exists() and len(held.read_bytes().splitlines()) > MAPS:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.hookimpl(optionalhook=True)  # -p no:xdist knows no such hook

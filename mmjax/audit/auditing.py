@@ -158,6 +158,7 @@ def play(
       each modality the look in which the others are the mean, where that is asked for.
     """
     everyone, intact = frozenset(players), look(columns)
+    look.expect(intact)
     whole = looking.units(look.task, intact, columns, intact)
     found: dict[str, Any] = {kind: {everyone: whole} for kind in kinds}
     alone: dict[str, looking.Look] = {}

@@ -42,8 +42,11 @@ class Look:
     def with_equals_of(self, intact: Look) -> Look:
         """The same figures, but for those of batches, where nobody is anybody's equal who was not before."""
         kept = {name: intact.predictions[name] for name in EQUALS if name in intact.predictions}
-        each = {name: value for name, value in self.each.items() if intact.additive(name)}
-        return dataclasses.replace(self, each=each, predictions={**self.predictions, **kept})
+        each, batches = (
+            {name: value for name, value in figures.items() if intact.additive(name)}
+            for figures in (self.each, self.batches)
+        )
+        return dataclasses.replace(self, each=each, batches=batches, predictions={**self.predictions, **kept})
 
     def only(self, at: np.ndarray) -> Look:
         """The look of some examples, bool [n]; what batches had is left out."""
@@ -84,7 +87,17 @@ class Looker:
 
     def __init__(self, task: Task, variables: Variables, size: int):
         self.task, self.variables, self.size = task, variables, min(size, LARGEST)
-        self._see = jax.jit(bind(_seen, task))
+        self._see = jax.jit(bind(_seen, task, None))
+
+    def expect(self, intact: Look) -> None:
+        """From here on no figure is asked for example by example that is not their mean: n times its work for nothing.
+
+        Args:
+          intact: the look with everything in its place, which decides.
+        """
+        additive = tuple(name for name in intact.each if intact.additive(name))
+        if len(additive) < len(intact.each):
+            self._see = jax.jit(bind(_seen, self.task, additive))
 
     def __call__(self, columns: Mapping[str, Any]) -> Look:
         """A pass over all examples, in order."""
@@ -108,8 +121,11 @@ class Looker:
         return Look(each, batches, predicted, label, logits)
 
 
-def _seen(task: Task, variables: Variables, batch: Batch, key: Any) -> Any:
-    """Figures of each example and of the batch, predictions and distribution: what all need is computed once."""
+def _seen(task: Task, additive: tuple[str, ...] | None, variables: Variables, batch: Batch, key: Any) -> Any:
+    """Figures of each example and of the batch, predictions and distribution: what all need is computed once.
+
+    `additive`: which figures are wanted of each example; None for all.
+    """
     own = jnp.eye(len(batch["valid"]), dtype=bool) & batch["valid"][:, None]
 
     def figures(valid: Any) -> dict[str, Any]:
@@ -117,7 +133,10 @@ def _seen(task: Task, variables: Variables, batch: Batch, key: Any) -> Any:
         found = task.metrics(variables, {**batch, "valid": valid})
         return {name: pair for name, pair in found.items() if "/" not in name}
 
-    each = jax.vmap(figures)(own)
+    def wanted(valid: Any) -> dict[str, Any]:
+        return {name: pair for name, pair in figures(valid).items() if additive is None or name in additive}
+
+    each = jax.vmap(wanted)(own)
     told: Any = (jnp.zeros_like(batch["valid"], jnp.int32), {})
     if task.distribution is not None:
         told = task.distribution(variables, batch)
@@ -148,7 +167,7 @@ def units(task: Task, look: Look, columns: Mapping[str, Any], intact: Look) -> d
     references = {name: np.asarray(columns[name]) for name in task.references}
     by_example = {name for name in look.each if intact.additive(name)}
     found = {name: ("example", trust.of_ratio(*look.each[name])) for name in look.each if name in by_example}
-    of_batches = [name for name in look.batches if name in look.each and name not in by_example]
+    of_batches = [name for name in look.batches if name not in by_example]
     found |= {name: ("batch", trust.of_ratio(*look.batches[name])) for name in of_batches}
 
     def score(at: np.ndarray) -> dict[str, float]:

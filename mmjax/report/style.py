@@ -49,17 +49,37 @@ _FIGURE: Any = {
 }
 
 
+def _figure(width: float, height: float, within: tuple[float, float, float, float] | None) -> Figure:
+    if within is None:
+        return Figure(figsize=(width, height), layout="constrained")
+    # Half the time of a drawing: the layout draws all text several times to find these four numbers.
+    figure = Figure(figsize=(width, height))
+    figure.subplots_adjust(*within)
+    return figure
+
+
 @contextlib.contextmanager
-def axes(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
-    """A figure of `width` x `height` inches and its axes in the house style; pyplot's global state is not touched."""
+def axes(
+    width: float, height: float, within: tuple[float, float, float, float] | None = None
+) -> Iterator[tuple[Figure, Axes]]:
+    """A figure of `width` x `height` inches and its axes in the house style; pyplot's global state is not touched.
+
+    `within`: left, bottom, right and top edge as shares of the figure, where what stands around the axes is known;
+    None looks for room.
+    """
     with matplotlib.rc_context(_FIGURE):
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = _figure(width, height, within)
         yield figure, figure.add_subplot()
 
 
 @contextlib.contextmanager
-def rows(width: float, height: float, ratios: Sequence[float]) -> Iterator[tuple[Figure, list[Axes]]]:
+def rows(
+    width: float,
+    height: float,
+    ratios: Sequence[float],
+    within: tuple[float, float, float, float] | None = None,
+) -> Iterator[tuple[Figure, list[Axes]]]:
     """As `axes`, with one axes below the other, their heights in the given ratios and their x axes shared."""
     with matplotlib.rc_context(_FIGURE):
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = _figure(width, height, within)
         yield figure, list(figure.subplots(len(ratios), sharex=True, height_ratios=ratios))

@@ -46,12 +46,14 @@ def test_operations_of_clip_by_hand(accelerator):
     assert found == pytest.approx(4.41 + 2.98, abs=0.02)
 
 
-def test_every_part_runs(compiled):
+def test_a_part_of_each_kind_runs(compiled):
+    """All parts take 45 s: `python benchmarks/accelerator.py --dry`."""
     env = {**compiled, "XLA_FLAGS": children.quick_flags(), "PYTHONPATH": str(children.ROOT)}
-    ended = children.python(FOLDER / "accelerator.py", "--dry", **env)
+    parts = ("soundnet", "skipgram")
+    ended = children.python(FOLDER / "accelerator.py", "--dry", "--parts", *parts, **env)
     assert ended.returncode == 0, ended.stderr
     said = ended.stdout
-    for name in ("soundnet", "captioning", "clip", "gan", "skipgram"):
+    for name in parts:
         assert any(line.startswith(f"{name}: ") and "a step of train.py" in line for line in said.splitlines())
     parameters = 17_804 * 4
     for devices in (8, 256):

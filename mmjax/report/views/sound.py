@@ -7,6 +7,7 @@ import wave
 
 import numpy as np
 from jaxtyping import Float, Int16, Shaped
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -97,6 +98,16 @@ def envelope(
     return starts / rate, np.minimum.reduceat(sound, starts), np.maximum.reduceat(sound, starts)
 
 
+def _within(bottom: float, top: float) -> tuple[float, float, float, float]:
+    """Room for what stands around the axes: up to four digits at the left, a bar with numbers at the right."""
+    return 0.125, bottom, 0.83, top
+
+
+def _beside(figure: Figure, axes: Axes) -> Axes:
+    place = axes.get_position()
+    return figure.add_axes((place.x1 + 0.015, place.y0, 0.02, place.height))
+
+
 def spectrogram_figure(waveform: Shaped[np.ndarray, " t"], rate: int, title: str = "") -> Figure:
     """The waveform above its spectrogram: seconds across, kHz up (mel-spaced), decibels as colour.
 
@@ -108,7 +119,7 @@ def spectrogram_figure(waveform: Shaped[np.ndarray, " t"], rate: int, title: str
     levels, centres = spectrogram(waveform, rate)
     duration = max(len(waveform) / rate, 1e-3)
     top = np.ceil(levels.max() / 10) * 10 if levels.max() > _FLOOR else 0.0
-    with style.rows(4.6, 2.6, (1, 3)) as (figure, (wave_axes, axes)):
+    with style.rows(4.6, 2.6, (1, 3), _within(0.17, 0.89 if title else 0.96)) as (figure, (wave_axes, axes)):
         times, low, high = envelope(waveform, rate)
         wave_axes.fill_between(times, low, high, color=style.SERIES[0], linewidth=0.5)
         reach = max(float(np.abs([*low, *high]).max(initial=0)), 1e-3)
@@ -124,7 +135,7 @@ def spectrogram_figure(waveform: Shaped[np.ndarray, " t"], rate: int, title: str
         spacing = _to_mel(rate / 2) / (len(centres) + 1)
         axes.set_yticks(_to_mel(ticks) / spacing - 1, [f"{f / 1000:g}" for f in ticks])
         axes.set(xlabel="time (s)", ylabel="frequency (kHz)")
-        bar = figure.colorbar(shown, ax=axes, fraction=0.05, pad=0.02, aspect=16, label="level (dB)")
+        bar = figure.colorbar(shown, cax=_beside(figure, axes), label="level (dB)")
         bar.outline.set_visible(False)
         axes.spines[:].set_visible(False)
     return figure
@@ -144,7 +155,7 @@ def features_figure(values: Float[np.ndarray, "band frame"], rows: str, seconds:
     signed = rows == "coefficient"
     reach = float(np.quantile(np.abs(finite), 0.9)) or 1.0
     low, high = (-reach, reach) if signed else (float(finite.min()), float(finite.max()))
-    with style.axes(4.6, 1.8) as (figure, axes):
+    with style.axes(4.6, 1.8, _within(0.24, 0.96)) as (figure, axes):
         shown = axes.imshow(
             values, origin="lower", aspect="auto", cmap="RdBu_r" if signed else "magma", vmin=low, vmax=high,
             extent=(0, values.shape[1] if seconds is None else seconds, -0.5, len(values) - 0.5),
@@ -154,7 +165,7 @@ def features_figure(values: Float[np.ndarray, "band frame"], rows: str, seconds:
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.set(xlabel="frame" if seconds is None else "time (s)", ylabel=rows)
         extend = "both" if signed else "neither"
-        bar = figure.colorbar(shown, ax=axes, fraction=0.05, pad=0.02, aspect=16, extend=extend)
+        bar = figure.colorbar(shown, cax=_beside(figure, axes), extend=extend)
         bar.outline.set_visible(False)
         axes.spines[:].set_visible(False)
     return figure

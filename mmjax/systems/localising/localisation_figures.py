@@ -117,17 +117,27 @@ def metrics(measured: Measured, variables: Variables, batch: Batch) -> Figures:
     if not measured.truth.boxes:
         return found
     truth, where = measured.truth.of(batch, grid.SIZE), valid & measured.truth.known(batch)
-    shown = {f"/{name}" if name else "": values for name, values in maps.items()}
+    found |= protocols.figures(protocols.scores(maps[""], truth, measured.truth.how), where)
+    shown = {f"/{name}": maps[name] for name in OTHERS}
     if measured.prior is not None:
         shown["/object_prior"] = objects = measured.objects(variables, batch)
         shown["/with_object_prior"] = mixed(maps[""], objects, measured.truth.how)
     shown |= {f"/{name}": values for name, values in trivial_maps(variables, truth).items()}
     shown["/oracle"] = trivial.ranked(truth)
-    for suffix, values in shown.items():
-        found |= protocols.figures(protocols.scores(values, truth, measured.truth.how), where, suffix)
+    for suffix, scores in scored(shown, truth, measured.truth.how).items():
+        found |= protocols.figures(scores, where, suffix)
     found |= protocols.figures(trivial.whole(truth), where, "/whole")
     found |= protocols.figures(trivial.some_object(batch["boxes"], present(batch), truth), where, "/some_object")
     return found | (marked(variables["fitted"]["threshold"], maps, truth, where) if "fitted" in variables else {})
+
+
+def scored(
+    shown: Mapping[str, Float[Array, "b h w"]], truth: Float[Array, "b s s"], how: str, ap: bool = True
+) -> dict[str, protocols.Scores]:
+    """`protocols.scores` of several maps of the same pictures: one after the other, which compiles them once."""
+    pixels = jnp.stack([grid.resized(values, truth.shape[-1], how) for values in shown.values()])
+    found = jax.lax.map(lambda one: protocols.scores(one, truth, how, ap), pixels)
+    return {name: {key: values[i] for key, values in found.items()} for i, name in enumerate(shown)}
 
 
 def mixed(maps: Float[Array, "b h w"], objects: Float[Array, "b i j"], how: str) -> Float[Array, "b s s"]:
@@ -208,12 +218,12 @@ def predict(measured: Measured, variables: Variables, batch: Batch, key: Key[Arr
     if not measured.truth.boxes or "boxes" not in batch:  # not where a user predicts
         return out
     truth = measured.truth.of(batch, grid.SIZE)
-    found = protocols.scores(maps[""], truth, measured.truth.how, ap=False)
     out["number/boxes"], out["number/sounding"] = jnp.asarray(batch["boxes"]), jnp.asarray(batch["sounding"])
-    out |= {f"number/{name}": found[name] for name in ("ciou", "ciou_adaptive", "pointing")}
-    for other, values in {**trivial_maps(variables, truth), "another_sound": maps["another_sound"]}.items():
-        found = protocols.scores(values, truth, measured.truth.how, ap=False)
-        out |= {f"number/{name}_{other}": found[name] for name in ("ciou", "ciou_adaptive")}
+    shown = {"": maps[""], **trivial_maps(variables, truth), "another_sound": maps["another_sound"]}
+    found = scored(shown, truth, measured.truth.how, ap=False)
+    out |= {f"number/{name}": found[""][name] for name in ("ciou", "ciou_adaptive", "pointing")}
+    for other in list(shown)[1:]:
+        out |= {f"number/{name}_{other}": found[other][name] for name in ("ciou", "ciou_adaptive")}
     return out
 
 

@@ -76,7 +76,7 @@ def test_fields_are_as_the_glossary_says():
 
 
 def test_sizes_of_the_splits():
-    assert [len(sounding_scenes.source(s)) for s in ("train", "validation", "test")] == [100_000, 2_000, 2_000]
+    assert [len(sounding_scenes.source(s)) for s in ("train", "validation", "test")] == [100_000, 2_000, 5_000]
     source = sounding_scenes.source("test", ("image", "waveform"), examples=7)
     assert len(source) == 7
     assert source[6]["image"].shape == (112, 112, 3)
