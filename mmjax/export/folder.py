@@ -60,7 +60,7 @@ def write(run: restore.Restored, workdir: Path, target: Path, size: int, int8: b
     if target.suffix in FORMATS:
         FORMATS[target.suffix].check()  # before anything is made
     folder = target.with_suffix("")
-    weights = _weights(run)
+    weights = weights_of(run)
     about = _begun(folder, run, workdir, weights)
     making = folder.with_name(f".{folder.name}.part")  # a kill or a failure leaves nothing that looks like an export
     shutil.rmtree(making, ignore_errors=True)
@@ -92,15 +92,23 @@ def _moved(making: Path, folder: Path) -> None:
         path.replace(folder / path.name)
 
 
-def _weights(run: restore.Restored) -> dict[str, np.ndarray]:
+def weights_of(run: restore.Restored) -> dict[str, np.ndarray]:
     """All that a run has learned, by its place."""
     leaves = jax.tree_util.tree_leaves_with_path(run.variables)
     return {jax.tree_util.keystr(at, simple=True, separator="/"): np.asarray(leaf) for at, leaf in leaves}
 
 
+def fingerprint(weights: Mapping[str, np.ndarray]) -> str:
+    """What tells these weights from all others, as export.json has it."""
+    digest = hashlib.sha256()
+    for name, value in weights.items():
+        digest.update(name.encode() + value.tobytes())
+    return digest.hexdigest()
+
+
 def _filled(run: restore.Restored, path: Path, size: int, int8: bool, about: dict[str, Any], say: Say) -> None:
     """Writes the files of one format, and says in `about` what they are. Raises UserError where no part can be."""
-    columns, every, failed = _held_out(run, say), parts.of(run), list[UserError]()
+    columns, every, failed = held_out(run, say), parts.of(run), list[UserError]()
     for part in every:
         own = path.with_name(f"{'_'.join(filter(None, (path.stem, part.name)))}{path.suffix}")
         try:
@@ -118,10 +126,7 @@ def _filled(run: restore.Restored, path: Path, size: int, int8: bool, about: dic
 def _begun(folder: Path, run: restore.Restored, workdir: Path, weights: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """The description of the folder, new or found."""
     same = {"system": run.config.system, "step": run.step, "workdir": workdir.resolve().name}
-    digest = hashlib.sha256()  # another run may have the same name and step
-    for name, value in weights.items():
-        digest.update(name.encode() + value.tobytes())
-    same["fingerprint"] = digest.hexdigest()
+    same["fingerprint"] = fingerprint(weights)  # another run may have the same name and step
     known = files.read_json(folder / ABOUT)
     if known is not None and {name: known.get(name) for name in same} != same:
         raise UserError(
@@ -207,8 +212,8 @@ def _told(compared: Mapping[str, Mapping[str, float]], count: int) -> str:
     return f"on {count} held-out examples {'; '.join(lines)}"
 
 
-def _held_out(run: restore.Restored, say: Say) -> dict[str, np.ndarray]:
-    """A few examples of the test split."""
+def held_out(run: restore.Restored, say: Say = print) -> dict[str, np.ndarray]:
+    """A few examples of the test split, valid ones alone. Raises UserError where its numbers mean something else."""
     config, fields = run.config, prepare.asked(run.task)
     source = data.open(config.test_split, fields, train_split=config.train_split, **config.data)
     run.compare(source)

@@ -32,6 +32,14 @@ def check() -> None:
     """Raises UserError where the extra is missing."""
     try:
         import jax2onnx  # noqa: F401
+    except ImportError as error:
+        raise UserError(f"ONNX needs the package {error.name}: {EXTRA}") from None
+    check_runtime()
+
+
+def check_runtime() -> None:
+    """Raises UserError where what runs a file is missing."""
+    try:
         import onnxruntime  # noqa: F401
     except ImportError as error:
         raise UserError(f"ONNX needs the package {error.name}: {EXTRA}") from None
@@ -111,13 +119,18 @@ class Runner:
     """The file, ready to run: ({field: array [b ...]}, seed) -> {"kind/name": array [b ...]}. UserError: damaged.
 
     Running it raises UserError where ONNX Runtime cannot.
+
+    Args:
+      path: of the file.
+      threads: that it runs on; 0 = as many as ONNX Runtime likes.
     """
 
-    def __init__(self, path: Path):
-        check()
+    def __init__(self, path: Path, threads: int = 0):
+        check_runtime()
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
         options.log_severity_level = 4  # errors it raises as well
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

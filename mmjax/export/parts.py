@@ -28,12 +28,14 @@ class Part:
       function: ({field: array [b ...]}, key) -> {"kind/name": array [b ...]}, the answers of `Task.answers`, as the run
         computes them here.
       anywhere: the same for any platform, which is what is exported.
+      program: the same of weights that are given: (whether for any platform, variables, batch, key).
     """
 
     name: str
     inputs: Mapping[str, tuple[str, tuple[int, ...]]]
     function: Callable[[Batch, Any], dict[str, Any]]
     anywhere: Callable[[Batch, Any], dict[str, Any]]
+    program: Callable[..., dict[str, Any]] | None = None
 
 
 def of(run: Restored) -> tuple[Part, ...]:
@@ -43,13 +45,9 @@ def of(run: Restored) -> tuple[Part, ...]:
     for fields in sets:
         own = [field for field in fields if not field.endswith("_length")]
         inputs = {name: _shape(run, name) for name in _with_lengths(run.task, own)}
-        parts.append(
-            Part(
-                "_".join(own) if len(sets) > 1 else "",
-                inputs,
-                *(_function(run, own[0], anywhere) for anywhere in (False, True)),
-            )
-        )
+        program = bind(_answers, run.task.predict, run.task.answers, own[0])
+        here, anywhere = (_function(run, bind(program, choice)) for choice in (False, True))
+        parts.append(Part("_".join(own) if len(sets) > 1 else "", inputs, here, anywhere, program))
     return tuple(parts)
 
 
@@ -63,9 +61,9 @@ def _shape(run: Restored, field: str) -> tuple[str, tuple[int, ...]]:
     return str(np.dtype(dtype)), tuple(shape)
 
 
-def _function(run: Restored, first: str, anywhere: bool) -> Callable[[Batch, Any], dict[str, Any]]:
+def _function(run: Restored, program: Callable[..., Any]) -> Callable[[Batch, Any], dict[str, Any]]:
     # The weights are arguments of what is traced: no system is written for any but traced ones.
-    traced = jax.jit(bind(_answers, run.task.predict, run.task.answers, first, anywhere))
+    traced = jax.jit(program)
     return lambda batch, key: traced(run.variables, batch, key)
 
 

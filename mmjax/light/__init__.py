@@ -1,0 +1,1 @@
+"""How much a trained run weighs, beside lighter ones: what `mmjax light` is made of."""

@@ -1,0 +1,186 @@
+"""What is weighed: each way in which a run answers, in each precision and runtime that there is."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax import numpy as jnp
+from jax.interpreters import partial_eval
+
+from mmjax import workdir as files
+from mmjax.engine import restore
+from mmjax.errors import UserError
+from mmjax.export import exported, folder, onnx_file, parts
+from mmjax.light import counting
+from mmjax.task import Batch, Variables, bind
+
+PRECISIONS = ("float32", "bfloat16")  # of a run's weights; 8 bits come as a file of `mmjax export --int8`
+Answer = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+      run: the name of its workdir or exported folder.
+      part: of a run that is asked in several ways, the fields that go in; "" where there is one way.
+      precision: of the weights; what is computed is float32.
+      runtime: "XLA", "ONNX Runtime", or "StableHLO", which is XLA's again.
+      size: of the weights that the answers read, in bytes; of an export its file's.
+      parameters: how many of these are trained, or frozen networks'; None where that is not known.
+      count: multiply-adds of one example; None likewise.
+      answers: {size of a batch: (batch of so many) -> {"kind/name": array [b ...]}}, compiled.
+      compiling: {size of a batch: seconds until it could be asked}.
+      memory: {size of a batch: bytes}, XLA's plan: weights, what goes in and out, and what is held in between.
+      inputs: the fields, see `parts.Part`.
+      one_by_one: whether the file takes one size, and larger batches go through it in pieces.
+    """
+
+    run: str
+    part: str
+    precision: str
+    runtime: str
+    size: int
+    parameters: int | None
+    count: counting.Count | None
+    answers: Mapping[int, Answer]
+    compiling: Mapping[int, float]
+    memory: Mapping[int, int]
+    inputs: Mapping[str, tuple[str, tuple[int, ...]]]
+    one_by_one: bool = False
+
+
+def of_run(run: restore.Restored, name: str, columns: Batch, sizes: Sequence[int]) -> Iterator[Row]:
+    """The rows of a run: of each part in each precision.
+
+    Args:
+      run: restored.
+      name: in the table.
+      columns: held-out examples.
+      sizes: of batches.
+    """
+    for precision in PRECISIONS:
+        of_precision = run if precision == "float32" else narrowed(run)
+        for part in parts.of(of_precision):
+            parameters, size, count = weighed(part, of_precision.variables)
+            made = {n: _compiled(part, of_precision.variables, rows(parts.examples(part, columns), n)) for n in sizes}
+            yield Row(
+                name,
+                part.name,
+                precision,
+                "XLA",
+                size,
+                parameters,
+                count,
+                answers={n: one[0] for n, one in made.items()},
+                compiling={n: one[1] for n, one in made.items()},
+                memory={n: one[2] for n, one in made.items()},
+                inputs=part.inputs,
+            )
+
+
+def narrowed(run: restore.Restored) -> restore.Restored:
+    """The run with its float32 weights kept as bfloat16, half the room; made wide again where they are read."""
+    wide = jax.tree.map(lambda x: x.dtype == jnp.float32, run.variables)
+    leaves = tuple(jax.tree.leaves(wide))
+    variables = jax.tree.map(lambda x, own: jnp.asarray(x, jnp.bfloat16) if own else x, run.variables, wide)
+    task = dataclasses.replace(run.task, predict=bind(_widened, run.task.predict, leaves))
+    return dataclasses.replace(run, task=task, variables=variables)
+
+
+def _widened(predict: Any, wide: tuple[bool, ...], variables: Variables, batch: Batch, key: Any) -> dict[str, Any]:
+    leaves, structure = jax.tree.flatten(variables)
+    leaves = [x.astype(jnp.float32) if own else x for x, own in zip(leaves, wide, strict=True)]
+    return predict(jax.tree.unflatten(structure, leaves), batch, key)
+
+
+def weighed(part: parts.Part, variables: Variables) -> tuple[int, int, counting.Count]:
+    """(parameters, bytes, multiply-adds of one example) of what the answers read: controls and baselines they do not.
+
+    Parameters are the numbers that are trained and those of frozen networks, without running statistics; bytes are of
+    all. Multiply-adds are of the program for any platform, so that they are the same everywhere.
+    """
+    assert part.program is not None
+    abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), dict(variables))
+    traced = jax.make_jaxpr(bind(part.program, True))(abstract, parts.abstract(part, 1), jax.random.key(0))
+    live, used = partial_eval.dce_jaxpr(traced.jaxpr, [True] * len(traced.jaxpr.outvars))
+    leaves = jax.tree_util.tree_leaves_with_path(abstract)
+    read = [(at[0].key, x) for (at, x), own in zip(leaves, used[: len(leaves)], strict=True) if own]
+    numbers = [x.size for place, x in read if place in ("params", "frozen") and jnp.issubdtype(x.dtype, jnp.floating)]
+    return sum(numbers), sum(x.size * x.dtype.itemsize for _, x in read), counting.of(live)
+
+
+def rows(examples: Mapping[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
+    """A batch of so many examples: the first ones, again and again where there are fewer."""
+    return {name: value[np.arange(size) % len(value)] for name, value in examples.items()}
+
+
+def _compiled(part: parts.Part, variables: Variables, batch: Mapping[str, np.ndarray]) -> tuple[Answer, float, int]:
+    """(the program for batches of this size, the seconds that its compilation took, the bytes that it plans)."""
+    assert part.program is not None
+    key, began = jax.random.key(0), time.perf_counter()
+    program = jax.jit(bind(part.program, False)).lower(variables, batch, key).compile()
+    seconds = time.perf_counter() - began
+    plan = program.memory_analysis()
+    planned = sum(getattr(plan, f"{what}_size_in_bytes", 0) for what in ("argument", "output", "temp"))
+
+    def answer(batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        found: dict[str, np.ndarray] = jax.device_get(program(variables, batch, key))  # waits until it is there
+        return found
+
+    return answer, seconds, planned
+
+
+def of_export(path: Path, name: str, sizes: Sequence[int], threads: int, say: Callable[[str], None]) -> Iterator[Row]:
+    """The rows of an exported folder: of each of its files whose runtime is installed.
+
+    Args:
+      path: of the folder.
+      name: in the table.
+      sizes: of batches.
+      threads: of ONNX Runtime; JAX's are those of the process.
+      say: gets lines for the user, of files that are left out.
+    """
+    about = files.read_json(path / exported.ABOUT)
+    for file, of in about["files"].items():
+        suffix = Path(file).suffix
+        own = {"threads": threads} if suffix == onnx_file.SUFFIX else {}
+        began = time.perf_counter()
+        try:
+            runner = exported.FORMATS[suffix].Runner(path / file, **own)
+        except UserError as error:
+            say(f"left out: {file}: {error}")
+            continue
+        opening, fixed = time.perf_counter() - began, 0 if of["batch"] == "any" else of["batch"]
+
+        def answer(batch: Mapping[str, np.ndarray], runner: Any = runner, fixed: int = fixed) -> dict[str, np.ndarray]:
+            return exported.in_batches(runner, batch, fixed)
+
+        stem = Path(file).stem
+        int8 = stem.endswith(exported.INT8)
+        yield Row(
+            name,
+            stem.removesuffix(exported.INT8).removeprefix(path.resolve().name).removeprefix("_"),
+            "int8" if int8 else "float32",
+            "ONNX Runtime" if suffix == onnx_file.SUFFIX else "StableHLO",
+            (path / file).stat().st_size,
+            None,
+            None,
+            dict.fromkeys(sizes, answer),
+            dict.fromkeys(sizes, opening),
+            {},
+            {field: (dtype, tuple(shape)) for field, (dtype, *shape) in of["inputs"].items()},
+            one_by_one=bool(fixed),
+        )
+
+
+def fingerprint(run: restore.Restored) -> str:
+    """What an export of this run would have for its own."""
+    return folder.fingerprint(folder.weights_of(run))
