@@ -23,9 +23,11 @@ ROOMS = {
     "answers": {"data"},
     "systems": {"task", "predictions", "known", "judges", "models", "losses", "metrics", "decode", "ops"},
     "balance": {"task", "losses", "ops"},
+    "distil": {"task", "predictions", "known", "losses", "ops", "workdir"},
     "engine": {
         "balance",
-                "known",
+        "distil",
+        "known",
         "task",
         "predictions",
         "systems",

@@ -135,6 +135,13 @@ def engine(system: str, variant: str = "") -> ConfigDict:
     c.balance.held = 0.1  # of blending: the share of training's examples that it only looks at
     c.balance.modality = ""  # of "only"
 
+    # Another run that teaches this one: arguments of distil.options.Distil, which explains them.
+    c.distil = ConfigDict()
+    c.distil.workdir = ""  # of a run of the same system on the same data; "" = no teacher
+    c.distil.of = "logits"  # or "embeddings", how alike it finds examples, or "maps"
+    c.distil.weight = 1.0  # beside the system's own loss
+    c.distil.temperature = 2.0  # of logits
+
     c.log_every = 20  # steps
     c.save_every = 500  # steps; a killed run loses at most this many
     c.optim = ConfigDict()

@@ -72,7 +72,7 @@ def prepare(config: ConfigDict, workdir: Path, command: str = "") -> Ready:
 def _prepared(config: ConfigDict, workdir: Path, command: str, failed: contextlib.ExitStack) -> Ready:
     """The same; what must be let go of where it fails is called back by `failed`."""
     with agree.together():  # the first exchange of the processes is after it
-        task, optimisers = built.of(config)
+        task, optimisers = built.of(config, taught=True)
         for note in task.notes:
             say(note)
         if not checkpoint.has_any(workdir):

@@ -1,0 +1,1 @@
+"""Distillation: a run that learns from another run's answers, chosen by `config.distil`: see `options.Distil`."""
