@@ -1,6 +1,7 @@
 """Recognition of objects and scenes in pictures: the visual teacher of the systems on the default data.
 
 configs/recognition.py          sounding scenes: about two minutes on two cores
+configs/recognition.py:light    a fifth of its multiply-adds; beside a teacher: --config.distil.workdir=runs/recognition
 configs/recognition.py:tiny     seconds, for a look and for the tests
 
 The weights that ship with mmjax are its result: `mmjax export-recogniser WORKDIR` exports them.
@@ -45,4 +46,8 @@ def _tiny(c: ConfigDict) -> None:
     c.eval.batch_size, c.eval.examples, c.eval.test_examples, c.eval.gallery = 8, 12, 20, 8
 
 
-VARIANTS = {"": base.unchanged, "tiny": _tiny}
+def _light(c: ConfigDict) -> None:
+    c.model.separable = True  # as many channels: 0.22 of the multiply-adds, 0.17 of the parameters
+
+
+VARIANTS = {"": base.unchanged, "light": _light, "tiny": _tiny}

@@ -35,6 +35,7 @@ def make(
     dtype: str = "float32",
     trained: bool = False,
     statistics: str = "batch",
+    separable: bool = False,
 ) -> Network:
     """An encoder of pictures [b h w 3] of 0..255, whose layer is a map [b i j d] or a vector [b d].
 
@@ -49,6 +50,7 @@ def make(
       widths: of "scene".
       dtype: compute dtype.
       trained, statistics: see `Network`.
+      separable: of "scene": whether its blocks after the first convolve each channel alone and then each pixel.
 
     Raises:
       OptionError: an unknown name, missing weights; see `Network`. UserError, where they are filled in: weights that
@@ -60,7 +62,9 @@ def make(
     if name == "scene":
         if not trained:
             raise OptionError("name", f"{name!r} has no weights: it has to be trained")
-        return Network(SceneEncoder(tuple(widths), dtype=dtype), layer or "map", **how)
+        return Network(SceneEncoder(tuple(widths), dtype=dtype, separable=separable), layer or "map", **how)
+    if separable:
+        raise OptionError("separable", f"is True, and {name!r} is a network with weights: 'scene' can be separable")
     if name == "recogniser":
         return Network(recogniser.load().model, layer or "map", 112, recogniser.weights, **how)
     if name.startswith("efficientnet_"):

@@ -7,15 +7,17 @@ XLA's CPU back end runs a forward pass about as fast as the processor multiplies
 - that of a small kernel is made by a convolution whose result is as narrow as the kernel, 2 or 3 pixels. With the
   channels of a pixel laid side by side, as pixels of a picture of one channel, the same result is a row as wide as the
   kernel times its channels, and its rows are what XLA multiplies at once;
+- both of a convolution of each channel alone, and its forward pass, take 20 to 40 times as long as a sum of products by
+  the pixels of the kernel;
 - that of the input of a strided convolution is made by one over zeros: where the kernel is a multiple of the stride and
   the picture large, a convolution of stride one over blocks of pixels takes half the time.
 
-`benchmarks/convolutions.py` measures all three. Larger kernels of stride one keep XLA's gradients: on the processor
-that this was measured on, one with AVX-512, that of a 3 x 3 kernel took one to two times the processor time of the
-forward pass, and rows of channels, sums of products by pixels or by examples, and products of patches about as much or
-more. (Without AVX-512 that of a 3 x 3 kernel has been seen to take 10 times the forward pass; no form was measured
-there. XLA_FLAGS=--xla_cpu_max_isa=AVX2 does not imitate such a processor here: the library that XLA convolves with
-asks the processor itself, and its convolutions then run as fast as before.)
+`benchmarks/convolutions.py` measures all but the third. Larger kernels of stride one keep XLA's gradients: on the
+processor that this was measured on, one with AVX-512, that of a 3 x 3 kernel took one to two times the processor time
+of the forward pass, and rows of channels, sums of products by pixels or by examples, and products of patches about as
+much or more. (Without AVX-512 that of a 3 x 3 kernel has been seen to take 10 times the forward pass; no form was
+measured there. XLA_FLAGS=--xla_cpu_max_isa=AVX2 does not imitate such a processor here: the library that XLA convolves
+with asks the processor itself, and its convolutions then run as fast as before.)
 """
 
 from __future__ import annotations
@@ -55,20 +57,22 @@ def convolve(
     """`jax.lax.conv_general_dilated`, with its arguments and its numbers; to be given to Linen's convolutions.
 
     On a CPU, float32 pictures [b h w c] and kernels [k l c o] without dilation and groups take the forms that this
-    module is about; anything else is XLA's own, and so is everything on an accelerator. The form is chosen when a
-    program is traced, by the default back end. Derivatives of any order, forward and backward, are exact.
+    module is about, and so do those of each channel alone; anything else is XLA's own, and so is everything on an
+    accelerator. The form is chosen when a program is traced, by the default back end. Derivatives of any order, forward
+    and backward, are exact.
     """
     spec = lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
-    plain = (
+    ours = (
         (platform.cpu() if _CPU is None else _CPU)
         and lhs.ndim == 4
         and spec == lax.conv_dimension_numbers(lhs.shape, rhs.shape, _NHWC)
         and all(d == 1 for d in (*(lhs_dilation or ()), *(rhs_dilation or ())))
-        and feature_group_count == batch_group_count == 1
+        and batch_group_count == 1
         and lhs.dtype == rhs.dtype == jnp.float32
         and preferred_element_type in (None, jnp.float32)
     )
-    if not plain:
+    alone = ours and 1 < feature_group_count == lhs.shape[-1] == rhs.shape[-1]
+    if not alone and not (ours and feature_group_count == 1):
         return lax.conv_general_dilated(
             lhs,
             rhs,
@@ -86,6 +90,8 @@ def convolve(
         padding = lax.padtype_to_pads(lhs.shape[1:3], rhs.shape[:2], window_strides, padding)
     (top, bottom), (left, right) = padding
     down, across = window_strides
+    if alone:
+        return _alone(lhs, rhs[:, :, 0], (int(down), int(across)), ((top, bottom), (left, right)))
     if rhs.shape[:2] == (1, 1) and not any((top, bottom, left, right)):
         return _pixels(lhs[:, ::down, ::across], rhs[0, 0], precision)
     return _convolve(lhs, rhs, (int(down), int(across)), ((top, bottom), (left, right)), precision)
@@ -95,6 +101,19 @@ def _pixels(x: Float[Array, "b h w c"], matrix: Float[Array, "c o"], precision: 
     """Each pixel times a matrix: one product, which has the gradients that a product has."""
     y = jnp.matmul(x.reshape(-1, x.shape[-1]), matrix, precision=precision)
     return y.reshape(*x.shape[:-1], matrix.shape[-1])
+
+
+def _alone(x: Float[Array, "b h w c"], kernel: Float[Array, "k l c"], strides: tuple[int, int], pads: Pads) -> Array:
+    """Each channel alone: a sum of as many products as the kernel has pixels, which XLA makes one loop of."""
+    x, (height, width) = _padded(x, pads), kernel.shape[:2]
+    (down, across), spans = strides, (x.shape[1] - height + 1, x.shape[2] - width + 1)
+    terms = (
+        x[:, i : i + spans[0] : down, j : j + spans[1] : across] * kernel[i, j][None, None, None]
+        for i in range(height)
+        for j in range(width)
+    )
+    # The barrier is in the gradient, too: without it each sum that makes the kernel's would compute all behind it anew.
+    return lax.optimization_barrier(functools.reduce(jnp.add, terms))
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))

@@ -55,6 +55,8 @@ GRID = [
     ((6, 6), (2, 2), (1, 1), "SAME", {"rhs_dilation": (2, 2)}),
     ((4, 4), (4, 4), (1, 1), ((2, 2), (2, 2)), {"lhs_dilation": (2, 2)}),
     ((6, 6), (3, 3), (2, 2), "SAME", {"feature_group_count": 2}),
+    ((6, 7), (3, 3), (1, 1), "SAME", {"feature_group_count": 4}),  # each channel alone
+    ((7, 8), (3, 2), (2, 3), ((1, 0), (-1, 2)), {"feature_group_count": 4}),
 ]
 
 

@@ -6,6 +6,7 @@ convolutions, and at its worst in writing large arrays, so there the same number
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -45,6 +46,22 @@ def conv1d(
         kernel = jnp.pad(kernel, ((0, groups * stride - k), (0, 0), (0, 0))).reshape(groups, stride * c, o)
         stride, pad = 1, 0
     return lax.conv_general_dilated(x, kernel, (stride,), [(pad, pad)], dimension_numbers=("NWC", "WIO", "NWC"))
+
+
+def channels_alone1d(
+    x: Float[Array, "b t c"], kernel: Float[Array, "k c"], stride: int, pad: int, *, cpu: bool = False
+) -> Float[Array, "b u c"]:
+    """As `conv1d`, of each channel alone ("depthwise"). On a CPU a sum of k products, which XLA makes one loop of."""
+    k, c = kernel.shape
+    if not cpu:
+        layout = ("NWC", "WIO", "NWC")
+        return lax.conv_general_dilated(
+            x, kernel[:, None], (stride,), [(pad, pad)], dimension_numbers=layout, feature_group_count=c
+        )
+    u = steps_out(x.shape[1], k, stride, pad)
+    x = jnp.pad(x, ((0, 0), (pad, pad), (0, 0)))
+    terms = (x[:, i : i + (u - 1) * stride + 1 : stride] * kernel[i][None, None] for i in range(k))
+    return lax.optimization_barrier(functools.reduce(jnp.add, terms))  # see `ops.convolution`
 
 
 def _grouped(x, size, pad, groups):

@@ -45,20 +45,42 @@ class Block(nn.Module):
         return x + y if x.shape == y.shape else y
 
 
+class Separable(nn.Module):
+    """A 3x3 convolution of each channel alone, then one of a pixel, each with BatchNorm and ReLU (Howard et al. 2017,
+    "MobileNets"); added to its input where the shapes allow."""
+
+    channels: int
+    stride: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b i j d"]:
+        inside, options = x.shape[-1], {"use_bias": False, "dtype": self.dtype}
+        initialiser = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+        options["kernel_init"] = initialiser
+        alone = Convolution(inside, (3, 3), self.stride, feature_group_count=inside, name="alone", **options)
+        y = nn.relu(BatchNorm(dtype=self.dtype, name="alone_norm")(alone(x), train=train))
+        y = Convolution(self.channels, (1, 1), name="across", **options)(y)
+        y = nn.relu(BatchNorm(dtype=self.dtype, name="across_norm")(y, train=train))
+        return x + y if x.shape == y.shape else y
+
+
 def pyramid(image: Num[Array, "b h w 3"], network: Any, *, train: bool) -> Float[Array, "b i j d"]:
     """Blocks at strides 4, 8 and 16 of a picture 0..255, as submodules of the network whose compact method calls this.
 
     Args:
       image: RGB; h and w multiples of 16.
-      network: with `widths`, the channels at each stride, `depths`, the blocks there, and `dtype`.
+      network: with `widths`, the channels at each stride, `depths`, the blocks there, and `dtype`; perhaps
+        `separable`, whether the blocks after the first are.
       train: use batch statistics.
     """
+    block = Separable if getattr(network, "separable", False) else Block
     x = space_to_depth(standardised(image).astype(network.dtype), 2)
     x = Block(network.widths[0], 2, network.dtype, name="stem")(x, train=train)
     for stage, (width, depth) in enumerate(zip(network.widths, network.depths, strict=True)):
         for i in range(depth):
             stride = 2 if stage > 0 and i == 0 else 1
-            x = Block(width, stride, network.dtype, name=f"stage{stage}_block{i}")(x, train=train)
+            x = block(width, stride, network.dtype, name=f"stage{stage}_block{i}")(x, train=train)
     return x
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from mmjax.errors import OptionError, UserError
-from mmjax.models.blocks.convolution_1d import conv1d, conv_pool_moments, max_pool1d, steps_out
+from mmjax.models.blocks.convolution_1d import channels_alone1d, conv1d, conv_pool_moments, max_pool1d, steps_out
 from mmjax.models.blocks.norm import BatchNorm, merge, moments
 from mmjax.ops import platform
 
@@ -129,6 +129,9 @@ class SoundNet(nn.Module):
         gradient but rounding noise, which Adam amplifies.
       dtype: of the computation; parameters, statistics and logits stay float32.
       conv: "accelerator" or "cpu", the form in which convolutions are computed; "auto" asks JAX where it runs.
+      separable: whether the trunk's convolutions after the first are of each channel alone and then of a step, as
+        MobileNet's are over places (Howard et al. 2017), without an activation in between.
+      stem: multiplies the channels of the first convolution, half of the paper's multiply-adds; 0 = as `width`.
     """
 
     depth: int = 8
@@ -138,6 +141,8 @@ class SoundNet(nn.Module):
     conv_bias: bool = False
     dtype: Any = "float32"
     conv: str = "auto"
+    separable: bool = False
+    stem: float = 0.0
 
     def checked(self) -> SoundNet:
         """Itself; raises OptionError for a depth or a form of convolution that there is not."""
@@ -223,12 +228,16 @@ class SoundNet(nn.Module):
         max over a window of relu(gain y + offset) is relu(|gain| max(sign(gain) y) + offset), exactly and for gains
         of either sign; so normalisation and ReLU see an eighth of the steps. The sign goes into the kernel.
         """
-        out = max(1, round(row.out * self.width))
+        out = max(1, round(row.out * (self.stem if i == 1 and self.stem else self.width)))
+        pool = 1 if keep_steps else row.pool
+        if self.separable and i > 1:
+            alone = self.param(f"alone{i}", nn.initializers.normal(0.1), (row.kernel, x.shape[-1]), jnp.float32)
+            x = channels_alone1d(x, alone.astype(self.dtype), row.stride, row.pad, cpu=self._cpu)
+            row = Layer(row.out, 1, 1, 0, row.pool)
         kernel, bias = Weights(out, row.kernel, self.conv_bias, name=f"conv{i}")(x.shape[-1])
         norm = BatchNorm(scale_init=_around_one, name=f"norm{i}")
         sign = jnp.where(norm.affine(out)[0] < 0, jnp.float32(-1), jnp.float32(1))
         kernel = (kernel * sign[None, None]).astype(self.dtype)
-        pool = 1 if keep_steps else row.pool
         batch: Any
         if self._cpu and pool > 1 and x.shape[-1] == 1:
             y, (mean, var, n) = conv_pool_moments(x, kernel, row.stride, row.pad, pool)

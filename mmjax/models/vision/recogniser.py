@@ -20,6 +20,7 @@ class Recogniser(nn.Module):
       widths: channels at strides 4, 8 and 16.
       depths: blocks at each of these strides.
       dtype: compute dtype; parameters and statistics stay float32.
+      separable: whether the blocks after the first convolve each channel alone and then each pixel.
     """
 
     objects: int
@@ -27,6 +28,7 @@ class Recogniser(nn.Module):
     widths: tuple[int, ...] = (32, 64, 96)
     depths: tuple[int, ...] = (1, 2, 2)
     dtype: Any = jnp.float32
+    separable: bool = False
 
     @nn.compact
     def __call__(self, image: Num[Array, "b h w 3"], *, train: bool = False) -> dict[str, Array]:

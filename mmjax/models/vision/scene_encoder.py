@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
-from mmjax.models.blocks.pictures import Block, mean_and_max, space_to_depth, standardised
+from mmjax.models.blocks.pictures import Block, Separable, mean_and_max, space_to_depth, standardised
 
 
 class SceneEncoder(nn.Module):
@@ -23,12 +23,14 @@ class SceneEncoder(nn.Module):
       depths: blocks of each.
       dtype: compute dtype; parameters and statistics stay float32.
       coordinates: whether the last stage is told where each place is; without, a thing is the same everywhere.
+      separable: whether the blocks after the first convolve each channel alone and then each pixel.
     """
 
     widths: tuple[int, ...] = (32, 64, 96)
     depths: tuple[int, ...] = (1, 2, 2)
     dtype: Any = jnp.float32
     coordinates: bool = True
+    separable: bool = False
 
     @nn.compact
     def __call__(self, image: Num[Array, "b h w 3"], *, train: bool = False) -> dict[str, Array]:
@@ -41,6 +43,7 @@ class SceneEncoder(nn.Module):
         Returns:
           "map" [b h/8 w/8 d], d = widths[-1]; "features" [b 2d], its mean and its maximum over places, float32.
         """
+        block = Separable if self.separable else Block
         x = space_to_depth(standardised(image).astype(self.dtype), 2)
         x = Block(self.widths[0], 2, self.dtype, name="stem")(x, train=train)
         for stage, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True)):
@@ -48,7 +51,7 @@ class SceneEncoder(nn.Module):
                 x = with_coordinates(x)
             for i in range(depth):
                 stride = 2 if stage == 1 and i == 0 else 1
-                x = Block(width, stride, self.dtype, name=f"stage{stage}_block{i}")(x, train=train)
+                x = block(width, stride, self.dtype, name=f"stage{stage}_block{i}")(x, train=train)
         # The maximum finds a thing wherever it is: what learns from it need not learn each place apart.
         return {"map": x, "features": mean_and_max(x)}
 

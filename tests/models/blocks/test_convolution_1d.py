@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from mmjax.models.blocks.convolution_1d import conv1d, conv_pool_moments, max_pool1d, steps_out
+from mmjax.models.blocks.convolution_1d import channels_alone1d, conv1d, conv_pool_moments, max_pool1d, steps_out
 
 
 def _numpy_conv(x, kernel, stride, pad):
@@ -37,6 +37,19 @@ def test_convolution_and_its_gradients(rng, case, cpu):
     cotangent = jnp.asarray(rng.normal(size=plain.shape), jnp.float32)
     for ours, theirs in zip(back(cotangent), plain_back(cotangent)):
         np.testing.assert_allclose(ours, theirs, atol=2e-3)
+
+
+@pytest.mark.parametrize("cpu", [False, True])
+@pytest.mark.parametrize(("k", "stride", "pad"), [(32, 2, 16), (4, 2, 2), (5, 1, 0), (3, 4, 1)])
+def test_channels_alone_are_a_convolution_with_a_diagonal_kernel(rng, k, stride, pad, cpu):
+    x, kernel = (jnp.asarray(rng.normal(size=size), jnp.float32) for size in ((2, 91, 3), (k, 3)))
+    diagonal = np.asarray(kernel)[:, :, None] * np.eye(3, dtype=np.float32)
+    y, back = jax.vjp(lambda x, kernel: channels_alone1d(x, kernel, stride, pad, cpu=cpu), x, kernel)
+    plain, plain_back = jax.vjp(lambda x, kernel: conv1d(x, kernel, stride, pad), x, jnp.asarray(diagonal))
+    np.testing.assert_allclose(y, plain, atol=1e-4)
+    of_x, of_kernel = plain_back(plain)
+    np.testing.assert_allclose(back(plain)[0], of_x, atol=1e-3)
+    np.testing.assert_allclose(back(plain)[1], np.einsum("kcc->kc", of_kernel), atol=2e-3)
 
 
 def test_max_pool_and_its_gradient_with_ties(rng):

@@ -116,6 +116,24 @@ def test_against_a_naive_forward_pass(rng, depth, train, conv):
         np.testing.assert_allclose(new["var"], 0.9 * old["var"] + 0.1 * seen[1][1], rtol=1e-3)
 
 
+@pytest.mark.parametrize("train", [True, False])
+def test_a_separable_trunk_is_a_plain_one_with_kernels_of_rank_one(rng, train):
+    slim = SoundNet(depth=8, separable=True, stem=0.25, **SMALL)
+    plain = SoundNet(depth=8, stem=0.25, **SMALL)
+    waveform = _waveform(rng, 2, soundnet.minimum(8))
+    variables = _drawn(rng, slim, waveform)
+    assert variables["params"]["conv1"]["kernel"].shape == (64, 1, 4)
+    assert variables["params"]["alone2"].shape == (32, 4)
+    params = dict(variables["params"])
+    for i in range(2, 8):
+        kernel = params.pop(f"alone{i}")[:, :, None] * params[f"conv{i}"]["kernel"]
+        params[f"conv{i}"] = {**params[f"conv{i}"], "kernel": kernel}
+    run = jax.jit(lambda model, v: model.apply(v, waveform, train=train, mutable=["state"]), static_argnums=0)
+    both = run(slim, variables), run(plain, {**variables, "params": params})
+    for ours, theirs in zip(*map(jax.tree.leaves, both), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=2e-3 * float(jnp.abs(theirs).max()))
+
+
 def _step(model, variables, waveform, teacher):
     def loss(params):
         variables_ = {**variables, "params": params}

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmjax.models.blocks.pictures import Block, space_to_depth
+from mmjax.models.blocks.pictures import Block, Separable, space_to_depth
 from mmjax.models.vision.recogniser import Recogniser
 
 
@@ -22,6 +22,10 @@ def test_size_and_shapes():
     pairs = ((12, 32), (32, 32), (32, 64), (64, 64), (64, 96), (96, 96))
     expected = sum(9 * i * o + 2 * o for i, o in pairs) + 193 * 20
     assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == expected == 210_836
+    separable = jax.eval_shape(Recogniser(12, 8, separable=True).init, jax.random.key(0), image)["params"]
+    # The first as it was; then 9 numbers a channel, the product, and gain and bias of both.
+    expected = 9 * 12 * 32 + 2 * 32 + sum(9 * i + i * o + 2 * i + 2 * o for i, o in pairs[1:]) + 193 * 20
+    assert sum(leaf.size for leaf in jax.tree.leaves(separable)) == expected == 33_780
     half = jax.eval_shape(Recogniser(12, 8, dtype=jnp.bfloat16).apply, variables, image)
     assert (half["map"].dtype, half["object"].dtype) == (jnp.bfloat16, jnp.float32)
 
@@ -48,8 +52,9 @@ def test_heads_read_mean_and_maximum(rng):
 @pytest.mark.parametrize(("channels", "stride", "skips"), [(4, 1, True), (6, 1, False), (4, 2, False)])
 def test_block_adds_its_input_between_equal_shapes(rng, channels, stride, skips):
     x = jnp.asarray(rng.normal(size=(2, 4, 4, 4)), jnp.float32)
-    block = Block(channels, stride, jnp.float32)
-    variables = block.init(jax.random.key(0), x, train=False)
-    variables["params"]["norm"]["scale"] *= 0.0
-    y = block.apply(variables, x, train=False)
-    np.testing.assert_array_equal(y, x if skips else jnp.zeros_like(y))
+    for kind, norm in ((Block, "norm"), (Separable, "across_norm")):
+        block = kind(channels, stride, jnp.float32)
+        variables = block.init(jax.random.key(0), x, train=False)
+        variables["params"][norm]["scale"] *= 0.0
+        y = block.apply(variables, x, train=False)
+        np.testing.assert_array_equal(y, x if skips else jnp.zeros_like(y))
