@@ -1,7 +1,7 @@
 """Recognition of objects and scenes in pictures: the visual teacher of the systems on the default data.
 
 configs/recognition.py          sounding scenes: about two minutes on two cores
-configs/recognition.py:light    a fifth of its multiply-adds; beside a teacher: --config.distil.workdir=runs/recognition
+configs/recognition.py:light    a quarter of its multiply-adds; with a teacher: --config.distil.workdir=runs/recognition
 configs/recognition.py:tiny     seconds, for a look and for the tests
 
 The weights that ship with mmjax are its result: `mmjax export-recogniser WORKDIR` exports them.
@@ -47,7 +47,9 @@ def _tiny(c: ConfigDict) -> None:
 
 
 def _light(c: ConfigDict) -> None:
-    c.model.separable = True  # as many channels: 0.22 of the multiply-adds, 0.17 of the parameters
+    # 0.24 of the multiply-adds, 0.22 of the parameters. c.model.separable = True at full width is as cheap (0.22, 0.16)
+    # and learns less in as many steps: a visible object in 0.894 of the test, against 0.957 here.
+    c.model.widths = (16, 28, 44)
 
 
 VARIANTS = {"": base.unchanged, "light": _light, "tiny": _tiny}

@@ -146,8 +146,8 @@ def _clevr(c: ConfigDict) -> None:
 
 
 def _light(c: ConfigDict) -> None:
-    c.encoder.name, c.encoder.separable = "scene", True  # the recogniser's weights are of plain convolutions
-    c.encoder.widths = (24, 48, 64)
+    # 0.21 of the multiply-adds, 0.19 of the parameters. Its figures were not measured.
+    c.encoder.name, c.encoder.widths = "scene", (12, 20, 28)  # the recogniser's weights are of one width
     c.model.embedding, c.model.hidden, c.model.common = 32, 64, 256
 
 

@@ -23,7 +23,7 @@ ROOMS = {
     "answers": {"data"},
     "systems": {"task", "predictions", "known", "judges", "models", "losses", "metrics", "decode", "ops"},
     "balance": {"task", "losses", "ops"},
-    "distil": {"task", "predictions", "known", "losses", "ops", "workdir"},
+    "distil": {"task", "predictions", "known", "models", "losses", "ops", "workdir"},
     "engine": {
         "balance",
         "distil",

@@ -4,8 +4,10 @@ What a system answers is `Task.distribution`, or the scores, embeddings or heatm
 of it. The teacher is frozen["distil"] while the student trains, and so stands in no checkpoint; a restored student does
 without it. Only updates of parameters that these answers depend on are changed: a control is left alone.
 
-The student answers as it does in an evaluation, by the running statistics of BatchNorm, which this step has updated:
-they are constants to the gradient.
+The student answers as it does in an evaluation, without dropout, but is normalised by the batch as in its own loss: a
+gradient that takes BatchNorm's statistics for constants fights with that of the loss (recognition with widths 16, 28,
+44: a cross-entropy of 1.5 nats after 1,700 steps, against 0.9 without a teacher). Its frozen networks and its teacher
+keep their running statistics.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from mmjax.distil import formulas
 from mmjax.distil.options import Distil
 from mmjax.errors import OptionError, UserError
 from mmjax.known.whole_run import WholeRun
+from mmjax.models.blocks import norm
 from mmjax.task import Batch, Constants, Figures, Task, Update, Variables, bind
 
 KEY = "distil"  # of frozen
@@ -147,7 +150,8 @@ def _loss(
     drawn = jax.random.fold_in(key, 1)  # the system's own draws stay what they are
     if update.group not in groups(plain, own, batch, distil.of):
         return value, (state, logs)
-    student = answers(plain, {**own, "state": jax.lax.stop_gradient(state)}, batch, drawn, distil.of)
+    with norm.statistics_of_batch():
+        student = answers(plain, own, batch, drawn, distil.of)
     theirs = answers(teacher.task, variables["frozen"][KEY], batch, drawn, distil.of)
     terms = _terms(distil, jax.lax.stop_gradient({name: theirs[name] for name in student}), student)
     return value + distil.weight * sum(terms.values()), (state, {**logs, **_named(terms)})

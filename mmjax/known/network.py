@@ -3,6 +3,7 @@ or frozen."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 from jaxtyping import Array
 
 from mmjax.errors import OptionError
+from mmjax.models.blocks import norm
 from mmjax.ops.pictures import resize
 
 Parts = Mapping[str, Any]  # {"params": trained, "state": follows the batches, "frozen": never changes}; {} where empty
@@ -87,8 +89,10 @@ class Network:
     def __call__(self, parts: Parts, *inputs: Any, train: bool = False) -> tuple[Array, Any]:
         """The layer and the state after it, which changes in training with the statistics of the batch."""
         inputs, variables = self._sized(inputs), self._whole(parts)
-        if not (train and self.trained and self.statistics == "batch" and parts["state"]):
-            return self._read(self.model.apply(variables, *inputs, **self._named())), parts["state"]
+        follows = self.trained and self.statistics == "batch" and parts["state"]
+        if not (train and follows):
+            with contextlib.nullcontext() if follows else norm.statistics_of_batch(False):
+                return self._read(self.model.apply(variables, *inputs, **self._named())), parts["state"]
         found, updated = self.model.apply(variables, *inputs, train=True, mutable=["state"], **self._named())
         return self._read(found), updated["state"]
 

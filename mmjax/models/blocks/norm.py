@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
+from collections.abc import Iterator
 from typing import Any
 
 import flax.linen as nn
@@ -10,6 +13,27 @@ from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from mmjax.ops import collective
+
+_OF_BATCH = contextvars.ContextVar("statistics_of_batch", default=False)
+
+
+def of_batch() -> bool:
+    """Whether an evaluation is normalised by its own batch, too, see `statistics_of_batch`. Known while tracing."""
+    return _OF_BATCH.get()
+
+
+@contextlib.contextmanager
+def statistics_of_batch(chosen: bool = True) -> Iterator[None]:
+    """What is traced inside is normalised by the batch and not by running statistics, which stay as they are.
+
+    For a network that answers as in an evaluation and learns from it: a gradient that takes the statistics for
+    constants fights with that of a training step.
+    """
+    before = _OF_BATCH.set(chosen)
+    try:
+        yield
+    finally:
+        _OF_BATCH.reset(before)
 
 
 def moments(
@@ -89,7 +113,7 @@ class BatchNorm(nn.Module):
 
         `where` [...] keeps padding out of the statistics; padded entries are normalised like any other.
         """
-        gain, offset = self.affine(x.shape[-1], moments(x, where) if train else None)
+        gain, offset = self.affine(x.shape[-1], moments(x, where) if train or of_batch() else None)
         lead = (1,) * (x.ndim - 1) + (-1,)
         y = x.astype(jnp.float32) * gain.reshape(lead) + offset.reshape(lead)
         return y.astype(self.dtype or x.dtype)
@@ -111,7 +135,7 @@ class BatchNorm(nn.Module):
         use = (mean.value, var.value)
         if batch is not None:
             use = batch[:2]
-            if not self.is_initializing():
+            if not self.is_initializing() and self.is_mutable_collection("state"):
                 n = batch[2]
                 unbiased = batch[1] * (n / jnp.maximum(n - 1.0, 1.0))
                 mean.value += self.momentum * (lax.stop_gradient(batch[0]) - mean.value)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from mmjax.errors import OptionError, UserError
 from mmjax.models.blocks.convolution_1d import channels_alone1d, conv1d, conv_pool_moments, max_pool1d, steps_out
-from mmjax.models.blocks.norm import BatchNorm, merge, moments
+from mmjax.models.blocks.norm import BatchNorm, merge, moments, of_batch
 from mmjax.ops import platform
 
 
@@ -235,6 +235,7 @@ class SoundNet(nn.Module):
             x = channels_alone1d(x, alone.astype(self.dtype), row.stride, row.pad, cpu=self._cpu)
             row = Layer(row.out, 1, 1, 0, row.pool)
         kernel, bias = Weights(out, row.kernel, self.conv_bias, name=f"conv{i}")(x.shape[-1])
+        by_batch = train or of_batch()
         norm = BatchNorm(scale_init=_around_one, name=f"norm{i}")
         sign = jnp.where(norm.affine(out)[0] < 0, jnp.float32(-1), jnp.float32(1))
         kernel = (kernel * sign[None, None]).astype(self.dtype)
@@ -244,12 +245,12 @@ class SoundNet(nn.Module):
             batch = merge(mean, var, n)
         else:
             y = conv1d(x, kernel, row.stride, row.pad, cpu=self._cpu)
-            batch = moments(y) if train else None
+            batch = moments(y) if by_batch else None
             y = max_pool1d(y, pool) if pool > 1 else y
-        if train:
+        if by_batch:
             mean, var, n = batch
             batch = (mean * sign + bias, var, n)
-        gain, offset = norm.affine(out, batch if train else None)
+        gain, offset = norm.affine(out, batch if by_batch else None)
         y = y.astype(jnp.float32) * (gain * sign)[None, None] + (offset + bias * gain)[None, None]
         return nn.relu(y).astype(self.dtype)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from mmjax.models.blocks.norm import BatchNorm, moments
+from mmjax.models.blocks.norm import BatchNorm, moments, statistics_of_batch
 from mmjax.ops import collective
 
 
@@ -104,3 +104,17 @@ def test_eight_devices_normalise_by_the_global_batch(rng, parallel):
     np.testing.assert_allclose(loss8, loss, rtol=1e-5)
     for one, eight in zip(jax.tree.leaves((state, grads["params"])), jax.tree.leaves((state8, grads8["params"]))):
         np.testing.assert_allclose(eight, one, rtol=1e-4, atol=1e-5)
+
+
+def test_an_evaluation_by_its_own_batch_leaves_the_running_statistics(rng):
+    x = jnp.asarray(3 + 2 * rng.normal(size=(6, 5)), jnp.float32)
+    module = BatchNorm()
+    variables = module.init(jax.random.key(0), x, train=False)
+    want, updated = module.apply(variables, x, train=True, mutable=["state"])
+    with statistics_of_batch():
+        np.testing.assert_array_equal(module.apply(variables, x, train=False), want)
+        with statistics_of_batch(False):
+            running = module.apply(variables, x, train=False)
+    np.testing.assert_array_equal(running, module.apply(variables, x, train=False))
+    assert not np.allclose(running, want)
+    assert not np.allclose(updated["state"]["mean"], variables["state"]["mean"])
