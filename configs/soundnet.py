@@ -80,8 +80,8 @@ def _paper(c: ConfigDict) -> None:
 
 
 def _light(c: ConfigDict) -> None:
-    # The first convolution has half of the multiply-adds, the last ones nearly all parameters: 0.23 of those and 0.15 of
-    # these are left, and 0.4 of the time of a call. Its figures were not measured.
+    # The first convolution has half of the multiply-adds, the last ones nearly all parameters: 0.23 and 0.15 are
+    # left, and 0.4 of the time of a call. Its figures were not measured.
     c.model.separable = True
     c.model.stem, c.model.width = 0.1875, 0.3125
 
