@@ -268,7 +268,7 @@ def against(name: str, options: Any, own: Callable[[], Any], examples: int) -> d
 def exchange(options: Any, found: dict[str, dict[str, Any]]) -> None:
     """Prints what the compiled programs of 8 and of 256 devices exchange; in processes of their own."""
     names = list(found)[:1] if options.dry else list(found)
-    for devices in DEVICES:
+    for devices in DEVICES[:1] if options.dry else DEVICES:
         flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
         env = {**os.environ, "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flags}", "JAX_PLATFORMS": "cpu"}
         env["PYTHONPATH"] = os.pathsep.join([str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])

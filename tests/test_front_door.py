@@ -21,6 +21,7 @@ from mmjax.weights import numpy_file, safetensors_file, torch_file, word_vectors
 
 ROOT = children.ROOT
 TINY = "--config=configs/soundnet.py:tiny"
+PICTURES = "--config=configs/recognition.py:tiny"
 WORDS = "--config=configs/skipgram.py:tiny"  # the cheapest
 CLIP = "--config=configs/clip.py:tiny"
 CAPTIONS = "--config=configs/captioning.py:tiny"
@@ -168,8 +169,8 @@ def test_a_missing_extra_is_named(package, tmp_path, here, monkeypatch):
 
 def test_a_workdir_belongs_to_the_first_run_that_starts_there(here, tmp_path):
     """A mistake does not bind it; a run does, with any option of its data set, whether the config names it or not."""
-    flags = [TINY, f"--workdir={tmp_path / 'run'}", *SHORT]
-    assert here(*flags, "--config.model.depth=6")[0] == 2
+    flags = [PICTURES, f"--workdir={tmp_path / 'run'}", *SHORT]
+    assert "config.model.depths has 2 stages" in here(*flags, "--config.model.depths=(1,1)")[2]
     assert here(*flags, "--config.best=nothing")[0] == 2
     assert "takes" in here(*flags, "--config.data.colour=1")[2]
     done = train(*flags, "--config.data.objects=(1,1)", XLA_FLAGS="")  # as a user's: compiled in full

@@ -13,6 +13,7 @@ from jax import numpy as jnp
 from jaxtyping import Array, Bool, Float, UInt8
 from ml_collections import ConfigDict
 
+from mmjax import errors
 from mmjax.losses import classification, divergence
 from mmjax.metrics import prior
 from mmjax.models.vision.recogniser import Recogniser
@@ -23,7 +24,8 @@ from mmjax.task import Batch, Figures, Task, Update, Variables, bind
 def build(config: ConfigDict) -> Task:
     """The task of a config with sections model, names and loss."""
     names = {head: tuple(config.names[head]) for head in ("object", "scene")}
-    model = Recogniser(objects=len(names["object"]), scenes=len(names["scene"]), **config.model)
+    with errors.section("config.model"):
+        model = Recogniser(objects=len(names["object"]), scenes=len(names["scene"]), **config.model)
     return Task(
         fields=("image", "objects", "areas", "scene"),
         init=bind(init, model),

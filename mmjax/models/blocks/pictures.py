@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
+from mmjax.models.blocks import stages
 from mmjax.models.blocks.norm import BatchNorm
 from mmjax.ops import maximum
 from mmjax.ops.convolution import convolve
@@ -77,7 +78,7 @@ def pyramid(image: Num[Array, "b h w 3"], network: Any, *, train: bool) -> Float
     block = Separable if getattr(network, "separable", False) else Block
     x = space_to_depth(standardised(image).astype(network.dtype), 2)
     x = Block(network.widths[0], 2, network.dtype, name="stem")(x, train=train)
-    for stage, (width, depth) in enumerate(zip(network.widths, network.depths, strict=True)):
+    for stage, (width, depth) in enumerate(stages.paired(network.widths, network.depths)):
         for i in range(depth):
             stride = 2 if stage > 0 and i == 0 else 1
             x = block(width, stride, network.dtype, name=f"stage{stage}_block{i}")(x, train=train)

@@ -14,6 +14,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int, Num, Shaped
 
 from mmjax.errors import OptionError
+from mmjax.models.blocks import stages
 from mmjax.models.blocks.norm import BatchNorm
 from mmjax.models.blocks.pictures import Block, mean_and_max, space_to_depth
 from mmjax.models.blocks.recurrent import uniform
@@ -71,6 +72,10 @@ class Localiser(nn.Module):
     floor: float = 0.0
     standardised: bool = False
     dtype: Any = jnp.float32
+
+    def __post_init__(self) -> None:
+        stages.paired(self.widths, self.depths)
+        super().__post_init__()
 
     def setup(self) -> None:
         if self.trunk not in TRUNKS:

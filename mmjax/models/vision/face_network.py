@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
+from mmjax.models.blocks import stages
 from mmjax.models.blocks.pictures import mean_and_max, pyramid
 
 THUMBNAIL = 8  # pixels a side of the picture that the features are asked for
@@ -30,6 +31,10 @@ class FaceNetwork(nn.Module):
     widths: tuple[int, ...] = (24, 48, 96)
     depths: tuple[int, ...] = (1, 1, 2)
     dtype: Any = jnp.float32
+
+    def __post_init__(self) -> None:
+        stages.paired(self.widths, self.depths)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, face: Num[Array, "b h w 3"], *, train: bool = False) -> dict[str, Array]:
@@ -63,6 +68,10 @@ class FaceEmbedding(nn.Module):
     widths: tuple[int, ...] = (8, 16, 32)
     depths: tuple[int, ...] = (1, 1, 1)
     dtype: Any = jnp.float32
+
+    def __post_init__(self) -> None:
+        stages.paired(self.widths, self.depths)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, face: Num[Array, "b h w 3"], *, train: bool = False) -> Float[Array, "b d"]:

@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Num
 
+from mmjax.models.blocks import stages
 from mmjax.models.blocks.pictures import mean_and_max, pyramid
 
 
@@ -29,6 +30,10 @@ class Recogniser(nn.Module):
     depths: tuple[int, ...] = (1, 2, 2)
     dtype: Any = jnp.float32
     separable: bool = False
+
+    def __post_init__(self) -> None:
+        stages.paired(self.widths, self.depths)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, image: Num[Array, "b h w 3"], *, train: bool = False) -> dict[str, Array]:

@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
+from mmjax.models.blocks import stages
 from mmjax.models.blocks.pictures import Block, Separable, mean_and_max, space_to_depth, standardised
 
 
@@ -32,6 +33,10 @@ class SceneEncoder(nn.Module):
     coordinates: bool = True
     separable: bool = False
 
+    def __post_init__(self) -> None:
+        stages.paired(self.widths, self.depths)
+        super().__post_init__()
+
     @nn.compact
     def __call__(self, image: Num[Array, "b h w 3"], *, train: bool = False) -> dict[str, Array]:
         """Runs the network.
@@ -46,7 +51,7 @@ class SceneEncoder(nn.Module):
         block = Separable if self.separable else Block
         x = space_to_depth(standardised(image).astype(self.dtype), 2)
         x = Block(self.widths[0], 2, self.dtype, name="stem")(x, train=train)
-        for stage, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True)):
+        for stage, (width, depth) in enumerate(stages.paired(self.widths, self.depths)):
             if self.coordinates and stage == len(self.widths) - 1:
                 x = with_coordinates(x)
             for i in range(depth):

@@ -12,7 +12,7 @@ def test_doubling_is_a_transposed_convolution(rng):
     """Each pixel of the input, times the kernel, added at twice its place: what lies outside is cut off."""
     x = rng.normal(size=(2, 3, 4, 2)).astype(np.float32)
     model = Doubled(3)
-    variables = model.init(jax.random.key(0), x)
+    variables = jax.jit(model.init)(jax.random.key(0), x)
     kernel, bias = variables["params"]["kernel"], np.array([0.1, -0.2, 0.3], np.float32)
     wanted = np.zeros((2, 2 * 3 + 4, 2 * 4 + 4, 3))
     for i in range(3):
@@ -26,20 +26,23 @@ def test_landmarks_and_texture_apart_joined_by_the_warp(rng):
     model = FaceDecoder(first=8, grid=4, widths=(4, 3, 2), shape=(6,), points=5)
     assert model.side == 16
     feature = rng.normal(size=(2, 7)).astype(np.float32)
-    variables = model.init(jax.random.key(0), feature)
+    variables = jax.jit(model.init)(jax.random.key(0), feature)
     found = jax.jit(model.apply)(variables, feature)
     assert found["texture"].shape == (2, 16, 16, 3)
     first = face_decoder.first_layer(variables["params"], feature)
     np.testing.assert_allclose(found["first"], first, rtol=1e-5)
     template = jnp.asarray(rng.uniform(0.2, 0.8, (5, 2)).astype(np.float32))
-    points, face = face_decoder.joined(found, template)
+    join = jax.jit(face_decoder.joined)
+    points, face = join(found, template)
     np.testing.assert_allclose(points, template[None] + found["offsets"], rtol=1e-6)
-    _, still = face_decoder.joined({**found, "offsets": jnp.zeros((2, 5, 2))}, template)
+    _, still = join({**found, "offsets": jnp.zeros((2, 5, 2))}, template)
     np.testing.assert_allclose(still, found["texture"], atol=1e-5)
     assert np.abs(np.asarray(face)).max() <= 1.0001
     # The picture moves the landmarks' layer: a gradient flows through the warp.
-    slope = jax.grad(
-        lambda params: jnp.sum(face_decoder.joined(model.apply({"params": params}, feature), template)[1] ** 2)
+    slope = jax.jit(
+        jax.grad(
+            lambda params: jnp.sum(face_decoder.joined(model.apply({"params": params}, feature), template)[1] ** 2)
+        )
     )(variables["params"])
     assert np.abs(slope["landmarks"]["kernel"]).max() > 0
 

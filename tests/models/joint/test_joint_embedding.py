@@ -39,7 +39,7 @@ def gru(w, words, tokens, length):
 
 def test_gru_is_the_state_behind_the_last_word(sentences):
     model = GRUText(11, embed=5, hidden=3)
-    variables = model.init(jax.random.key(0), *sentences)
+    variables = jax.jit(model.init)(jax.random.key(0), *sentences)
     w = jax.tree.map(np.asarray, variables["params"])
     found = jax.jit(model.apply)(variables, *sentences)
     np.testing.assert_allclose(found, gru(w, w["words"], *sentences), atol=1e-6)
@@ -51,7 +51,7 @@ def test_gru_is_the_state_behind_the_last_word(sentences):
 def test_gru_equals_pytorch(sentences):
     torch = pytest.importorskip("torch")
     model = GRUText(11, embed=5, hidden=3)
-    variables = model.init(jax.random.key(0), *sentences)
+    variables = jax.jit(model.init)(jax.random.key(0), *sentences)
     w = jax.tree.map(lambda x: torch.tensor(np.asarray(x)), variables["params"])
     peer = torch.nn.GRU(5, 3, batch_first=True)
     with torch.no_grad():
@@ -67,7 +67,7 @@ def test_gru_equals_pytorch(sentences):
 
 def test_mean_leaves_out_the_end_and_the_padding(sentences):
     model = MeanText(11, embed=5)
-    variables = model.init(jax.random.key(0), *sentences)
+    variables = jax.jit(model.init)(jax.random.key(0), *sentences)
     words = np.asarray(variables["params"]["words"])
     found = jax.jit(model.apply)(variables, *sentences)
     tokens = sentences[0]
@@ -80,7 +80,7 @@ def test_mean_leaves_out_the_end_and_the_padding(sentences):
 def test_head_gives_points_of_length_one_and_a_spread_that_starts_small(rng):
     features = rng.normal(size=(4, 6)).astype(np.float32)
     head = Head(3, squash="tanh", gaussian=True)
-    variables = head.init(jax.random.key(0), features)
+    variables = jax.jit(head.init)(jax.random.key(0), features)
     point, spread = jax.jit(head.apply)(variables, features)
     w = jax.tree.map(np.asarray, variables["params"])
     expected = np.tanh(features @ w["point"]["kernel"] + w["point"]["bias"])

@@ -43,7 +43,7 @@ def test_the_map_before_the_last_relu(rng):
     image = rng.integers(0, 256, (1, 32, 32, 3)).astype(np.uint8)
     sizes = {"channels": (4, 4, 4, 4, 4)}
     whole, trunk = vgg.VGG(16, 3, hidden=4, **sizes), vgg.Trunk(16, **sizes)
-    variables = whole.init(jax.random.key(0), image)
+    variables = jax.jit(whole.init)(jax.random.key(0), image)
     own = {"params": {k: v for k, v in variables["params"].items() if k.startswith("conv")}}
     found = trunk.apply(own, image)
     assert found.min() < 0
@@ -55,7 +55,7 @@ def test_attention_equals_plain_numpy(rng, temperature):
     """The forward pass of ardasnck/learning_to_localize_sound_source: network.py, in float64."""
     places, sound = rng.normal(size=(2, 3, 4, 6)), rng.normal(size=(2, 7))
     net = Attention(channels=6, features=7, hidden=5, temperature=temperature)
-    variables = net.init(jax.random.key(0), *(jnp.asarray(x, jnp.float32) for x in (places, sound)))
+    variables = jax.jit(net.init)(jax.random.key(0), *(jnp.asarray(x, jnp.float32) for x in (places, sound)))
     w = jax.tree.map(np.float64, variables["params"])
 
     def layer(name, x):
@@ -81,7 +81,7 @@ def test_a_score_is_the_mean_cosine_with_the_sound(rng):
     image = rng.integers(0, 256, (2, 32, 48, 3)).astype(np.uint8)
     sound = rng.integers(-9000, 9000, (3, 6000)).astype(np.int16)
     model = Localiser(**SMALL, projections=2)
-    variables = model.init(jax.random.key(0), image, sound)
+    variables = jax.jit(model.init)(jax.random.key(0), image, sound)
     places, points = model.apply(variables, image, sound)
     assert (places.shape, points.shape) == ((2, 4, 6, 2, 6), (3, 2, 6))  # at stride 8; more sounds than pictures
     np.testing.assert_allclose(jnp.linalg.norm(places, axis=-1), 1, rtol=1e-5)
@@ -98,7 +98,7 @@ def test_padding_is_not_heard(rng):
     sound = rng.integers(-9000, 9000, (1, 4000)).astype(np.int16)
     image = np.zeros((1, 32, 32, 3), np.uint8)
     padded = np.concatenate([sound, np.full((1, 4000), 999, np.int16)], 1)
-    variables = model.init(jax.random.key(0), image, padded)
+    variables = jax.jit(model.init)(jax.random.key(0), image, padded)
     twice = model.apply(variables, np.tile(sound, (1, 2)), method="hear")
     np.testing.assert_allclose(model.apply(variables, padded, np.array([4000]), method="hear"), twice, atol=1e-6)
 

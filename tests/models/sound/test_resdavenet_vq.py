@@ -73,7 +73,7 @@ def random_statistics(rng, variables):
 def test_against_a_plain_pass_whatever_lies_behind(rng):
     model = ResDavenetVQ(**SMALL)
     mel, count = rng.normal(size=(2, 21, 40)).astype(np.float32), np.array([21, 14], np.int32)
-    variables = random_statistics(rng, model.init(jax.random.key(0), mel, count))
+    variables = random_statistics(rng, jax.jit(model.init)(jax.random.key(0), mel, count))
     heard = jax.jit(model.apply)(variables, mel, count)
     for row, frames in enumerate(count):
         for position, wanted in enumerate(plainly(variables, mel[row, :frames].astype(np.float64)), 1):
@@ -89,7 +89,7 @@ def test_against_a_plain_pass_whatever_lies_behind(rng):
 def test_what_lies_behind_is_in_no_statistics(rng):
     model = ResDavenetVQ(**SMALL, quantised=(2,), codes=4)
     mel, count = rng.normal(size=(2, 20, 40)).astype(np.float32), np.array([20, 9], np.int32)
-    variables = model.init(jax.random.key(0), mel, count)
+    variables = jax.jit(model.init)(jax.random.key(0), mel, count)
 
     def trained(mel):
         return model.apply(variables, mel, count, train=True, mutable=["state"])
@@ -146,7 +146,7 @@ def test_a_code_that_nothing_chooses_is_revived(rng):
 def test_cold_quantisers_change_nothing_and_wait(rng):
     mel, count = rng.normal(size=(2, 20, 40)).astype(np.float32), np.array([20, 9], np.int32)
     model = ResDavenetVQ(**SMALL, quantised=(2, 3), codes=4)
-    variables = model.init(jax.random.key(0), mel, count)
+    variables = jax.jit(model.init)(jax.random.key(0), mel, count)
     plain = ResDavenetVQ(**SMALL).apply(variables, mel, count)
     cold, kept = jax.jit(lambda cold: model.apply(variables, mel, count, train=True, cold=cold, mutable=["state"]))(
         True

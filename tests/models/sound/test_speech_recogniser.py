@@ -21,7 +21,7 @@ def test_parameters_at_the_shipped_size():
 def test_only_what_is_real_is_heard_at_any_level(rng):
     frames = np.array([11, 4], np.int32)
     log_mel = rng.normal(size=(2, 11, 6)).astype(np.float32)
-    variables = MODEL.init(jax.random.key(0), log_mel, frames)
+    variables = jax.jit(MODEL.init)(jax.random.key(0), log_mel, frames)
     run = jax.jit(MODEL.apply)
     found = run(variables, log_mel, frames)
     assert (found["units"].shape, found["speaker"].shape) == ((2, 6, 6), (2, 2))
@@ -36,7 +36,7 @@ def test_only_what_is_real_is_heard_at_any_level(rng):
 
 def test_what_is_far_below_the_loudest_band_is_silence(rng):
     log_mel = rng.normal(size=(1, 8, 6)).astype(np.float32)
-    variables = MODEL.init(jax.random.key(0), log_mel, np.array([8]))
+    variables = jax.jit(MODEL.init)(jax.random.key(0), log_mel, np.array([8]))
     quiet, silent = log_mel.copy(), log_mel.copy()
     quiet[0, 3], silent[0, 3] = log_mel.max() - 7.1, -1e4
     first, second = (MODEL.apply(variables, x, np.array([8]))["units"] for x in (quiet, silent))

@@ -27,7 +27,7 @@ def test_enlargement_by_hand():
 def test_any_length_and_the_rest_of_a_sound_does_not_move_its_beginning(rng):
     model = UNet(2, 2, 4)
     sound = jnp.asarray(rng.normal(size=(1, 9, 70)), jnp.float32)
-    variables = model.init(jax.random.key(0), sound)
+    variables = jax.jit(model.init)(jax.random.key(0), sound)
     run = jax.jit(model.apply)
     whole, start = run(variables, sound), run(variables, sound[..., :41])
     assert whole.shape == (1, 9, 70, 2)

@@ -29,7 +29,7 @@ def test_official_sizes(preset, steps):
 def test_the_network_against_loops(rng):
     model = CharCnnRnn(5, features=3, layers=((4, 2, 2), (6, 1, 1)), kernel=2)
     tokens = jnp.asarray(rng.integers(1, 5, (1, 8)), jnp.int32).at[0, 6:].set(0)
-    variables = model.init(jax.random.key(1), tokens, jnp.int32([6]))
+    variables = jax.jit(model.init)(jax.random.key(1), tokens, jnp.int32([6]))
     p = jax.tree.map(np.asarray, variables["params"])
 
     def conv(x, layer):
@@ -52,7 +52,7 @@ def test_the_network_against_loops(rng):
 def test_words_in_the_padding_do_not_count(rng):
     model = WordEncoder(10, features=4, embed=6, hidden=8)
     tokens, length = jnp.asarray(rng.integers(1, 10, (3, 7)), jnp.int32), jnp.int32([7, 3, 1])
-    variables = model.init(jax.random.key(0), tokens, length)
+    variables = jax.jit(model.init)(jax.random.key(0), tokens, length)
     assert count(variables) == 10 * 6 + (3 * 6 * 8 + 8) + (8 * 4 + 4)
     found = model.apply(variables, tokens, length)
     spoiled = jnp.where(jnp.arange(7)[None] < length[:, None], tokens, 9)

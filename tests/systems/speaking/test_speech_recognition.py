@@ -70,7 +70,7 @@ def test_it_learns_and_writes_words(rng):
 
 def test_sentences_that_are_too_long_are_not_learned_from(rng):
     batch = numeric(make_batch(rng, 4))
-    variables = TASK.init(jax.random.key(0), {**batch, **CONSTANTS})
+    variables = jax.jit(TASK.init)(jax.random.key(0), {**batch, **CONSTANTS})
     short = dict(CONFIG.loss, seconds=0.3)
     run = jax.jit(lambda batch: speech_recognition.loss(*TASK.metrics.arguments, variables, batch, None, **short))
     batch["speech_length"][0] = 1201
@@ -88,7 +88,7 @@ def test_mistakes_are_named(rng):
     batch = numeric(make_batch(rng, 2))
     with pytest.raises(UserError, match="no constant lexicon_units"):
         TASK.init(jax.random.key(0), batch)
-    variables = TASK.init(jax.random.key(0), {**batch, **CONSTANTS})
+    variables = jax.jit(TASK.init)(jax.random.key(0), {**batch, **CONSTANTS})
     assert TASK.fill(variables, CONSTANTS) is variables
     with pytest.raises(OptionError, match=r"config\.model\.units is 4, and the data set has 3"):
         TASK.fill(variables, {"units_names": SPELT[:3]})

@@ -54,7 +54,7 @@ def make_batch(rng, rows=8):
 def test_sentences_that_are_too_long_count_nowhere(rng):
     batch = make_batch(rng)
     batch["speech_length"][0], batch["units_length"][1], batch["valid"][2] = 2001, 7, False
-    variables = TASK.init(jax.random.key(0), batch)
+    variables = jax.jit(TASK.init)(jax.random.key(0), batch)
     rest = {name: value[3:] for name, value in batch.items()}
     run = jax.jit(TASK.metrics)
     found, wanted = run(variables, batch), run(variables, rest)
@@ -71,7 +71,7 @@ def test_sentences_that_are_too_long_count_nowhere(rng):
 def test_figures_and_their_baselines_by_hand(rng):
     batch = make_batch(rng, 2)
     batch["units_length"][:], batch["speech_length"][:] = 4, 1280
-    variables = TASK.init(jax.random.key(0), batch)
+    variables = jax.jit(TASK.init)(jax.random.key(0), batch)
     network = TASK.metrics.arguments[0]
     mel, frames, _ = tacotron2.heard(network, batch)
     assert (network.frames, network.samples, frames.tolist()) == (32, 2000, [21, 21])

@@ -41,8 +41,9 @@ def test_units_of_a_run_are_a_caption():
     names = variables["frozen"]["caption_vocabulary"]
     assert names.shape[0] == FIRST + 8
     spoken = task.predict.arguments[1]
-    found = spoken.captioned(variables["frozen"], batch)
-    units, count = spoken.run.units(variables["frozen"]["hearing"], batch["speech"], batch["speech_length"], 24)
+    found = jax.jit(spoken.captioned)(variables["frozen"], batch)
+    hear = jax.jit(spoken.run.units, static_argnums=3)
+    units, count = hear(variables["frozen"]["hearing"], batch["speech"], batch["speech_length"], 24)
     length = min(int(count[1]), 23)
     assert found["caption_tokens"][1].tolist()[: length + 1] == [*(np.asarray(units)[1, :length] + FIRST).tolist(), 2]
     value, _ = jax.jit(task.updates[0].loss)(variables, batch, jax.random.key(0))

@@ -1,7 +1,6 @@
 """Units: their loss by parts, what is learned of them, figures by hand, and that a workdir gives the same codes."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from shared import get_config, tiny_run
@@ -107,7 +106,8 @@ def test_a_workdir_gives_the_codes_that_the_run_predicted():
     batch = next(run.ready.held_out("test", 4))
     parts = loaded.variables
     found = jax.jit(loaded.encoder.__call__)(parts, batch["speech"][:, : round(2.0 * 22_050)], batch["speech_length"])
-    wanted = run.ready.task.predict(run.variables, {k: jnp.asarray(v) for k, v in batch.items() if k != "group"}, None)
+    given = {k: v for k, v in batch.items() if k != "group"}
+    wanted = jax.jit(run.ready.task.predict)(run.variables, given, jax.random.key(0))
     length = np.minimum(batch["speech_length"], 44_100)
     kept = [loaded.encoder.frames.frames(n) for n in length]
     for row in range(4):
@@ -115,7 +115,7 @@ def test_a_workdir_gives_the_codes_that_the_run_predicted():
         np.testing.assert_array_equal(found.codes[row, :steps], wanted["number/codes"][row, :steps])
     names = loaded.names.view(f"S{loaded.names.shape[1]}")[:, 0]
     assert names.tolist() == [f"u{n:03}".encode() for n in range(8)]
-    units_of, count = loaded.units(parts, batch["speech"][:, :44_100], np.int32(length), 60)
+    units_of, count = jax.jit(loaded.units, static_argnums=3)(parts, batch["speech"][:, :44_100], np.int32(length), 60)
     said = np.asarray(wanted["text/units"])[0, : int(count[0])].view(f"S{names.itemsize}")[:, 0]
     assert said.tolist() == names[np.asarray(units_of)[0, : int(count[0])]].tolist()
 
