@@ -1,6 +1,6 @@
 """Tacotron 2 (Shen et al. 2018).
 
-configs/tacotron2.py            the drawn speakers' units, any voice: ten minutes on two cores
+configs/tacotron2.py            the drawn speakers' units, any voice: a quarter of an hour on two cores
 configs/tacotron2.py:tiny       seconds, for a look and for the tests
 configs/tacotron2.py:nvidia     NVIDIA's sizes and settings on the same units: an accelerator
 configs/tacotron2.py:ljspeech   NVIDIA's sizes on a folder like LJSpeech's: --config.data.path=DIR; an accelerator
@@ -16,9 +16,9 @@ from mmjax.engine import config as base
 def get_config(variant: str = "") -> ConfigDict:
     """The config of a variant."""
     c = base.engine("tacotron2", variant)
-    c.steps = 600
+    c.steps = 2400  # at 600 it is aligned, and nobody understands it
     c.batch_size = 16
-    c.eval.every, c.save_every = 300, 300
+    c.eval.every, c.save_every = 800, 300
     c.eval.examples, c.eval.test_examples = 64, 128  # each is spoken, step by step
     c.eval.judges = ("listener",)
     c.best, c.best_mode = "mel_error", "min"
