@@ -48,6 +48,20 @@ def test_units_have_the_figures_as_their_means(seen):
     assert found["squared"][1].mean() == pytest.approx(batches[0].sum() / batches[1].sum())
 
 
+def test_what_is_no_mean_is_not_asked_for_example_by_example_any_more(seen):
+    """And its figure stays what it was."""
+    task, columns, look = seen
+    again = looking.Looker(task, {}, 8)
+    again.expect(look)
+    found = again(columns)
+    assert (list(look.each), list(found.each)) == (["right", "squared"], ["right"])
+    now, before = (looking.units(task, each, columns, look) for each in (found, look))
+    assert now.keys() == before.keys()
+    for name, (kind, values) in before.items():
+        assert now[name][0] == kind
+        np.testing.assert_allclose(now[name][1], values, rtol=1e-6)
+
+
 def test_a_head_beside_its_truth_is_a_distribution(seen):
     _, columns, look = seen
     np.testing.assert_array_equal(look.label, columns["label"])

@@ -99,8 +99,8 @@ def envelope(
 
 
 def _within(bottom: float, top: float) -> tuple[float, float, float, float]:
-    """Room for what stands around the axes: up to four digits at the left, a bar with numbers at the right."""
-    return 0.125, bottom, 0.83, top
+    """Room for what stands around the axes: up to four digits at the left, a bar with up to seven at the right."""
+    return 0.135, bottom, 0.81, top
 
 
 def _beside(figure: Figure, axes: Axes) -> Axes:
@@ -155,7 +155,7 @@ def features_figure(values: Float[np.ndarray, "band frame"], rows: str, seconds:
     signed = rows == "coefficient"
     reach = float(np.quantile(np.abs(finite), 0.9)) or 1.0
     low, high = (-reach, reach) if signed else (float(finite.min()), float(finite.max()))
-    with style.axes(4.6, 1.8, _within(0.24, 0.96)) as (figure, axes):
+    with style.axes(4.6, 1.8, _within(0.24, 0.91)) as (figure, axes):
         shown = axes.imshow(
             values, origin="lower", aspect="auto", cmap="RdBu_r" if signed else "magma", vmin=low, vmax=high,
             extent=(0, values.shape[1] if seconds is None else seconds, -0.5, len(values) - 0.5),

@@ -86,6 +86,12 @@ def test_sizes_of_the_splits():
             source[index]
 
 
+def test_a_run_of_before_the_test_split_grew_knows_it():
+    now, before, fewer = (sounding_scenes.source("test", ("image",), examples=n) for n in (None, 2000, 1999))
+    assert now.prints["image"].content == before.prints["image"].content != fewer.prints["image"].content
+    np.testing.assert_array_equal(now[1999]["image"], before[1999]["image"])
+
+
 def test_an_example_is_a_function_of_seed_split_and_index():
     source = small()
     wanted = [digest(source[i]) for i in (3, 0, 5)]

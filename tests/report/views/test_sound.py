@@ -5,6 +5,7 @@ import wave
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from mmjax.report.views import sound
 
@@ -115,3 +116,21 @@ def test_wav_holds_the_samples():
     with wave.open(io.BytesIO(sound.wav_bytes(stored, 16_000))) as file:
         assert file.getframerate() == 16_000
         np.testing.assert_array_equal(np.frombuffer(file.readframes(9), "<i2"), stored)
+
+
+@pytest.mark.parametrize("size", [1e-5, 1.0, 1e6])
+@pytest.mark.parametrize("rows", ["band", "coefficient"])
+def test_all_that_is_written_around_features_is_inside_the_drawing(rng, rows, size):
+    assert_inside(sound.features_figure(size * rng.random((1025, 40)), rows, 1.0))
+
+
+@pytest.mark.parametrize("title", ["", "a title"])
+def test_all_that_is_written_around_a_spectrogram_is_inside_the_drawing(title):
+    for amplitude in (0.0, 1e-4, 1.0):
+        assert_inside(sound.spectrogram_figure(tone(1000, amplitude), RATE, title))
+
+
+def assert_inside(figure):
+    box, (width, height) = figure.get_tightbbox(FigureCanvasAgg(figure).get_renderer()), figure.get_size_inches()
+    assert 0 <= box.x0 < box.x1 <= width
+    assert 0 <= box.y0 < box.y1 <= height
