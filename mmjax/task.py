@@ -174,6 +174,27 @@ class Judge:
     load: Callable[[], Any]
 
 
+@dataclasses.dataclass(frozen=True)
+class Writing:
+    """An answer that is written token by token, taken apart for whoever runs the loop himself, as an export does.
+
+    Memory is what stays while an answer is written and state what changes: {name: float32 [b ...]} each.
+
+    Attributes:
+      answer: the key of `predict` that is written so: text/<name>, the rows of a spelled vocabulary.
+      vocabulary: the constant that spells it.
+      start: (variables, batch) -> (memory, state).
+      step: (variables, memory, state, token int32 [b]) -> (state, logits float32 [b v] of the next token).
+      search: the arguments of `decode.beam` by which `predict` writes, but the step and the state.
+    """
+
+    answer: str
+    vocabulary: str
+    start: Callable[[Variables, Batch], tuple[dict[str, Any], dict[str, Any]]]
+    step: Callable[[Variables, dict[str, Any], dict[str, Any], Any], tuple[dict[str, Any], Any]]
+    search: Mapping[str, Any]
+
+
 def _as_it_is(variables: Variables, constants: Constants) -> Variables:
     del constants
     return variables
@@ -249,6 +270,7 @@ class Task:
       unimodal: (variables, batch, modality) -> (class int32 [b], logits float32 [b c]): what the system says of one
         modality by itself; differentiable. Asked by remedies for a training that leans on one (`config.balance`). None:
         its distribution where the others are blank.
+      writing: how an answer is written token by token, where one is: see `Writing`.
     """
 
     fields: tuple[str, ...]
@@ -276,6 +298,7 @@ class Task:
     headline: tuple[str, ...] = ()
     distribution: Callable[[Variables, Batch], tuple[Any, dict[str, Any]]] | None = None
     unimodal: Callable[[Variables, Batch, str], tuple[Any, Any]] | None = None
+    writing: Writing | None = None
 
     def __hash__(self) -> int:
         # Mappings have no hash; what is left tells tasks apart well enough, and equality looks at everything.

@@ -14,10 +14,12 @@ from mmjax import predictions
 from mmjax import workdir as files
 from mmjax.engine import evaluate, restore
 from mmjax.errors import UserError
-from mmjax.export import onnx_file, stablehlo
+from mmjax.export import loop, onnx_file, parts, stablehlo
+from mmjax.text import vocabulary
 
 ABOUT = "export.json"
 FORMATS: Mapping[str, Any] = {module.SUFFIX: module for module in (stablehlo, onnx_file)}
+APART = (parts.START, parts.STEP)
 INT8 = "_int8"  # behind the name of a file with 8 bits a weight
 
 
@@ -34,6 +36,23 @@ def in_batches(runner: Any, batch: Mapping[str, np.ndarray], size: int, seed: in
     return {name: np.concatenate([piece[name] for piece in pieces])[:count] for name in pieces[0]}
 
 
+def written(start: Any, step: Any, batch: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """An answer that is written token by token: {its key: uint8 [b t letters]}, behind its end all ends, as the run's.
+
+    Args:
+      start, step: the two files, {name: array [b ...]} -> {name: array [b ...]}.
+      batch: what start takes.
+      about: export.json.
+    """
+    writing, begun = about["writing"], start(batch)
+    search = writing["search"]
+    tokens = np.full((len(next(iter(begun.values()))), search["max_length"]), search["end"], np.int32)
+    for row, room in enumerate(tokens):
+        said = loop.beam(step, {name: value[row : row + 1] for name, value in begun.items()}, **search)
+        room[: len(said)] = said
+    return {writing["answer"]: vocabulary.spell(about["vocabularies"][writing["vocabulary"]])[tokens]}
+
+
 def is_export(path: str | Path) -> bool:
     """Whether this is an exported folder, or a file in one."""
     path = Path(path).expanduser()
@@ -47,10 +66,12 @@ class Exported(restore.Restored):
     Attributes:
       folder: of the export.
       files: {name: its description}, of one format.
+      about: all of export.json.
     """
 
     folder: Path = Path()
     files: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def _runners(self) -> dict[str, Any]:
@@ -59,20 +80,30 @@ class Exported(restore.Restored):
     def answers(self, batch: Mapping[str, Any], seed: int = 0) -> dict[str, np.ndarray]:
         """As `Restored.answers`, by the file whose inputs are there."""
         full = self._full(batch)
-        name = next((name for name, about in self.files.items() if set(about["inputs"]) <= set(full)), None)
-        if name is None:
-            takes = "; or ".join(", ".join(about["inputs"]) for about in self.files.values())
+        apart = {of["part"]: name for name, of in self.files.items() if of.get("part") in APART}
+        whole = {name: of for name, of in self.files.items() if name not in apart.values()}
+        name = next((name for name, of in whole.items() if set(of["inputs"]) <= set(full)), None)
+        if name is not None:
+            found = self._run(name, full, seed)
+        elif len(apart) == 2:
+            start, step = (functools.partial(self._run, apart[part]) for part in APART)
+            found = written(start, step, full, self.about)
+        else:
+            takes = "; or ".join(", ".join(of["inputs"]) for of in self.files.values())
             raise UserError(f"{self.folder}: nothing there takes this; {', '.join(self.files)}: {takes}")
+        found = {key: evaluate.readable(key, value) for key, value in found.items()}
+        return {key: found[key] for key in predictions.answers(list(found), self.task.answers)}
+
+    def _run(self, name: str, batch: Mapping[str, Any], seed: int = 0) -> dict[str, np.ndarray]:
+        """What a file says. Raises UserError for an input of another shape than its own."""
         about = self.files[name]
         if name not in self._runners:
             self._runners[name] = FORMATS[Path(name).suffix].Runner(self.folder / name)
-        inputs = {field: np.asarray(full[field], dtype) for field, (dtype, *_) in about["inputs"].items()}
+        inputs = {field: np.asarray(batch[field], dtype) for field, (dtype, *_) in about["inputs"].items()}
         for field, (_, *shape) in about["inputs"].items():
             if list(inputs[field].shape[1:]) != shape:
                 raise UserError(f"{name} takes {field} of shape {shape}, and this is {list(inputs[field].shape[1:])}")
-        found = in_batches(self._runners[name], inputs, 0 if about["batch"] == "any" else about["batch"], seed)
-        found = {key: evaluate.readable(key, value) for key, value in found.items()}
-        return {key: found[key] for key in predictions.answers(list(found), self.task.answers)}
+        return in_batches(self._runners[name], inputs, 0 if about["batch"] == "any" else about["batch"], seed)
 
 
 def read(path: str | Path) -> Exported:
@@ -84,7 +115,7 @@ def read(path: str | Path) -> Exported:
         raise UserError(f"{folder / ABOUT} is damaged")
     found = about["files"]
     if path != folder:
-        found = {name: of for name, of in found.items() if name == path.name}
+        found = {name: of for name, of in found.items() if name in _together(path, found)}
     else:  # one format, in full precision where both are there
         first = next((Path(name).suffix for name in found), "")
         plain = {name: of for name, of in found.items() if Path(name).suffix == first}
@@ -95,4 +126,14 @@ def read(path: str | Path) -> Exported:
     # Whoever reads what is typed looks words up in the weights, which are inside the files. Sounds are of one length
     # there: long ones go in in pieces.
     known = dataclasses.replace(known, task=dataclasses.replace(known.task, ask=None, whole=False), step=about["step"])
-    return Exported(**{f.name: getattr(known, f.name) for f in dataclasses.fields(known)}, folder=folder, files=found)
+    own = {field.name: getattr(known, field.name) for field in dataclasses.fields(known)}
+    return Exported(**own, folder=folder, files=found, about=about)
+
+
+def _together(path: Path, described: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """The names of a file and of what it cannot do without: an answer that is written token by token needs two."""
+    if described.get(path.name, {}).get("part") not in APART:
+        return (path.name,)
+    alike = (path.suffix, path.stem.endswith(INT8))
+    pairs = {name: (Path(name).suffix, Path(name).stem.endswith(INT8)) for name in described}
+    return tuple(name for name, of in described.items() if of.get("part") in APART and pairs[name] == alike)

@@ -1,6 +1,7 @@
 """An exported folder: what a run answers, as files of other runtimes, with all that is needed to read the answers.
 
 <name>.onnx, <name>.stablehlo   the function, or <name>_<side> for each side of a joint space
+<name>_start.*, <name>_step.*   the two functions of an answer that is written token by token, and loop.py, which writes
 <name>.safetensors              the weights alone
 export.json                     inputs, outputs, what each is; names of classes; words of vocabularies
 README.md                       the lines that run it
@@ -9,22 +10,23 @@ config.json, batch.json, ...    of the workdir, so that `mmjax predict` reads pi
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from mmjax import data, predictions
+from mmjax import data
 from mmjax import workdir as files
 from mmjax.data import pipeline
-from mmjax.engine import prepare, restore
+from mmjax.engine import evaluate, prepare, restore
 from mmjax.errors import UserError
-from mmjax.export import onnx_file, parts
-from mmjax.export.exported import ABOUT, FORMATS, INT8, in_batches
+from mmjax.export import loop, onnx_file, parts, readme
+from mmjax.export.exported import ABOUT, FORMATS, INT8, in_batches, written
 from mmjax.export.parts import Part
 from mmjax.text import vocabulary
 from mmjax.weights import safetensors_file
@@ -75,7 +77,7 @@ def write(run: restore.Restored, workdir: Path, target: Path, size: int, int8: b
             safetensors_file.save(making / about["weights"], weights, metadata)
         else:
             _filled(run, making / target.name, size, int8, about, say)
-        (making / "README.md").write_text(_readme(folder.name, about))
+        (making / "README.md").write_text(readme.of(folder.name, about))
         files.write_json(making / ABOUT, about)
         _moved(making, folder)
     finally:
@@ -108,9 +110,12 @@ def fingerprint(weights: Mapping[str, np.ndarray]) -> str:
 
 def _filled(run: restore.Restored, path: Path, size: int, int8: bool, about: dict[str, Any], say: Say) -> None:
     """Writes the files of one format, and says in `about` what they are. Raises UserError where no part can be."""
-    columns, every, failed = held_out(run, say), parts.of(run), list[UserError]()
+    every, failed = parts.of(run), list[UserError]()
+    columns = parts.begun(run, every, held_out(run, say))
+    if writing := run.task.writing:
+        about["writing"] = {"answer": writing.answer, "vocabulary": writing.vocabulary, "search": dict(writing.search)}
     for part in every:
-        own = path.with_name(f"{'_'.join(filter(None, (path.stem, part.name)))}{path.suffix}")
+        own = _named(path, part)
         try:
             _written(part, own, size, int8, columns, about, say)
         except UserError as error:
@@ -121,6 +126,39 @@ def _filled(run: restore.Restored, path: Path, size: int, int8: bool, about: dic
         raise failed[0]
     for error in failed:
         say(f"left out: {error}")
+    if writing and all(_named(path, part).exists() for part in every[-2:]):
+        shutil.copyfile(loop.__file__, path.with_name("loop.py"))
+        _looped(every, path, int8, columns, about, say)
+
+
+def _named(path: Path, part: Part) -> Path:
+    return path.with_name(f"{'_'.join(filter(None, (path.stem, part.name)))}{path.suffix}")
+
+
+def _looped(
+    every: Sequence[Part],
+    path: Path,
+    int8: bool,
+    columns: Mapping[str, np.ndarray],
+    about: dict[str, Any],
+    say: Say,
+) -> None:
+    """Writes held-out answers with the loop over the files, and says how many are the run's."""
+    whole, *apart = every[0], *every[-2:]
+    answer = about["writing"]["answer"]
+    want = evaluate.readable(answer, _truth(whole, parts.examples(whole, columns), 0)[answer])
+    for marked in (False, True)[: 1 + int8]:
+        pair = [_int8(own) if marked else own for own in (_named(path, part) for part in apart)]
+        sizes = [about["files"][own.name]["batch"] for own in pair]
+        runs = [
+            functools.partial(in_batches, FORMATS[path.suffix].Runner(own), size=0 if size == "any" else size)
+            for own, size in zip(pair, sizes, strict=True)
+        ]
+        found = written(runs[0], runs[1], parts.examples(apart[0], columns), about)
+        got = evaluate.readable(answer, found[answer])
+        same = float(np.mean((want == got).all(1)))
+        about["files"][pair[1].name]["against_the_run"][answer] = {"same": same}
+        say(f"{' and '.join(own.name for own in pair)}, by loop.py: {answer} {same:.1%} the same on {len(want)}")
 
 
 def _begun(folder: Path, run: restore.Restored, workdir: Path, weights: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -167,7 +205,8 @@ def _written(
         format_.write(part, path, size)
         say(f"not for any batch size ({error}): for {size}")
     want = _truth(part, examples, batch)
-    given = {"inputs": {name: [dtype, *shape] for name, (dtype, shape) in part.inputs.items()}, "batch": batch or "any"}
+    given: dict[str, Any] = {"part": part.name, "batch": batch or "any"}
+    given["inputs"] = {name: [dtype, *shape] for name, (dtype, shape) in part.inputs.items()}
     outputs = {name: [str(value.dtype), *value.shape[1:]] for name, value in want.items()}
     paths = [path]
     if int8:
@@ -231,46 +270,3 @@ def _truth(part: Part, batch: Mapping[str, np.ndarray], size: int) -> dict[str, 
         return {name: np.asarray(value) for name, value in answered(batch, jax.random.key(seed)).items()}
 
     return in_batches(runner, batch, size)
-
-
-# -- README ------------------------------------------------------------------------------------------------------------
-
-_ONNX = """import json, pathlib, numpy, onnxruntime
-about = json.loads(pathlib.Path("export.json").read_text())["files"]["{name}"]
-batch = {{name: numpy.zeros(({size}, *shape), dtype) for name, (dtype, *shape) in about["inputs"].items()}}  # yours
-network = onnxruntime.InferenceSession("{name}")
-answers = dict(zip([one.name for one in network.get_outputs()], network.run(None, batch)))
-print({{name: answer.shape for name, answer in answers.items()}})
-"""
-_STABLEHLO = """import json, pathlib, numpy, jax.export
-about = json.loads(pathlib.Path("export.json").read_text())["files"]["{name}"]
-batch = {{name: numpy.zeros(({size}, *shape), dtype) for name, (dtype, *shape) in about["inputs"].items()}}  # yours
-network = jax.export.deserialize(bytearray(pathlib.Path("{name}").read_bytes()))
-answers = network.call(batch, numpy.uint32(0))  # a seed, for what is drawn
-print({{name: answer.shape for name, answer in answers.items()}})
-"""
-
-
-def _readme(name: str, about: Mapping[str, Any]) -> str:
-    lines = [f"# {name}: {about['system']}, step {about['step']:,}\n"]
-    for file, of in about["files"].items():
-        lines.append(f"## {file}\n")
-        if Path(file).stem.endswith(INT8):
-            lines.append("As the file without 8 bits a weight, in and out.\n")
-            continue
-        lines.append("| goes in | | |\n|---|---|---|")
-        size = "b" if of["batch"] == "any" else str(of["batch"])
-        for field, (dtype, *shape) in of["inputs"].items():
-            lines.append(f"| `{field}` | {dtype} [{' '.join(map(str, [size, *shape]))}] | {parts.meaning(field)} |")
-        lines.append("\n| comes out | | |\n|---|---|---|")
-        for key, (dtype, *shape) in of["outputs"].items():
-            means = predictions.split(key)[0].meaning
-            lines.append(f"| `{key}` | {dtype} [{' '.join(map(str, [size, *shape]))}] | {means} |")
-        code = _ONNX if file.endswith(onnx_file.SUFFIX) else _STABLEHLO
-        lines.append(f"\n```python\n{code.format(name=file, size=1 if of['batch'] == 'any' else of['batch'])}```\n")
-    lines.append(
-        "`export.json` has the names of classes (`names`, by head) and the words behind numbers (`vocabularies`); a "
-        'text is bytes: `bytes(row).rstrip(b"\\0").decode()`. Pictures and sounds go in as they are: what the network '
-        f"subtracts and divides by is inside the file. `mmjax predict {name} FILES` reads them as training did.\n"
-    )
-    return "\n".join(lines)

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import logging
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jax.interpreters import partial_eval
 
 from mmjax.errors import UserError
-from mmjax.export.parts import Part, abstract, first_line
+from mmjax.export.parts import Part, abstract, first_line, live
 
 SUFFIX = ".onnx"
 EXTRA = "pip install 'mmjax[onnx]'"
 OPSET = 21  # of ONNX Runtime since 1.18
+PRODUCT = {"alpha": 1.0, "beta": 0.0, "transA": 0, "transB": 0}  # a Gemm that adds nothing, as jax2onnx writes them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,11 +49,12 @@ def check_runtime() -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Both libraries warn of what is theirs to do, once for each operator; what matters they raise."""
+    """Both libraries warn of what is theirs to do, and jax2onnx 0.13 prints each layer; what matters they raise."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        yield
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
     finally:
         logging.disable(before)
 
@@ -75,12 +78,7 @@ def write(part: Part, path: Path, size: int) -> None:
     if drawn:
         raise UserError(f"{path.name}: the answers are drawn from a seed, which ONNX does not know: .stablehlo does")
 
-    def function(*arrays: Any) -> Any:
-        # Without what nobody asks for: controls that draw, operators that ONNX lacks.
-        given = [jax.ShapeDtypeStruct(array.shape, array.dtype) for array in arrays]
-        whole = jax.make_jaxpr(lambda *fields: _in_order(part, outputs, fields))(*given)
-        live, _ = partial_eval.dce_jaxpr(whole.jaxpr, [True] * len(outputs), instantiate=True)
-        return jaxpr_as_fun(ClosedJaxpr(live, whole.consts))(*arrays)
+    function = live(lambda *fields: _in_order(part, outputs, fields))
 
     inputs = [_Input((size or "b", *shape), np.dtype(dtype)) for dtype, shape in part.inputs.values()]
     try:
@@ -109,10 +107,35 @@ def _outputs(part: Part) -> tuple[list[str], bool]:
 def quantise(path: Path, target: Path) -> None:
     """Writes the file again with 8 bits a weight; activations are rounded on the way (ONNX Runtime's dynamic form)."""
     check()
+    import onnx
     from onnxruntime import quantization
 
-    with _quiet():
-        quantization.quantize_dynamic(path, target, per_channel=True, weight_type=quantization.QuantType.QInt8)
+    model = onnx.load(path)
+    _as_products(model.graph)
+    with _quiet(), tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / path.name
+        onnx.save(model, plain)
+        quantization.quantize_dynamic(plain, target, per_channel=True, weight_type=quantization.QuantType.QInt8)
+
+
+def _as_products(graph: Any) -> None:
+    """Makes of a graph what ONNX Runtime's dynamic form knows: a MatMul of each Gemm that only multiplies, and one
+    array of weights that are put together while the network runs, as an LSTM's are."""
+    from onnx import helper, numpy_helper
+
+    weights = {one.name: one for one in graph.initializer}
+    for node in list(graph.node):
+        how = {one.name: helper.get_attribute_value(one) for one in node.attribute}
+        if node.op_type == "Gemm" and {**PRODUCT, **how} == PRODUCT:
+            node.op_type = "MatMul"
+            del node.attribute[:], node.input[2:]
+        elif node.op_type == "Concat" and set(node.input) <= set(weights):
+            arrays = [numpy_helper.to_array(weights[name]) for name in node.input]
+            graph.initializer.append(numpy_helper.from_array(np.concatenate(arrays, how["axis"]), node.output[0]))
+            graph.node.remove(node)
+    read = {name for node in graph.node for name in node.input} | {one.name for one in graph.output}
+    for unread in [one for one in graph.initializer if one.name not in read]:
+        graph.initializer.remove(unread)
 
 
 class Runner:

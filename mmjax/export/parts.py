@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from jax import numpy as jnp
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+from jax.interpreters import partial_eval
 
 from mmjax import predictions
 from mmjax.data import spec
@@ -17,16 +19,26 @@ from mmjax.engine.restore import Restored
 from mmjax.ops import platform
 from mmjax.task import Batch, Task, Variables, bind
 
+START, STEP = "start", "step"  # of an answer that is written token by token, and the names of what goes in and out
+MEMORY, STATE, NEXT, TOKEN, LOGITS = "memory/", "state/", "next/", "token", "logits"
+MEANINGS = {
+    MEMORY: "what stays while an answer is written",
+    STATE: "what changes, before the token",
+    NEXT: "the same behind the token: the next step's state",
+    TOKEN: "the token before, at first <start>",
+    LOGITS: "of the next token: logarithms of shares, up to a constant",
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Part:
     """A function that is exported.
 
     Attributes:
-      name: of the file, after the export's own; "" where the run has this part alone.
+      name: of the file, after the export's own; "" of the answers of a run that is asked in one way.
       inputs: {field: (dtype, shape of one example)}.
       function: ({field: array [b ...]}, key) -> {"kind/name": array [b ...]}, the answers of `Task.answers`, as the run
-        computes them here.
+        computes them here; of START and STEP the arrays of `Task.writing`, under names of MEANINGS.
       anywhere: the same for any platform, which is what is exported.
       program: the same of weights that are given: (whether for any platform, variables, batch, key).
     """
@@ -39,16 +51,21 @@ class Part:
 
 
 def of(run: Restored) -> tuple[Part, ...]:
-    """The parts of a run: one, or one for each side that can be asked alone, as in a joint space."""
+    """The parts of a run: one, or one for each side that can be asked alone, as in a joint space; then START and STEP
+    of an answer that is written token by token."""
     sets = [fields for fields in (run.task.predicts_from or run.task.fields, *run.task.also_from) if fields]
     parts = []
     for fields in sets:
         own = [field for field in fields if not field.endswith("_length")]
         inputs = {name: _shape(run, name) for name in _with_lengths(run.task, own)}
         program = bind(_answers, run.task.predict, run.task.answers, own[0])
-        here, anywhere = (_function(run, bind(program, choice)) for choice in (False, True))
-        parts.append(Part("_".join(own) if len(sets) > 1 else "", inputs, here, anywhere, program))
-    return tuple(parts)
+        parts.append(_part(run, "_".join(own) if len(sets) > 1 else "", inputs, program))
+    return (*parts, *_apart(run, parts[0])) if run.task.writing else tuple(parts)
+
+
+def _part(run: Restored, name: str, inputs: Mapping[str, tuple[str, tuple[int, ...]]], program: Any) -> Part:
+    here, anywhere = (_function(run, bind(program, choice)) for choice in (False, True))
+    return Part(name, inputs, here, anywhere, program)
 
 
 def _with_lengths(task: Task, fields: list[str]) -> list[str]:
@@ -75,6 +92,52 @@ def _answers(
     return {name: found[name] for name in predictions.answers(list(found), declared)}
 
 
+def _apart(run: Restored, whole: Part) -> tuple[Part, Part]:
+    """The two functions that an answer is written with, over the names of MEANINGS."""
+    assert run.task.writing is not None
+    start = _part(run, START, whole.inputs, bind(_start, run.task.writing.start, next(iter(whole.inputs))))
+    begun = jax.eval_shape(start.function, abstract(start, 1), jax.random.key(0))
+    inputs = {name: (str(value.dtype), value.shape[1:]) for name, value in begun.items()}
+    return start, _part(run, STEP, {**inputs, TOKEN: ("int32", ())}, bind(_step, run.task.writing.step))
+
+
+def _start(start: Any, first: str, anywhere: bool, variables: Variables, batch: Batch, key: Any) -> dict[str, Any]:
+    del key  # nothing is drawn
+    with platform.any_platform() if anywhere else contextlib.nullcontext():
+        memory, state = start(variables, {**batch, "valid": jnp.ones(batch[first].shape[0], bool)})
+    return {**_named(MEMORY, memory), **_named(STATE, state)}
+
+
+def _step(step: Any, anywhere: bool, variables: Variables, batch: Batch, key: Any) -> dict[str, Any]:
+    del key
+    memory, state = (
+        {name.removeprefix(kind): value for name, value in batch.items() if name.startswith(kind)}
+        for kind in (MEMORY, STATE)
+    )
+    with platform.any_platform() if anywhere else contextlib.nullcontext():
+        state, logits = step(variables, memory, state, batch[TOKEN])
+    return {LOGITS: logits, **_named(NEXT, state)}
+
+
+def _named(kind: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{kind}{name}": value for name, value in arrays.items()}
+
+
+def begun(run: Restored, every: Sequence[Part], columns: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Columns of a data set, and what STEP takes of each example before the first token, where there is a STEP."""
+    if run.task.writing is None:
+        return dict(columns)
+    start = every[-2]
+    found = start.function(examples(start, columns), jax.random.key(0))
+    return at_first(columns, found, run.task.writing.search["start"])
+
+
+def at_first(columns: Mapping[str, np.ndarray], made: Mapping[str, Any], first: int) -> dict[str, Any]:
+    """Columns with what START made of them and, for each, the token that every answer begins with."""
+    arrays = {name: np.asarray(value) for name, value in made.items()}
+    return {**columns, **arrays, TOKEN: np.full(len(next(iter(arrays.values()))), first, np.int32)}
+
+
 def examples(part: Part, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The part's inputs out of a batch of a data set; rows of another length than training's are cut or filled up with
     zeros."""
@@ -86,14 +149,32 @@ def examples(part: Part, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndar
 
 
 def meaning(field: str) -> str:
-    """What the glossary says of an input."""
-    known = spec.FIELDS.get(field)
-    return known.meaning if known is not None else ""
+    """What the glossary says of what goes in or comes out."""
+    kind, slash, _ = field.partition("/")
+    if kind + slash in MEANINGS:
+        return MEANINGS[kind + slash]
+    if slash:
+        return predictions.split(field)[0].meaning
+    return spec.FIELDS[field].meaning if field in spec.FIELDS else ""
 
 
 def abstract(part: Part, batch: Any) -> dict[str, jax.ShapeDtypeStruct]:
     """The inputs without values; `batch` is a number, or a symbolic one of jax.export."""
     return {name: jax.ShapeDtypeStruct((batch, *shape), dtype) for name, (dtype, shape) in part.inputs.items()}
+
+
+def live(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, traced without what its answers do not need: weights that only other answers read, controls that
+    draw, operators that a format lacks."""
+
+    def answer(*given: Any) -> Any:
+        shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), given)
+        whole, made = jax.make_jaxpr(function, return_shape=True)(*shapes)
+        kept, _ = partial_eval.dce_jaxpr(whole.jaxpr, [True] * len(whole.jaxpr.outvars), instantiate=True)
+        found = jaxpr_as_fun(ClosedJaxpr(kept, whole.consts))(*jax.tree.leaves(given))
+        return jax.tree.unflatten(jax.tree.structure(made), found)
+
+    return answer
 
 
 def first_line(error: Exception) -> str:

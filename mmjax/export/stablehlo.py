@@ -11,7 +11,7 @@ import numpy as np
 from jax import export as jax_export
 
 from mmjax.errors import UserError
-from mmjax.export.parts import Part, abstract, first_line
+from mmjax.export.parts import Part, abstract, first_line, live
 
 SUFFIX = ".stablehlo"
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -40,7 +40,7 @@ def write(part: Part, path: Path, size: int) -> None:
       UserError: the part cannot be exported so.
     """
     batch = size or jax_export.symbolic_shape("b")[0]
-    function = jax.jit(lambda inputs, seed: part.anywhere(inputs, jax.random.key(seed)))
+    function = jax.jit(live(lambda inputs, seed: part.anywhere(inputs, jax.random.key(seed))))
     try:
         made = jax_export.export(function, platforms=PLATFORMS)(
             abstract(part, batch), jax.ShapeDtypeStruct((), np.uint32)

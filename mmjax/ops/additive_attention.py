@@ -71,6 +71,9 @@ def searched(
 ) -> Float[Array, "b k p"]:
     """`scores` without a gradient, whose queries under a vmap, such as beam search's, become more queries a picture."""
 
+    if platform.anywhere():
+        return scores(keys, query, kernel, activation)  # other runtimes know no rule for a vmap, and need none
+
     @jax.custom_batching.custom_vmap
     def score(keys, query, kernel):
         return scores(keys, query, kernel, activation)

@@ -18,6 +18,11 @@ def cpu() -> bool:
     return jax.default_backend() == "cpu" and not _ANY.get()
 
 
+def anywhere() -> bool:
+    """Whether the program is traced for any platform and perhaps another runtime than XLA. Known while tracing."""
+    return _ANY.get()
+
+
 def dependent(*arrays: Any, cpu: Callable[..., Any], default: Callable[..., Any]) -> Any:
     """`jax.lax.platform_dependent`; of a program that is traced for any platform, `default` alone."""
     return default(*arrays) if _ANY.get() else lax.platform_dependent(*arrays, cpu=cpu, default=default)

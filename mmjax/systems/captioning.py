@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax import numpy as jnp
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 from ml_collections import ConfigDict
 
 from mmjax import decode
@@ -29,14 +29,15 @@ from mmjax.losses.captions import caption_loss
 from mmjax.metrics import caption_baselines, caption_java
 from mmjax.metrics.localisation import attention
 from mmjax.models.text.show_and_tell import ShowAndTell
-from mmjax.models.text.show_attend_tell import ShowAttendTell
+from mmjax.models.text.show_attend_tell import Memory, ShowAttendTell
 from mmjax.ops import collective
-from mmjax.task import Batch, Constants, Features, Figures, Fit, Task, Update, Variables, bind
+from mmjax.task import Batch, Constants, Features, Figures, Fit, Task, Update, Variables, Writing, bind
 from mmjax.text import vocabulary
 
 NETWORKS = {"show_and_tell": ShowAndTell, "show_attend_tell": ShowAttendTell}
 NEVER = (vocabulary.PAD, vocabulary.START, vocabulary.UNK)  # no caption says these
 GROUP = "captioner"
+STATE = ("hidden", "cell")  # of the LSTM
 Words = tuple[str, ...]
 
 
@@ -64,14 +65,19 @@ class Networks:
             raise OptionError("layer", f"{self.encoder.layer!r} has no places to attend to: choose a map")
         return layer.reshape(layer.shape[0], -1, layer.shape[-1])  # b i j d -> b p d
 
-    def sized(self, frozen: Mapping[str, Any], features: Array) -> Any:
-        """The captioning network for this vocabulary and these features."""
-        return self.writer.clone(vocabulary=len(frozen["caption_vocabulary"]), features=features.shape[-1])
+    def sized(self, frozen: Mapping[str, Any], features: int) -> Any:
+        """The captioning network for this vocabulary and features of this size."""
+        return self.writer.clone(vocabulary=len(frozen["caption_vocabulary"]), features=features)
 
     def writing(self, variables: Variables, layer: Float[Array, "b ..."]) -> tuple[Array, Callable[..., Any]]:
         """What the captioning network reads of a layer, and its `apply` on its parameters."""
-        features, own = self.prepare(layer), {"params": variables["params"][GROUP]["writer"]}
-        return features, functools.partial(self.sized(variables["frozen"], features).apply, own)
+        features = self.prepare(layer)
+        return features, self.applied(variables, features.shape[-1])
+
+    def applied(self, variables: Variables, features: int) -> Callable[..., Any]:
+        """The captioning network's `apply` on its parameters."""
+        own = {"params": variables["params"][GROUP]["writer"]}
+        return functools.partial(self.sized(variables["frozen"], features).apply, own)
 
 
 def build(config: ConfigDict) -> Task:
@@ -89,6 +95,7 @@ def build(config: ConfigDict) -> Task:
         networks = Networks(encoder, _writer(config.network, options))
     if objects and config.network == "show_and_tell":
         raise UserError("config.objects are looked for by attention, which Show and Tell has not: set it to ()")
+    search = {"max_length": config.data.tokens.length, **config.decode}
     seen_once = Features("image", bind(encoders.parts, group=GROUP), bind(encoders.features, encoder))
     return Task(
         fields=("image", "caption_tokens", "caption_tokens_length", *(("objects", "boxes") if objects else ())),
@@ -98,7 +105,7 @@ def build(config: ConfigDict) -> Task:
         needs=(bind(caption_java.available, java), bind(Network.check, encoder)),
         updates=(Update(GROUP, bind(loss, networks, **config.loss)),),
         metrics=bind(metrics, networks),
-        predict=bind(predict, networks, **{"max_length": config.data.tokens.length, **config.decode}),
+        predict=bind(predict, networks, **search),
         predicts_from=("image",),
         answers=("text/caption",),
         score=bind(caption_baselines.score, java, rules=config.data.tokens.get("rules", "unicode")),
@@ -106,6 +113,13 @@ def build(config: ConfigDict) -> Task:
         features=None if encoder.trained else seen_once,
         fit=Fit(bind(observe, networks), caption_baselines.solve),
         headline=("cider_d", "bleu4", "rouge_l"),
+        writing=Writing(
+            "text/caption",
+            "caption_vocabulary",
+            bind(begin, networks),
+            bind(go_on, networks),
+            {"start": vocabulary.START, "end": vocabulary.END, "forbidden": NEVER, **search},
+        ),
     )
 
 
@@ -124,7 +138,7 @@ def init(networks: Networks, objects: int, key: Key[Array, ""], batch: Batch) ->
     with section("config.encoder"):
         encoder = networks.encoder.init(of_encoder, batch["image"])
         features = networks.prepare(networks.encoder(encoder, batch["image"])[0])
-    writer = networks.sized(frozen, features)
+    writer = networks.sized(frozen, features.shape[-1])
     params = {"writer": writer.init(of_writer, features, batch["caption_tokens"])["params"]}
     state = {"word_counts": jnp.ones(len(frozen["caption_vocabulary"]), jnp.float32), "baseline": jnp.float32(0)}
     if objects:
@@ -225,6 +239,31 @@ def predict(
         said = caption_baselines.captions(variables["fitted"], caption_baselines.direction(layer), key)
         out |= {f"text/{name}": spelled[tokens] for name, tokens in said.items()}
     return out
+
+
+def begin(networks: Networks, variables: Variables, batch: Batch) -> tuple[dict[str, Array], dict[str, Array]]:
+    """What stays of a picture while its caption is written, and the LSTM's first state; see `task.Writing`."""
+    features, write = networks.writing(variables, networks.look(variables, batch)[0])
+    memory, carry = write(features, method="start")
+    kept = memory._asdict() if memory else {}
+    return _wide(kept), _wide(dict(zip(STATE, carry, strict=True)))
+
+
+def go_on(
+    networks: Networks, variables: Variables, memory: dict[str, Array], state: dict[str, Array], token: Int[Array, " b"]
+) -> tuple[dict[str, Array], Float[Array, "b v"]]:
+    """The LSTM's state after one more word, and the logits of the next; see `task.Writing`."""
+    own = variables["params"][GROUP]["writer"]
+    write = networks.applied(variables, own["attend_features" if memory else "picture"].shape[0])
+    memory, state = (jax.tree.map(lambda x: x.astype(networks.writer.dtype), tree) for tree in (memory, state))
+    kept = Memory(**memory) if memory else ()
+    carry, logits, _ = write(kept, tuple(state[name] for name in STATE), token, method="step")
+    return _wide(dict(zip(STATE, carry, strict=True))), logits
+
+
+def _wide(tree: dict[str, Array]) -> dict[str, Array]:
+    """Nobody's interface has halves of floats."""
+    return {name: value.astype(jnp.float32) for name, value in tree.items()}
 
 
 def observe(networks: Networks, variables: Variables, batch: Batch) -> dict[str, Array]:

@@ -1,6 +1,7 @@
 """`mmjax export` on toy runs: what comes back is what the run answers, in its runtime and through `mmjax predict`."""
 
 import csv
+import functools
 import io
 import json
 import re
@@ -13,12 +14,13 @@ from jax import numpy as jnp
 from ml_collections import ConfigDict
 from PIL import Image
 
-from mmjax import data, tools, workdir
+from mmjax import data, decode, tools, workdir
 from mmjax.engine import restore
 from mmjax.errors import UserError
 from mmjax.export import exported, onnx_file, parts, stablehlo
 from mmjax.export import folder as exports
-from mmjax.task import Task
+from mmjax.task import Task, Writing, bind
+from mmjax.text import vocabulary
 from mmjax.weights import safetensors_file
 
 FIELDS = ("image",)
@@ -66,7 +68,7 @@ class Pictures:
 def toy(tmp_path, monkeypatch):
     """predict -> the workdir of a run whose system predicts so."""
 
-    def made(predict, answers=("scores/shade",), step=7, shift=0, also=()):
+    def made(predict, answers=("scores/shade",), step=7, shift=0, also=(), writing=None, constants=None):
         task = Task(
             (*FIELDS, *(field for fields in also for field in fields)),
             lambda *_: {},
@@ -78,13 +80,14 @@ def toy(tmp_path, monkeypatch):
             answers=answers,
             also_from=also,
             whole=True,
+            writing=writing,
         )
         config = ConfigDict({"system": "toy", "data": {"name": "captioned_images", "fit": "squash"}})
         config.update({"test_split": "test", "train_split": "train", "loader": {"workers": 0}})
         kernel = np.array([[1, -1], [2, 0.5], [-1, 3]], np.float32) + shift
         shapes = {"image": ("uint8", 4, PIXELS, PIXELS, 3), "speech": ("int16", 4, 6)}
         variables = {"params": {"net": {"kernel": jnp.asarray(kernel)}}, "state": {"pair": (np.ones(2), np.zeros(1))}}
-        run = restore.Restored(config, task, variables, step, {}, shapes)
+        run = restore.Restored(config, task, variables, step, constants or {}, shapes)
         monkeypatch.setattr(restore, "restore", lambda path, step=None: run)
         monkeypatch.setattr(restore.built, "of", lambda config: (task, {}))
         monkeypatch.setattr(data, "open", lambda split, fields, **_: Pictures())
@@ -296,3 +299,82 @@ def test_a_side_that_cannot_be_exported_is_named_and_the_other_is(toy, tmp_path,
     assert list(made.files) == ["toy_image.stablehlo"]
     with pytest.raises(UserError, match=r"nothing there takes this; toy_image\.stablehlo: image"):
         made.answers({"speech": np.zeros((1, 6), np.int16)})
+
+
+# -- an answer that is written token by token --------------------------------------------------------------------------
+
+WORDS = (*vocabulary.SPECIAL, "dark", "bright", "grey")
+SEARCH = {"start": 1, "end": 2, "forbidden": (0, 1, 3), "max_length": 4, "size": 2}
+DRAWN = np.random.default_rng(24).normal(0, 1.5, (3, len(WORDS))).astype(np.float32)
+
+
+def begin(variables, batch):
+    """What stays is a colour and what changes is another one."""
+    colour = jnp.mean(batch["image"].astype(jnp.float32), (1, 2)) / 255  # b 3
+    return {"colour": colour}, {"mood": jnp.flip(colour, 1)}
+
+
+def go_on(variables, memory, state, token):
+    """The last word's column moves the mood, and what it says is seen against the colour."""
+    mood = jnp.tanh(2 * state["mood"] + jnp.asarray(DRAWN).T[token])
+    return {"mood": mood}, (mood - memory["colour"]) @ jnp.asarray(DRAWN) + jnp.sum(
+        variables["params"]["net"]["kernel"]
+    )
+
+
+def say_so(variables, batch, key):
+    """The words of the search over both."""
+    memory, state = begin(variables, batch)
+    start, end, length = (SEARCH[name] for name in ("start", "end", "max_length"))
+    step = functools.partial(go_on, variables, memory)
+    found = decode.beam(step, state, start, end, length, size=SEARCH["size"], forbidden=SEARCH["forbidden"])
+    return {"text/caption": jnp.asarray(vocabulary.spell(WORDS))[found.tokens[:, 0]]}
+
+
+@pytest.fixture
+def writer(toy):
+    writing = Writing("text/caption", "caption_vocabulary", bind(begin), bind(go_on), SEARCH)
+    constants = {"caption_vocabulary": vocabulary.spell(WORDS)}
+    return toy(say_so, ("text/caption",), writing=writing, constants=constants)
+
+
+def check_loop(home, made, suffix, capsys, monkeypatch):
+    """The loop over both files says what the run says, by `mmjax predict` and by the lines of the README."""
+    batch = {"image": Pictures(5).images}
+    want = restore.restore(home).answers(batch)["text/caption"]
+    assert len({tuple(row) for row in want.tolist()}) > 1
+    got = exported.read(made / f"toy_step{suffix}").answers(batch)["text/caption"]
+    assert got.tolist() == want.tolist()
+    monkeypatch.chdir(made)
+    monkeypatch.syspath_prepend(made)
+    monkeypatch.setattr(np, "zeros", lambda shape, dtype: batch["image"][:1])  # the README's own example is black
+    code = re.findall(r"```python\n(.*?)```", (made / "README.md").read_text(), re.DOTALL)[-1]
+    assert "loop.beam(step" in code
+    capsys.readouterr()
+    exec(code, {})
+    assert capsys.readouterr().out.strip() == vocabulary.join(want[0].tolist())
+    assert len((made / "loop.py").read_text().splitlines()) <= 40
+
+
+def test_an_answer_is_written_token_by_token_with_two_files(writer, tmp_path, capsys, monkeypatch):
+    assert export(writer, tmp_path / "toy.stablehlo") == 0
+    said, made = capsys.readouterr().out, tmp_path / "toy"
+    assert "toy_start.stablehlo and toy_step.stablehlo, by loop.py: text/caption 100.0% the same on 5" in said
+    about = json.loads((made / exported.ABOUT).read_text())
+    assert [of["part"] for of in about["files"].values()] == ["", "start", "step"]
+    step = about["files"]["toy_step.stablehlo"]
+    assert step["inputs"] == {"memory/colour": ["float32", 3], "state/mood": ["float32", 3], "token": ["int32"]}
+    assert step["outputs"] == {"logits": ["float32", len(WORDS)], "next/mood": ["float32", 3]}
+    assert {of["batch"] for of in about["files"].values()} == {"any"}
+    check_loop(writer, made, ".stablehlo", capsys, monkeypatch)
+
+
+def test_onnx_takes_the_two_files_and_not_the_search(writer, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("jax2onnx")
+    assert export(writer, tmp_path / "toy.onnx", "--int8") == 0
+    assert "left out: toy.onnx: " in capsys.readouterr().out
+    files = json.loads((tmp_path / "toy" / exported.ABOUT).read_text())["files"]
+    assert set(files) == {f"toy_{part}{mark}.onnx" for part in ("start", "step") for mark in ("", "_int8")}
+    assert files["toy_step.onnx"]["against_the_run"]["text/caption"] == {"same": 1.0}
+    assert "text/caption" in exported.read(tmp_path / "toy").answers({"image": Pictures(2).images})
+    check_loop(writer, tmp_path / "toy", ".onnx", capsys, monkeypatch)

@@ -11,6 +11,7 @@ from shared import config_file, get_config
 from mmjax import systems
 from mmjax.engine import optim, step
 from mmjax.errors import UserError
+from mmjax.export import loop
 from mmjax.known import recogniser
 from mmjax.metrics import caption_java
 from mmjax.metrics.caption_baselines import BASELINES
@@ -20,6 +21,7 @@ from mmjax.text import vocabulary
 
 WORDS = (*vocabulary.SPECIAL, "a", "bell", "bird", "red", "sings")
 B, T = 8, 6
+KINDS = ("memory/", "state/")
 QUICK = {"xla_backend_optimization_level": 0}  # what runs a few times is compiled in half the time
 
 
@@ -174,6 +176,41 @@ def test_a_picture_alone_is_captioned(fresh, predicted, batch):
     bare = jax.jit(task.predict, compiler_options=QUICK)(state.variables, {"image": batch["image"]}, jax.random.key(0))
     assert set(bare) == {"image/picture", "text/caption", "attention/caption"}
     np.testing.assert_array_equal(bare["text/caption"], predicted[1]["text/caption"])
+
+
+def test_start_and_step_write_what_is_predicted(fresh, predicted, batch):
+    task, _, state = fresh
+    start, step = task.writing.start, task.writing.step
+    memory, first = jax.jit(start, compiler_options=QUICK)(state.variables, {"image": batch["image"]})
+    go_on = jax.jit(step, compiler_options=QUICK)
+
+    def after(given):  # always of B rows, so that one program does for all
+        rows = np.arange(B) % len(given["token"])
+        kept, carry = ({k.split("/")[1]: v[rows] for k, v in given.items() if k.startswith(kind)} for kind in KINDS)
+        carry, logits = go_on(state.variables, kept, carry, given["token"][rows])
+        count = len(given["token"])
+        return {"logits": np.asarray(logits)[:count]} | {f"next/{k}": np.asarray(v)[:count] for k, v in carry.items()}
+
+    for row in range(B):
+        begun = {
+            f"{kind}{k}": np.asarray(v[row : row + 1])
+            for kind, tree in zip(KINDS, (memory, first))
+            for k, v in tree.items()
+        }
+        said = loop.beam(after, begun, **task.writing.search)
+        tokens = np.array(said + [vocabulary.END] * (T - len(said)))
+        np.testing.assert_array_equal(predicted[1]["text/caption"][row], state.frozen["caption_vocabulary"][tokens])
+
+
+def test_show_and_tell_is_started_and_stepped_too(batch):
+    task = captioning.build(learning("show_and_tell"))
+    variables = jax.eval_shape(task.init, jax.random.key(0), {**batch, **CONSTANTS})
+    memory, state = jax.eval_shape(task.writing.start, variables, {"image": batch["image"]})
+    after, logits = jax.eval_shape(task.writing.step, variables, memory, state, batch["caption_tokens"][:, 0])
+    assert memory == {}
+    assert after == state
+    assert set(state) == {"hidden", "cell"}
+    assert logits.shape == (B, len(WORDS))
 
 
 def test_metrics_that_need_java_stand_beside_the_baselines(monkeypatch):
