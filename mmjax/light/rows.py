@@ -17,7 +17,7 @@ from mmjax import workdir as files
 from mmjax.engine import restore
 from mmjax.errors import UserError
 from mmjax.export import exported, folder, onnx_file, parts
-from mmjax.light import counting
+from mmjax.light import counting, measuring
 from mmjax.task import Batch, Variables, bind
 
 PRECISIONS = ("float32", "bfloat16")  # of a run's weights; 8 bits come as a file of `mmjax export --int8`
@@ -38,8 +38,9 @@ class Row:
       count: multiply-adds of one example; None likewise.
       answers: {size of a batch: (batch of so many) -> {"kind/name": array [b ...]}}, compiled.
       compiling: {size of a batch: seconds until it could be asked}.
-      memory: {size of a batch: bytes}, XLA's plan: weights, what goes in and out, and what is held in between.
-      inputs: the fields, see `parts.Part`.
+      memory: {size of a batch: bytes}: XLA's plan, weights, what goes in and out, and what is held in between; of ONNX
+        see `measuring.onnx_memory`.
+      examples: held-out ones, {field: array [n ...]}, as it takes them.
       one_by_one: whether the file takes one size, and larger batches go through it in pieces.
     """
 
@@ -53,7 +54,7 @@ class Row:
     answers: Mapping[int, Answer]
     compiling: Mapping[int, float]
     memory: Mapping[int, int]
-    inputs: Mapping[str, tuple[str, tuple[int, ...]]]
+    examples: Mapping[str, np.ndarray]
     one_by_one: bool = False
 
 
@@ -66,11 +67,13 @@ def of_run(run: restore.Restored, name: str, columns: Batch, sizes: Sequence[int
       columns: held-out examples.
       sizes: of batches.
     """
+    columns = parts.begun(run, parts.of(run), columns)
     for precision in PRECISIONS:
         of_precision = run if precision == "float32" else narrowed(run)
         for part in parts.of(of_precision):
             parameters, size, count = weighed(part, of_precision.variables)
-            made = {n: _compiled(part, of_precision.variables, rows(parts.examples(part, columns), n)) for n in sizes}
+            examples = parts.examples(part, columns)
+            made = {n: _compiled(part, of_precision.variables, rows(examples, n)) for n in sizes}
             yield Row(
                 name,
                 part.name,
@@ -82,7 +85,7 @@ def of_run(run: restore.Restored, name: str, columns: Batch, sizes: Sequence[int
                 answers={n: one[0] for n, one in made.items()},
                 compiling={n: one[1] for n, one in made.items()},
                 memory={n: one[2] for n, one in made.items()},
-                inputs=part.inputs,
+                examples=examples,
             )
 
 
@@ -92,13 +95,16 @@ def narrowed(run: restore.Restored) -> restore.Restored:
     leaves = tuple(jax.tree.leaves(wide))
     variables = jax.tree.map(lambda x, own: jnp.asarray(x, jnp.bfloat16) if own else x, run.variables, wide)
     task = dataclasses.replace(run.task, predict=bind(_widened, run.task.predict, leaves))
+    if writing := run.task.writing:
+        start, step = (bind(_widened, function, leaves) for function in (writing.start, writing.step))
+        task = dataclasses.replace(task, writing=dataclasses.replace(writing, start=start, step=step))
     return dataclasses.replace(run, task=task, variables=variables)
 
 
-def _widened(predict: Any, wide: tuple[bool, ...], variables: Variables, batch: Batch, key: Any) -> dict[str, Any]:
+def _widened(function: Any, wide: tuple[bool, ...], variables: Variables, *arguments: Any) -> Any:
     leaves, structure = jax.tree.flatten(variables)
     leaves = [x.astype(jnp.float32) if own else x for x, own in zip(leaves, wide, strict=True)]
-    return predict(jax.tree.unflatten(structure, leaves), batch, key)
+    return function(jax.tree.unflatten(structure, leaves), *arguments)
 
 
 def weighed(part: parts.Part, variables: Variables) -> tuple[int, int, counting.Count]:
@@ -138,47 +144,63 @@ def _compiled(part: parts.Part, variables: Variables, batch: Mapping[str, np.nda
     return answer, seconds, planned
 
 
-def of_export(path: Path, name: str, sizes: Sequence[int], threads: int, say: Callable[[str], None]) -> Iterator[Row]:
+def of_export(
+    path: Path, name: str, columns: Batch, sizes: Sequence[int], threads: int, say: Callable[[str], None]
+) -> Iterator[Row]:
     """The rows of an exported folder: of each of its files whose runtime is installed.
 
     Args:
       path: of the folder.
       name: in the table.
+      columns: held-out examples.
       sizes: of batches.
       threads: of ONNX Runtime; JAX's are those of the process.
       say: gets lines for the user, of files that are left out.
     """
     about = files.read_json(path / exported.ABOUT)
     for file, of in about["files"].items():
-        suffix = Path(file).suffix
-        own = {"threads": threads} if suffix == onnx_file.SUFFIX else {}
+        onnx = Path(file).suffix == onnx_file.SUFFIX
         began = time.perf_counter()
         try:
-            runner = exported.FORMATS[suffix].Runner(path / file, **own)
+            runner = exported.FORMATS[Path(file).suffix].Runner(path / file, **({"threads": threads} if onnx else {}))
         except UserError as error:
             say(f"left out: {file}: {error}")
             continue
         opening, fixed = time.perf_counter() - began, 0 if of["batch"] == "any" else of["batch"]
+        if not set(of["inputs"]) <= set(columns):
+            say(f"left out: {file}: nothing there makes {', '.join(sorted(set(of['inputs']) - set(columns)))}")
+            continue
+        examples = parts.examples(_as_part(of), columns)
+        stem = Path(file).stem
+        int8 = stem.endswith(exported.INT8)
 
         def answer(batch: Mapping[str, np.ndarray], runner: Any = runner, fixed: int = fixed) -> dict[str, np.ndarray]:
             return exported.in_batches(runner, batch, fixed)
 
-        stem = Path(file).stem
-        int8 = stem.endswith(exported.INT8)
+        if of.get("part") == parts.START and not int8:
+            columns = parts.at_first(columns, answer(examples), about["writing"]["search"]["start"])
+        largest = max(sizes)
+        memory = measuring.onnx_memory(path / file, rows(examples, fixed or largest), threads) if onnx else None
         yield Row(
             name,
             stem.removesuffix(exported.INT8).removeprefix(path.resolve().name).removeprefix("_"),
             "int8" if int8 else "float32",
-            "ONNX Runtime" if suffix == onnx_file.SUFFIX else "StableHLO",
+            "ONNX Runtime" if onnx else "StableHLO",
             (path / file).stat().st_size,
             None,
             None,
             dict.fromkeys(sizes, answer),
             dict.fromkeys(sizes, opening),
-            {},
-            {field: (dtype, tuple(shape)) for field, (dtype, *shape) in of["inputs"].items()},
+            {} if memory is None else {largest: memory},
+            examples,
             one_by_one=bool(fixed),
         )
+
+
+def _as_part(described: Mapping[str, Any]) -> parts.Part:
+    """A file by what export.json says of it: what goes in."""
+    inputs = {field: (dtype, tuple(shape)) for field, (dtype, *shape) in described["inputs"].items()}
+    return parts.Part(described.get("part", ""), inputs, None, None)  # type: ignore[arg-type]
 
 
 def fingerprint(run: restore.Restored) -> str:

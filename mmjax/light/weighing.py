@@ -13,8 +13,8 @@ import numpy as np
 from mmjax import workdir as files
 from mmjax.engine import restore
 from mmjax.errors import UserError
-from mmjax.export import exported, folder, parts
-from mmjax.light import measuring
+from mmjax.export import exported, folder
+from mmjax.light import measuring, training
 from mmjax.light import rows as made
 from mmjax.light.rows import Row
 
@@ -48,18 +48,19 @@ def weigh(places: Sequence[Path], options: Options, say: Say = print) -> dict[st
       UserError: nothing was trained there, or what it answers has no program.
     """
     named = _names(places)
-    lines: list[tuple[Row, dict[str, np.ndarray]]] = []
+    lines: list[Row] = []
     figures: dict[str, Any] = {}
+    trained: dict[str, training.Record] = {}
     by_fingerprint: dict[str, tuple[str, list[Row]]] = {}
     load = measuring.load()
     for place, name in zip(places, named, strict=True):
         say(f"preparing {name}")
         run, own = _rows_of(place, name, options, by_fingerprint, say)
-        columns = folder.held_out(run, lambda line: None)
-        for row in own(columns):
-            given = parts.examples(parts.Part(row.part, row.inputs, None, None), columns)  # type: ignore[arg-type]
-            lines.append((row, given))
-        figures[name] = of_run(place) if not exported.is_export(place) else {}
+        lines += own(folder.held_out(run, lambda line: None))
+        if exported.is_export(place):
+            continue
+        figures[name] = of_run(place)
+        trained[name] = training.read(place, run.config.best, run.config.best_mode)
     if not lines:
         raise UserError("nothing there can be run here")
     measured = _measured(lines, options, say)
@@ -69,7 +70,8 @@ def weigh(places: Sequence[Path], options: Options, say: Say = print) -> dict[st
         "load": load,
         "batches": list(options.sizes),
         "figures": figures,
-        "rows": [{**_told(row), **more} for (row, _), more in zip(lines, measured, strict=True)],
+        "training": training.compared(trained),
+        "rows": [{**_told(row), **more} for row, more in zip(lines, measured, strict=True)],
     }
 
 
@@ -92,8 +94,7 @@ def _rows_of(place: Path, name: str, options: Options, known: dict[str, Any], sa
     path = place if place.is_dir() else place.parent
 
     def of_export(columns: Any) -> list[Row]:
-        del columns
-        rows = made.of_export(path, name, options.sizes, measuring.threads(), say)
+        rows = made.of_export(path, name, columns, options.sizes, measuring.threads(), say)
         whose = known.get((files.read_json(path / exported.ABOUT) or {}).get("fingerprint", ""))
         return [_as_its_run(row, whose[1]) if whose else row for row in rows]
 
@@ -121,21 +122,21 @@ def of_run(place: Path) -> dict[str, Any]:
     return found
 
 
-def _measured(lines: Sequence[tuple[Row, Any]], options: Options, say: Say) -> list[dict[str, Any]]:
+def _measured(lines: Sequence[Row], options: Options, say: Say) -> list[dict[str, Any]]:
     """Latency of each row at each size, and how far its answers are from the first row's of the same run and part."""
     found: list[dict[str, Any]] = [{"latency": {}} for _ in lines]
     for size in options.sizes:
         say(f"measuring {len(lines)} rows at batch {size}, in turns")
         calls = {}
-        for number, (row, given) in enumerate(lines):
-            batch = made.rows(given, size)
+        for number, row in enumerate(lines):
+            batch = made.rows(row.examples, size)
             calls[number] = lambda row=row, batch=batch: row.answers[size](batch)  # noqa: B023
         for number, seconds in measuring.in_turns(calls, options.rounds, options.seconds).items():
             found[number]["latency"][size] = measuring.summary(seconds)
     first: dict[tuple[str, str], Mapping[str, np.ndarray]] = {}
     largest = max(options.sizes)
-    for (row, given), one in zip(lines, found, strict=True):
-        got = exported.in_batches(lambda batch, seed, row=row: row.answers[largest](batch), given, largest)
+    for row, one in zip(lines, found, strict=True):
+        got = exported.in_batches(lambda batch, seed, row=row: row.answers[largest](batch), row.examples, largest)
         want = first.setdefault((row.run, row.part), got)
         if want is not got:
             one["against_float32"] = {

@@ -15,13 +15,15 @@ def show(found: Mapping[str, Any]) -> str:
     head += [text for size in sizes for text in (f"ms at {size}", "95 %")] + ["peak MB", "same"]
     lines = table([head, *(_line(row, sizes) for row in found["rows"])])
     notes = ["peak MB: XLA's plan for the largest batch; same: examples with the answer of the first row of its run"]
+    if any(row["memory"] for row in found["rows"] if row["runtime"] == "ONNX Runtime"):
+        notes.append("peak MB of ONNX: what a process grows by that opens the file and runs the largest batch")
     if any(row.get("open_loops") for row in found["rows"]):
         notes.append("* has loops whose turns the data decide: each is counted as one turn")
     if any(row["one_by_one"] for row in found["rows"]):
         notes.append("+ is of one batch size: a larger batch goes through it in pieces")
     busy = f", load {found['load']:.1f} at the start" if found["load"] > 0.5 else ""
     notes.append(f"{found['device']}, {found['threads']} threads each{busy}; medians over all rounds, rows in turns")
-    return "\n".join([*lines, *notes, *_figures(found["figures"]), *_ratios(found)])
+    return "\n".join([*lines, *notes, *_figures(found["figures"]), *_ratios(found), *_training(found["training"])])
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -73,6 +75,23 @@ def _figures(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[s
         if told:
             lines.append(f"{run}: {', '.join(told)}")
     return ["", *lines] if lines else []
+
+
+def _training(training: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """How fast each run trained, by its own record; a dash where that says nothing."""
+    known = next((own for own in training.values() if "target" in own), None)
+    target = f"to {known['figure']} {known['target']:.4g}" if known else "to the best"
+    rows = [["run", "", "", "steps", "steps/s", "minutes", target]]
+    for run, own in training.items():
+        steps = f"{own['steps']:,}" if own else "-"
+        more = [own.get(name) for name in ("steps_per_second", "minutes", "minutes_to_target")]
+        rows.append([run, "", "", steps, *("-" if value is None else number(value) for value in more)])
+    if not any(training.values()):
+        return []
+    notes = ["of training alone, without compilation, evaluation and saving, on whatever each run was trained on"]
+    if known:
+        notes.append("to: minutes until the validation split's figure was as good as the last of these runs became")
+    return ["", *table(rows), *notes]
 
 
 def _ratios(found: Mapping[str, Any]) -> list[str]:

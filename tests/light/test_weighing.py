@@ -1,5 +1,6 @@
 """`mmjax light` on two toy runs and an export: what is counted, what is timed in turns, and the table."""
 
+import dataclasses
 import json
 import re
 
@@ -12,7 +13,7 @@ from ml_collections import ConfigDict
 from mmjax import data, tools, workdir
 from mmjax.engine import restore
 from mmjax.light import measuring, rows, weighing, words
-from mmjax.task import Task, bind
+from mmjax.task import Task, Writing, bind
 
 PIXELS, WIDE, SLIM = 8, 32, 4
 
@@ -50,7 +51,7 @@ def runs(tmp_path, monkeypatch):
         answers=("scores/shade",),
     )
     config = ConfigDict({"system": "toy", "data": {"name": "toy"}, "test_split": "test", "train_split": "train"})
-    config.update({"loader": {"workers": 0}})
+    config.update({"loader": {"workers": 0}, "best": "accuracy", "best_mode": "max"})
     found = {}
     for name, width in (("wide", WIDE), ("slim", SLIM)):
         draw = np.random.default_rng(width)
@@ -63,6 +64,9 @@ def runs(tmp_path, monkeypatch):
         (place / workdir.CONFIG).write_text(config.to_json())
         (place / workdir.BATCH).write_text(json.dumps({"image": ["uint8", 4, PIXELS, PIXELS, 3]}))
         values = {"accuracy": 0.9, "accuracy/majority": 0.5, "nats": 0.1}
+        record = [{"step": 4, "kind": "train", "values": {"steps_per_second": width / 60}}]
+        record.append({"step": 4, "kind": "eval", "values": {"accuracy": 0.8 + width / 1000}})
+        (place / workdir.METRICS).write_text("".join(f"{json.dumps(line)}\n" for line in record))
         (place / workdir.RESULTS).write_text(json.dumps({"step": 7, "values": values}))
         found[place] = restore.Restored(config, task, variables, 7, {}, {"image": ("uint8", 4, PIXELS, PIXELS, 3)})
     audit = {"step": 7, "figures": {"accuracy": {"value": 0.9, "low": 0.85, "high": 0.94}}}
@@ -108,6 +112,8 @@ def test_two_runs_and_an_export_in_one_table(runs, tmp_path, capsys):
     assert "against_float32" not in found["rows"][0]
     assert found["figures"]["wide"] == {"accuracy": {"value": 0.9, "low": 0.85, "high": 0.94}, "nats": {"value": 0.1}}
     assert "wide: accuracy 0.9 (0.85 to 0.94), nats 0.1" in shown
+    assert re.search(r"^run +steps  steps/s  minutes  to accuracy 0\.804$", shown, re.M)
+    assert re.search(r"^wide +4 +0\.533 +0\.125 +0\.125$", shown, re.M)  # 32 steps a minute
     assert re.search(r"^slim beside wide: parameters x 0\.125, multiply-adds x 0\.125, time at 1 x ", shown, re.M)
 
 
@@ -119,6 +125,41 @@ def test_bfloat16_weights_answer_as_rounded_ones(runs):
     batch = {"image": Pictures()[0]["image"][None]}
     want = predict(rounded, batch, None)["scores/shade"]
     np.testing.assert_allclose(half.answers(batch)["scores/shade"], want, rtol=1e-6)
+
+
+def begin(variables, batch):
+    pixels = batch["image"].astype(jnp.float32).reshape(batch["image"].shape[0], -1) / 255
+    seen = pixels @ variables["params"]["net"]["hidden"]
+    return {"seen": seen}, {"mood": jnp.flip(seen, 1)}
+
+
+def go_on(variables, memory, state, token):
+    mood = jnp.tanh(state["mood"] + memory["seen"] + variables["params"]["writer"]["words"][token])
+    return {"mood": mood}, mood @ variables["params"]["writer"]["words"].T
+
+
+def test_an_answer_that_is_written_token_by_token_is_weighed_in_parts(runs):
+    run = restore.restore(runs[1])
+    words = np.random.default_rng(0).normal(size=(5, SLIM)).astype(np.float32)
+    variables = {**run.variables, "params": {**run.variables["params"], "writer": {"words": jnp.asarray(words)}}}
+    writing = Writing("text/caption", "caption_vocabulary", bind(begin), bind(go_on), {"start": 1})
+    run = dataclasses.replace(run, variables=variables, task=dataclasses.replace(run.task, writing=writing))
+    pixels = np.stack([Pictures()[i]["image"] for i in range(5)])
+    found = list(rows.of_run(run, "slim", {"image": pixels}, (1,)))
+    assert [(row.part, row.precision) for row in found[:3]] == [(part, "float32") for part in ("", "start", "step")]
+    assert [(row.part, row.precision) for row in found[3:]] == [(part, "bfloat16") for part in ("", "start", "step")]
+    _, start, step = found[:3]
+    assert (start.parameters, start.count.total) == (192 * SLIM, 192 * SLIM)
+    assert (step.parameters, step.count.total) == (5 * SLIM, 5 * SLIM)  # a row that is looked up is no product
+    assert [row.size for row in found[4:]] == [2 * 192 * SLIM, 2 * 5 * SLIM]
+    np.testing.assert_array_equal(step.examples["token"], np.ones(5))
+    one = rows.rows(step.examples, 1)
+    mood = np.tanh(one["state/mood"] + one["memory/seen"] + words[1])
+    answered = step.answers[1](one)
+    np.testing.assert_allclose(answered["next/mood"], mood, rtol=1e-5)
+    np.testing.assert_allclose(answered["logits"], mood @ words.T, rtol=1e-4)
+    rounded = found[5].answers[1](one)["logits"]
+    assert 0 < np.abs(rounded - answered["logits"]).max() < 0.1
 
 
 def test_candidates_are_timed_in_turns(monkeypatch):
@@ -154,3 +195,7 @@ def test_mistakes_are_one_line(runs, capsys):
     for more in (("--batch", "0"), ("--rounds", "0"), ("--seconds", "-1")):
         assert tools.run("light", [str(runs[0]), *more]) == 2
         assert "it must be at least" in capsys.readouterr().err
+
+
+def test_memory_that_cannot_be_measured_is_left_blank(tmp_path):
+    assert measuring.onnx_memory(tmp_path / "nothing.onnx", {"image": np.zeros((1, 2), np.float32)}, 1) is None
