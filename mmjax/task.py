@@ -34,6 +34,8 @@ Batch = Mapping[str, Any]
 Variables = Mapping[str, Any]
 Constants = Mapping[str, np.ndarray]  # of a data set as a whole: vocabularies, names of classes; no batch axis
 Figures = dict[str, Any]
+# {place in variables, slashes between: (axes along which the channels stand, how many times they stand there)}.
+Channels = Mapping[str, tuple[tuple[int, ...], int]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -270,6 +272,9 @@ class Task:
       unimodal: (variables, batch, modality) -> (class int32 [b], logits float32 [b c]): what the system says of one
         modality by itself; differentiable. Asked by remedies for a training that leans on one (`config.balance`). None:
         its distribution where the others are blank.
+      channels: what a network can be made narrower by, `config.prune`: channels that stand or fall together, for each
+        such group the places of all arrays that have them; gains of BatchNorm, which say how much each matters, are
+        at places that end in /scale.
       writing: how an answer is written token by token, where one is: see `Writing`.
     """
 
@@ -298,6 +303,7 @@ class Task:
     headline: tuple[str, ...] = ()
     distribution: Callable[[Variables, Batch], tuple[Any, dict[str, Any]]] | None = None
     unimodal: Callable[[Variables, Batch, str], tuple[Any, Any]] | None = None
+    channels: tuple[Channels, ...] = ()
     writing: Writing | None = None
 
     def __hash__(self) -> int:

@@ -25,6 +25,7 @@ from mmjax import data, predictions, systems, tools
 from mmjax import workdir as files
 from mmjax.answers import inputs
 from mmjax.data import spec
+from mmjax.distil import pruning
 from mmjax.engine import config as configs
 from mmjax.engine import loop, mesh, prepare, probes, restore
 from mmjax.errors import UserError
@@ -115,6 +116,14 @@ def test_variables_have_three_parts_and_an_optimiser_per_group(tiny):
     assert all(x.dtype == np.float32 for x in jax.tree.leaves(variables["params"]))
     trained = {k: v for k, v in variables.items() if k != "fitted"}
     assert not any(x.weak_type for x in jax.tree.leaves(trained)), "the second step would be compiled anew"
+
+
+def test_channels_that_stand_or_fall_together_are_as_many_everywhere(tiny):
+    arrays = pruning.places({part: tiny.variables[part] for part in ("params", "state")})
+    for group in tiny.ready.task.channels:
+        sizes = {np.shape(arrays[name])[axis] / times for name, (axes, times) in group.items() for axis in axes}
+        assert len(sizes) == 1
+        assert any(name.endswith(pruning.GAIN) for name in group)
 
 
 def test_nothing_that_only_measures_is_saved_or_trained_with(tiny):

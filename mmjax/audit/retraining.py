@@ -38,7 +38,7 @@ def alone(config: ConfigDict, folder: Path, modality: str, rates: Sequence[float
         own = _changed(config, rate)
         with own.unlocked():
             own.balance.name, own.balance.modality = "only", modality
-            own.distil.workdir = ""  # a teacher that sees all would tell of the others
+            own.distil.workdir = own.prune = ""  # who saw all would tell of the others
         place = folder / files.AUDITED / f"{modality}_x{rate:g}"
         _run(own, place)
         found[rate] = _best(place, config) if len(rates) > 1 else 0.0

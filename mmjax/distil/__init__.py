@@ -1,1 +1,1 @@
-"""Distillation: a run that learns from another run's answers, chosen by `config.distil`: see `options.Distil`."""
+"""A run that learns from another run's answers, `config.distil`, or begins as its channels, `config.prune`."""

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from mmjax import systems
 from mmjax.balance import options, remedies
 from mmjax.distil import options as distilling
-from mmjax.distil import teaching
+from mmjax.distil import pruning, teaching
 from mmjax.engine import config as configs
 from mmjax.engine import optim
 from mmjax.engine import step as steps
@@ -23,7 +23,8 @@ def of(config: ConfigDict, taught: bool = False) -> tuple[Task, steps.Optimisers
 
     Args:
       config: of the run.
-      taught: whether by config.distil's run, where it names one: while it trains, and not when it is restored.
+      taught: whether by config.distil's run and from config.prune's, where it names them: while it trains, and not
+        when it is restored.
 
     Raises:
       UserError: they cannot be made of this.
@@ -33,8 +34,15 @@ def of(config: ConfigDict, taught: bool = False) -> tuple[Task, steps.Optimisers
         balance = options.Balance(**config.balance)
         task = remedies.task(plain, balance)
     if taught:
-        task = _taught(task, config)
+        task = _taught(_pruned(task, config), config)
     return task, remedies.optimisers(optim.of(task, config.optim, config.steps), balance)
+
+
+def _pruned(task: Task, config: ConfigDict) -> Task:
+    """The task that begins as another run's channels; the same object where there is none."""
+    if not config.prune:
+        return task
+    return pruning.task(task, WholeRun(config.prune, config.system, pruning.OPTION))
 
 
 def _taught(task: Task, config: ConfigDict) -> Task:

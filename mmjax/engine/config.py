@@ -142,6 +142,9 @@ def engine(system: str, variant: str = "") -> ConfigDict:
     c.distil.weight = 1.0  # beside the system's own loss
     c.distil.temperature = 2.0  # of logits
 
+    # A wider run of the same system: this one begins as the channels of it that matter most, see distil.pruning.
+    c.prune = ""  # its workdir; "" = fresh values
+
     c.log_every = 20  # steps
     c.save_every = 500  # steps; a killed run loses at most this many
     c.optim = ConfigDict()

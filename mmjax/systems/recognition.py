@@ -36,6 +36,7 @@ def build(config: ConfigDict) -> Task:
         modalities={"picture": ("image",)},
         names=names,
         headline=("scene_accuracy", "object_present"),
+        channels=model.channels("params/net", "state/net"),
     )
 
 

@@ -62,6 +62,7 @@ def build(config: ConfigDict) -> Task:
         names=names,
         notes=() if "scene" in names else (NO_SCENES,),
         headline=("object_agreement", "scene_agreement", "picture_r@1"),
+        channels=model.channels("params/sound", "state/net"),
     )
 
 

@@ -85,6 +85,40 @@ def pyramid(image: Num[Array, "b h w 3"], network: Any, *, train: bool) -> Float
     return x
 
 
+def pyramid_channels(network: Any, params: str, state: str) -> list[dict[str, tuple[tuple[int, ...], int]]]:
+    """The channels of each stage of a `pyramid`, which its sums hold together: {place: (axes, times)}.
+
+    Args:
+      network: see there.
+      params, state: where the network's own lie.
+    """
+    found: list[dict[str, tuple[tuple[int, ...], int]]] = [{} for _ in network.widths]
+    separable = getattr(network, "separable", False)
+
+    def add(stage: int, name: str, axis: int) -> None:
+        axes, times = found[stage].get(name, ((), 1))
+        found[stage][name] = ((*axes, axis), times)
+
+    def add_norm(stage: int, name: str) -> None:
+        for place, leaves in ((params, ("scale", "bias")), (state, ("mean", "var"))):
+            for leaf in leaves:
+                add(stage, f"{place}/{name}/{leaf}", 0)
+
+    add(0, f"{params}/stem/Conv_0/kernel", 3)
+    add_norm(0, "stem/norm")
+    for stage, (_, depth) in enumerate(stages.paired(network.widths, network.depths)):
+        for i in range(depth):
+            name, before = f"stage{stage}_block{i}", stage - (stage > 0 and i == 0)
+            if separable:
+                add(before, f"{params}/{name}/alone/kernel", 3)
+                add_norm(before, f"{name}/alone_norm")
+            kernel, norm = ("across", "across_norm") if separable else ("Conv_0", "norm")
+            add(before, f"{params}/{name}/{kernel}/kernel", 2)
+            add(stage, f"{params}/{name}/{kernel}/kernel", 3)
+            add_norm(stage, f"{name}/{norm}")
+    return found
+
+
 def standardised(image: Num[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
     """A picture of 0..255 as numbers about zero, float32."""
     return (image.astype(jnp.float32) - 127.5) / 64.0

@@ -151,6 +151,24 @@ class SoundNet(nn.Module):
             raise OptionError("conv", f"is {self.conv!r}: choose {', '.join(FORMS)}")
         return self
 
+    def channels(self, params: str, state: str) -> tuple[dict[str, tuple[tuple[int, ...], int]], ...]:
+        """What stands or falls together, `task.Channels`, layer by layer of the trunk.
+
+        Args:
+          params, state: where the network's own lie.
+        """
+        found: list[dict[str, tuple[tuple[int, ...], int]]] = []
+        last = len(_table(self.depth)) - 1
+        heads = [name for name, classes in (("object", self.objects), ("scene", self.scenes)) if classes]
+        for i in range(1, last + 1):
+            own = [f"{params}/norm{i}/scale", f"{params}/norm{i}/bias", f"{state}/norm{i}/mean", f"{state}/norm{i}/var"]
+            own += [f"{params}/conv{i}/bias"] if self.conv_bias else []
+            readers = [f"alone{i + 1}"] if self.separable and i < last else []
+            readers += [f"conv{i + 1}/kernel"] if i < last else [f"{head}/kernel" for head in heads]
+            group = {f"{params}/conv{i}/kernel": ((2,), 1), **dict.fromkeys(own, ((0,), 1))}
+            found.append({**group, **{f"{params}/{reader}": ((1,), 1) for reader in readers}})
+        return tuple(found)
+
     def __call__(
         self, waveform: Float[Array, "b t"], length: Int[Array, " b"] | None = None, *, train: bool = False
     ) -> dict[str, Array]:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Num
 
 from mmjax.models.blocks import stages
-from mmjax.models.blocks.pictures import mean_and_max, pyramid
+from mmjax.models.blocks.pictures import mean_and_max, pyramid, pyramid_channels
 
 
 class Recogniser(nn.Module):
@@ -56,3 +56,9 @@ class Recogniser(nn.Module):
             "map": x,
             "features": features,
         }
+
+    def channels(self, params: str, state: str) -> tuple[dict[str, tuple[tuple[int, ...], int]], ...]:
+        """What stands or falls together, `task.Channels`, of parameters and state that lie at these places."""
+        found = pyramid_channels(self, params, state)
+        heads = {f"{params}/{head}/kernel": ((0,), 2) for head in ("object", "scene")}  # of the mean and the maximum
+        return (*found[:-1], {**found[-1], **heads})
