@@ -26,11 +26,18 @@ GAIN = "/scale"  # how the place of a BatchNorm's gains ends
 
 
 def task(plain: Task, run: WholeRun) -> Task:
-    """The task whose fresh run begins with the run's channels. Raises UserError for a system that names none."""
+    """The task whose fresh run begins with the run's channels; one that goes on does not ask for the run any more.
+
+    Raises UserError for a system that names no channels.
+    """
     if not plain.channels:
         raise UserError(f'{OPTION}: {run.system} does not say what its channels are: set ""')
-    _ = run.config  # another system's, or nothing there
-    return dataclasses.replace(plain, fill=bind(_fill, plain, run))
+    return dataclasses.replace(plain, fill=bind(_fill, plain, run), needs=(*plain.needs, bind(_there, run)))
+
+
+def _there(run: WholeRun) -> None:
+    """Raises UserError where nothing is there, or another system's."""
+    _ = run.config
 
 
 def _fill(plain: Task, run: WholeRun, variables: Variables, constants: Constants) -> Variables:
