@@ -301,6 +301,32 @@ def test_a_side_that_cannot_be_exported_is_named_and_the_other_is(toy, tmp_path,
         made.answers({"speech": np.zeros((1, 6), np.int16)})
 
 
+def test_eight_bits_reach_linear_layers_and_weights_that_are_put_together(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from onnx import helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    arrays = {name: rng.normal(size=(64, 32)).astype(np.float32) for name in ("left", "right")}
+    constants = [numpy_helper.from_array(value, name) for name, value in {**arrays, "zero": np.float32(0)}.items()]
+    nodes = [
+        helper.make_node("Concat", ["left", "right"], ["both"], axis=1),
+        helper.make_node("Gemm", ["x", "both", "zero"], ["y"], alpha=1.0, beta=0.0),
+    ]
+    ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["b", 64]) for name in "xy"]
+    graph = helper.make_graph(nodes, "linear", ends[:1], ends[1:], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", onnx_file.OPSET)], ir_version=10)
+    onnx.save(model, tmp_path / "float.onnx")
+    onnx_file.quantise(tmp_path / "float.onnx", tmp_path / "int8.onnx")
+    kinds = {node.op_type for node in onnx.load(tmp_path / "int8.onnx").graph.node}
+    assert "MatMulInteger" in kinds
+    assert not kinds & {"Gemm", "Concat"}
+    x = rng.normal(size=(3, 64)).astype(np.float32)
+    got = onnx_file.Runner(tmp_path / "int8.onnx")({"x": x})["y"]
+    want = x @ np.concatenate([arrays["left"], arrays["right"]], 1)
+    assert 0 < np.abs(got - want).max() < 0.02 * np.abs(want).max()
+
+
 # -- an answer that is written token by token --------------------------------------------------------------------------
 
 WORDS = (*vocabulary.SPECIAL, "dark", "bright", "grey")
