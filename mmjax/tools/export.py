@@ -6,7 +6,8 @@ mmjax export runs/soundnet -o shipped/soundnet.stablehlo      for JAX on a CPU, 
 mmjax export runs/soundnet -o shipped/soundnet.safetensors    the weights
 mmjax predict shipped/soundnet concert.mp3                    answers as the run does
 
-All go into the folder shipped/soundnet, with a README.md that says how they are run.
+All go into the folder shipped/soundnet, with a README.md that says how they are run. What is written word by word, as a
+caption is, becomes two files, start and step, and loop.py, which writes with them.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ mmjax light runs/recognition shipped/recognition --json light.json   and an expo
 
 Programs are compiled for each batch size, run warm and in turns, on as many threads as there are processors for this
 process (`taskset -c 0 mmjax light ...` for one). What is counted and timed is what answers a user, from pictures and
-sounds as they are to answers, without controls and baselines.
+sounds as they are to answers, without controls and baselines; of captions also the start and a step apart. How long
+each run trained, and until which figure, is read off its own record.
 """
 
 from __future__ import annotations
