@@ -9,8 +9,8 @@ pixels are sorted for the median and once more for the truth's area; cIoU is cou
 the median with the two sums of it that `cal_CIOU` returns once more and nobody reads. Its object prior, names and files
 are left out. Maps are resized by PyTorch, corners on corners, and the pixel at the median is marked, both as EZ-VSL has
 it; the loop itself takes OpenCV and leaves that pixel out. Its sort is NumPy's, which has its own code for AVX-512, and
-all of it runs in one thread. mmjax draws, resizes and scores batches of 4 in one jitted call each, on as many CPU
-devices as there are cores.
+all of it runs in one thread. mmjax is `metrics.localisation.on_host`, in NumPy as well: on one core, and in a child
+process for each core, which has been started before.
 
 cIoU and AUC of both protocols must agree to a hundredth of a percent. results/localisation_scores.json is written by a
 run at the default sizes on an idle machine only.
@@ -27,10 +27,10 @@ import jax
 import numpy as np
 import torch
 
-from mmjax.metrics.localisation import grid, protocols
+from mmjax.data.files import child_processes
+from mmjax.metrics.localisation import on_host, protocols
 
 RESULT = pathlib.Path(__file__).parent / "results" / "localisation_scores.json"
-BATCH = 4  # maps whose pixels stay in the cache
 SIZES = {"maps": 5_158, "side": 14, "rounds": 5}
 
 
@@ -107,24 +107,18 @@ def peer_figures(found: tuple[np.ndarray, np.ndarray]) -> list[float]:
 # -- mmjax -------------------------------------------------------------------------------------------------------------
 
 
-@jax.jit
-def scored(maps, boxes, where, valid):
-    """(total, count) of each figure of a batch."""
-    truth = grid.union(boxes, where)
-    return protocols.figures(protocols.scores(maps, truth, ap=False), valid)
+def own(
+    maps: np.ndarray, boxes: np.ndarray, where: np.ndarray, children: child_processes.Children | None = None
+) -> list[float]:
+    """cIoU and AUC of both protocols, on one core or on those of child processes."""
 
+    def each(work, parts):
+        found = {id(part): result for part, result in children.each(work, parts)}
+        return [found[id(part)] for part in parts]
 
-def own(maps: np.ndarray, boxes: np.ndarray, where: np.ndarray) -> list[float]:
-    """cIoU and AUC of both protocols; all batches are under way, on all devices by turns, before the first is read."""
-    under_way, devices = [], jax.devices()
-    for number, start in enumerate(range(0, len(maps), BATCH)):
-        parts = [x[start : start + BATCH] for x in (maps, boxes, where)]
-        short = BATCH - len(parts[0])
-        parts = [np.concatenate([x, x[-1:].repeat(short, 0)]) for x in parts] if short else parts
-        parts.append(np.arange(BATCH) < BATCH - short)
-        under_way.append(scored(*jax.device_put(parts, devices[number % len(devices)])))
-    sums = jax.tree.map(lambda *values: np.sum([float(x) for x in values]), *under_way)
-    return [sums[name][0] / sums[name][1] for name in ("ciou", "auc", "ciou_adaptive", "auc_adaptive")]
+    found = on_host.scores(maps, boxes, where, each=map if children is None else each)
+    sums = protocols.figures(found, np.ones(len(maps), bool))
+    return [float(sums[name][0] / sums[name][1]) for name in ("ciou", "auc", "ciou_adaptive", "auc_adaptive")]
 
 
 def main() -> None:
@@ -132,17 +126,25 @@ def main() -> None:
     options = side_by_side.parser(__doc__, SIZES).parse_args()
     if options.quick:
         options.maps, options.rounds = 512, 3
-    jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
     default = all(getattr(options, name) == size for name, size in SIZES.items())
     torch.set_num_threads(1)  # two would wait for each other at every map
     options.load = side_by_side.load()
     given = data(options.maps, options.side)
-    found = {"mmjax": own(*given), "published loop": peer_figures(peer(*given))}
-    apart = np.abs(np.subtract(*found.values()))
-    assert apart.max() < 1e-4, f"figures differ by {apart.max():.1e}: {found}"
-    sides = {"mmjax": lambda: own(*given), "published loop": lambda: peer_figures(peer(*given))}
-    times = side_by_side.alternate(sides, options.rounds, 240)
-    ratios = [b / a for a, b in zip(times["mmjax"], times["published loop"], strict=True)]
+    with child_processes.Children(os.cpu_count() or 1) as children:
+        sides = {
+            "mmjax": lambda: own(*given, children),
+            "mmjax, one core": lambda: own(*given),
+            "published loop": lambda: peer_figures(peer(*given)),
+        }
+        found = {name: side() for name, side in sides.items()}
+        apart = np.max([np.abs(np.subtract(values, found["published loop"])) for values in found.values()])
+        assert apart < 1e-4, f"figures differ by {apart:.1e}: {found}"
+        times = side_by_side.alternate(sides, options.rounds, 240)
+    ratios = {
+        name: [b / a for a, b in zip(seconds, times["published loop"], strict=True)]
+        for name, seconds in times.items()
+        if name != "published loop"
+    }
     seconds = {name: statistics.median(values) for name, values in times.items()}
     what = f"{options.maps:,} maps of {options.side} x {options.side}, both protocols"
     content = {
@@ -152,11 +154,12 @@ def main() -> None:
         "median_seconds": seconds,
         "ratios": ratios,
         "figures": found,
-        "figures_apart": float(apart.max()),
+        "figures_apart": float(apart),
     }
     side_by_side.keep_of_device(content, RESULT, side_by_side.unwritten(options, default))
     print(", ".join(f"{name}: {value:.2f} s" for name, value in seconds.items()))
-    print(f"ratio {statistics.median(ratios):.2f} {what}: mmjax over the published loop")
+    for name, values in ratios.items():
+        print(f"ratio {statistics.median(values):.2f} {what}: {name} over the published loop")
 
 
 if __name__ == "__main__":

@@ -14,30 +14,7 @@ from jax import lax
 from jax import numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-SIZE = 224
-RESIZES = ("corners", "centres", "cubic")
-
-
-@functools.cache
-def _resizing(before: int, after: int, how: str) -> Float[np.ndarray, "after before"]:
-    """The matrix that resizes one axis."""
-    places = np.arange(after)
-    middles, corners = (places + 0.5) * before / after - 0.5, places * (before - 1) / max(after - 1, 1)
-    at = np.clip(middles if how == "centres" else corners, 0, before - 1)
-    matrix = np.zeros((after, before))
-    first = np.floor(at).astype(int)
-    for tap in range(-1, 3) if how == "cubic" else range(2):
-        apart = np.abs(at - (first + tap))
-        weight = _cubic(apart) if how == "cubic" else np.maximum(1 - apart, 0)
-        np.add.at(matrix, (places, np.clip(first + tap, 0, before - 1)), weight)
-    return matrix.astype(np.float32)
-
-
-def _cubic(apart: np.ndarray, a: float = -0.75) -> np.ndarray:
-    """Keys' kernel with the constant of OpenCV and PyTorch."""
-    near = ((a + 2) * apart - (a + 3)) * apart**2 + 1
-    far = ((apart - 5) * apart + 8) * a * apart - 4 * a
-    return np.where(apart <= 1, near, np.where(apart < 2, far, 0.0))
+from mmjax.metrics.localisation.resizing import SIZE, resizing
 
 
 def resized(maps: Float[Array, "b h w"], size: int = SIZE, how: str = "corners") -> Float[Array, "b s s"]:
@@ -53,11 +30,9 @@ def resized(maps: Float[Array, "b h w"], size: int = SIZE, how: str = "corners")
     Raises:
       ValueError: another `how`.
     """
-    if how not in RESIZES:
-        raise ValueError(f"how {how!r}: choose one of {', '.join(RESIZES)}")
+    rows, columns = (resizing(n, size, how) for n in maps.shape[1:])
     if maps.shape[1:] == (size, size):
         return maps
-    rows, columns = (_resizing(n, size, how) for n in maps.shape[1:])
     return jnp.einsum("ih,bhw,jw->bij", rows, maps, columns, precision=lax.Precision.HIGHEST)
 
 

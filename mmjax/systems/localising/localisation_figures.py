@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from mmjax.errors import OptionError
 from mmjax.known.network import Network
-from mmjax.metrics.localisation import grid, negatives, protocols, trivial
+from mmjax.metrics.localisation import grid, negatives, protocols, resizing, trivial
 from mmjax.models.joint.localiser import heat
 from mmjax.ops.partners import partners
 from mmjax.systems.localising.networks import Attended, TwoTowers
@@ -48,7 +48,7 @@ class Truth:
     found: str = "pointing"
 
     def __post_init__(self) -> None:
-        for name, known in (("several", tuple(TRUTHS)), ("how", grid.RESIZES), ("found", ("ciou", "pointing"))):
+        for name, known in (("several", tuple(TRUTHS)), ("how", resizing.RESIZES), ("found", ("ciou", "pointing"))):
             if getattr(self, name) not in known:
                 raise OptionError(name, f"is {getattr(self, name)!r}: choose {', '.join(map(repr, known))}")
 
