@@ -1,23 +1,18 @@
 """Two-dimensional convolution: XLA's own, but where a CPU is many times faster by a form that gives the same numbers.
 
-XLA's CPU back end runs a forward pass about as fast as the processor multiplies. Not so its gradients:
+XLA's CPU back end, told by mmjax.ops.compiler to compute convolutions as it used to, runs a forward pass about as fast
+as the processor multiplies, and the gradient of a kernel at half of that. Not so these:
 
-- that of a kernel of one pixel is made by a convolution whose result is one pixel wide, 3 to 16 times slower than the
-  product of matrices that it is;
-- that of a small kernel is made by a convolution whose result is as narrow as the kernel, 2 or 3 pixels. With the
-  channels of a pixel laid side by side, as pixels of a picture of one channel, the same result is a row as wide as the
-  kernel times its channels, and its rows are what XLA multiplies at once;
-- both of a convolution of each channel alone take 5 to 24 times, and its forward pass 14 to 44 times as long as a sum
-  of products by the pixels of the kernel;
+- the gradient of a kernel of one pixel is made by a convolution whose result is one pixel wide, slower than the product
+  of matrices that it is;
+- both of a convolution of each channel alone take 5 to 24 times, and its forward pass 14 to 46 times as long as a sum
+  of products by the pixels of the kernel (findings/depthwise_slower_than_full.sh);
 - that of the input of a strided convolution is made by one over zeros: where the kernel is a multiple of the stride and
   the picture large, a convolution of stride one over blocks of pixels takes half the time.
 
-`benchmarks/convolutions.py` measures all but the third. Larger kernels of stride one keep XLA's gradients: on the
-processor that this was measured on, one with AVX-512, that of a 3 x 3 kernel took one to two times the processor time
-of the forward pass, and rows of channels, sums of products by pixels or by examples, and products of patches about as
-much or more. (Without AVX-512 that of a 3 x 3 kernel has been seen to take 10 times the forward pass; no form was
-measured there. XLA_FLAGS=--xla_cpu_max_isa=AVX2 does not imitate such a processor here: the library that XLA convolves
-with asks the processor itself, and its convolutions then run as fast as before.)
+`benchmarks/convolutions.py` measures all but the second. Tried for the kernels' gradients, and not faster since XLA
+computes them itself: rows of channels, one product for all pixels of the kernel with the examples scanned, Winograd's
+algorithm, sums of products by pixels, products of patches.
 """
 
 from __future__ import annotations
@@ -35,7 +30,6 @@ from mmjax.ops import platform
 
 _NHWC = ("NHWC", "HWIO", "NHWC")
 _LARGE = 1024  # pixels of a picture, from which blocks pay for the copy that they are
-_SMALL, _SMALL_STRIDED = 4, 9  # pixels of a kernel up to which its gradient is computed as a row of channels
 _CPU: bool | None = None  # whether the forms of a CPU are used; None = on a CPU. Tests set it.
 
 Pads = tuple[tuple[int, int], tuple[int, int]]
@@ -132,8 +126,7 @@ def _tangent(strides, pads, precision, primals, tangents):
     whole = all(k % s == 0 for k, s in zip(kernel.shape[:2], strides, strict=True))
     by_blocks = strides != (1, 1) and whole and x.shape[1] * x.shape[2] >= _LARGE
     of_input = (_blocked if by_blocks else _convolve)(moved, kernel, strides, pads, precision)
-    in_a_row = kernel.shape[0] * kernel.shape[1] <= (_SMALL if strides == (1, 1) else _SMALL_STRIDED)
-    return value, of_input + (_of_one_channel if in_a_row else _convolve)(x, turned, strides, pads, precision)
+    return value, of_input + _convolve(x, turned, strides, pads, precision)
 
 
 def _blocked(x, kernel, strides, pads, precision):
@@ -148,27 +141,6 @@ def _blocked(x, kernel, strides, pads, precision):
     kernel = kernel.reshape(a, down, b, across, channels, -1).transpose(0, 2, 1, 3, 4, 5)  # a b dy dx c o
     x, kernel = x.reshape(*x.shape[:3], -1), kernel.reshape(a, b, down * across * channels, -1)
     return _convolve(x, kernel, (1, 1), ((0, 0), (0, 0)), precision)
-
-
-def _of_one_channel(x, kernel, strides, pads, precision):
-    """A convolution of pictures of one channel, whose pixels are the channels of ours side by side.
-
-    Its transpose in the kernel is a convolution with a row of the kernel's pixels and channels for its result. Every
-    other picture apart, so that a core has what it reads in its cache, and several devices keep their own pictures.
-    """
-    (height, width), channels = kernel.shape[:2], x.shape[-1]
-    x = _padded(x, pads)
-    kernel = kernel.reshape(height, width * channels, 1, -1)
-    numbers = ("CHWN", "HWIO", "HWNC")
-    strides = (strides[0], strides[1] * channels)
-    parts = 1 if len(x) % 2 else 2
-    x = x.reshape(-1, parts, x.shape[1], x.shape[2] * channels).transpose(1, 2, 3, 0)  # part h (w c) b
-    apart = [
-        lax.conv_general_dilated(part[None], kernel, strides, "VALID", dimension_numbers=numbers, precision=precision)
-        for part in x
-    ]
-    y = jnp.stack(apart, 3)  # h w b part o
-    return jnp.moveaxis(y.reshape(*y.shape[:2], -1, y.shape[-1]), 2, 0)
 
 
 def _padded(x, pads):

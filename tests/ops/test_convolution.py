@@ -90,18 +90,6 @@ def test_the_slow_gradients_are_not_computed(rng, kernel, strides, slow):
     assert slow in written(lax.conv_general_dilated)
 
 
-@pytest.mark.parametrize(("kernel", "strides"), [((2, 2), (1, 1)), ((3, 3), (2, 2))])
-def test_the_gradient_of_a_small_kernel_has_all_its_channels_in_a_row(rng, kernel, strides):
-    x, k = draw(rng, (8, 8), kernel, channels=5)
-
-    def value(k):
-        return jnp.sum(jnp.sin(convolution.convolve(x, k, strides, "VALID", dimension_numbers=NHWC)))
-
-    text = str(jax.make_jaxpr(jax.grad(value))(k))
-    assert f"rhs_dilation=({strides[0]}, {5 * strides[1]})" in text
-    assert f"f32[{kernel[0]},{5 * kernel[1]},1,4] = conv" in text
-
-
 @pytest.mark.parametrize("which", [0, 1])
 def test_one_gradient_costs_two_convolutions(rng, which):
     """That of a frozen kernel, or of a picture, is not computed, nor is anything made of zeros in its place."""
