@@ -17,8 +17,8 @@ A processor without AVX-512 is imitated by XLA_FLAGS=--xla_cpu_max_isa=AVX2 with
 DNNL_MAX_CPU_ISA=AVX2 and MKL_ENABLE_INSTRUCTIONS=AVX2. It is imitated badly: most of jax 0.10's products are
 YNNPACK's, which asks the processor itself, so that they keep their speed (348 GFLOP/s against 329), while PyTorch's
 products lose theirs; of ours only those that contract over rows are halved. Both kinds stand in
-results/beam_search.json, which is written only by a full run at the default sizes that began at a load average of at
-most 0.5, or with --busy by one that had the machine's priority.
+results/beam_search.json, which is written only by a full run at the default sizes that began with half a core
+busy at most, or with --busy by one that had the machine's priority.
 
 Where mmjax's time goes at the default sizes with AVX-512 (ms of 310 for the captions): the logits 82, the context's
 half of the gates 63, what the state is multiplied by 50, the features' half of the attention 37, the words' half of the
@@ -197,7 +197,7 @@ def main() -> None:
     if options.quick:
         options.share, options.rounds = 8, 1
     options.compared = options.images // 2 if options.quick else options.images
-    options.load = os.getloadavg()[0]
+    options.load = side_by_side.load()
     torch.set_num_threads(os.cpu_count() or 1)
     if torch.backends.cpu.get_cpu_capability() == "AVX2":
         torch._inductor.config.cpp.simdlen = 256  # what is compiled does not read the variable

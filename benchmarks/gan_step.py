@@ -23,8 +23,8 @@ channels run on one core, where PyTorch's run on both; two devices of one core e
 still, in a short run.
 
 Judge the ratio on an idle machine only: PyTorch's threads wait for each other by spinning, and lose to whatever else
-runs. So results/gan_step.json is written only by a full run at the default sizes that began at a load average of at
-most 0.5, or with --busy by one that had the machine's priority; any other run prints why it was not.
+runs. So results/gan_step.json is written only by a full run at the default sizes that began with half a core
+busy at most, or with --busy by one that had the machine's priority; any other run prints why it was not.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ PEER, SHARED = "torch", "torch, real pictures seen once"
 def main() -> None:
     """The command line."""
     options = arguments()
-    options.load = os.getloadavg()[0]  # before our own work counts
+    options.load = side_by_side.load()  # before our own work counts
     if options.device:
         jax.config.update("jax_platforms", {"cpu": "cpu", "gpu": "cuda"}[options.device])
     torch.set_num_threads(os.cpu_count() or 1)

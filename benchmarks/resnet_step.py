@@ -10,8 +10,8 @@ The peer is torchvision's own network, whose fresh weights both sides start from
 (Inductor; left out, with a line, where that does not work), each in both memory formats: four peers, of which the
 fastest counts. Losses of the first three steps must agree before the clock starts.
 
-results/resnet_step.json is written only by a full run at the default sizes that began at a load average of at most 0.5,
-or with --busy by one that had the machine's priority; any other run prints why it was not.
+results/resnet_step.json is written only by a full run at the default sizes that began with half a core
+busy at most, or with --busy by one that had the machine's priority; any other run prints why it was not.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ RATE, MOMENTUM = 0.05, 0.9
 def main() -> None:
     """The command line."""
     options = arguments()
-    options.load = os.getloadavg()[0]  # before our own work counts
+    options.load = side_by_side.load()  # before our own work counts
     if options.devices > 1:
         jax.config.update("jax_num_cpu_devices", options.devices)
     torch.set_num_threads(os.cpu_count() or 1)

@@ -30,6 +30,7 @@ import statistics
 import tempfile
 import time
 
+import _side_by_side as side_by_side
 import _skipgram_peers as peers
 
 HERE = pathlib.Path(__file__).parent
@@ -56,7 +57,7 @@ def main() -> None:
             raise SystemExit(f"benchmarks/skipgram.py needs {package}: {hint}")
     if not GCIDE.exists() or not WORDNET.exists():
         raise SystemExit("benchmarks/skipgram.py needs the corpus: apt install dict-gcide wordnet-base")
-    epochs, options.load = 1 if options.quick else options.epochs, os.getloadavg()[0]
+    epochs, options.load = 1 if options.quick else options.epochs, side_by_side.load()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["MMJAX_CACHE"] = folder  # so that encoding is done, and timed, in this run
         corpus = pathlib.Path(folder) / "corpus.txt"
