@@ -1,9 +1,12 @@
 """mmjax: every classic multi-modal system as a page of JAX."""
 
 from mmjax.errors import UserError
+from mmjax.ops import compiler
 
 __version__ = "0.1.0"
 __all__ = ["Restored", "UserError", "restore"]
+
+compiler.convolutions_by_eigen()  # here, since XLA reads its flags when it is first used
 
 
 def __getattr__(name: str):
