@@ -276,6 +276,8 @@ class Task:
         such group the places of all arrays that have them; gains of BatchNorm, which say how much each matters, are
         at places that end in /scale.
       writing: how an answer is written token by token, where one is: see `Writing`.
+      contrastive: whether a loss asks which modalities of a batch belong together: where all but one are blank, it
+        asks what nothing can tell, and how low it gets says nothing of that one.
     """
 
     fields: tuple[str, ...]
@@ -305,6 +307,7 @@ class Task:
     unimodal: Callable[[Variables, Batch, str], tuple[Any, Any]] | None = None
     channels: tuple[Channels, ...] = ()
     writing: Writing | None = None
+    contrastive: bool = False
 
     def __hash__(self) -> int:
         # Mappings have no hash; what is left tells tasks apart well enough, and equality looks at everything.

@@ -81,10 +81,10 @@ def over_seeds(
     config: ConfigDict, folder: Path, found: Mapping[str, Any], options: Options, say: Say
 ) -> dict[str, Any]:
     """The main figure, its shares and the bits over runs from several seeds: {name: mean with Student's interval}."""
-    again = dataclasses.replace(options, figure=found["figure"], retrain=False, seeds=1, step=None)
+    again = dataclasses.replace(options, figure=found["figure"], retrain=False, seeds=1)
     every = [of_run(found)]
     for place in retraining.seeds(config, folder, options.seeds):
-        run = restore.restore(place)
+        run = restore.restore(place, options.step)
         every.append(of_run(_Audit(run, place, tuple(found["modalities"]), again, say).found()))
     names = [name for name in every[0] if all(name in one for one in every)]
     spans = {name: trust.over_runs(np.array([one[name] for one in every])) for name in names}

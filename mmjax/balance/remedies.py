@@ -51,6 +51,11 @@ def task(plain: Task, balance: Balance) -> Task:
             f"config.balance.name {balance.name!r} asks how sure each modality is of the right class, and the system "
             "gives no distribution over classes: dropout, blending"
         )
+    if balance.name == "blending" and plain.contrastive:
+        raise UserError(
+            "config.balance.name 'blending' weighs a loss of each modality alone, and a contrastive loss, which asks "
+            "what belongs together, has none: choose dropout"
+        )
     if balance.name == "only" and balance.modality not in players:
         raise OptionError("modality", f"{balance.modality!r} is no modality: choose one of {', '.join(players)}")
     if any(update.rows is not None for update in plain.updates):

@@ -29,6 +29,8 @@ def main(arguments: Sequence[str], typed: str) -> None:
         raise UserError("--rates: each is a factor of the run's learning rates, above 0")
     if options.rates != [1.0] and not options.retrain:
         raise UserError("--rates: they are of --retrain, which is not asked")
+    if options.step.isdigit() and options.seeds > 1:
+        raise UserError(f"--step {options.step}: runs from --seeds may not have kept it; write best, or leave it out")
     folder = Path(options.workdir).expanduser()
     asked = auditing.Options(
         examples=options.examples,

@@ -134,6 +134,7 @@ def test_few_examples_have_no_parts(rng):
         (["--retrain", "--rates", "0"], "--rates: each is a factor of the run's learning rates"),
         (["--rates", "1", "3"], "--rates: they are of --retrain"),
         (["--seeds", "0"], "--seeds 0: it must be at least 1"),
+        (["--seeds", "2", "--step", "3"], "--step 3: runs from --seeds may not have kept it; write best"),
     ],
 )
 def test_wrong_options_are_one_line(capsys, arguments, message):
@@ -174,9 +175,15 @@ def test_one_side_is_trained_alone_and_other_seeds_are_runs(capsys, tmp_path, mo
             file.write(json.dumps({"step": 6, "kind": "eval", "values": figure}) + "\n")
         return {}
 
-    made = []
+    def restored(folder, step=None):
+        steps[folder.name] = step
+        return restore(folder, step)
+
+    made, steps, restore = [], {}, auditing.restore.restore
     monkeypatch.setattr(retraining.loop, "run", run)
+    monkeypatch.setattr(auditing.restore, "restore", restored)
     asked = ["--modality", "words", "--retrain", "--rates", "1", "3", "--seeds", "2", "--permutations", "19"]
+    asked += ["--step", "best"]
     assert tools.command(["audit", str(workdir), *asked]) == 0, capsys.readouterr().err
     found = json.loads((workdir / "audit.json").read_text())
     assert found["retrained"]["words"]["rate"] == 3
@@ -185,6 +192,7 @@ def test_one_side_is_trained_alone_and_other_seeds_are_runs(capsys, tmp_path, mo
     assert (runs["words_x1"].balance.name, runs["words_x1"].balance.modality) == ("only", "words")
     assert runs["words_x3"].optim.net.learning_rate == pytest.approx(3 * runs["words_x1"].optim.net.learning_rate)
     assert (runs["seed1"].seed, runs["seed1"].balance.name) == (1, "none")
+    assert steps == {"run": "best", "words_x3": None, "seed1": "best"}
     spans, own = found["seeds"]["spans"], found["figures"]["accuracy"]
     assert found["seeds"]["runs"] == 2
     assert spans["accuracy"] == pytest.approx(dict.fromkeys(("value", "low", "high"), own["value"]))

@@ -280,6 +280,7 @@ def test_a_system_says_itself_what_one_side_says(batch):
         ({"name": "blending", "every": 0}, PLAIN, "every 0: it must be at least 1"),
         ({"name": "only", "modality": "sound"}, PLAIN, "modality 'sound' is no modality: choose one of picture, words"),
         ({"name": "pmr"}, dataclasses.replace(PLAIN, distribution=None), "gives no distribution over classes"),
+        ({"name": "blending"}, dataclasses.replace(PLAIN, contrastive=True), "asks what belongs together, has none"),
         (
             {"name": "opm"},
             dataclasses.replace(PLAIN, modalities={"picture": ("image",)}),

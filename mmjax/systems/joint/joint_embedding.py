@@ -77,6 +77,7 @@ def build(config: ConfigDict) -> Task:
         references=("captions",) if "caption" in sides else (),
         names={name: field for name, field in ((label, label), ("tags", tags)) if field},
         headline=("image_to_caption_r@1", "caption_to_image_r@1", "*_to_*_r@1", "zero_shot_*"),
+        contrastive=config.method != "devise",  # which leads pictures to words that never move
     )
 
 

@@ -56,6 +56,7 @@ def build(config: ConfigDict) -> Task:
         answers=("heatmap/heat", "number/confidence"),
         notes=() if truth.boxes else (NO_BOXES,),
         headline=("pointing", "ciou", "auc", "marked_on_silence"),
+        contrastive=measured.net.loss.unsupervised > 0,
     )
 
 

@@ -101,6 +101,7 @@ def build(config: ConfigDict) -> Task:
         predicts_from=("speech", "speech_length"),
         answers=("text/units",),
         whole=False,
+        contrastive=True,
     )
 
 

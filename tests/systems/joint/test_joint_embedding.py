@@ -374,6 +374,7 @@ def test_modalities_are_of_the_sides_that_are_there():
         "sound": ("waveform",),
     }
     assert set(joint_embedding.build(make()).modalities) == {"picture", "words"}
+    assert joint_embedding.build(three).contrastive  # one side alone has no loss: see `balance.remedies`
 
 
 def test_clip_at_the_paper_s_sizes():
