@@ -13,8 +13,8 @@ _KNOWN = ("0.10.1", "0.10.2")  # of jaxlib: those that do it by themselves, and 
 def convolutions_by_eigen(environment: MutableMapping[str, str] | None = None, version: str = "") -> bool:
     """Has XLA:CPU compute convolutions as it did up to jaxlib 0.10.0; whether it was told to.
 
-    From 0.10.1 on convolutions of float32 go to another library, YNNPACK, which takes two to eight times as long for
-    the shapes of picture networks, most of all for kernels' gradients (findings/convolutions_by_ynn.sh). Products and
+    From 0.10.1 on convolutions of float32 go to another library, YNNPACK, which takes up to six times as long, most of
+    all without zeros around and for kernels' gradients (findings/convolutions_by_ynn.sh). Products and
     sums stay with that library, which computes them faster. XLA reads its flags once, when a process first uses it;
     a flag that it does not know ends the process, so that no release is told of which nobody tried it, nor a TPU's
     library, which reads the same flags.
