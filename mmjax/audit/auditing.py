@@ -70,6 +70,8 @@ def audit(folder: Path, options: Options, say: Say = print) -> dict[str, Any]:
     players = _players(config.system, task, options.modalities)
     if len(task.modalities) < 2:
         return words.told({**about, "modalities": list(players), "controls": controls(results)})
+    if options.retrain and task.contrastive:  # said before anything is computed
+        raise UserError("--retrain: the loss is contrastive; it asks what belongs together, and one side cannot tell")
     run = restore.restore(folder, options.step)
     found = {**about, "step": run.step, **_Audit(run, folder, players, options, say).found()}
     if options.seeds > 1:

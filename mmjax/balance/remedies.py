@@ -30,6 +30,7 @@ from mmjax.task import Batch, Figures, Task, Update, Variables, bind
 
 KEY = "balance"  # of state
 ASKING = ("ogm_ge", "opm", "pmr")  # who asks how sure each side is of the right answer
+ALONE = ("blending", "only")  # who trains each side by itself
 EXECUTED = 0.7  # of OPM's batches: its code's
 KEPT = 0.99  # of the running means of blending's losses, a step
 
@@ -51,10 +52,10 @@ def task(plain: Task, balance: Balance) -> Task:
             f"config.balance.name {balance.name!r} asks how sure each modality is of the right class, and the system "
             "gives no distribution over classes: dropout, blending"
         )
-    if balance.name == "blending" and plain.contrastive:
+    if balance.name in ALONE and plain.contrastive:
         raise UserError(
-            "config.balance.name 'blending' weighs a loss of each modality alone, and a contrastive loss, which asks "
-            "what belongs together, has none: choose dropout"
+            f"config.balance.name {balance.name!r} asks for a loss of each modality alone, and a contrastive loss, "
+            "which asks what belongs together, has none: choose dropout"
         )
     if balance.name == "only" and balance.modality not in players:
         raise OptionError("modality", f"{balance.modality!r} is no modality: choose one of {', '.join(players)}")

@@ -142,6 +142,11 @@ def test_wrong_options_are_one_line(capsys, arguments, message):
     assert message in capsys.readouterr().err
 
 
+def test_one_side_of_a_contrastive_loss_is_not_trained(capsys):
+    assert tools.command(["audit", str(tiny_run("joint_embedding").workdir), "--retrain"]) == 2
+    assert "--retrain: the loss is contrastive" in capsys.readouterr().err
+
+
 def test_what_is_no_finished_run_is_one_line(capsys, tmp_path):
     workdir = tiny_run("vqa").workdir
     for name in ("config.json", "results.json"):

@@ -282,6 +282,11 @@ def test_a_system_says_itself_what_one_side_says(batch):
         ({"name": "pmr"}, dataclasses.replace(PLAIN, distribution=None), "gives no distribution over classes"),
         ({"name": "blending"}, dataclasses.replace(PLAIN, contrastive=True), "asks what belongs together, has none"),
         (
+            {"name": "only", "modality": "words"},
+            dataclasses.replace(PLAIN, contrastive=True),
+            "'only' asks for a loss of each modality alone",
+        ),
+        (
             {"name": "opm"},
             dataclasses.replace(PLAIN, modalities={"picture": ("image",)}),
             "balances several modalities: it has picture",
