@@ -25,7 +25,7 @@ from mmjax import workdir as files
 from mmjax.data import pipeline
 from mmjax.engine import evaluate, prepare, restore
 from mmjax.errors import UserError
-from mmjax.export import loop, onnx_file, parts, readme
+from mmjax.export import figures, loop, onnx_file, parts, readme
 from mmjax.export.exported import ABOUT, FORMATS, INT8, in_batches, written
 from mmjax.export.parts import Part
 from mmjax.text import vocabulary
@@ -33,12 +33,21 @@ from mmjax.weights import safetensors_file
 
 WEIGHTS = ".safetensors"
 COPIED = (files.CONFIG, files.BATCH, files.CONSTANTS, files.NAMES)
-EXAMPLES = 64  # on which an export is held against its run
+EXAMPLES = 64  # on which an export is held against its run, and which go in at once
 
 Say = Callable[[str], None]
+Answered = dict[str, dict[str, np.ndarray]]  # {"" or INT8: {"kind/name": array [n ...]}}
 
 
-def write(run: restore.Restored, workdir: Path, target: Path, size: int, int8: bool, say: Say = print) -> Path:
+def write(
+    run: restore.Restored,
+    workdir: Path,
+    target: Path,
+    size: int,
+    int8: bool,
+    say: Say = print,
+    examples: int = EXAMPLES,
+) -> Path:
     """Writes an export, runs it once on held-out examples, and says how far it is from the run.
 
     Args:
@@ -48,6 +57,7 @@ def write(run: restore.Restored, workdir: Path, target: Path, size: int, int8: b
       size: of the batch, where the format or the system cannot do with any.
       int8: whether ONNX is written a second time with 8 bits a weight.
       say: gets lines for the user.
+      examples: held-out ones, at most, on which the answers and the run's figures are compared.
 
     Returns:
       the folder.
@@ -76,7 +86,7 @@ def write(run: restore.Restored, workdir: Path, target: Path, size: int, int8: b
             about["weights"] = f"{folder.name}{WEIGHTS}"
             safetensors_file.save(making / about["weights"], weights, metadata)
         else:
-            _filled(run, making / target.name, size, int8, about, say)
+            _filled(run, making / target.name, size, int8, examples, about, say)
         (making / "README.md").write_text(readme.of(folder.name, about))
         files.write_json(making / ABOUT, about)
         _moved(making, folder)
@@ -108,16 +118,20 @@ def fingerprint(weights: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def _filled(run: restore.Restored, path: Path, size: int, int8: bool, about: dict[str, Any], say: Say) -> None:
+def _filled(
+    run: restore.Restored, path: Path, size: int, int8: bool, examples: int, about: dict[str, Any], say: Say
+) -> None:
     """Writes the files of one format, and says in `about` what they are. Raises UserError where no part can be."""
     every, failed = parts.of(run), list[UserError]()
-    columns = parts.begun(run, every, held_out(run, say))
+    held = held_out(run, say, examples)
+    columns = parts.begun(run, every, held)
+    answered: Answered = {"": {}, INT8: {}}
     if writing := run.task.writing:
         about["writing"] = {"answer": writing.answer, "vocabulary": writing.vocabulary, "search": dict(writing.search)}
     for part in every:
         own = _named(path, part)
         try:
-            _written(part, own, size, int8, columns, about, say)
+            _written(part, own, size, int8, columns, answered, about, say)
         except UserError as error:
             failed.append(error)
             for made in (own, _int8(own)):
@@ -128,7 +142,15 @@ def _filled(run: restore.Restored, path: Path, size: int, int8: bool, about: dic
         say(f"left out: {error}")
     if writing and all(_named(path, part).exists() for part in every[-2:]):
         shutil.copyfile(loop.__file__, path.with_name("loop.py"))
-        _looped(every, path, int8, columns, about, say)
+        _looped(every, path, int8, columns, answered, about, say)
+    for precision, answers in answered.items():
+        found = figures.beside(run, held, answers, EXAMPLES) if answers else {}
+        if found:
+            about.setdefault("figures", {})[f"{precision}{path.suffix}"] = {
+                "examples": len(next(iter(held.values()))),
+                **found,
+            }
+            say(f"*{precision}{path.suffix}: {figures.told(found)}")
 
 
 def _named(path: Path, part: Part) -> Path:
@@ -140,6 +162,7 @@ def _looped(
     path: Path,
     int8: bool,
     columns: Mapping[str, np.ndarray],
+    answered: Answered,
     about: dict[str, Any],
     say: Say,
 ) -> None:
@@ -157,6 +180,7 @@ def _looped(
         found = written(runs[0], runs[1], parts.examples(apart[0], columns), about)
         got = evaluate.readable(answer, found[answer])
         same = float(np.mean((want == got).all(1)))
+        answered[INT8 * marked][answer] = got
         about["files"][pair[1].name]["against_the_run"][answer] = {"same": same}
         say(f"{' and '.join(own.name for own in pair)}, by loop.py: {answer} {same:.1%} the same on {len(want)}")
 
@@ -192,6 +216,7 @@ def _written(
     size: int,
     int8: bool,
     columns: Mapping[str, np.ndarray],
+    answered: Answered,
     about: dict[str, Any],
     say: Say,
 ) -> None:
@@ -199,12 +224,14 @@ def _written(
     format_, batch, examples = FORMATS[path.suffix], 0, parts.examples(part, columns)
     try:
         format_.write(part, path, 0)
-        in_batches(format_.Runner(path), examples, 0)  # what can be written can now and then not be run
+        # What can be written can now and then not be run.
+        in_batches(format_.Runner(path), {name: value[:EXAMPLES] for name, value in examples.items()}, 0)
     except UserError as error:
         batch = size
         format_.write(part, path, size)
         say(f"not for any batch size ({error}): for {size}")
-    want = _truth(part, examples, batch)
+    at_once = batch or EXAMPLES
+    want = _truth(part, examples, at_once)
     given: dict[str, Any] = {"part": part.name, "batch": batch or "any"}
     given["inputs"] = {name: [dtype, *shape] for name, (dtype, shape) in part.inputs.items()}
     outputs = {name: [str(value.dtype), *value.shape[1:]] for name, value in want.items()}
@@ -213,10 +240,11 @@ def _written(
         paths.append(_int8(path))
         onnx_file.quantise(*paths)
     for one in paths:
-        got = in_batches(format_.Runner(one), examples, batch)
+        got = in_batches(format_.Runner(one), examples, at_once)
         compared = {name: difference(want[name], got[name], name.startswith("scores/")) for name in want}
         about["files"][one.name] = {**given, "outputs": outputs, "against_the_run": compared}
         say(f"{one.name}: {one.stat().st_size:,} bytes; {_told(compared, len(next(iter(want.values()))))}")
+        answered[INT8 * (one != path)] |= {name: evaluate.readable(name, value) for name, value in got.items()}
 
 
 def _int8(path: Path) -> Path:
@@ -251,15 +279,17 @@ def _told(compared: Mapping[str, Mapping[str, float]], count: int) -> str:
     return f"on {count} held-out examples {'; '.join(lines)}"
 
 
-def held_out(run: restore.Restored, say: Say = print) -> dict[str, np.ndarray]:
-    """A few examples of the test split, valid ones alone. Raises UserError where its numbers mean something else."""
+def held_out(run: restore.Restored, say: Say = print, most: int = EXAMPLES) -> dict[str, np.ndarray]:
+    """Examples of the test split, valid ones alone. Raises UserError where its numbers mean something else."""
     config, fields = run.config, prepare.asked(run.task)
     source = data.open(config.test_split, fields, train_split=config.train_split, **config.data)
     run.compare(source)
-    say(f"trying it on {min(EXAMPLES, len(source))} examples of {config.test_split}")
-    batches = pipeline.eval_batches(source, EXAMPLES, EXAMPLES, **config.loader)
-    batch = next(iter(batches))
-    return {name: np.asarray(value)[np.asarray(batch["valid"])] for name, value in batch.items() if name in fields}
+    say(f"trying it on {min(most, len(source)):,} examples of {config.test_split}")
+    rows: dict[str, list[np.ndarray]] = {}
+    for batch in pipeline.eval_batches(source, EXAMPLES, most, **config.loader):
+        for name in fields:
+            rows.setdefault(name, []).append(np.asarray(batch[name])[np.asarray(batch["valid"])])
+    return {name: np.concatenate(several) for name, several in rows.items()}
 
 
 def _truth(part: Part, batch: Mapping[str, np.ndarray], size: int) -> dict[str, np.ndarray]:

@@ -58,6 +58,7 @@ def weigh(places: Sequence[Path], options: Options, say: Say = print) -> dict[st
         run, own = _rows_of(place, name, options, by_fingerprint, say)
         lines += own(folder.held_out(run, lambda line: None))
         if exported.is_export(place):
+            figures |= of_export(place, name)
             continue
         figures[name] = of_run(place)
         trained[name] = training.read(place, run.config.best, run.config.best_mode)
@@ -119,6 +120,16 @@ def of_run(place: Path) -> dict[str, Any]:
         if "/" not in name:
             span = {end: sure[name][end] for end in ("low", "high") if end in sure.get(name, {})}
             found[name] = {"value": value, **span}
+    return found
+
+
+def of_export(place: Path, name: str) -> dict[str, Any]:
+    """The figures that `mmjax export` found over the files' own answers: {files: {figure: {"value"}}}."""
+    about = files.read_json((place if place.is_dir() else place.parent) / exported.ABOUT) or {}
+    found = {}
+    for kind, own in about.get("figures", {}).items():
+        values = {figure: {"value": of["export"]} for figure, of in own.items() if figure != "examples"}
+        found[f"{name}{kind}, {own['examples']:,} examples"] = values
     return found
 
 

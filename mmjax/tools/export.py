@@ -28,11 +28,22 @@ def main(arguments: Sequence[str], typed: str) -> None:
     parser.add_argument("-o", dest="output", type=Path, required=True, metavar="OUT", help="FOLDER.onnx, and so on")
     parser.add_argument("--int8", action="store_true", help="also with 8 bits a weight, for ONNX Runtime")
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="where it cannot be for any size (default 1)")
+    parser.add_argument(
+        "--examples",
+        type=int,
+        default=folder.EXAMPLES,
+        metavar="N",
+        help=f"held-out ones that it is tried on, figures among it (default {folder.EXAMPLES})",
+    )
     parser.add_argument("--step", default="", help="a saved step, or best (default: the newest)")
     options = parser.parse_args(arguments)
     if options.batch < 1:
         raise UserError(f"--batch {options.batch}: it must be at least 1")
+    if options.examples < 1:
+        raise UserError(f"--examples {options.examples}: it must be at least 1")
     workdir = options.workdir.expanduser()
     run = restore.restore(workdir, int(options.step) if options.step.isdigit() else options.step or None)
-    made = folder.write(run, workdir, options.output.expanduser(), options.batch, options.int8)
+    made = folder.write(
+        run, workdir, options.output.expanduser(), options.batch, options.int8, examples=options.examples
+    )
     print(f"exported: {made}; {made / 'README.md'} says how it is run")

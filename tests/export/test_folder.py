@@ -1,6 +1,7 @@
 """`mmjax export` on toy runs: what comes back is what the run answers, in its runtime and through `mmjax predict`."""
 
 import csv
+import dataclasses
 import functools
 import io
 import json
@@ -17,8 +18,9 @@ from PIL import Image
 from mmjax import data, decode, tools, workdir
 from mmjax.engine import restore
 from mmjax.errors import UserError
-from mmjax.export import exported, onnx_file, parts, stablehlo
+from mmjax.export import exported, figures, onnx_file, parts, stablehlo
 from mmjax.export import folder as exports
+from mmjax.light import weighing
 from mmjax.task import Task, Writing, bind
 from mmjax.text import vocabulary
 from mmjax.weights import safetensors_file
@@ -325,6 +327,36 @@ def test_eight_bits_reach_linear_layers_and_weights_that_are_put_together(tmp_pa
     got = onnx_file.Runner(tmp_path / "int8.onnx")({"x": x})["y"]
     want = x @ np.concatenate([arrays["left"], arrays["right"]], 1)
     assert 0 < np.abs(got - want).max() < 0.02 * np.abs(want).max()
+
+
+def judge(predicted, references):
+    """A figure of the answers, its baseline, and one that is of something else."""
+    found = {"greenness": float(references["image"][..., 1].mean())}
+    if "scores/shade" not in predicted:
+        return found
+    return {**found, "brightness": float(predicted["scores/shade"][:, 1].mean()), "brightness/half": 0.5}
+
+
+def test_the_runs_figures_are_made_of_the_exports_answers(toy, tmp_path, capsys):
+    home = toy(see)
+    run = restore.restore(home)
+    run = dataclasses.replace(run, task=dataclasses.replace(run.task, score=judge, references=("image",)))
+    columns = {"image": Pictures(5).images}
+    want = run.answers(columns)["scores/shade"]
+    turned = np.array([1, 0, 0, 0, 1], bool)
+    got = np.where(turned[:, None], want[:, ::-1], want)
+    for size in (2, 64):
+        found = figures.beside(run, columns, {"scores/shade": got, "image/picture": columns["image"]}, size)
+        assert list(found) == ["brightness", "shade_right"]  # of neither the baseline nor what is in the data
+        assert found["shade_right"] == {"run": 1.0, "export": pytest.approx(0.6)}
+        assert found["brightness"]["run"] == pytest.approx(want[:, 1].mean(), abs=1e-6)
+        assert found["brightness"]["export"] == pytest.approx(got[:, 1].mean(), abs=1e-6)
+    assert figures.beside(run, columns, {"image/picture": columns["image"]}, 2) == {}
+    assert export(home, tmp_path / "toy.stablehlo", "--examples", "3") == 0
+    assert "*.stablehlo: shade_right 1 (the run 1)" in capsys.readouterr().out
+    about = json.loads((tmp_path / "toy" / exported.ABOUT).read_text())
+    assert about["figures"] == {".stablehlo": {"examples": 3, "shade_right": {"run": 1.0, "export": 1.0}}}
+    assert weighing.of_export(tmp_path / "toy", "toy") == {"toy.stablehlo, 3 examples": {"shade_right": {"value": 1.0}}}
 
 
 # -- an answer that is written token by token --------------------------------------------------------------------------
