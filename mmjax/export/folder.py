@@ -201,8 +201,9 @@ def _begun(folder: Path, run: restore.Restored, workdir: Path, weights: Mapping[
         **same,
         "names": {head: list(names) for head, names in run.task.names.items() if not isinstance(names, str)},
         "vocabularies": {
-            name: list(vocabulary.words_of(letters))
-            for name, letters in run.constants.items()
+            name: list(vocabulary.words_of(np.asarray(letters)))
+            # The system's own, where it makes its words of something else, such as the names of units.
+            for name, letters in {**run.variables.get("frozen", {}), **run.constants}.items()
             if name.endswith("_vocabulary")
         },
         "sample_rate": {"in": pipeline.RATE, "out": run.task.sample_rate},

@@ -113,14 +113,14 @@ def build(config: ConfigDict) -> Task:
         features=None if encoder.trained else seen_once,
         fit=Fit(bind(observe, networks), caption_baselines.solve),
         headline=("cider_d", "bleu4", "rouge_l"),
-        writing=Writing(
-            "text/caption",
-            "caption_vocabulary",
-            bind(begin, networks),
-            bind(go_on, networks),
-            {"start": vocabulary.START, "end": vocabulary.END, "forbidden": NEVER, **search},
-        ),
+        writing=written(networks, search),
     )
+
+
+def written(networks: Networks, search: Mapping[str, Any]) -> Writing:
+    """How a caption is written token by token; `search` is what `predict` has of the beam."""
+    own = {"start": vocabulary.START, "end": vocabulary.END, "forbidden": NEVER, **search}
+    return Writing("text/caption", "caption_vocabulary", bind(begin, networks), bind(go_on, networks), own)
 
 
 def _writer(network: str, options: Mapping[str, Any]) -> Any:

@@ -70,7 +70,7 @@ class Pictures:
 def toy(tmp_path, monkeypatch):
     """predict -> the workdir of a run whose system predicts so."""
 
-    def made(predict, answers=("scores/shade",), step=7, shift=0, also=(), writing=None, constants=None):
+    def made(predict, answers=("scores/shade",), step=7, shift=0, also=(), writing=None, frozen=None):
         task = Task(
             (*FIELDS, *(field for fields in also for field in fields)),
             lambda *_: {},
@@ -89,7 +89,8 @@ def toy(tmp_path, monkeypatch):
         kernel = np.array([[1, -1], [2, 0.5], [-1, 3]], np.float32) + shift
         shapes = {"image": ("uint8", 4, PIXELS, PIXELS, 3), "speech": ("int16", 4, 6)}
         variables = {"params": {"net": {"kernel": jnp.asarray(kernel)}}, "state": {"pair": (np.ones(2), np.zeros(1))}}
-        run = restore.Restored(config, task, variables, step, constants or {}, shapes)
+        variables |= {"frozen": frozen} if frozen else {}
+        run = restore.Restored(config, task, variables, step, {}, shapes)
         monkeypatch.setattr(restore, "restore", lambda path, step=None: run)
         monkeypatch.setattr(restore.built, "of", lambda config: (task, {}))
         monkeypatch.setattr(data, "open", lambda split, fields, **_: Pictures())
@@ -392,8 +393,7 @@ def say_so(variables, batch, key):
 @pytest.fixture
 def writer(toy):
     writing = Writing("text/caption", "caption_vocabulary", bind(begin), bind(go_on), SEARCH)
-    constants = {"caption_vocabulary": vocabulary.spell(WORDS)}
-    return toy(say_so, ("text/caption",), writing=writing, constants=constants)
+    return toy(say_so, ("text/caption",), writing=writing, frozen={"caption_vocabulary": vocabulary.spell(WORDS)})
 
 
 def check_loop(home, made, suffix, capsys, monkeypatch):

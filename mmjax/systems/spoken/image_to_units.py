@@ -99,6 +99,7 @@ def build(config: ConfigDict) -> Task:
         score=score,
         headline=("cider_d", "bleu4", "rouge_l", "nll"),
         fit=Fit(bind(observe, *own), caption_baselines.solve),
+        writing=captioning.written(networks, {"max_length": spoken.length, **config.decode}),
     )
 
 

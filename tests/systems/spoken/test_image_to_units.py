@@ -46,6 +46,12 @@ def test_units_of_a_run_are_a_caption():
     units, count = hear(variables["frozen"]["hearing"], batch["speech"], batch["speech_length"], 24)
     length = min(int(count[1]), 23)
     assert found["caption_tokens"][1].tolist()[: length + 1] == [*(np.asarray(units)[1, :length] + FIRST).tolist(), 2]
+    start, step = task.writing.start, task.writing.step
+    memory, state = jax.eval_shape(start, variables, {"image": batch["image"]})
+    after, logits = jax.eval_shape(step, variables, memory, state, batch["speech_length"])
+    assert after == state
+    assert logits.shape == (2, FIRST + 8)
+    assert task.writing.search["max_length"] == spoken.length
     value, _ = jax.jit(task.updates[0].loss)(variables, batch, jax.random.key(0))
     assert np.isfinite(value)
 
