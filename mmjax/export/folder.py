@@ -26,7 +26,7 @@ from mmjax.data import pipeline
 from mmjax.engine import evaluate, prepare, restore
 from mmjax.errors import UserError
 from mmjax.export import figures, loop, onnx_file, parts, readme
-from mmjax.export.exported import ABOUT, FORMATS, INT8, in_batches, written
+from mmjax.export.exported import ABOUT, APART, FORMATS, INT8, in_batches, written
 from mmjax.export.parts import Part
 from mmjax.text import vocabulary
 from mmjax.weights import safetensors_file
@@ -245,7 +245,8 @@ def _written(
         compared = {name: difference(want[name], got[name], name.startswith("scores/")) for name in want}
         about["files"][one.name] = {**given, "outputs": outputs, "against_the_run": compared}
         say(f"{one.name}: {one.stat().st_size:,} bytes; {_told(compared, len(next(iter(want.values()))))}")
-        answered[INT8 * (one != path)] |= {name: evaluate.readable(name, value) for name, value in got.items()}
+        if part.name not in APART:
+            answered[INT8 * (one != path)] |= {name: evaluate.readable(name, value) for name, value in got.items()}
 
 
 def _int8(path: Path) -> Path:

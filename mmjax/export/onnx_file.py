@@ -16,12 +16,12 @@ import numpy as np
 from jax.interpreters import partial_eval
 
 from mmjax.errors import UserError
+from mmjax.export import onnx_products
 from mmjax.export.parts import Part, abstract, first_line, live
 
 SUFFIX = ".onnx"
 EXTRA = "pip install 'mmjax[onnx]'"
 OPSET = 21  # of ONNX Runtime since 1.18
-PRODUCT = {"alpha": 1.0, "beta": 0.0, "transA": 0, "transB": 0}  # a Gemm that adds nothing, as jax2onnx writes them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,31 +111,20 @@ def quantise(path: Path, target: Path) -> None:
     from onnxruntime import quantization
 
     model = onnx.load(path)
-    _as_products(model.graph)
+    onnx_products.rewrite(model.graph)
     with _quiet(), tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / path.name
         onnx.save(model, plain)
-        quantization.quantize_dynamic(plain, target, per_channel=True, weight_type=quantization.QuantType.QInt8)
-
-
-def _as_products(graph: Any) -> None:
-    """Makes of a graph what ONNX Runtime's dynamic form knows: a MatMul of each Gemm that only multiplies, and one
-    array of weights that are put together while the network runs, as an LSTM's are."""
-    from onnx import helper, numpy_helper
-
-    weights = {one.name: one for one in graph.initializer}
-    for node in list(graph.node):
-        how = {one.name: helper.get_attribute_value(one) for one in node.attribute}
-        if node.op_type == "Gemm" and {**PRODUCT, **how} == PRODUCT:
-            node.op_type = "MatMul"
-            del node.attribute[:], node.input[2:]
-        elif node.op_type == "Concat" and set(node.input) <= set(weights):
-            arrays = [numpy_helper.to_array(weights[name]) for name in node.input]
-            graph.initializer.append(numpy_helper.from_array(np.concatenate(arrays, how["axis"]), node.output[0]))
-            graph.node.remove(node)
-    read = {name for node in graph.node for name in node.input} | {one.name for one in graph.output}
-    for unread in [one for one in graph.initializer if one.name not in read]:
-        graph.initializer.remove(unread)
+        quantization.quantize_dynamic(
+            plain,
+            target,
+            per_channel=True,
+            weight_type=quantization.QuantType.QInt8,
+            extra_options={"EnableSubgraph": True},
+        )
+    found = onnx.load(target)
+    onnx_products.forget_shapes(found.graph)  # whoever runs it finds them anew
+    onnx.save(found, target)
 
 
 class Runner:

@@ -18,7 +18,7 @@ from PIL import Image
 from mmjax import data, decode, tools, workdir
 from mmjax.engine import restore
 from mmjax.errors import UserError
-from mmjax.export import exported, figures, onnx_file, parts, stablehlo
+from mmjax.export import exported, figures, onnx_file, onnx_products, parts, stablehlo
 from mmjax.export import folder as exports
 from mmjax.light import weighing
 from mmjax.task import Task, Writing, bind
@@ -328,6 +328,71 @@ def test_eight_bits_reach_linear_layers_and_weights_that_are_put_together(tmp_pa
     got = onnx_file.Runner(tmp_path / "int8.onnx")({"x": x})["y"]
     want = x @ np.concatenate([arrays["left"], arrays["right"]], 1)
     assert 0 < np.abs(got - want).max() < 0.02 * np.abs(want).max()
+
+
+def test_eight_bits_reach_turned_kernels_einsums_and_loops(tmp_path):
+    """x convolved with a kernel that is turned; its pixels, summed, go three times through a layer inside a loop."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from onnx import helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    arrays = {
+        "kernel": rng.normal(size=(3, 3, 4, 16)).astype(np.float32),
+        "layer": (rng.normal(size=(16, 8)) / 4).astype(np.float32),
+        "square": (rng.normal(size=(8, 8)) / 3).astype(np.float32),
+        "turns": np.int64(3),
+        "go": np.bool_(True),
+        "zero": np.float32(0),
+        "axes": np.int64([2, 3]),
+    }
+    constants = [numpy_helper.from_array(np.asarray(value), name) for name, value in arrays.items()]
+    number = onnx.TensorProto
+    kinds = {"i": (number.INT64, []), "go_in": (number.BOOL, []), "w": (number.FLOAT, [8, 8])}
+    state = (number.FLOAT, ["b", 8])
+    body = helper.make_graph(
+        [
+            helper.make_node("Gemm", ["s", "w", "none"], ["product"], alpha=1.0, beta=0.0),
+            helper.make_node("Tanh", ["product"], ["s_out"]),
+            helper.make_node("Identity", ["go_in"], ["go_out"]),
+            helper.make_node("Identity", ["w"], ["w_out"]),
+        ],
+        "body",
+        [helper.make_tensor_value_info(name, *kind) for name, kind in {**kinds, "s": state}.items()],
+        [
+            helper.make_tensor_value_info(name, *kind)
+            for name, kind in {"go_out": kinds["go_in"], "w_out": kinds["w"], "s_out": state}.items()
+        ],
+        [numpy_helper.from_array(np.float32(0), "none")],
+    )
+    nodes = [
+        helper.make_node("Transpose", ["kernel"], ["turned"], perm=[3, 2, 0, 1]),
+        helper.make_node("Conv", ["x", "turned"], ["seen"], pads=[1, 1, 1, 1]),
+        helper.make_node("ReduceMean", ["seen", "axes"], ["pooled"], keepdims=0),
+        helper.make_node("Einsum", ["pooled", "layer"], ["begun"], equation="ab,bc->ac"),
+        helper.make_node("Loop", ["turns", "go", "square", "begun"], ["same", "y"], body=body),
+    ]
+    ends = [
+        helper.make_tensor_value_info("x", number.FLOAT, ["b", 4, 6, 6]),
+        helper.make_tensor_value_info("y", *state),
+    ]
+    graph = helper.make_graph(nodes, "several", ends[:1], ends[1:], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", onnx_file.OPSET)], ir_version=10)
+    onnx.save(model, tmp_path / "float.onnx")
+    x = {"x": rng.normal(size=(3, 4, 6, 6)).astype(np.float32)}
+    want = onnx_file.Runner(tmp_path / "float.onnx")(x)["y"]
+    onnx_products.rewrite(model.graph)
+    onnx.save(model, tmp_path / "rewritten.onnx")
+    np.testing.assert_allclose(onnx_file.Runner(tmp_path / "rewritten.onnx")(x)["y"], want, atol=1e-5)
+    onnx_file.quantise(tmp_path / "float.onnx", tmp_path / "int8.onnx")
+    made = onnx.load(tmp_path / "int8.onnx").graph
+    inside = next(node for node in made.node if node.op_type == "Loop").attribute[0].g
+    assert [node.op_type for node in made.node].count("ConvInteger") == 1
+    assert [node.op_type for node in [*made.node, *inside.node]].count("MatMulInteger") == 2
+    left = [numpy_helper.to_array(one) for one in [*made.initializer, *inside.initializer]]
+    assert max(one.size for one in left if one.dtype == np.float32) <= 16  # scales alone
+    got = onnx_file.Runner(tmp_path / "int8.onnx")(x)["y"]
+    assert 0 < np.abs(got - want).max() < 0.1
 
 
 def judge(predicted, references):
