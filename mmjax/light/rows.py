@@ -18,9 +18,9 @@ from mmjax.engine import restore
 from mmjax.errors import UserError
 from mmjax.export import exported, folder, onnx_file, parts
 from mmjax.light import counting, measuring
+from mmjax.light.precisions import PRECISIONS
 from mmjax.task import Batch, Variables, bind
 
-PRECISIONS = ("float32", "bfloat16")  # of a run's weights; 8 bits come as a file of `mmjax export --int8`
 Answer = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
 
 
@@ -58,7 +58,9 @@ class Row:
     one_by_one: bool = False
 
 
-def of_run(run: restore.Restored, name: str, columns: Batch, sizes: Sequence[int]) -> Iterator[Row]:
+def of_run(
+    run: restore.Restored, name: str, columns: Batch, sizes: Sequence[int], say: Callable[[str], None] = print
+) -> Iterator[Row]:
     """The rows of a run: of each part in each precision.
 
     Args:
@@ -66,10 +68,15 @@ def of_run(run: restore.Restored, name: str, columns: Batch, sizes: Sequence[int
       name: in the table.
       columns: held-out examples.
       sizes: of batches.
+      say: gets lines for the user, of precisions that are left out.
     """
     columns = parts.begun(run, parts.of(run), columns)
-    for precision in PRECISIONS:
-        of_precision = run if precision == "float32" else narrowed(run)
+    for precision, narrowed in PRECISIONS.items():
+        try:
+            of_precision = narrowed(run)
+        except UserError as error:
+            say(f"left out: {error}")
+            continue
         for part in parts.of(of_precision):
             parameters, size, count = weighed(part, of_precision.variables)
             examples = parts.examples(part, columns)
@@ -89,24 +96,6 @@ def of_run(run: restore.Restored, name: str, columns: Batch, sizes: Sequence[int
             )
 
 
-def narrowed(run: restore.Restored) -> restore.Restored:
-    """The run with its float32 weights kept as bfloat16, half the room; made wide again where they are read."""
-    wide = jax.tree.map(lambda x: x.dtype == jnp.float32, run.variables)
-    leaves = tuple(jax.tree.leaves(wide))
-    variables = jax.tree.map(lambda x, own: jnp.asarray(x, jnp.bfloat16) if own else x, run.variables, wide)
-    task = dataclasses.replace(run.task, predict=bind(_widened, run.task.predict, leaves))
-    if writing := run.task.writing:
-        start, step = (bind(_widened, function, leaves) for function in (writing.start, writing.step))
-        task = dataclasses.replace(task, writing=dataclasses.replace(writing, start=start, step=step))
-    return dataclasses.replace(run, task=task, variables=variables)
-
-
-def _widened(function: Any, wide: tuple[bool, ...], variables: Variables, *arguments: Any) -> Any:
-    leaves, structure = jax.tree.flatten(variables)
-    leaves = [x.astype(jnp.float32) if own else x for x, own in zip(leaves, wide, strict=True)]
-    return function(jax.tree.unflatten(structure, leaves), *arguments)
-
-
 def weighed(part: parts.Part, variables: Variables) -> tuple[int, int, counting.Count]:
     """(parameters, bytes, multiply-adds of one example) of what the answers read: controls and baselines they do not.
 
@@ -118,9 +107,15 @@ def weighed(part: parts.Part, variables: Variables) -> tuple[int, int, counting.
     traced = jax.make_jaxpr(bind(part.program, True))(abstract, parts.abstract(part, 1), jax.random.key(0))
     live, used = partial_eval.dce_jaxpr(traced.jaxpr, [True] * len(traced.jaxpr.outvars))
     leaves = jax.tree_util.tree_leaves_with_path(abstract)
-    read = [(at[0].key, x) for (at, x), own in zip(leaves, used[: len(leaves)], strict=True) if own]
-    numbers = [x.size for place, x in read if place in ("params", "frozen") and jnp.issubdtype(x.dtype, jnp.floating)]
+    read = [(at, x) for (at, x), own in zip(leaves, used[: len(leaves)], strict=True) if own]
+    numbers = [x.size for at, x in read if at[0].key in ("params", "frozen") and _is_number(at, x)]
     return sum(numbers), sum(x.size * x.dtype.itemsize for _, x in read), counting.of(live)
+
+
+def _is_number(at: Sequence[Any], x: Any) -> bool:
+    """Whether an array holds parameters, and not the scales of some that are kept as integers."""
+    within = getattr(at[-1], "name", "")  # of qwix's pairs; other trees are dicts, whose keys are no attributes
+    return within == "qvalue" or (not within and jnp.issubdtype(x.dtype, jnp.floating))
 
 
 def rows(examples: Mapping[str, np.ndarray], size: int) -> dict[str, np.ndarray]:

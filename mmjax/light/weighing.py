@@ -11,9 +11,10 @@ import jax
 import numpy as np
 
 from mmjax import workdir as files
-from mmjax.engine import restore
+from mmjax.engine import evaluate, restore
 from mmjax.errors import UserError
 from mmjax.export import exported, folder
+from mmjax.export import figures as exported_figures
 from mmjax.light import measuring, training
 from mmjax.light import rows as made
 from mmjax.light.rows import Row
@@ -29,11 +30,13 @@ class Options:
       sizes: of batches.
       rounds: turns of each row at each size.
       seconds: at most, for the rounds of one size.
+      examples: held-out ones, at most, on which precisions are compared, by their answers and their figures.
     """
 
     sizes: tuple[int, ...] = (1, 32)
     rounds: int = 20
     seconds: float = 60.0
+    examples: int = folder.EXAMPLES
 
 
 def weigh(places: Sequence[Path], options: Options, say: Say = print) -> dict[str, Any]:
@@ -51,20 +54,25 @@ def weigh(places: Sequence[Path], options: Options, say: Say = print) -> dict[st
     lines: list[Row] = []
     figures: dict[str, Any] = {}
     trained: dict[str, training.Record] = {}
+    opened: dict[str, tuple[restore.Restored, Any]] = {}
     by_fingerprint: dict[str, tuple[str, list[Row]]] = {}
     load = measuring.load()
     for place, name in zip(places, named, strict=True):
         say(f"preparing {name}")
         run, own = _rows_of(place, name, options, by_fingerprint, say)
-        lines += own(folder.held_out(run, lambda line: None))
+        columns = folder.held_out(run, lambda line: None, options.examples)
+        lines += own(columns)
         if exported.is_export(place):
             figures |= of_export(place, name)
             continue
         figures[name] = of_run(place)
+        opened[name] = run, columns
         trained[name] = training.read(place, run.config.best, run.config.best_mode)
     if not lines:
         raise UserError("nothing there can be run here")
-    measured = _measured(lines, options, say)
+    measured, answers = _measured(lines, options, say)
+    for name, (run, columns) in opened.items():
+        figures |= of_precisions(run, name, columns, [(row, a) for row, a in zip(lines, answers) if row.run == name])
     return {
         "device": jax.devices()[0].device_kind,
         "threads": measuring.threads(),
@@ -87,7 +95,7 @@ def _rows_of(place: Path, name: str, options: Options, known: dict[str, Any], sa
         run = restore.restore(place)
 
         def of_run(columns: Any) -> list[Row]:
-            rows = list(made.of_run(run, name, columns, options.sizes))
+            rows = list(made.of_run(run, name, columns, options.sizes, say))
             known[made.fingerprint(run)] = (name, rows)
             return rows
 
@@ -133,8 +141,28 @@ def of_export(place: Path, name: str) -> dict[str, Any]:
     return found
 
 
-def _measured(lines: Sequence[Row], options: Options, say: Say) -> list[dict[str, Any]]:
-    """Latency of each row at each size, and how far its answers are from the first row's of the same run and part."""
+def of_precisions(
+    run: restore.Restored, name: str, columns: Any, answered: Sequence[tuple[Row, Any]]
+) -> dict[str, Any]:
+    """The figures that the run's narrower weights reach on the held-out examples, beside those of float32 on the same:
+    {run and precision: {figure: {"value"}}}."""
+    found: dict[str, Any] = {}
+    for precision in dict.fromkeys(row.precision for row, _ in answered if row.precision != "float32"):
+        answers: dict[str, np.ndarray] = {}
+        for row, said in answered:
+            if row.precision == precision and row.part not in exported.APART:
+                answers |= {key: evaluate.readable(key, value) for key, value in said.items()}
+        beside = exported_figures.beside(run, columns, answers, folder.EXAMPLES)
+        told = f"{len(next(iter(columns.values()))):,} examples"
+        for kind, of in (("float32", "run"), (precision, "export")):
+            if beside:
+                found[f"{name} {kind}, {told}"] = {figure: {"value": both[of]} for figure, both in beside.items()}
+    return found
+
+
+def _measured(lines: Sequence[Row], options: Options, say: Say) -> tuple[list[dict[str, Any]], list[Any]]:
+    """Latency of each row at each size, and how far its answers are from the first row's of the same run and part; and
+    these answers."""
     found: list[dict[str, Any]] = [{"latency": {}} for _ in lines]
     for size in options.sizes:
         say(f"measuring {len(lines)} rows at batch {size}, in turns")
@@ -145,15 +173,17 @@ def _measured(lines: Sequence[Row], options: Options, say: Say) -> list[dict[str
         for number, seconds in measuring.in_turns(calls, options.rounds, options.seconds).items():
             found[number]["latency"][size] = measuring.summary(seconds)
     first: dict[tuple[str, str], Mapping[str, np.ndarray]] = {}
+    answers = []
     largest = max(options.sizes)
     for row, one in zip(lines, found, strict=True):
         got = exported.in_batches(lambda batch, seed, row=row: row.answers[largest](batch), row.examples, largest)
+        answers.append(got)
         want = first.setdefault((row.run, row.part), got)
         if want is not got:
             one["against_float32"] = {
                 key: folder.difference(want[key], got[key], key.startswith("scores/")) for key in want
             }
-    return found
+    return found, answers
 
 
 def _told(row: Row) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What a trained run weighs, beside lighter ones: parameters, multiply-adds, latency, memory.
 
-mmjax light runs/recognition                                         one table: float32 and bfloat16 weights
+mmjax light runs/recognition                                         one table: weights in 32, 16 and 8 bits
 mmjax light runs/recognition runs/recognition-light                  a second run beside it
 mmjax light runs/recognition shipped/recognition --json light.json   and an export of it: ONNX, int8, StableHLO
 
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from mmjax import workdir
 from mmjax.errors import UserError
+from mmjax.export import folder
 from mmjax.light import weighing, words
 from mmjax.tools import Parser
 
@@ -30,12 +31,24 @@ def main(arguments: Sequence[str], typed: str) -> None:
     parser.add_argument(
         "--seconds", type=float, default=60.0, metavar="S", help="at most for the rounds of one size (default 60)"
     )
+    parser.add_argument(
+        "--examples",
+        type=int,
+        default=folder.EXAMPLES,
+        metavar="N",
+        help=f"held-out ones, on which precisions are compared, their figures among it (default {folder.EXAMPLES})",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="everything, as JSON")
     options = parser.parse_args(arguments)
-    for name, values in (("batch", options.batch), ("rounds", [options.rounds]), ("seconds", [options.seconds])):
+    for name, values in (
+        ("batch", options.batch),
+        ("rounds", [options.rounds]),
+        ("seconds", [options.seconds]),
+        ("examples", [options.examples]),
+    ):
         if min(values) < (0 if name == "seconds" else 1):
             raise UserError(f"--{name} {min(values)}: it must be at least {0 if name == 'seconds' else 1}")
-    asked = weighing.Options(tuple(dict.fromkeys(options.batch)), options.rounds, options.seconds)
+    asked = weighing.Options(tuple(dict.fromkeys(options.batch)), options.rounds, options.seconds, options.examples)
     places = [place.expanduser() for place in options.places]
     found = weighing.weigh(places, asked, lambda line: print(line, flush=True))
     if options.json:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import sys
 
 import jax
 import numpy as np
@@ -12,7 +13,7 @@ from ml_collections import ConfigDict
 
 from mmjax import data, tools, workdir
 from mmjax.engine import restore
-from mmjax.light import measuring, rows, weighing, words
+from mmjax.light import measuring, precisions, rows, weighing, words
 from mmjax.task import Task, Writing, bind
 
 PIXELS, WIDE, SLIM = 8, 32, 4
@@ -84,33 +85,42 @@ def test_two_runs_and_an_export_in_one_table(runs, tmp_path, capsys):
     capsys.readouterr()
     places = [*map(str, runs), str(tmp_path / "out")]
     file = tmp_path / "light.json"
-    assert tools.run("light", [*places, "--batch", "1", "3", "--rounds", "1", "--json", str(file)]) == 0
+    assert (
+        tools.run("light", [*places, "--batch", "1", "3", "--rounds", "1", "--examples", "3", "--json", str(file)]) == 0
+    )
     shown, found = capsys.readouterr().out, json.loads(file.read_text())
     assert max(map(len, shown.splitlines())) <= 120
     names = [(row["run"], row["precision"], row["runtime"]) for row in found["rows"]]
     assert names == [
         ("wide", "float32", "XLA"),
         ("wide", "bfloat16", "XLA"),
+        ("wide", "int8", "XLA"),
         ("slim", "float32", "XLA"),
         ("slim", "bfloat16", "XLA"),
+        ("slim", "int8", "XLA"),
         ("out", "float32", "StableHLO"),
     ]
-    numbers = [192 * width + width * 2 for width in (WIDE, WIDE, SLIM, SLIM, WIDE)]
+    numbers = [192 * width + width * 2 for width in (*[WIDE] * 3, *[SLIM] * 3, WIDE)]
     assert [row["parameters"] for row in found["rows"]] == numbers  # not the control's, and not the state's
     assert [row["multiply_adds"] for row in found["rows"]] == numbers  # each weight of such a network is used once
     sizes = [row["bytes"] for row in found["rows"]]
-    assert sizes[:4] == [4 * (numbers[0] + 2), 2 * (numbers[0] + 2), 4 * (numbers[2] + 2), 2 * (numbers[2] + 2)]
-    assert sizes[4] == (tmp_path / "out" / "out.stablehlo").stat().st_size
+    # In 8 bits each column has a scale of its own, and what has one axis stays: `shift`.
+    eight = [n + 4 * (width + 2) + 4 * 2 for n, width in ((numbers[0], WIDE), (numbers[3], SLIM))]
+    assert sizes[:3] == [4 * (numbers[0] + 2), 2 * (numbers[0] + 2), eight[0]]
+    assert sizes[3:6] == [4 * (numbers[3] + 2), 2 * (numbers[3] + 2), eight[1]]
+    assert sizes[6] == (tmp_path / "out" / "out.stablehlo").stat().st_size
     for row in found["rows"]:
         assert set(row["latency"]) == {"1", "3"}
         for of in row["latency"].values():
             assert of["calls"] == measuring.TURN
             assert 0 < of["median_ms"] <= of["p95_ms"]
-    assert all(row["memory"]["3"] >= row["bytes"] for row in found["rows"][:4])
+    assert all(row["memory"]["3"] >= row["bytes"] for row in found["rows"][:6])
     rounded = found["rows"][1]["against_float32"]["scores/shade"]
     assert 0 < rounded["largest"] < 0.05
     assert "against_float32" not in found["rows"][0]
     assert found["figures"]["wide"] == {"accuracy": {"value": 0.9, "low": 0.85, "high": 0.94}, "nats": {"value": 0.1}}
+    assert found["figures"]["wide float32, 3 examples"] == {"shade_right": {"value": 1.0}}  # the truth is its answer
+    assert set(found["figures"]) >= {"wide bfloat16, 3 examples", "slim int8, 3 examples"}
     assert "wide: accuracy 0.9 (0.85 to 0.94), nats 0.1" in shown
     assert re.search(r"^run +steps  steps/s  minutes  to accuracy 0\.804$", shown, re.M)
     assert re.search(r"^wide +4 +0\.533 +0\.125 +0\.125$", shown, re.M)  # 32 steps a minute
@@ -119,12 +129,36 @@ def test_two_runs_and_an_export_in_one_table(runs, tmp_path, capsys):
 
 def test_bfloat16_weights_answer_as_rounded_ones(runs):
     run = restore.restore(runs[0])
-    half = rows.narrowed(run)
+    half = precisions.bfloat16(run)
     assert {x.dtype for x in jax.tree.leaves(half.variables)} == {jnp.dtype(jnp.bfloat16)}
     rounded = jax.tree.map(lambda x: x.astype(jnp.bfloat16).astype(jnp.float32), run.variables)
     batch = {"image": Pictures()[0]["image"][None]}
     want = predict(rounded, batch, None)["scores/shade"]
     np.testing.assert_allclose(half.answers(batch)["scores/shade"], want, rtol=1e-6)
+
+
+def test_eight_bits_are_of_each_column_and_of_the_largest_number_in_it(runs):
+    run = restore.restore(runs[1])
+    kept = precisions.int8(run).variables["params"]["net"]["hidden"]
+    whole = np.asarray(run.variables["params"]["net"]["hidden"])
+    scale = np.abs(whole).max(0, keepdims=True) / 127.5
+    np.testing.assert_allclose(kept.scale, scale, rtol=0.01)
+    rounded = np.asarray(kept.qvalue, np.float32) * np.asarray(kept.scale)
+    assert np.abs(rounded - whole).max() <= 0.51 * scale.max()
+    batch = {"image": Pictures()[0]["image"][None]}
+    net = {**run.variables["params"]["net"], "hidden": rounded}
+    head = precisions.int8(run).variables["params"]["net"]["head"]
+    net["head"] = np.asarray(head.qvalue, np.float32) * np.asarray(head.scale)
+    want = predict({**run.variables, "params": {**run.variables["params"], "net": net}}, batch, None)["scores/shade"]
+    np.testing.assert_allclose(precisions.int8(run).answers(batch)["scores/shade"], want, rtol=1e-5)
+
+
+def test_a_missing_extra_leaves_a_precision_out(runs, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "qwix", None)
+    run = restore.restore(runs[1])
+    pixels = np.stack([Pictures()[i]["image"] for i in range(2)])
+    assert [row.precision for row in rows.of_run(run, "slim", {"image": pixels}, (1,))] == ["float32", "bfloat16"]
+    assert "left out: int8 weights need the package qwix: pip install 'mmjax[light]'" in capsys.readouterr().out
 
 
 def begin(variables, batch):
@@ -147,11 +181,11 @@ def test_an_answer_that_is_written_token_by_token_is_weighed_in_parts(runs):
     pixels = np.stack([Pictures()[i]["image"] for i in range(5)])
     found = list(rows.of_run(run, "slim", {"image": pixels}, (1,)))
     assert [(row.part, row.precision) for row in found[:3]] == [(part, "float32") for part in ("", "start", "step")]
-    assert [(row.part, row.precision) for row in found[3:]] == [(part, "bfloat16") for part in ("", "start", "step")]
+    assert [(row.part, row.precision) for row in found[3:6]] == [(part, "bfloat16") for part in ("", "start", "step")]
     _, start, step = found[:3]
     assert (start.parameters, start.count.total) == (192 * SLIM, 192 * SLIM)
     assert (step.parameters, step.count.total) == (5 * SLIM, 5 * SLIM)  # a row that is looked up is no product
-    assert [row.size for row in found[4:]] == [2 * 192 * SLIM, 2 * 5 * SLIM]
+    assert [row.size for row in found[4:6]] == [2 * 192 * SLIM, 2 * 5 * SLIM]
     np.testing.assert_array_equal(step.examples["token"], np.ones(5))
     one = rows.rows(step.examples, 1)
     mood = np.tanh(one["state/mood"] + one["memory/seen"] + words[1])
