@@ -9,6 +9,7 @@ from mmjax.audit.replacing import KINDS
 
 SURE = 0.05  # a p-value above it shows nothing
 ALONE = 0.9  # of the figure, by one modality
+NOTHING = 1e-7  # below it a number is rounding
 
 
 def told(found: dict[str, Any]) -> dict[str, Any]:
@@ -29,8 +30,8 @@ def told(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def number(value: float) -> str:
-    """Three digits."""
-    return f"{value:.3g}"
+    """Three digits; 0 for what is left where equal sums are subtracted in float32."""
+    return "0" if abs(value) < NOTHING else f"{value:.3g}"
 
 
 def within(span: Mapping[str, float], percent: bool = False) -> str:
@@ -189,7 +190,8 @@ def _half(span: Mapping[str, float]) -> float:
 
 
 def _give(span: Mapping[str, float]) -> str:
-    return f"{number(span['value'])} ± {_half(span):.2g}"
+    half = _half(span)
+    return f"{number(span['value'])} ± {'0' if half < NOTHING else f'{half:.2g}'}"
 
 
 def _percent(span: Mapping[str, float] | None) -> str:

@@ -142,6 +142,11 @@ def test_wrong_options_are_one_line(capsys, arguments, message):
     assert message in capsys.readouterr().err
 
 
+def test_what_rounding_leaves_is_shown_as_nothing():
+    assert [words.number(x) for x in (-1.38e-14, 0.000123, 12.345, -0.5)] == ["0", "0.000123", "12.3", "-0.5"]
+    assert words.within({"value": 2.9e-14, "low": -1e-15, "high": 0.25}) == "0 (0 to 0.25)"
+
+
 def test_one_side_of_a_contrastive_loss_is_not_trained(capsys):
     assert tools.command(["audit", str(tiny_run("joint_embedding").workdir), "--retrain"]) == 2
     assert "--retrain: the loss is contrastive" in capsys.readouterr().err
