@@ -22,6 +22,7 @@ from mmjax.task import Task
 from mmjax.text import vocabulary
 
 Say = Callable[[str], None]
+SECTIONS = ("train_split", "tokens", "mixtures")  # of `data.open`: what no single value can be
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +84,7 @@ def over_seeds(
     config: ConfigDict, folder: Path, found: Mapping[str, Any], options: Options, say: Say
 ) -> dict[str, Any]:
     """The main figure, its shares and the bits over runs from several seeds: {name: mean with Student's interval}."""
-    again = dataclasses.replace(options, figure=found["figure"], retrain=False, seeds=1)
+    again = dataclasses.replace(options, figure=found["figure"], retrain=False, seeds=1, accident=())
     every = [of_run(found)]
     for place in retraining.seeds(config, folder, options.seeds):
         run = restore.restore(place, options.step)
@@ -102,7 +103,8 @@ def of_run(found: Mapping[str, Any]) -> dict[str, float]:
     of = found["figures"][name]
     numbers = {name: of["value"]}
     shares_of = of["replaced"]["other"]["share"]
-    numbers |= {f"share of {m}": share["value"] for m, share in shares_of.items() if share is not None}
+    if len(shares_of) > 1:
+        numbers |= {f"share of {m}": share["value"] for m, share in shares_of.items() if share is not None}
     tells = found["bits"].get("tells", {})
     return numbers | {f"bits of {who or 'the system'}": span["value"] for who, span in tells.items()}
 
@@ -113,7 +115,8 @@ def finished(folder: Path) -> tuple[ConfigDict, Mapping[str, Any]]:
     if config.eval.folds:
         raise UserError(f"{folder} is a cross-validation: audit one of its folds, such as {files.fold(folder, 1)}")
     results = files.read_json(folder / files.RESULTS)
-    if not isinstance(results, dict) or results.get("step", -1) < config.steps:
+    step = results.get("step") if isinstance(results, dict) else None
+    if not isinstance(step, int) or step < config.steps:
         raise UserError(f"{folder} is not finished: it has no results of step {config.steps:,}; train it to its end")
     return config, results
 
@@ -199,12 +202,27 @@ class _Audit:
         self.group = options.group or next(iter(self.groups), "")
         self.look = looking.Looker(self.task, run.variables, run.config.eval.batch_size)
 
-    def columns(self, split: str, more: Sequence[str] = (), **changes: Any) -> dict[str, Any]:
-        """All examples of a split that are looked at, with `more` fields than the system asks for."""
-        fields = tuple(dict.fromkeys((*prepare.asked(self.task), *more)))
+    def fields(self, more: Sequence[str] = ()) -> tuple[str, ...]:
+        """What the system asks for, and `more`."""
+        return tuple(dict.fromkeys((*prepare.asked(self.task), *more)))
+
+    def source(self, split: str, fields: tuple[str, ...], **changes: Any) -> Any:
+        """A split of the run's data set, some of whose options may be others."""
+        for option in changes:
+            if option in SECTIONS:
+                raise UserError(f"--accident {option}: that is no option of the data set")
         given = {**self.config.data, **changes}
         source = data.open(split, fields, train_split=self.config.train_split, **given)
         self.run.compare(source)  # its numbers must mean what they meant
+        return source
+
+    def columns(self, split: str, more: Sequence[str] = ()) -> dict[str, Any]:
+        """All examples of a split that are looked at, with `more` fields than the system asks for."""
+        fields = self.fields(more)
+        return self.read(self.source(split, fields), fields)
+
+    def read(self, source: Any, fields: tuple[str, ...]) -> dict[str, Any]:
+        """As many examples of a split as are looked at."""
         most = self.options.examples or self.config.eval.test_examples
         batches = pipeline.eval_batches(source, self.config.eval.batch_size, most, **self.config.loader)
         return looking.gathered(batches, fields)
@@ -214,6 +232,9 @@ class _Audit:
         options, config = self.options, self.config
         offered = () if config.data.get("mixtures") else data.offers(config.data.name, _options(config.data))
         lists = [field for field in several.LISTS if field in offered]
+        failing = None
+        if options.accident:  # what cannot be opened is said before hours of passes
+            failing = self.source(config.test_split, self.fields(), **dict(options.accident))
         known, columns = self.columns(config.validation_split), self.columns(config.test_split, lists)
         kinds = tuple(kind for kind in replacing.KINDS if kind != "class" or self.group)
         passes = len(kinds) * (2 ** len(self.players) - 1) + 1
@@ -224,19 +245,20 @@ class _Audit:
         figures = shares.of_figures(looks, self.players, options.permutations, options.seed)
         main = self.main(figures)
         out: dict[str, Any] = {"examples": n, "modalities": list(self.players), "figure": main, "group": self.group}
+        out["stays"] = [m for m in self.task.modalities if m not in self.players]
         out |= {
             "permutations": options.permutations,
             "figures": figures,
-            "several": self.several(columns, intact, main),
+            **self.several(columns, intact, figures, main),
         }
         retrained = self.retrained() if options.retrain else {}
         if retrained:
             out["retrained"] = self.of_retrained(retrained, known, columns, main)
         out["bits"] = self.bits(known, columns, intact, alone, retrained)
-        if options.accident:
+        if failing is not None:
             named = ", ".join(f"{k}={v}" for k, v in options.accident)
             self.say(f"the same where {named}")
-            changed = self.columns(config.test_split, **dict(options.accident))
+            changed = self.read(failing, self.fields())
             _, there, _ = play(self.look, changed, known, self.players, **drawn)
             moved = shares.of_figures(there, self.players, options.permutations, options.seed)
             out["accident"] = {"options": named, "figures": moved}
@@ -251,19 +273,29 @@ class _Audit:
             raise UserError(f"--figure {asked}: no figure of this run; there are {', '.join(figures)}")
         return asked or (self.config.best if self.config.best in figures else next(iter(figures)))
 
-    def several(self, columns: Any, intact: looking.Look, figure: str) -> dict[str, Any]:
-        """The main figure by how many of something an example has: {what: {number: examples, and the figure}}."""
+    def several(self, columns: Any, intact: looking.Look, figures: Mapping[str, Any], main: str) -> dict[str, Any]:
+        """A figure by how many of something an example has.
+
+        It is the main one; where that is of whole batches, the first that is of examples at all.
+
+        Returns:
+          several_of: the figure; several: {what: {number: examples, and the figure}}; several_alike: whether all
+          numbers of something are of as many examples, because among fewer the figure may be better.
+        """
+        of = [main, *(name for name, one in figures.items() if one["units"] == "block")]
+        figure = of[1] if figures[main]["units"] == "batch" and len(of) > 1 else main
+        alike = figures[figure]["units"] == "block"
         found: dict[str, Any] = {}
         for what, number in several.numbers(columns, self.task.modalities).items():
-            rows = {}
-            for name, at in several.rows(number).items():
+            rows, every = {}, several.rows(number)
+            for name, at in (several.alike(every, self.options.seed) if alike else every).items():
                 some = {field: np.asarray(value)[at] for field, value in columns.items()}
                 units = looking.units(self.task, intact.only(at), some, intact)
                 if figure in units:  # not where it is of whole batches, or means nothing of so few
                     rows[name] = {"examples": int(at.sum()), **shares.span(units[figure][1], self.options.seed)}
             if len(rows) > 1:
                 found[what] = rows
-        return found
+        return {"several_of": figure, "several_alike": alike, "several": found}
 
     def retrained(self) -> dict[str, tuple[looking.Looker, float]]:
         """{modality: the system's network that was trained with it alone, and its factor of the learning rates}."""
@@ -300,15 +332,22 @@ class _Audit:
         told = dict(before.logits)
         for modality, (look, _) in retrained.items():
             held[modality], told[modality] = look(columns).logits[""], look(known).logits[""]
-        for modality in self.players:
+        every = tuple(self.task.modalities)  # those that `--modality` leaves in their place tell of the answer, too
+        for modality in every:
             if modality not in held:  # no control was trained on it: the system itself, with the mean of the others
-                held[modality] = alone[modality].logits[""]
-                gone = [m for m in self.players if m != modality]
-                told[modality] = self.look(absent(self.task, known, gone, "mean", known, "", 0)).logits[""]
+                gone = [m for m in every if m != modality]
+                seen, before_it = (
+                    alone[modality]
+                    if split is columns and every == self.players
+                    else self.look(absent(self.task, split, gone, "mean", known, "", 0))
+                    for split in (columns, known)
+                )
+                held[modality], told[modality] = seen.logits[""], before_it.logits[""]
         if not ((before.label >= 0).any() and (intact.label >= 0).any()):
             return {"refused": "no example has a known class"}
         both = (before.label, told), (intact.label, held)
-        return bits.measure(*both, self.players, self.options.permutations, self.options.seed, self.kinds(columns))
+        found = bits.measure(*both, every, self.options.permutations, self.options.seed, self.kinds(columns))
+        return {"of": intact.head, **found}
 
     def kinds(self, columns: Any) -> dict[str, Any]:
         """{name: which examples are of this kind}, by the last of the fields that tell a class, where several do."""

@@ -120,7 +120,7 @@ def batch_parts(
         name: {"value": float(found.value[i]), "low": float(low[i]), "high": float(high[i])}
         for i, name in enumerate(names)
     }
-    return {"batches": len(found.parts), "size": batches.SIZE, "bits": spans}
+    return {"batches": len(found.parts), "size": batches.SIZE, "answers": int(number.max()) + 1, "bits": spans}
 
 
 def parts(

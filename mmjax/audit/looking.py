@@ -31,6 +31,7 @@ class Look:
       predictions: {"kind/name": array [n ...]}, without those of which few are kept.
       label: the right class of each example, -1 where there is none; [0] where no distribution is given.
       logits: {who: [n c]}, see `Task.distribution`.
+      head: of the predictions that these are; "" where the system says itself what its answer is.
     """
 
     each: Mapping[str, tuple[np.ndarray, np.ndarray]]
@@ -38,6 +39,7 @@ class Look:
     predictions: Mapping[str, np.ndarray]
     label: np.ndarray
     logits: Mapping[str, np.ndarray]
+    head: str = ""
 
     def with_equals_of(self, intact: Look) -> Look:
         """The same figures, but for those of batches, where nobody is anybody's equal who was not before."""
@@ -116,9 +118,10 @@ class Looker:
         )
         each, predicted, (label, logits) = rows
         predicted = {name: evaluate.readable(name, value) for name, value in predicted.items()}
+        head = ""
         if not logits:
-            label, logits = _of_scores(predicted)
-        return Look(each, batches, predicted, label, logits)
+            head, label, logits = _of_scores(predicted)
+        return Look(each, batches, predicted, label, logits, head)
 
 
 def _seen(task: Task, additive: tuple[str, ...] | None, variables: Variables, batch: Batch, key: Any) -> Any:
@@ -143,15 +146,15 @@ def _seen(task: Task, additive: tuple[str, ...] | None, variables: Variables, ba
     return each, figures(batch["valid"]), evaluate.without_few(task.predict, variables, batch, key), told
 
 
-def _of_scores(predicted: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """The distribution of the first head whose classes are the same for every example and whose truth is known."""
+def _of_scores(predicted: Mapping[str, np.ndarray]) -> tuple[str, np.ndarray, dict[str, np.ndarray]]:
+    """The first head whose classes are the same for every example and whose truth is known, its truth and logits."""
     for name, scores in predicted.items():
         kind, _, head = name.partition("/")
         truth = predicted.get(f"label/{head}{glossary.TARGET}", predicted.get(f"scores/{head}{glossary.TARGET}"))
         if kind == "scores" and f"text/{head}" not in predicted and truth is not None:
             label = truth if truth.ndim == 1 else np.where(truth.any(-1), truth.argmax(-1), -1)
-            return label, {"": np.log(np.maximum(scores, 1e-30))}
-    return np.zeros(0, np.int32), {}
+            return head, label, {"": np.log(np.maximum(scores, 1e-30))}
+    return "", np.zeros(0, np.int32), {}
 
 
 def units(task: Task, look: Look, columns: Mapping[str, Any], intact: Look) -> dict[str, tuple[str, np.ndarray]]:

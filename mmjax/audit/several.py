@@ -15,6 +15,7 @@ from mmjax.data import spec
 
 LISTS = ("tags", "objects", "captions")  # fields that are read where the data set offers them
 LEAST = 20  # examples of a row
+SEARCHED = 100  # examples of a row of a figure that depends on how many others there are, such as R@1
 EXACT = 5  # numbers up to it have rows of their own, larger ones share those up to the double
 
 
@@ -62,4 +63,19 @@ def rows(number: Int[np.ndarray, " n"]) -> dict[str, np.ndarray]:
         at = (number >= low) & (number <= high)
         if at.sum() >= LEAST:
             found[str(low) if low == high else f"{low} to {high}"] = at
+    return found
+
+
+def alike(rows: Mapping[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
+    """The same of as many examples each, drawn by lot, without rows of fewer than SEARCHED.
+
+    Whoever is looked for among fewer is found more easily: R@1 of few examples and of many are not to be compared.
+    """
+    kept = {name: np.flatnonzero(at) for name, at in rows.items() if at.sum() >= SEARCHED}
+    least = min(map(len, kept.values()), default=0)
+    rng = np.random.default_rng(seed)
+    found = {}
+    for name, at in kept.items():
+        found[name] = np.zeros(len(rows[name]), bool)
+        found[name][rng.choice(at, least, replace=False)] = True
     return found

@@ -45,11 +45,15 @@ def _figure(found: Mapping[str, Any]) -> Iterator[str]:
     """Of the main figure: what each carries, what only both, how sure, and what if one failed."""
     name, others = found["figure"], found["figures"][found["figure"]]
     by = others["replaced"]["other"]
+    stays = found.get("stays", ())
+    gone = " and ".join(by["share"]) if stays else "every modality"
     yield (
-        f"{name} is {within(others)} on {found['examples']:,} examples of {found['split']}; with every modality "
+        f"{name} is {within(others)} on {found['examples']:,} examples of {found['split']}; with {gone} "
         f"another example's it is {number(by['nothing']['value'])}."
     )
-    if any(share is None for share in by["share"].values()):
+    if stays:
+        yield f"{' and '.join(stays)} stayed in place, so {name} is not divided among the modalities."
+    elif any(share is None for share in by["share"].values()):
         yield f"That is no sure difference: nothing in {name} can be divided among the modalities."
     else:
         parts = " and ".join(f"{m} carries {within(share, True)}" for m, share in by["share"].items())
@@ -70,9 +74,11 @@ def _figure(found: Mapping[str, Any]) -> Iterator[str]:
 
 def _several(found: Mapping[str, Any]) -> Iterator[str]:
     """One to many."""
+    name = found.get("several_of", found["figure"])
     for what, rows in found.get("several", {}).items():
         every = ", ".join(f"{count}: {within(row)}" for count, row in rows.items())
-        yield f"{found['figure']} by the number of {what}: {every}."
+        among = f", among {next(iter(rows.values()))['examples']:,} examples each" if found.get("several_alike") else ""
+        yield f"{name} by the number of {what}{among}: {every}."
 
 
 def _retrained(found: Mapping[str, Any]) -> Iterator[str]:
@@ -105,27 +111,30 @@ def _bits(found: Mapping[str, Any]) -> Iterator[str]:
     if "refused" in of:
         yield f"No bits: {of['refused']}."
         return
-    error = of["calibration"][""]
+    error, answer = of["calibration"][""], "answer" + (f" ({of['of']})" if of.get("of") else "")
     yield (
-        f"Its probabilities are off by {number(error['after'])} on the average (calibration error; "
+        f"Its probabilities of the {answer} are off by {number(error['after'])} on the average (calibration error; "
         f"{number(error['before'])} as trained)."
     )
     tells = {f"{who} alone" if who else "the system": within(span) for who, span in of["tells"].items()}
     every = ", ".join(f"{who} {span}" for who, span in tells.items())
-    yield f"The answer holds {number(of['prior']['value'])} bits for whoever sees nothing; of these tells {every}."
+    yield f"The {answer} holds {number(of['prior']['value'])} bits for whoever sees nothing; of these tells {every}."
     right = ", ".join(f"{who or 'the system'} {within(span[''], True)}" for who, span in of["right"].items())
     yield f"Right are, each from what it sees: {right}."
     batch = of["batch_parts"]
     if "refused" not in batch:
+        rare = ", rare answers as one" if batch["answers"] < of["classes"] else ""
         every = ", ".join(f"{name} {within(span)}" for name, span in batch["bits"].items())
-        yield f"By the batch estimator, on {batch['batches']} x {batch['size']} examples, in bits: {every}."
+        yield f"By the batch estimator, on {batch['batches']} x {batch['size']} examples, in bits{rare}: {every}."
     parts = of["parts"]
     if "refused" in parts:
         yield f"Redundant, unique and synergistic parts are not given from a table: {parts['refused']}."
         return
     cells = " x ".join(map(str, parts["cells"]))
+    rare = ", rare answers as one" if parts["cells"][-1] < of["classes"] else ""
     claimed = [f"{name} {within(span)}" for name, span in parts["bits"].items() if span["claimed"]]
-    yield f"In a table of {cells} cells, in bits: {', '.join(claimed) if claimed else 'no part is shown to be there'}."
+    every = ", ".join(claimed) if claimed else "no part is shown to be there"
+    yield f"In a table of {cells} cells, in bits{rare}: {every}."
 
 
 def _accident(found: Mapping[str, Any]) -> Iterator[str]:
@@ -138,12 +147,12 @@ def _accident(found: Mapping[str, Any]) -> Iterator[str]:
 def _warnings(found: Mapping[str, Any]) -> Iterator[str]:
     name = found["figure"]
     by = found["figures"][name]["replaced"]["other"]
-    if any(share is None for share in by["share"].values()):
-        return
+    if not found.get("stays") and any(share is None for share in by["share"].values()):
+        return  # the sentences say so
     for m, there in by["without"].items():
         if there["p"] > SURE:
             yield f"{m} contributes nothing to {name} that {found['examples']:,} examples could show"
-    for m, share in by["alone_share"].items():
+    for m, share in by["alone_share"].items() if not found.get("stays") else ():
         if share["value"] > ALONE:
             yield f"{m} alone explains {within(share, True)} of {name}: where it stops agreeing, the system fails"
 
@@ -161,13 +170,16 @@ def table(found: Mapping[str, Any], every: bool = True) -> list[list[str]]:
     titles = [f"without {m}" + (f": {shown[kind]}" if every else "") for m in players for kind in kinds]
     there = found.get("accident")
     where = [f"where {there['options']}"] if there else []
-    rows = [["figure", "whole", *where, *titles, *(f"share of {m}" for m in players), "only together"]]
+    stays = found.get("stays")  # the share of some is not of the whole figure
+    divided = [] if stays else [*(f"share of {m}" for m in players), "only together"]
+    rows = [["figure", "whole", *where, *titles, *divided]]
     for name, of in found["figures"].items():
         ways = of["replaced"]
         cells = [_give(ways[kind]["without"][m]) if kind in ways else "—" for m in players for kind in kinds]
-        cells += [_percent(ways["other"]["share"][m]) for m in players]
+        if not stays:
+            cells += [_percent(ways["other"]["share"][m]) for m in players] + [_give(ways["other"]["together"])]
         changed = [_give(there["figures"][name]) if name in there["figures"] else "—"] if there else []
-        rows.append([name, _give(of), *changed, *cells, _give(ways["other"]["together"])])
+        rows.append([name, _give(of), *changed, *cells])
     return rows
 
 

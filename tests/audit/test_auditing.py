@@ -130,6 +130,8 @@ def test_few_examples_have_no_parts(rng):
         (["--figure", "beauty"], "--figure beauty: no figure of this run; there are accuracy, "),
         (["--group", "image"], "--group image: no field that tells a class; choose one of answer_label, "),
         (["--accident", "reverse"], "--accident reverse: write OPTION=VALUE"),
+        (["--accident", "train_split=test"], "--accident train_split: that is no option of the data set"),
+        (["--accident", "shfit=reverse"], "config.data.shfit: data set 'sounding_scenes' has no such option"),
         (["--permutations", "3"], "--permutations 3: it must be at least 19"),
         (["--retrain", "--rates", "0"], "--rates: each is a factor of the run's learning rates"),
         (["--rates", "1", "3"], "--rates: they are of --retrain"),
@@ -139,7 +141,26 @@ def test_few_examples_have_no_parts(rng):
 )
 def test_wrong_options_are_one_line(capsys, arguments, message):
     assert tools.command(["audit", str(tiny_run("vqa").workdir), "--examples", "8", *arguments]) == 2
-    assert message in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert message in said.err
+    assert ("passes over" in said.out) == ("--figure" in arguments)  # what is wrong is said before the work
+
+
+def test_a_modality_by_itself_is_no_share_and_explains_nothing_alone(capsys, tmp_path):
+    """The other one stays in its place; both tell bits, and no control of this system is trained on one side."""
+    workdir = shutil.copytree(tiny_run("joint_embedding").workdir, tmp_path / "run")
+    assert tools.command(["audit", str(workdir), "--modality", "picture", "--permutations", "19"]) == 0
+    found = json.loads((workdir / "audit.json").read_text())
+    told = " ".join(found["sentences"])
+    assert "with picture another example's it is" in told
+    assert "words stayed in place" in told
+    assert "every modality" not in told
+    assert "carries" not in told
+    assert "is there only where" not in told
+    assert not any("alone explains" in line for line in found["warnings"])
+    assert not any(title.startswith(("share", "only")) for title in found["table"][0])
+    assert list(found["bits"]["tells"]) == ["", "picture", "words"]
+    assert f"The answer ({found['bits']['of']}) holds" in told
 
 
 def test_what_rounding_leaves_is_shown_as_nothing():
@@ -157,9 +178,10 @@ def test_what_is_no_finished_run_is_one_line(capsys, tmp_path):
     for name in ("config.json", "results.json"):
         (tmp_path / name).write_text((workdir / name).read_text())
     results = json.loads((workdir / "results.json").read_text())
-    (tmp_path / "results.json").write_text(json.dumps({**results, "step": 3}))
-    assert tools.command(["audit", str(tmp_path)]) == 2
-    assert "is not finished: it has no results of step 6" in capsys.readouterr().err
+    for step in (3, "6", None):
+        (tmp_path / "results.json").write_text(json.dumps({**results, "step": step}))
+        assert tools.command(["audit", str(tmp_path)]) == 2
+        assert "is not finished: it has no results of step 6" in capsys.readouterr().err
     assert tools.command(["audit", str(tmp_path / "nothing")]) == 2
     assert "is not a workdir of mmjax" in capsys.readouterr().err
 

@@ -1,9 +1,11 @@
 """One to many: how many captions, tags or like examples there are, and the figure by their number."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import planted_systems as planted
 
-from mmjax.audit import looking, several, words
+from mmjax.audit import auditing, looking, several, words
 
 
 def test_numbers_by_hand():
@@ -33,6 +35,33 @@ def test_rows_have_enough_examples_and_large_numbers_share_one():
         "11 to 20": 30,
         "21 to 40": 25,
     }
+
+
+def test_rows_of_a_search_are_of_as_many_examples():
+    """A right picture among few is found more easily than among many: rows of one size, and none of few."""
+    number = np.repeat([1, 2, 3], [300, 120, 40])
+    found = several.alike(several.rows(number), 0)
+    assert {name: int(at.sum()) for name, at in found.items()} == {"1": 120, "2": 120}
+    assert all((number[at] == int(name)).all() for name, at in found.items())
+    assert several.alike({}, 0) == {}
+    told = {"figure": "batch_r@1", "several_of": "r@1", "several_alike": True, "several": {"tags": {}}}
+    told["several"]["tags"] = {"1": {"value": 0.5, "low": 0.25, "high": 0.75, "examples": 120}}
+    assert [*words._several(told)] == ["r@1 by the number of tags, among 120 examples each: 1: 0.5 (0.25 to 0.75)."]
+
+
+def test_a_figure_of_whole_batches_leaves_the_rows_to_one_of_examples():
+    rng = np.random.default_rng(0)
+    columns = planted.columns(rng, 600, lambda one, two: one)
+    columns["tags"] = np.where(np.arange(600)[:, None] < 200, [[1, -1]], [[1, 2]]).astype(np.int32)
+    look = looking.Looker(planted.make(lambda one, two: one), {}, 100)
+    asked = SimpleNamespace(task=look.task, options=auditing.Options())
+    figures = {name: {"units": kind} for name, kind in (("squared", "batch"), ("right", "example"), ("whole", "block"))}
+    found = auditing._Audit.several(asked, columns, look(columns), figures, "squared")
+    assert (found["several_of"], found["several_alike"]) == ("whole", True)
+    assert {name: row["examples"] for name, row in found["several"]["tags"].items()} == {"1": 200, "2": 200}
+    found = auditing._Audit.several(asked, columns, look(columns), figures, "right")
+    assert (found["several_of"], found["several_alike"]) == ("right", False)
+    assert {name: row["examples"] for name, row in found["several"]["tags"].items()} == {"1": 200, "2": 400}
 
 
 def test_the_figure_of_some_examples_is_theirs():
