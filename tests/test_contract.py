@@ -255,7 +255,7 @@ def test_it_can_be_audited(tiny, tmp_path, capsys):
         for by in of["replaced"].values():
             gain = of["value"] - by["nothing"]["value"]
             assert sum(earned["value"] for earned in by["shapley"].values()) == pytest.approx(gain, abs=1e-6)
-            assert all(1 / 20 <= there["p"] <= 1 for there in by["without"].values())
+            assert all(0 < there["p"] <= 1 for there in by["without"].values())
     page = (workdir / files.REPORT).read_text()
     assert "Audit, after step" in page
     assert all(f"without {modality}" in page for modality in modalities)

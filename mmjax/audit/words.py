@@ -8,6 +8,7 @@ from typing import Any
 from mmjax.audit.replacing import KINDS
 
 SURE = 0.05  # a p-value above it shows nothing
+FEWEST = 6  # units whose permutations can have a p-value below SURE at all: 2 / 2^6
 ALONE = 0.9  # of the figure, by one modality
 NOTHING = 1e-7  # below it a number is rounding
 
@@ -65,7 +66,10 @@ def _figure(found: Mapping[str, Any]) -> Iterator[str]:
             for kind, of in others["replaced"].items()
             if kind != "other"
         )
-        sure = f"p = {number(there['p'])}" + (": no difference is shown" if there["p"] > SURE else "")
+        none = "no difference is shown"
+        if others["number"] < FEWEST:
+            none = f"{others['units']} by {others['units']}, of which {others['number']} are too few to show anything"
+        sure = f"p = {number(there['p'])}" + (f": {none}" if there["p"] > SURE else "")
         sure += f"; perceptual score {number(by['perceptual'][m])}"
         yield (
             f"If {m} failed and another example's came in its place, {name} would be {within(there)} ({sure}; {rest})."
@@ -142,15 +146,18 @@ def _accident(found: Mapping[str, Any]) -> Iterator[str]:
         there, name = found["accident"], found["figure"]
         before, now = found["figures"][name], there["figures"][name]
         yield f"Where {there['options']}, {name} is {within(now)} instead of {within(before)}."
+        if all(of["value"] == found["figures"][n]["value"] for n, of in there["figures"].items()):
+            yield "No figure differs there: does that change anything of the data of this run?"
 
 
 def _warnings(found: Mapping[str, Any]) -> Iterator[str]:
     name = found["figure"]
-    by = found["figures"][name]["replaced"]["other"]
+    main = found["figures"][name]
+    by = main["replaced"]["other"]
     if not found.get("stays") and any(share is None for share in by["share"].values()):
         return  # the sentences say so
     for m, there in by["without"].items():
-        if there["p"] > SURE:
+        if there["p"] > SURE and main["number"] >= FEWEST:
             yield f"{m} contributes nothing to {name} that {found['examples']:,} examples could show"
     for m, share in by["alone_share"].items() if not found.get("stays") else ():
         if share["value"] > ALONE:

@@ -50,6 +50,28 @@ def about(figures):
     return {**said, "group": "label", "figures": figures, "bits": refused}
 
 
+def test_few_batches_show_no_difference_and_warn_of_nothing():
+    """2 / 2^4 is the least p-value of four: it says nothing of the modality."""
+    figures, _, _ = audited(lambda one, two: one, lambda one, two: one | two, n=400)
+    of = figures["squared"]
+    assert (of["units"], of["number"]) == ("batch", 4)
+    assert of["replaced"]["other"]["without"]["picture"]["p"] == 2 / 2**4
+    told = words.told({**about(figures), "figure": "squared"})
+    assert any("batch by batch, of which 4 are too few to show anything" in line for line in told["sentences"])
+    assert not any("contributes nothing" in line for line in told["warnings"])
+
+
+def test_an_accident_that_changes_nothing_is_told():
+    figures, _, _ = audited(lambda one, two: one, lambda one, two: one)
+    same = {"options": "shift=drop", "figures": figures}
+    sentences = words.told({**about(figures), "accident": same})["sentences"]
+    assert "No figure differs there: does that change anything of the data of this run?" in sentences
+    same["figures"] = {**figures, "right": {**figures["right"], "value": 0.5}}
+    assert not any(
+        "No figure differs" in line for line in words.told({**about(figures), "accident": same})["sentences"]
+    )
+
+
 def test_xor_is_only_there_together():
     figures, _, _ = audited(lambda one, two: one ^ two, lambda one, two: one ^ two)
     for name in ("right", "whole"):

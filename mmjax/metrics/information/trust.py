@@ -12,6 +12,7 @@ from jaxtyping import Float
 from scipy import stats
 
 LEVEL = 0.95
+EXACT = 12  # pairs of which all permutations are made: few enough, and drawn ones are all alike too often by luck
 
 
 def of_ratio(total: Float[np.ndarray, " n"], count: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
@@ -62,13 +63,19 @@ def p_value(differences: Float[np.ndarray, "n ..."], permutations: int = 200, se
     """Whether differences of pairs have mean 0, from permutations that swap the two of some pairs at random.
 
     A swap changes a difference's sign. Two-sided: the share of permutations, the given one among them, whose mean is
-    as far from 0 (Phipson and Smyth 2010), so at least 1 / (permutations + 1).
+    as far from 0 (Phipson and Smyth 2010), so at least 1 / (permutations + 1). Of n <= EXACT pairs all 2^n are made
+    instead of drawn, and p is exact: at least 2 / 2^n.
     """
     values = np.asarray(differences, np.float64).reshape(len(differences), -1)
-    signs = np.random.default_rng(seed).integers(0, 2, (permutations, len(values))) * 2.0 - 1
-    drawn, given = np.abs(signs @ values), np.abs(values.sum(0))
+    n, exact = len(values), len(values) <= EXACT
+    if exact:
+        bits = np.arange(2**n)[:, None] >> np.arange(n) & 1
+    else:
+        bits = np.random.default_rng(seed).integers(0, 2, (permutations, n))
+    drawn, given = np.abs((bits * 2.0 - 1) @ values), np.abs(values.sum(0))
     reached = np.sum(drawn >= given * (1 - 1e-12), axis=0)
-    return ((1 + reached) / (1 + permutations)).reshape(np.shape(differences)[1:])
+    p = reached / 2**n if exact else (1 + reached) / (1 + permutations)
+    return p.reshape(np.shape(differences)[1:])
 
 
 def over_runs(values: Float[np.ndarray, "k ..."], level: float = LEVEL) -> Float[np.ndarray, "3 ..."]:

@@ -37,8 +37,13 @@ def test_p_values_by_hand_and_exactly():
     values = np.array([1.0, 2.0, 3.0, 4.0, -1.0])
     signs = np.array(list(itertools.product((-1, 1), repeat=5)))
     exact = np.mean(np.abs(signs @ values) >= values.sum())
-    many = trust.p_value(np.stack([values, 0 * values], 1), 20_000)
-    np.testing.assert_allclose(many, [exact, 1], atol=0.01)
+    few = trust.p_value(np.stack([values, 0 * values], 1), 19)  # all 32 permutations, however many are asked for
+    np.testing.assert_allclose(few, [exact, 1])
+    assert trust.p_value(np.ones(10), 200) == 2 / 2**10
+    signs = np.array(list(itertools.product((-1, 1), repeat=13)))
+    values = np.array([3.0, 2.0, 1.0, *np.ones(5), *-np.ones(5)])
+    exact = np.mean(np.abs(signs @ values) >= values.sum())
+    assert trust.p_value(values, 20_000) == pytest.approx(exact, abs=0.01)
 
 
 def test_intervals_hold_the_truth_and_nulls_are_rejected_as_often_as_they_say(rng):
