@@ -70,6 +70,9 @@ def audit(folder: Path, options: Options, say: Say = print) -> dict[str, Any]:
     about = {"system": config.system, "step": results["step"], "split": config.test_split, "seed": options.seed}
     players = _players(config.system, task, options.modalities)
     if len(task.modalities) < 2:
+        for name in ("retrain", "bits"):
+            if getattr(options, name):
+                raise UserError(f"--{name}: {config.system} takes one modality, and nothing is left without it")
         return words.told({**about, "modalities": list(players), "controls": controls(results)})
     if options.retrain and task.contrastive:  # said before anything is computed
         raise UserError("--retrain: the loss is contrastive; it asks what belongs together, and one side cannot tell")

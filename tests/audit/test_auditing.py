@@ -190,6 +190,12 @@ def test_what_rounding_leaves_is_shown_as_nothing():
     assert words.within({"value": 2.9e-14, "low": -1e-15, "high": 0.25}) == "0 (0 to 0.25)"
 
 
+@pytest.mark.parametrize("option", ["--retrain", "--bits"])
+def test_one_modality_has_no_sides(capsys, option):
+    assert tools.command(["audit", str(tiny_run("recognition").workdir), option]) == 2
+    assert f"{option}: recognition takes one modality" in capsys.readouterr().err
+
+
 def test_one_side_of_a_contrastive_loss_is_not_trained(capsys):
     assert tools.command(["audit", str(tiny_run("joint_embedding").workdir), "--retrain"]) == 2
     assert "--retrain: the loss is contrastive" in capsys.readouterr().err
