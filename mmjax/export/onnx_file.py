@@ -105,7 +105,11 @@ def _outputs(part: Part) -> tuple[list[str], bool]:
 
 
 def quantise(path: Path, target: Path) -> None:
-    """Writes the file again with 8 bits a weight; activations are rounded on the way (ONNX Runtime's dynamic form)."""
+    """Writes the file again with 8 bits a weight; activations are rounded on the way (ONNX Runtime's dynamic form).
+
+    Raises:
+      UserError: the extra is missing, or ONNX Runtime's quantiser cannot do it.
+    """
     check()
     import onnx
     from onnxruntime import quantization
@@ -115,13 +119,16 @@ def quantise(path: Path, target: Path) -> None:
     with _quiet(), tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / path.name
         onnx.save(model, plain)
-        quantization.quantize_dynamic(
-            plain,
-            target,
-            per_channel=True,
-            weight_type=quantization.QuantType.QInt8,
-            extra_options={"EnableSubgraph": True},
-        )
+        try:
+            quantization.quantize_dynamic(
+                plain,
+                target,
+                per_channel=True,
+                weight_type=quantization.QuantType.QInt8,
+                extra_options={"EnableSubgraph": True},
+            )
+        except Exception as error:  # of whatever kind a graph that it does not know raises
+            raise UserError(f"{target.name}: ONNX Runtime cannot quantise it: {first_line(error)}") from None
     found = onnx.load(target)
     onnx_products.forget_shapes(found.graph)  # whoever runs it finds them anew
     onnx.save(found, target)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-GEMM = {"alpha": 1.0, "beta": 0.0, "transA": 0, "transB": 0}  # one that adds nothing and turns nothing
+GEMM = {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0}  # what holds where a node does not say it
 # The last axis of the first against the first axis of the second, all others in their order.
 EINSUM = re.compile(r"(?P<rows>[a-z]*)(?P<inner>[a-z]),(?P=inner)(?P<column>[a-z])->(?P=rows)(?P=column)")
 
@@ -31,7 +31,7 @@ def rewrite(graph: Any) -> None:
     constant = {one.name: one for one in graph.initializer}
     for node in graph.node:
         how = _attributes(node)
-        if node.op_type == "Gemm" and {**GEMM, **how} == GEMM:
+        if node.op_type == "Gemm" and _adds_nothing(node.input, {**GEMM, **how}):
             del node.input[2:]
         elif not (node.op_type == "Einsum" and _is_product(how["equation"].decode(), node.input, constant)):
             continue
@@ -66,9 +66,18 @@ def _fold(graph: Any) -> None:
         graph.node.remove(node)
 
 
+def _adds_nothing(inputs: Sequence[str], how: dict[str, Any]) -> bool:
+    """Whether a Gemm is its product alone, of matrices as they are."""
+    third = any(inputs[2:]) and how["beta"] != 0  # an input that is left out has no name
+    return not third and {**how, "beta": GEMM["beta"]} == GEMM
+
+
 def _is_product(equation: str, inputs: Sequence[str], constant: dict[str, Any]) -> bool:
     found = EINSUM.fullmatch(equation.replace(" ", ""))
-    return bool(found and found["rows"] and len(inputs) == 2 and inputs[1] in constant)
+    if not found or not found["rows"] or len(inputs) != 2 or inputs[1] not in constant:
+        return False
+    letters = found["rows"] + found["inner"] + found["column"]
+    return len(set(letters)) == len(letters)  # one that comes twice picks a diagonal
 
 
 def _moved_in(graph: Any, loop: Any, body: Any) -> None:
@@ -85,9 +94,9 @@ def _moved_in(graph: Any, loop: Any, body: Any) -> None:
         own.CopyFrom(constant[loop.input[at]])
         own.name = inside.name
         body.initializer.append(own)
-        identity = next(node for node in body.node if after.name in node.output)
-        body.node.remove(identity)
         del loop.input[at], loop.output[at - 2], body.input[at], body.output[at - 1]
+        if after.name not in {*_read(body), *(one.name for one in body.output)}:
+            body.node.remove(next(node for node in body.node if after.name in node.output))
 
 
 def _read(graph: Any) -> Iterator[str]:

@@ -395,6 +395,94 @@ def test_eight_bits_reach_turned_kernels_einsums_and_loops(tmp_path):
     assert 0 < np.abs(got - want).max() < 0.1
 
 
+def node(kind, given, made, **how):
+    from onnx import helper
+
+    return helper.make_node(kind, given, made, **how)
+
+
+def loop_over_a_constant(*more, given="w", outputs=("go_out", "w_out", "s_out")):
+    """A Loop that hands on the constant `w`, which its product reads under the name `given`."""
+    from onnx import TensorProto as number
+    from onnx import helper
+
+    kinds = {"i": (number.INT64, []), "go_in": (number.BOOL, []), "w": (number.FLOAT, [4, 4]), "s": (number.FLOAT, [4])}
+    kinds |= {"go_out": kinds["go_in"], "w_out": kinds["w"], "s_out": kinds["s"]}
+    nodes = [
+        node("Identity", ["w"], ["w_out"]),
+        node("MatMul", ["s", given], ["product"]),
+        node("Tanh", ["product"], ["s_out"]),
+        node("Identity", ["go_in"], ["go_out"]),
+    ]
+    ends = (
+        [helper.make_tensor_value_info(name, *kinds[name]) for name in names] for names in (list(kinds)[:4], outputs)
+    )
+    body = helper.make_graph(nodes, "body", *ends)
+    return node("Loop", ["turns", "go", "square", "x"], ["same", "y", *more], body=body)
+
+
+BODY_THAT_READS = {"given": "w_out"}
+BODY_THAT_GIVES_TWICE = {"outputs": ("go_out", "w_out", "s_out", "w_out")}
+
+
+@pytest.mark.parametrize(
+    ("made", "x", "products"),
+    [
+        (lambda: node("Gemm", ["x", "square", "line"], ["y"]), (3, 4), 0),  # adds: beta is 1 where it is not said
+        (lambda: node("Gemm", ["x", "square", "line"], ["y"], beta=0.0), (3, 4), 1),
+        (lambda: node("Gemm", ["x", "square"], ["y"]), (3, 4), 1),
+        (lambda: node("Gemm", ["x", "square", ""], ["y"]), (3, 4), 1),
+        (lambda: node("Gemm", ["x", "square"], ["y"], alpha=2.0), (3, 4), 0),
+        (lambda: node("Gemm", ["x", "square"], ["y"], transB=1), (3, 4), 0),
+        (lambda: node("Einsum", ["x", "square"], ["y"], equation="abc,cd->abd"), (2, 3, 4), 1),
+        (lambda: node("Einsum", ["x", "square"], ["y"], equation="ab,bb->ab"), (3, 4), 0),
+        (lambda: node("Einsum", ["x", "square"], ["y"], equation="bb,bc->bc"), (4, 4), 0),
+        (lambda: node("Einsum", ["x", "square"], ["y"], equation="ab,cb->ac"), (3, 4), 0),
+        (lambda: loop_over_a_constant(**BODY_THAT_READS), (4,), 1),
+        (lambda: loop_over_a_constant("all", **BODY_THAT_GIVES_TWICE), (4,), 1),
+    ],
+)
+def test_what_a_graph_computes_stays(tmp_path, made, x, products):
+    """Whatever the rewriting takes for a product is one, and what it leaves stays whole."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from onnx import helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    arrays = {"square": rng.normal(size=(4, 4)), "line": rng.normal(size=4)}
+    arrays = {name: value.astype(np.float32) for name, value in arrays.items()}
+    arrays |= {"turns": np.int64(3), "go": np.bool_(True)}
+    constants = [numpy_helper.from_array(np.asarray(value), name) for name, value in arrays.items()]
+    one = made()
+    ends = [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, x)]
+    ends += [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in one.output if name != "same"]
+    graph = helper.make_graph([one], "one", ends[:1], ends[1:], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", onnx_file.OPSET)], ir_version=10)
+    onnx.save(model, tmp_path / "plain.onnx")
+    given = {"x": rng.normal(size=x).astype(np.float32)}
+    want = onnx_file.Runner(tmp_path / "plain.onnx")(given)
+    onnx_products.rewrite(model.graph)
+    onnx.save(model, tmp_path / "rewritten.onnx")
+    got = onnx_file.Runner(tmp_path / "rewritten.onnx")(given)
+    for name, value in want.items():
+        np.testing.assert_allclose(got[name], value, rtol=1e-5, atol=1e-6)
+    assert str(model.graph).count('op_type: "MatMul"') == products
+
+
+def test_a_graph_that_cannot_be_quantised_is_one_line(toy, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("jax2onnx")
+    from onnxruntime import quantization
+
+    def refuses(*_, **__):
+        raise RuntimeError("Invalid model\nwith more lines")
+
+    monkeypatch.setattr(quantization, "quantize_dynamic", refuses)
+    assert export(toy(see), tmp_path / "toy.onnx", "--int8") == 2
+    said = "toy_int8.onnx: ONNX Runtime cannot quantise it: RuntimeError: Invalid model\n"
+    assert capsys.readouterr().err.endswith(said)
+    assert not (tmp_path / "toy").exists()
+
+
 def judge(predicted, references):
     """A figure of the answers, its baseline, and one that is of something else."""
     found = {"greenness": float(references["image"][..., 1].mean())}
