@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from mmjax import predictions
@@ -36,6 +37,22 @@ def in_batches(runner: Any, batch: Mapping[str, np.ndarray], size: int, seed: in
     return {name: np.concatenate([piece[name] for piece in pieces])[:count] for name in pieces[0]}
 
 
+def begun(
+    run: restore.Restored, every: Sequence[parts.Part], columns: Mapping[str, np.ndarray], size: int
+) -> dict[str, Any]:
+    """Columns of a data set, and what STEP takes of each example before the first token, where there is a STEP; `size`
+    examples at once."""
+    if run.task.writing is None:
+        return dict(columns)
+    start = every[-2]
+
+    def runner(batch: Mapping[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
+        return {name: np.asarray(value) for name, value in start.function(batch, jax.random.key(seed)).items()}
+
+    found = in_batches(runner, parts.examples(start, columns), size)
+    return parts.at_first(columns, found, run.task.writing.search["start"])
+
+
 def written(start: Any, step: Any, batch: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """An answer that is written token by token: {its key: uint8 [b t letters]}, behind its end all ends, as the run's.
 
@@ -51,6 +68,14 @@ def written(start: Any, step: Any, batch: Mapping[str, np.ndarray], about: Mappi
         said = loop.beam(step, {name: value[row : row + 1] for name, value in begun.items()}, **search)
         room[: len(said)] = said
     return {writing["answer"]: vocabulary.spell(about["vocabularies"][writing["vocabulary"]])[tokens]}
+
+
+def described(folder: Path) -> dict[str, Any]:
+    """What export.json says. Raises UserError where it is none."""
+    about = files.read_json(folder / ABOUT)
+    if not isinstance(about, dict) or not isinstance(about.get("files"), dict):
+        raise UserError(f"{folder / ABOUT} is damaged")
+    return about
 
 
 def is_export(path: str | Path) -> bool:
@@ -110,9 +135,7 @@ def read(path: str | Path) -> Exported:
     """An exported folder, or one file of it. Raises UserError where nothing in it runs."""
     path = Path(path).expanduser()
     folder = path if path.is_dir() else path.parent
-    about = files.read_json(folder / ABOUT)
-    if about is None:
-        raise UserError(f"{folder / ABOUT} is damaged")
+    about = described(folder)
     found = about["files"]
     if path != folder:
         found = {name: of for name, of in found.items() if name in _together(path, found)}

@@ -26,7 +26,7 @@ from mmjax.data import pipeline
 from mmjax.engine import evaluate, prepare, restore
 from mmjax.errors import UserError
 from mmjax.export import figures, loop, onnx_file, parts, readme
-from mmjax.export.exported import ABOUT, APART, FORMATS, INT8, in_batches, written
+from mmjax.export.exported import ABOUT, APART, FORMATS, INT8, begun, described, in_batches, written
 from mmjax.export.parts import Part
 from mmjax.text import vocabulary
 from mmjax.weights import safetensors_file
@@ -124,7 +124,7 @@ def _filled(
     """Writes the files of one format, and says in `about` what they are. Raises UserError where no part can be."""
     every, failed = parts.of(run), list[UserError]()
     held = held_out(run, say, examples)
-    columns = parts.begun(run, every, held)
+    columns = begun(run, every, held, EXAMPLES)
     answered: Answered = {"": {}, INT8: {}}
     if writing := run.task.writing:
         about["writing"] = {"answer": writing.answer, "vocabulary": writing.vocabulary, "search": dict(writing.search)}
@@ -169,13 +169,14 @@ def _looped(
     """Writes held-out answers with the loop over the files, and says how many are the run's."""
     whole, *apart = every[0], *every[-2:]
     answer = about["writing"]["answer"]
-    want = evaluate.readable(answer, _truth(whole, parts.examples(whole, columns), 0)[answer])
+    want = evaluate.readable(answer, _truth(whole, parts.examples(whole, columns), EXAMPLES)[answer])
     for marked in (False, True)[: 1 + int8]:
         pair = [_int8(own) if marked else own for own in (_named(path, part) for part in apart)]
         sizes = [about["files"][own.name]["batch"] for own in pair]
         runs = [
-            functools.partial(in_batches, FORMATS[path.suffix].Runner(own), size=0 if size == "any" else size)
-            for own, size in zip(pair, sizes, strict=True)
+            functools.partial(in_batches, FORMATS[path.suffix].Runner(own), size=most if size == "any" else size)
+            # The start sees all examples, of which memory may hold no more than some; a step sees those of one beam.
+            for own, size, most in zip(pair, sizes, (EXAMPLES, 0), strict=True)
         ]
         found = written(runs[0], runs[1], parts.examples(apart[0], columns), about)
         got = evaluate.readable(answer, found[answer])
@@ -189,7 +190,7 @@ def _begun(folder: Path, run: restore.Restored, workdir: Path, weights: Mapping[
     """The description of the folder, new or found."""
     same = {"system": run.config.system, "step": run.step, "workdir": workdir.resolve().name}
     same["fingerprint"] = fingerprint(weights)  # another run may have the same name and step
-    known = files.read_json(folder / ABOUT)
+    known = described(folder) if (folder / ABOUT).is_file() else None
     if known is not None and {name: known.get(name) for name in same} != same:
         raise UserError(
             f"{folder} is an export of other weights, of {known.get('workdir')}, step {known.get('step')}: name "
@@ -242,7 +243,7 @@ def _written(
         onnx_file.quantise(*paths)
     for one in paths:
         got = in_batches(format_.Runner(one), examples, at_once)
-        compared = {name: difference(want[name], got[name], name.startswith("scores/")) for name in want}
+        compared = differences(want, got)
         about["files"][one.name] = {**given, "outputs": outputs, "against_the_run": compared}
         say(f"{one.name}: {one.stat().st_size:,} bytes; {_told(compared, len(next(iter(want.values()))))}")
         if part.name not in APART:
@@ -273,11 +274,25 @@ def difference(want: np.ndarray, got: np.ndarray, scores: bool = False) -> dict[
     return found
 
 
+def differences(want: Mapping[str, np.ndarray], got: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    """{answer: its `difference`}. Of an n-best list the same answer is the same first one; its scores, which stand in
+    their order, have none."""
+    found = {}
+    for name, value in want.items():
+        kind, _, head = name.partition("/")
+        listed = {f"scores/{head}", f"text/{head}"} <= set(want)
+        found[name] = difference(value, got[name], kind == "scores" and not listed)
+        if kind == "text" and listed:
+            found[name]["same"] = difference(value[:, 0], got[name][:, 0])["same"]
+    return found
+
+
 def _told(compared: Mapping[str, Mapping[str, float]], count: int) -> str:
     lines = []
     for name, of in compared.items():
-        same = f", {of['same']:.1%} the same answer" if "same" in of else ""
-        lines.append(f"{name} off by {of['largest']:.2g} at most{same}")
+        apart = [] if name.startswith("text/") else [f"off by {of['largest']:.2g} at most"]  # letters are no amounts
+        same = [f"{of['same']:.1%} the same answer"] if "same" in of else []
+        lines.append(f"{name} {', '.join([*apart, *same])}")
     return f"on {count} held-out examples {'; '.join(lines)}"
 
 

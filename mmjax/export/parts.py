@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -121,15 +121,6 @@ def _step(step: Any, anywhere: bool, variables: Variables, batch: Batch, key: An
 
 def _named(kind: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{kind}{name}": value for name, value in arrays.items()}
-
-
-def begun(run: Restored, every: Sequence[Part], columns: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Columns of a data set, and what STEP takes of each example before the first token, where there is a STEP."""
-    if run.task.writing is None:
-        return dict(columns)
-    start = every[-2]
-    found = start.function(examples(start, columns), jax.random.key(0))
-    return at_first(columns, found, run.task.writing.search["start"])
 
 
 def at_first(columns: Mapping[str, np.ndarray], made: Mapping[str, Any], first: int) -> dict[str, Any]:

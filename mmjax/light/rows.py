@@ -13,7 +13,6 @@ import numpy as np
 from jax import numpy as jnp
 from jax.interpreters import partial_eval
 
-from mmjax import workdir as files
 from mmjax.engine import restore
 from mmjax.errors import UserError
 from mmjax.export import exported, folder, onnx_file, parts
@@ -70,7 +69,7 @@ def of_run(
       sizes: of batches.
       say: gets lines for the user, of precisions that are left out.
     """
-    columns = parts.begun(run, parts.of(run), columns)
+    columns = exported.begun(run, parts.of(run), columns, folder.EXAMPLES)
     for precision, narrowed in PRECISIONS.items():
         try:
             of_precision = narrowed(run)
@@ -152,7 +151,7 @@ def of_export(
       threads: of ONNX Runtime; JAX's are those of the process.
       say: gets lines for the user, of files that are left out.
     """
-    about = files.read_json(path / exported.ABOUT)
+    about = exported.described(path)
     for file, of in about["files"].items():
         onnx = Path(file).suffix == onnx_file.SUFFIX
         began = time.perf_counter()

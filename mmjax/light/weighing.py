@@ -101,10 +101,11 @@ def _rows_of(place: Path, name: str, options: Options, known: dict[str, Any], sa
 
         return run, of_run
     path = place if place.is_dir() else place.parent
+    about = exported.described(path)
 
     def of_export(columns: Any) -> list[Row]:
         rows = made.of_export(path, name, columns, options.sizes, measuring.threads(), say)
-        whose = known.get((files.read_json(path / exported.ABOUT) or {}).get("fingerprint", ""))
+        whose = known.get(about.get("fingerprint", ""))
         return [_as_its_run(row, whose[1]) if whose else row for row in rows]
 
     return restore.described(path), of_export
@@ -180,9 +181,7 @@ def _measured(lines: Sequence[Row], options: Options, say: Say) -> tuple[list[di
         answers.append(got)
         want = first.setdefault((row.run, row.part), got)
         if want is not got:
-            one["against_float32"] = {
-                key: folder.difference(want[key], got[key], key.startswith("scores/")) for key in want
-            }
+            one["against_float32"] = folder.differences(want, got)
     return found, answers
 
 

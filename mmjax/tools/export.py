@@ -17,7 +17,7 @@ from pathlib import Path
 
 from mmjax.engine import restore
 from mmjax.errors import UserError
-from mmjax.export import folder
+from mmjax.export import exported, folder
 from mmjax.tools import Parser
 
 
@@ -42,7 +42,9 @@ def main(arguments: Sequence[str], typed: str) -> None:
     if options.examples < 1:
         raise UserError(f"--examples {options.examples}: it must be at least 1")
     workdir = options.workdir.expanduser()
-    run = restore.restore(workdir, int(options.step) if options.step.isdigit() else options.step or None)
+    if exported.is_export(workdir):
+        raise UserError(f"{workdir} is an export already: give the run that it was made of")
+    run = restore.restore(workdir, int(options.step) if options.step.isdecimal() else options.step or None)
     made = folder.write(
         run, workdir, options.output.expanduser(), options.batch, options.int8, examples=options.examples
     )

@@ -69,7 +69,7 @@ def _opened(options: Any) -> restore.Restored:
         if options.step:
             raise UserError(f"--step {options.step}: {options.workdir} is an export, which is of one step")
         return exported.read(options.workdir)
-    return restore.restore(options.workdir, int(options.step) if options.step.isdigit() else options.step or None)
+    return restore.restore(options.workdir, int(options.step) if options.step.isdecimal() else options.step or None)
 
 
 def _parser(typed: str) -> Parser:

@@ -230,10 +230,18 @@ def test_mistakes_are_one_line(toy, tmp_path, capsys, monkeypatch):
     assert (tmp_path / "toy" / exported.ABOUT).read_text() == known
     assert tools.run("predict", [str(tmp_path / "toy"), "a.png", "--step", "3"]) == 2
     assert "is an export, which is of one step" in capsys.readouterr().err
+    assert export(tmp_path / "toy", tmp_path / "again.stablehlo") == 2
+    assert "toy is an export already: give the run that it was made of" in capsys.readouterr().err
+    assert export(home, tmp_path / "toy.stablehlo", "--step", "²") == 2
     file = tmp_path / "toy" / "toy.stablehlo"
     file.write_bytes(b"no such thing")
     with pytest.raises(UserError, match=r"is not of jax\.export"):
         exported.read(file).answers({"image": Pictures(1).images})
+    for content in ("", "{ half", "[1]", "{}"):
+        (tmp_path / "toy" / exported.ABOUT).write_text(content)
+        for tool, *more in (("predict", "a.png"), ("export", "-o", str(tmp_path / "toy.stablehlo")), ("light",)):
+            assert tools.run(tool, [str(home if tool == "export" else tmp_path / "toy"), *more]) == 2
+            assert "export.json is damaged" in capsys.readouterr().err
 
 
 def test_a_missing_extra_is_named(toy, tmp_path, capsys, monkeypatch):
@@ -483,6 +491,19 @@ def test_a_graph_that_cannot_be_quantised_is_one_line(toy, tmp_path, capsys, mon
     assert not (tmp_path / "toy").exists()
 
 
+def test_of_an_n_best_list_the_first_is_the_answer():
+    letters = np.array([[[97], [98]], [[97], [98]], [[98], [97]]], np.uint8)
+    want = {"text/answer": letters, "scores/answer": np.float32([[0.9, 0.1]] * 3), "scores/shade": np.eye(3, 2)}
+    want["scores/shade"] = want["scores/shade"].astype(np.float32)
+    got = {**want, "text/answer": letters.copy(), "scores/shade": want["scores/shade"][:, ::-1]}
+    got["text/answer"][0, 1] = 99  # the second of the first example
+    got["text/answer"][2, 0] = 99  # the first of the third
+    found = exports.differences(want, got)
+    assert found["text/answer"]["same"] == pytest.approx(2 / 3)
+    assert found["scores/answer"] == {"largest": 0.0}  # the highest is the first one always
+    assert found["scores/shade"]["same"] == pytest.approx(1 / 3)
+
+
 def judge(predicted, references):
     """A figure of the answers, its baseline, and one that is of something else."""
     found = {"greenness": float(references["image"][..., 1].mean())}
@@ -578,6 +599,35 @@ def test_an_answer_is_written_token_by_token_with_two_files(writer, tmp_path, ca
     assert step["outputs"] == {"logits": ["float32", len(WORDS)], "next/mood": ["float32", 3]}
     assert {of["batch"] for of in about["files"].values()} == {"any"}
     check_loop(writer, made, ".stablehlo", capsys, monkeypatch)
+
+
+def test_no_more_examples_go_in_at_once_than_memory_is_sure_to_hold(toy, tmp_path, monkeypatch):
+    """However many are compared: by the run's own functions, traced for so many, and by the start's file."""
+    seen = []
+
+    def noted(batch):
+        seen.append(batch["image"].shape[0])
+
+    def beginning(variables, batch):
+        noted(batch)
+        return begin(variables, batch)
+
+    def saying(variables, batch, key):
+        noted(batch)
+        return say_so(variables, batch, key)
+
+    class Runner(stablehlo.Runner):
+        def __call__(self, batch, seed=0):
+            if "image" in batch:
+                noted(batch)
+            return super().__call__(batch, seed)
+
+    monkeypatch.setattr(stablehlo, "Runner", Runner)
+    monkeypatch.setattr(exports, "EXAMPLES", 2)
+    writing = Writing("text/caption", "caption_vocabulary", bind(beginning), bind(go_on), SEARCH)
+    home = toy(saying, ("text/caption",), writing=writing, frozen={"caption_vocabulary": vocabulary.spell(WORDS)})
+    assert export(home, tmp_path / "toy.stablehlo", "--examples", "5") == 0
+    assert max(count for count in seen if isinstance(count, int)) == 2
 
 
 def test_onnx_takes_the_two_files_and_not_the_search(writer, tmp_path, capsys, monkeypatch):
