@@ -51,6 +51,6 @@ def main(arguments: Sequence[str], typed: str) -> None:
     asked = weighing.Options(tuple(dict.fromkeys(options.batch)), options.rounds, options.seconds, options.examples)
     places = [place.expanduser() for place in options.places]
     found = weighing.weigh(places, asked, lambda line: print(line, flush=True))
+    print(f"\n{words.show(found)}", flush=True)  # before a file that cannot be written
     if options.json:
         workdir.write_json(options.json.expanduser(), found)
-    print(f"\n{words.show(found)}")

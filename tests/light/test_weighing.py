@@ -225,10 +225,16 @@ def test_numbers_are_short():
     ]
 
 
-def test_mistakes_are_one_line(runs, capsys):
+def test_mistakes_are_one_line(runs, tmp_path, capsys):
     for more in (("--batch", "0"), ("--rounds", "0"), ("--seconds", "-1")):
         assert tools.run("light", [str(runs[0]), *more]) == 2
         assert "it must be at least" in capsys.readouterr().err
+    file = tmp_path / "nowhere" / "light.json"
+    more = ("--batch", "1", "--rounds", "1", "--json", str(file))
+    assert tools.run("light", [str(runs[1]), *more]) != 0
+    said = capsys.readouterr()
+    assert re.search(r"^slim +float32 +XLA", said.out, re.M)  # what was measured is not lost
+    assert str(file.parent) in said.err
 
 
 def test_memory_that_cannot_be_measured_is_left_blank(tmp_path):
