@@ -73,7 +73,9 @@ def audit(folder: Path, options: Options, say: Say = print) -> dict[str, Any]:
         for name in ("retrain", "bits"):
             if getattr(options, name):
                 raise UserError(f"--{name}: {config.system} takes one modality, and nothing is left without it")
-        return words.told({**about, "modalities": list(players), "controls": controls(results)})
+        run = restore.restore(folder, options.step)
+        found = {**about, "step": run.step, "modalities": list(players), "controls": controls(results)}
+        return words.told({**found, **_Audit(run, folder, players, options, say).one_to_many()})
     if options.retrain and task.contrastive:  # said before anything is computed
         raise UserError("--retrain: the loss is contrastive; it asks what belongs together, and one side cannot tell")
     run = restore.restore(folder, options.step)
@@ -233,12 +235,10 @@ class _Audit:
     def found(self) -> dict[str, Any]:
         """All that is known of a system of several modalities."""
         options, config = self.options, self.config
-        offered = () if config.data.get("mixtures") else data.offers(config.data.name, _options(config.data))
-        lists = [field for field in several.LISTS if field in offered]
         failing = None
         if options.accident:  # what cannot be opened is said before hours of passes
             failing = self.source(config.test_split, self.fields(), **dict(options.accident))
-        known, columns = self.columns(config.validation_split), self.columns(config.test_split, lists)
+        known, columns = self.columns(config.validation_split), self.columns(config.test_split, self.lists())
         kinds = tuple(kind for kind in replacing.KINDS if kind != "class" or self.group)
         passes = len(kinds) * (2 ** len(self.players) - 1) + 1
         n = looking.length(columns)
@@ -266,6 +266,25 @@ class _Audit:
             moved = shares.of_figures(there, self.players, options.permutations, options.seed)
             out["accident"] = {"options": named, "figures": moved}
         return out
+
+    def one_to_many(self) -> dict[str, Any]:
+        """What `several` finds of a system of one modality; nothing is looked at where no number has several rows."""
+        config = self.config
+        columns = self.columns(config.test_split, self.lists())
+        numbers = several.numbers(columns, self.task.modalities).values()
+        if not any(len(several.rows(number)) > 1 for number in numbers):
+            return {}
+        self.say(f"auditing {config.system} on {config.test_split}: one pass over {looking.length(columns):,} examples")
+        intact = self.look(columns)
+        kinds = {name: {"units": kind} for name, (kind, _) in looking.units(self.task, intact, columns, intact).items()}
+        return self.several(columns, intact, kinds, self.main(kinds)) if kinds else {}
+
+    def lists(self) -> list[str]:
+        """The fields of which an example may have several, where the data set offers them."""
+        offered = (
+            () if self.config.data.get("mixtures") else data.offers(self.config.data.name, _options(self.config.data))
+        )
+        return [field for field in several.LISTS if field in offered]
 
     def main(self, figures: Mapping[str, Any]) -> str:
         """The figure that the sentences are about."""

@@ -18,7 +18,7 @@ def told(found: dict[str, Any]) -> dict[str, Any]:
     if "controls" in found:
         only = found["modalities"][0]
         line = f"{found['system']} takes one modality, {only}: there is no share to divide; what its own controls show:"
-        return {**found, "sentences": [line], "warnings": [], "table": []}
+        return {**found, "sentences": [line, *_several(found)], "warnings": [], "table": []}
     sentences = [
         *_figure(found),
         *_several(found),
@@ -78,7 +78,7 @@ def _figure(found: Mapping[str, Any]) -> Iterator[str]:
 
 def _several(found: Mapping[str, Any]) -> Iterator[str]:
     """One to many."""
-    name = found.get("several_of", found["figure"])
+    name = found.get("several_of") or found.get("figure")
     for what, rows in found.get("several", {}).items():
         every = ", ".join(f"{count}: {within(row)}" for count, row in rows.items())
         among = f", among {next(iter(rows.values()))['examples']:,} examples each" if found.get("several_alike") else ""
@@ -193,11 +193,11 @@ def table(found: Mapping[str, Any], every: bool = True) -> list[list[str]]:
 def show(found: Mapping[str, Any]) -> str:
     """The table, the sentences and the warnings as text."""
     if "controls" in found:
-        lines = [*found["sentences"]]
+        lines = [found["sentences"][0]]
         for name, values in found["controls"].items():
             beside = ", ".join(f"{k} {number(v)}" for k, v in values.items() if k)
             lines.append(f"{name:<28}{number(values['']):>10}   {beside}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *found["sentences"][1:]])
     rows = table(found, every=False)
     wide = [max(map(len, column)) + 2 for column in zip(*rows)]
     lines = [row[0].ljust(wide[0]) + "".join(cell.rjust(w) for cell, w in zip(row[1:], wide[1:])) for row in rows]

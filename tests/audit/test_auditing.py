@@ -10,7 +10,7 @@ import pytest
 from shared import tiny_run
 
 from mmjax import tools
-from mmjax.audit import auditing, bits, looking, replacing, retraining, shares, words
+from mmjax.audit import auditing, bits, looking, replacing, retraining, several, shares, words
 from mmjax.errors import UserError
 
 PLAYERS = ("picture", "words")
@@ -194,6 +194,19 @@ def test_what_rounding_leaves_is_shown_as_nothing():
 def test_one_modality_has_no_sides(capsys, option):
     assert tools.command(["audit", str(tiny_run("recognition").workdir), option]) == 2
     assert f"{option}: recognition takes one modality" in capsys.readouterr().err
+
+
+def test_one_modality_has_figures_by_the_number_of_what_belongs_to_it(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(several, "LEAST", 2)
+    workdir = shutil.copytree(tiny_run("recognition").workdir, tmp_path / "run")
+    assert tools.command(["audit", str(workdir)]) == 0
+    said, found = capsys.readouterr().out, json.loads((workdir / "audit.json").read_text())
+    assert "auditing recognition on test: one pass over 20 examples" in said
+    rows = found["several"]["objects"]
+    assert sum(row["examples"] for row in rows.values()) == 20
+    mean = sum(row["examples"] * row["value"] for row in rows.values()) / 20
+    assert mean == pytest.approx(found["controls"][found["several_of"]][""], rel=1e-4)
+    assert f"\n{found['several_of']} by the number of objects: " in said
 
 
 def test_one_side_of_a_contrastive_loss_is_not_trained(capsys):
