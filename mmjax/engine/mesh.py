@@ -122,7 +122,9 @@ class Jitted:
         if new.shape != old.shape or new.dtype != old.dtype:
             where = jax.tree_util.keystr(path)
             raise TypeError(f"filled {where} is {new.dtype} {new.shape}, where {old.dtype} {old.shape} was made")
-        return self._globalise(new, old.sharding)
+        placed = self._globalise(new, old.sharding)
+        # A step consumes each array of a state, and what stands in two places it cannot consume twice.
+        return jnp.copy(placed) if placed is new else placed
 
     def place(self, state: TrainState) -> TrainState:
         """The same state, laid out over the devices."""

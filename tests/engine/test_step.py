@@ -54,6 +54,19 @@ def test_randomness_is_a_function_of_the_step(rng):
     assert noise[1] == noise[2]
 
 
+def test_what_is_filled_into_two_places_is_consumed_in_each():
+    """As weights that a momentum encoder begins with."""
+    home = mesh.Jitted()
+    old = home.lay({"own": np.zeros(3, np.float32), "copy": np.zeros(3, np.float32), "kept": np.ones(2, np.float32)})
+    given = home.lay(np.arange(3, dtype=np.float32))
+    for twice in (given, old["own"], np.arange(3, dtype=np.float32)):
+        state = home.fill(old, {"own": twice, "copy": twice, "kept": old["kept"]})
+        assert state["kept"] is old["kept"]
+        gone = jax.jit(lambda tree: jax.tree.map(lambda x: x + 1, tree), donate_argnums=0)(state)
+        np.testing.assert_array_equal(gone["copy"], np.asarray(gone["own"]))
+        old = home.lay(jax.tree.map(np.asarray, gone))
+
+
 def test_several_steps_in_one_dispatch_are_the_same_numbers(rng):
     task, optimisers = toy.regression(), {"net": optim.make("adam", 1e-2, steps=10)}
     state = step.create(task, optimisers, KEY, toy.batch(rng))
