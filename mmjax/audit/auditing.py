@@ -15,7 +15,7 @@ from mmjax import workdir as files
 from mmjax.audit import bits, looking, replacing, retraining, several, shares, words
 from mmjax.data import pipeline
 from mmjax.engine import config as configs
-from mmjax.engine import prepare, restore
+from mmjax.engine import evaluate, prepare, restore
 from mmjax.errors import UserError
 from mmjax.metrics.information import games, trust
 from mmjax.task import Task
@@ -246,6 +246,7 @@ class _Audit:
         drawn: dict[str, Any] = {"group": self.group, "seed": options.seed}
         intact, looks, alone = play(self.look, columns, known, self.players, kinds, **drawn)
         figures = shares.of_figures(looks, self.players, options.permutations, options.seed)
+        figures = evaluate.in_order(figures, self.task.headline)
         main = self.main(figures)
         out: dict[str, Any] = {"examples": n, "modalities": list(self.players), "figure": main, "group": self.group}
         out["stays"] = [m for m in self.task.modalities if m not in self.players]
@@ -277,6 +278,7 @@ class _Audit:
         self.say(f"auditing {config.system} on {config.test_split}: one pass over {looking.length(columns):,} examples")
         intact = self.look(columns)
         kinds = {name: {"units": kind} for name, (kind, _) in looking.units(self.task, intact, columns, intact).items()}
+        kinds = evaluate.in_order(kinds, self.task.headline)
         return self.several(columns, intact, kinds, self.main(kinds)) if kinds else {}
 
     def lists(self) -> list[str]:
@@ -287,7 +289,7 @@ class _Audit:
         return [field for field in several.LISTS if field in offered]
 
     def main(self, figures: Mapping[str, Any]) -> str:
-        """The figure that the sentences are about."""
+        """The figure that the sentences are about: what was asked for, what chose the best step, or the headline."""
         asked = self.options.figure
         if not figures:
             raise UserError(f"no figure of {self.config.system} is a number on {self.config.test_split}")
