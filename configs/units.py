@@ -17,9 +17,9 @@ from mmjax.engine import config as base
 def get_config(variant: str = "") -> ConfigDict:
     """The config of a variant."""
     c = base.engine("units", variant)
-    c.steps = 600
+    c.steps = 1500  # seven minutes with the test
     c.batch_size = 16
-    c.eval.every, c.save_every = 300, 100
+    c.eval.every, c.save_every = 500, 250
     c.eval.examples, c.eval.test_examples = 128, 200  # each of the test split speaks four times
     c.eval.fit_examples = 300  # utterances that k-means sees
     c.data.voices = "held_out"  # half of the test split has voices of a kind that training never hears
