@@ -38,7 +38,8 @@ def number(value: float) -> str:
 def within(span: Mapping[str, float], percent: bool = False) -> str:
     """A value and its interval: "0.75 (0.73 to 0.77)"; or "75 % (73 to 77)"."""
     if percent:
-        return f"{100 * span['value']:.0f} % ({100 * span['low']:.0f} to {100 * span['high']:.0f})"
+        value, low, high = (_whole(span[end]) for end in ("value", "low", "high"))
+        return f"{value} % ({low} to {high})"
     return f"{number(span['value'])} ({number(span['low'])} to {number(span['high'])})"
 
 
@@ -66,13 +67,14 @@ def _figure(found: Mapping[str, Any]) -> Iterator[str]:
             for kind, of in others["replaced"].items()
             if kind != "other"
         )
+        rest = f"; {rest}" if rest else ""
         none = "no difference is shown"
         if others["number"] < FEWEST:
             none = f"{others['units']} by {others['units']}, of which {others['number']} are too few to show anything"
         sure = f"p = {number(there['p'])}" + (f": {none}" if there["p"] > SURE else "")
         sure += f"; perceptual score {number(by['perceptual'][m])}"
         yield (
-            f"If {m} failed and another example's came in its place, {name} would be {within(there)} ({sure}; {rest})."
+            f"If {m} failed and another example's came in its place, {name} would be {within(there)} ({sure}{rest})."
         )
 
 
@@ -214,4 +216,9 @@ def _give(span: Mapping[str, float]) -> str:
 
 
 def _percent(span: Mapping[str, float] | None) -> str:
-    return "—" if span is None else f"{100 * span['value']:.0f} % ± {100 * _half(span):.0f}"
+    return "—" if span is None else f"{_whole(span['value'])} % ± {_whole(_half(span))}"
+
+
+def _whole(share: float) -> str:
+    """Percent without digits behind the point, and 0 without a sign."""
+    return f"{round(100 * share) + 0:d}"

@@ -187,6 +187,7 @@ def test_a_modality_by_itself_is_no_share_and_explains_nothing_alone(capsys, tmp
 
 def test_what_rounding_leaves_is_shown_as_nothing():
     assert [words.number(x) for x in (-1.38e-14, 0.000123, 12.345, -0.5)] == ["0", "0.000123", "12.3", "-0.5"]
+    assert words.within({"value": -1e-9, "low": -0.004, "high": 0.25}, percent=True) == "0 % (0 to 25)"
     assert words.within({"value": 2.9e-14, "low": -1e-15, "high": 0.25}) == "0 (0 to 0.25)"
 
 
