@@ -82,13 +82,13 @@ def _is_product(equation: str, inputs: Sequence[str], constant: dict[str, Any]) 
 
 def _moved_in(graph: Any, loop: Any, body: Any) -> None:
     """Constants that each turn of a loop hands on as they are stand in its body instead."""
-    constant, read = {one.name: one for one in graph.initializer}, _read(graph)
+    constant, read = {one.name: one for one in graph.initializer}, {*_read(graph)}
     same = {node.output[0]: node.input[0] for node in body.node if node.op_type == "Identity"}
     results = {one.name for one in graph.output}
     for at in reversed(range(2, len(loop.input))):
         inside, after, out = body.input[at], body.output[at - 1], loop.output[at - 2]
         kept = loop.input[at] in constant and same.get(after.name) == inside.name
-        if not kept or out in {*read, *results}:
+        if not kept or out in read | results:
             continue
         own = type(constant[loop.input[at]])()
         own.CopyFrom(constant[loop.input[at]])

@@ -504,6 +504,44 @@ def test_of_an_n_best_list_the_first_is_the_answer():
     assert found["scores/shade"]["same"] == pytest.approx(1 / 3)
 
 
+def test_a_loop_keeps_what_others_read_whichever_constant_comes_first(tmp_path):
+    """Two constants go through a loop; one comes out for nobody, and the other for a node behind it."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from onnx import helper, numpy_helper
+
+    number, square = onnx.TensorProto, (onnx.TensorProto.FLOAT, [4, 4])
+    inner = {
+        "i": (number.INT64, []),
+        "go_in": (number.BOOL, []),
+        "a": square,
+        "b": square,
+        "s": (number.FLOAT, ["n", 4]),
+    }
+    outer = {"go_out": inner["go_in"], "a_out": square, "b_out": square, "s_out": inner["s"]}
+    steps = [("MatMul", ["s", "a"], "t"), ("MatMul", ["t", "b"], "s_out")]
+    steps += [("Identity", [name], out) for name, out in (("go_in", "go_out"), ("a", "a_out"), ("b", "b_out"))]
+    ends = [[helper.make_tensor_value_info(n, *of) for n, of in side.items()] for side in (inner, outer)]
+    body = helper.make_graph([helper.make_node(kind, given, [out]) for kind, given, out in steps], "body", *ends)
+    rng = np.random.default_rng(0)
+    arrays = {"m": np.int64(2), "go": np.bool_(True), **{n: rng.normal(size=(4, 4)).astype(np.float32) for n in "vw"}}
+    constants = [numpy_helper.from_array(np.asarray(value), name) for name, value in arrays.items()]
+    for read in ("v_after", "w_after"):  # of the constant that is looked at last, and first
+        nodes = [
+            helper.make_node("Loop", ["m", "go", "v", "w", "x"], ["v_after", "w_after", "z"], body=body),
+            helper.make_node("MatMul", ["z", read], ["y"]),
+        ]
+        given, said = (helper.make_tensor_value_info(name, number.FLOAT, ["n", 4]) for name in "xy")
+        graph = helper.make_graph(nodes, "two", [given], [said], constants)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", onnx_file.OPSET)], ir_version=10)
+        x = {"x": rng.normal(size=(3, 4)).astype(np.float32)}
+        onnx.save(model, tmp_path / "whole.onnx")
+        onnx_products.rewrite(model.graph)
+        onnx.save(model, tmp_path / "rewritten.onnx")
+        got, want = (onnx_file.Runner(tmp_path / f"{name}.onnx")(x)["y"] for name in ("rewritten", "whole"))
+        np.testing.assert_allclose(got, want, rtol=1e-5)
+
+
 def judge(predicted, references):
     """A figure of the answers, its baseline, and one that is of something else."""
     found = {"greenness": float(references["image"][..., 1].mean())}
