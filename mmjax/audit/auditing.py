@@ -12,12 +12,12 @@ from ml_collections import ConfigDict
 
 from mmjax import data, systems
 from mmjax import workdir as files
-from mmjax.audit import bits, looking, replacing, retraining, several, shares, words
+from mmjax.audit import bits, looking, playing, replacing, retraining, several, shares, words
 from mmjax.data import pipeline
 from mmjax.engine import config as configs
 from mmjax.engine import evaluate, prepare, restore
 from mmjax.errors import UserError
-from mmjax.metrics.information import games, trust
+from mmjax.metrics.information import trust
 from mmjax.task import Task
 from mmjax.text import vocabulary
 
@@ -32,7 +32,7 @@ class Options:
     Attributes:
       examples: of the test split at most; 0 = as many as the run's own evaluation saw.
       modalities: that are taken away; () = all.
-      figure: that the sentences are about; "" = config.best or the first.
+      figure: that the sentences are about; "" = config.best or the headline.
       group: the field that tells the class of an example; "" = the first that there is.
       accident: options of the data set that differ where the run should not fail, (("shift", "reverse"),).
       bits: whether a system that gives no distribution is a mistake.
@@ -143,57 +143,6 @@ def _players(system: str, task: Task, asked: tuple[str, ...]) -> tuple[str, ...]
     return tuple(m for m in task.modalities if m in asked or not asked)
 
 
-def play(
-    look: looking.Looker,
-    columns: replacing.Columns,
-    known: replacing.Columns,
-    players: Sequence[str],
-    kinds: Sequence[str] = ("other",),
-    group: str = "",
-    seed: int = 0,
-) -> tuple[looking.Look, shares.Looks, dict[str, looking.Look]]:
-    """Every figure with every set of modalities there, and the others replaced in every way that is asked for.
-
-    Args:
-      look: of the system.
-      columns: the examples.
-      known: those of another split, which means are taken from.
-      players: the modalities that are taken away.
-      kinds: of `replacing.KINDS`.
-      group: the field that tells an example's class, for "class".
-      seed: of what is drawn.
-
-    Returns:
-      the look with everything in its place; {replacement: {those that are there: {figure: (unit, units)}}}; and for
-      each modality the look in which the others are the mean, where that is asked for.
-    """
-    everyone, intact = frozenset(players), look(columns)
-    look.expect(intact)
-    whole = looking.units(look.task, intact, columns, intact)
-    found: dict[str, Any] = {kind: {everyone: whole} for kind in kinds}
-    alone: dict[str, looking.Look] = {}
-    for kind in kinds:
-        for there in games.coalitions(players):
-            if there == everyone:
-                continue
-            changed = absent(look.task, columns, [m for m in players if m not in there], kind, known, group, seed)
-            seen = look(changed).with_equals_of(intact) if kind in replacing.ONE else look(changed)
-            found[kind][there] = looking.units(look.task, seen, changed, intact)
-            if kind == "mean" and len(there) == 1:
-                alone |= dict.fromkeys(there, seen)
-    return intact, found, alone
-
-
-def absent(
-    task: Task, columns: replacing.Columns, gone: Sequence[str], kind: str, known: Any, group: str, seed: int
-) -> replacing.Columns:
-    """The examples with some modalities replaced, each by draws of its own; arguments as of `play`."""
-    for modality in gone:
-        own = seed + 1 + list(task.modalities).index(modality)
-        columns = replacing.replaced(columns, task.modalities[modality], kind, known, group, own)
-    return columns
-
-
 class _Audit:
     """The parts of one audit of several modalities."""
 
@@ -244,7 +193,7 @@ class _Audit:
         n = looking.length(columns)
         self.say(f"auditing {config.system} on {config.test_split}: {passes} passes over {n:,} examples")
         drawn: dict[str, Any] = {"group": self.group, "seed": options.seed}
-        intact, looks, alone = play(self.look, columns, known, self.players, kinds, **drawn)
+        intact, looks, alone = playing.play(self.look, columns, known, self.players, kinds, **drawn)
         figures = shares.of_figures(looks, self.players, options.permutations, options.seed)
         figures = evaluate.in_order(figures, self.task.headline)
         main = self.main(figures)
@@ -263,7 +212,7 @@ class _Audit:
             named = ", ".join(f"{k}={v}" for k, v in options.accident)
             self.say(f"the same where {named}")
             changed = self.read(failing, self.fields())
-            _, there, _ = play(self.look, changed, known, self.players, **drawn)
+            _, there, _ = playing.play(self.look, changed, known, self.players, **drawn)
             moved = shares.of_figures(there, self.players, options.permutations, options.seed)
             out["accident"] = {"options": named, "figures": moved}
         return out
@@ -363,7 +312,7 @@ class _Audit:
                 seen, before_it = (
                     alone[modality]
                     if split is columns and every == self.players
-                    else self.look(absent(self.task, split, gone, "mean", known, "", 0))
+                    else self.look(playing.absent(self.task, split, gone, "mean", known, "", 0))
                     for split in (columns, known)
                 )
                 held[modality], told[modality] = seen.logits[""], before_it.logits[""]

@@ -10,7 +10,6 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from mmjax import predictions as glossary
 from mmjax.engine import evaluate, mesh
 from mmjax.metrics.information import trust
 from mmjax.task import Batch, Task, Variables, bind
@@ -148,12 +147,8 @@ def _seen(task: Task, additive: tuple[str, ...] | None, variables: Variables, ba
 
 def _of_scores(predicted: Mapping[str, np.ndarray]) -> tuple[str, np.ndarray, dict[str, np.ndarray]]:
     """The first head whose classes are the same for every example and whose truth is known, its truth and logits."""
-    for name, scores in predicted.items():
-        kind, _, head = name.partition("/")
-        truth = predicted.get(f"label/{head}{glossary.TARGET}", predicted.get(f"scores/{head}{glossary.TARGET}"))
-        if kind == "scores" and f"text/{head}" not in predicted and truth is not None:
-            label = truth if truth.ndim == 1 else np.where(truth.any(-1), truth.argmax(-1), -1)
-            return head, label, {"": np.log(np.maximum(scores, 1e-30))}
+    for head, label, scores in evaluate.classed(predicted):
+        return head, label, {"": np.log(np.maximum(scores, 1e-30))}
     return "", np.zeros(0, np.int32), {}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -43,6 +43,16 @@ def readable(name: str, value: np.ndarray) -> np.ndarray:
     if not name.startswith("text/") or value.dtype != np.uint8:
         return value
     return np.ascontiguousarray(value).view(f"S{value.shape[-1]}")[..., 0]
+
+
+def classed(predicted: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """(head, right class [n], -1 where there is none, scores [n c]) of each head whose classes are the same for every
+    example and whose truth is predicted beside it."""
+    for name, scores in predicted.items():
+        kind, _, head = name.partition("/")
+        truth = predicted.get(f"label/{head}{glossary.TARGET}", predicted.get(f"scores/{head}{glossary.TARGET}"))
+        if kind == "scores" and f"text/{head}" not in predicted and truth is not None:
+            yield head, truth if truth.ndim == 1 else np.where(truth.any(-1), truth.argmax(-1), -1), scores
 
 
 class Evaluator:

@@ -48,12 +48,7 @@ def beside(
 def figures(task: Task, predicted: Mapping[str, np.ndarray], references: Mapping[str, np.ndarray]) -> Figures:
     """The figures of a whole split that can be made of its predictions, without baselines."""
     found = {}
-    for name, scores in predicted.items():
-        kind, _, head = name.partition("/")
-        truth = predicted.get(f"label/{head}{glossary.TARGET}", predicted.get(f"scores/{head}{glossary.TARGET}"))
-        if kind != "scores" or f"text/{head}" in predicted or truth is None:
-            continue
-        label = truth if truth.ndim == 1 else np.where(truth.any(-1), truth.argmax(-1), -1)
+    for head, label, scores in evaluate.classed(predicted):
         if (label >= 0).any():
             found[f"{head}_right"] = float(np.mean((scores.argmax(-1) == label)[label >= 0]))
     scored = task.score(predicted, references)

@@ -10,7 +10,7 @@ import pytest
 from shared import tiny_run
 
 from mmjax import tools
-from mmjax.audit import auditing, bits, looking, replacing, retraining, several, shares, words
+from mmjax.audit import auditing, bits, looking, playing, replacing, retraining, several, shares, words
 from mmjax.errors import UserError
 
 PLAYERS = ("picture", "words")
@@ -24,7 +24,7 @@ def audited(answer, label, n=600, kinds=("other",), copied=False):
         columns["question_tokens"][:, 0] = columns["image"][:, 0, 0, 0] > 127
         columns["label"] = (columns["image"][:, 0, 0, 0] > 127).astype(np.int32)
     look = looking.Looker(planted.make(answer), {}, 100)
-    intact, looks, alone = auditing.play(look, columns, columns, PLAYERS, kinds, "label")
+    intact, looks, alone = playing.play(look, columns, columns, PLAYERS, kinds, "label")
     return shares.of_figures(looks, PLAYERS, 200, 0), intact, alone
 
 
