@@ -10,6 +10,7 @@ import pathlib
 import platform
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
 from typing import Any
 
 import _side_by_side as side_by_side
@@ -20,6 +21,7 @@ import torch
 
 from mmjax.engine import mesh
 from mmjax.engine import step as steps
+from mmjax.ops import onednn
 from mmjax.task import Task, Update
 
 OURS = "mmjax"
@@ -128,6 +130,8 @@ def rounded(seconds: Mapping[str, float]) -> dict[str, float]:
 
 def versions(**others: str) -> dict[str, str]:
     """Of what every benchmark of a step runs on, and of what this one does."""
+    if onednn.used():
+        others["onednn-cpu-gomp"] = metadata.version("onednn-cpu-gomp")
     return {"jax": jax.__version__, **others, "torch": torch.__version__, "python": platform.python_version()}
 
 

@@ -48,6 +48,7 @@ from _step_peers import OURS
 from torch import nn
 from torch.nn import functional as F
 
+from mmjax.engine import memory
 from mmjax.engine import step as steps
 from mmjax.losses import adversarial
 from mmjax.models.drawing.reed import ReedDiscriminator, ReedGenerator
@@ -63,6 +64,7 @@ def main() -> None:
     """The command line."""
     options = arguments()
     options.load = side_by_side.load()  # before our own work counts
+    memory.keep()  # as train.py does, and for both sides
     if options.device:
         jax.config.update("jax_platforms", {"cpu": "cpu", "gpu": "cuda"}[options.device])
     torch.set_num_threads(os.cpu_count() or 1)

@@ -33,6 +33,7 @@ import torch
 import torchvision
 from torch.nn import functional as F
 
+from mmjax.engine import memory
 from mmjax.losses import classification
 from mmjax.models.vision import resnet
 from mmjax.weights import resnet as weights
@@ -46,6 +47,7 @@ def main() -> None:
     """The command line."""
     options = arguments()
     options.load = side_by_side.load()  # before our own work counts
+    memory.keep()  # as train.py does, and for both sides
     if options.devices > 1:
         jax.config.update("jax_num_cpu_devices", options.devices)
     torch.set_num_threads(os.cpu_count() or 1)

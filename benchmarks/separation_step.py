@@ -37,6 +37,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from mmjax.engine import memory
 from mmjax.models.joint.looking_to_listen import NARROW, VISUAL, LookingToListen, audio_layers
 from mmjax.models.sound.unet import UNet
 from mmjax.weights import sound_of_pixels, torch_layout
@@ -52,6 +53,7 @@ def main() -> None:
     """The command line."""
     options = arguments()
     options.load = side_by_side.load()  # before our own work counts
+    memory.keep()  # as train.py does, and for both sides
     torch.set_num_threads(os.cpu_count() or 1)
     torch.manual_seed(0)
     figures = {}

@@ -1,0 +1,3 @@
+"""Networks."""
+
+from mmjax.ops import convolution as convolution  # for what it tells XLA, before a network is compiled

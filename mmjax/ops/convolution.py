@@ -26,11 +26,13 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from mmjax.ops import platform
+from mmjax.ops import onednn, platform
 
 _NHWC = ("NHWC", "HWIO", "NHWC")
 _LARGE = 1024  # pixels of a picture, from which blocks pay for the copy that they are
 _CPU: bool | None = None  # whether the forms of a CPU are used; None = on a CPU. Tests set it.
+
+onednn.install()  # here, since all that computes convolutions imports this module
 
 Pads = tuple[tuple[int, int], tuple[int, int]]
 
@@ -125,6 +127,7 @@ def _tangent(strides, pads, precision, primals, tangents):
     value = _convolve(x, kernel, strides, pads, precision)
     whole = all(k % s == 0 for k, s in zip(kernel.shape[:2], strides, strict=True))
     by_blocks = strides != (1, 1) and whole and x.shape[1] * x.shape[2] >= _LARGE
+    by_blocks = by_blocks and not (onednn.used() and x.shape[-1] > 1)  # it has a form for these
     of_input = (_blocked if by_blocks else _convolve)(moved, kernel, strides, pads, precision)
     return value, of_input + _convolve(x, turned, strides, pads, precision)
 

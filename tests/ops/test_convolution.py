@@ -18,6 +18,7 @@ def wide(monkeypatch):
     """Small sizes take the forms of large ones."""
     monkeypatch.setattr(convolution, "_LARGE", 1)
     monkeypatch.setattr(convolution, "_CPU", True)
+    monkeypatch.setattr(convolution.onednn, "_installed", False)
 
 
 def draw(rng, size, kernel, channels=3, out=4, groups=1):

@@ -1,0 +1,397 @@
+"""Convolutions on a CPU by oneDNN, the library that PyTorch computes them with, where it is installed (extra `onednn`).
+
+XLA's CPU back end computes a forward pass of a convolution at 0.6 to 0.9 of the speed that the processor multiplies at,
+the gradient of a kernel at 0.3 to 0.9 and that of the input of a strided convolution at a fifth
+(benchmarks/convolutions.py). `install` has it hand those that oneDNN has a form for to that library, by XLA's foreign
+function interface: a program's text, its derivatives, `vmap` and what is exported stay what they are, since nothing
+changes before a convolution is lowered for a CPU. Numbers agree to float32's rounding.
+
+The library is loaded by ctypes, and what XLA calls is compiled by Numba, so that no thread waits for Python's lock
+while data are made, and nobody needs a compiler. Nothing here runs, nor is it imported, without both.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import functools
+import hashlib
+import math
+import os
+import pathlib
+import threading
+import warnings
+from collections.abc import Sequence
+from importlib import metadata, util
+from typing import Any
+
+import jax
+import numpy as np
+from jax import lax
+from jax.interpreters import mlir
+
+from mmjax.ops import platform
+
+TARGET = "mmjax_onednn_convolution"
+OFF = "MMJAX_ONEDNN"  # environment variable: "0" leaves every convolution to XLA
+_WHEEL, _LIBRARY = "onednn-cpu-gomp", "libdnnl.so.3"
+_LEAST = 2**20  # multiply-adds below which a call costs more than it saves
+
+_F32, _ANY, _FORWARD, _DIRECT = 3, 1, 64, 1  # of dnnl_types.h
+_WEIGHTS, _DIFF_WEIGHTS, _SCRATCHPAD = 131, 132, 136  # what a primitive's description is asked for
+_ARGUMENTS = {"forward": (1, 33, 17), "input": (129, 33, 145), "kernel": (1, 161, 145)}  # picture, kernel, result
+_USER_SCRATCHPAD = 1
+_installed = _failed = False  # what `used` says
+
+
+@dataclasses.dataclass(frozen=True)
+class Convolution:
+    """One convolution as oneDNN knows it, or one of its two gradients. Sizes in elements; layouts are row-major.
+
+    Attributes:
+      kind: "forward", or the gradient of the "input" or of the "kernel"; in the gradients `picture` and `result` are
+        those of the forward pass.
+      picture: [batch, channels, *space], and `picture_strides` the elements from one to the next along each.
+      kernel: [channels out, channels in, *space]; and its strides.
+      result: [batch, channels out, *space]; and its strides.
+      strides, dilation: of the forward pass, along each dimension of space; dilation 1 = none.
+      low, high: zeros around the picture.
+      threads: that compute it; 0 = as many as there are.
+      turned: whose pixels are turned round first, or last: "kernel" of an "input", "result" of the gradient of a
+        transposed convolution's kernel, in which picture and result have also changed places; "" = none.
+    """
+
+    kind: str
+    picture: tuple[int, ...]
+    picture_strides: tuple[int, ...]
+    kernel: tuple[int, ...]
+    kernel_strides: tuple[int, ...]
+    result: tuple[int, ...]
+    result_strides: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilation: tuple[int, ...]
+    low: tuple[int, ...]
+    high: tuple[int, ...]
+    threads: int = 0
+    turned: str = ""
+
+    @property
+    def key(self) -> int:
+        """63 bits by which a compiled program finds it; the same in every process, since programs are cached."""
+        return int.from_bytes(hashlib.sha256(repr(self).encode()).digest()[:8], "little") >> 1 or 1
+
+    @property
+    def products(self) -> int:
+        """Multiply-adds."""
+        return math.prod(self.result) * math.prod(self.kernel[1:])
+
+
+def plan(
+    lhs: tuple[int, ...],
+    rhs: tuple[int, ...],
+    out: tuple[int, ...],
+    *,
+    window_strides: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+    lhs_dilation: Sequence[int],
+    rhs_dilation: Sequence[int],
+    dimension_numbers: Any,
+) -> Convolution | None:
+    """What oneDNN is asked for in the place of a convolution of XLA's without groups; None where it has no fast form.
+
+    The gradients are known by what JAX writes for them: that of the input is a convolution over zeros (`lhs_dilation`),
+    that of the kernel one with the channels for examples and the result's gradient for a kernel.
+
+    Args:
+      lhs, rhs, out: shapes. The others are those of `jax.lax.conv_general_dilated`, dimension numbers as resolved.
+    """
+    (left, right, of_out), space = dimension_numbers, len(lhs) - 2
+    if space not in (1, 2) or min(*lhs, *rhs, *out) < 1:
+        return None
+    last, first, turned = space + 1, 0, ""
+
+    def seen(shape: tuple[int, ...], spec: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Sizes and strides, in the order of the specification."""
+        steps = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
+        return tuple(shape[i] for i in spec), tuple(steps[i] for i in spec)
+
+    span = [d * (k - 1) + 1 for d, k in zip(rhs_dilation, (rhs[i] for i in right[2:]))]
+    apart = any(d != 1 for d in lhs_dilation)
+    if (left[0], left[1], of_out[0], of_out[1]) == (first, last, first, last) and not apart:
+        (x, xs), (k, ks), (y, ys) = seen(lhs, left), seen(rhs, right), seen(out, of_out)
+        kind, strides, dilation, low = "forward", window_strides, rhs_dilation, [p for p, _ in padding]
+    elif (left[0], left[1], of_out[0], of_out[1]) == (first, last, first, last):
+        if any(s != 1 for s in window_strides):
+            return None
+        # The picture is what comes out, and the kernel is turned round and read from its other side.
+        (y, ys), (x, xs) = seen(lhs, left), seen(out, of_out)
+        k, ks = seen(rhs, (right[1], right[0], *right[2:]))
+        kind, strides, dilation, turned = "input", lhs_dilation, rhs_dilation, "kernel"
+        low = [s - 1 - p for s, (p, _) in zip(span, padding)]
+        if x[1] < 2:  # one channel: XLA's form takes a third of the time
+            return None
+    elif (left[0], left[1], right[0], right[1]) == (last, first, last, first):
+        # Channels for examples: the gradient of a kernel, whose pixels are what comes out.
+        if (of_out[0], of_out[1]) != (space, space + 1) or space == 1:  # over time XLA's form is the faster
+            return None
+        x, xs = seen(lhs, (left[1], left[0], *left[2:]))
+        y, ys = seen(rhs, (right[1], right[0], *right[2:]))
+        k, ks = seen(out, (of_out[1], of_out[0], *of_out[2:]))
+        kind, strides, dilation, low = "kernel", rhs_dilation, window_strides, [p for p, _ in padding]
+        span = [d * (n - 1) + 1 for d, n in zip(dilation, k[2:])]
+        if apart:  # of a transposed convolution: what it makes is the picture of the one that it transposes
+            if any(d != 1 for d in rhs_dilation):
+                return None
+            (x, xs), (y, ys), strides, turned = (y, ys), (x, xs), lhs_dilation, "result"
+            k, ks = (k[1], k[0], *k[2:]), (ks[1], ks[0], *ks[2:])
+            low = [s - 1 - p for s, p in zip(span, low)]
+    else:
+        return None
+    # What lies behind the last place that a kernel reaches does not count; where it is cut off, the zeros are negative.
+    high = [(n - 1) * s + w - h - a for n, s, w, h, a in zip(y[2:], strides, span, x[2:], low)]
+    if min(low) < 0 or any(a >= w for a, w in zip(low, span)) or any(a >= w for a, w in zip(high, span)):
+        return None
+    whole = [tuple(int(n) for n in v) for v in (x, xs, k, ks, y, ys, strides, dilation, low, high)]
+    names = [field.name for field in dataclasses.fields(Convolution)[1:11]]
+    made = Convolution(kind, turned=turned, **dict(zip(names, whole)))  # type: ignore[arg-type]
+    return made if made.products >= _LEAST else None
+
+
+def library() -> pathlib.Path | None:
+    """The shared library of the wheel, wherever pip has put it; None without the wheel."""
+    try:
+        files = metadata.files(_WHEEL) or ()
+    except metadata.PackageNotFoundError:
+        return None
+    found = (pathlib.Path(str(file.locate())).resolve() for file in files if file.name == _LIBRARY)
+    return next((path for path in found if path.exists()), None)
+
+
+def installed() -> bool:
+    """Whether convolutions are computed by it: both packages are there, and the environment does not say otherwise."""
+    return os.environ.get(OFF, "1") != "0" and library() is not None and util.find_spec("numba") is not None
+
+
+def install() -> bool:
+    """Has XLA:CPU's float32 convolutions computed by oneDNN from now on, where it has a form; whether it could.
+
+    It is loaded with the first of them. Programs that are traced for any platform keep XLA's.
+    """
+    if not installed():
+        return False
+    try:
+        before = _rules()[lax.conv_general_dilated_p].rule
+    except (AttributeError, ImportError, KeyError):
+        warnings.warn("this release of JAX does not let oneDNN in: convolutions stay XLA's", stacklevel=2)
+        return False
+    global _installed
+    _installed = True
+    if getattr(before, "onednn", False):
+        return True
+    rule = functools.partial(_lower, before)
+    rule.onednn = True  # type: ignore[attr-defined]
+    mlir.register_lowering(lax.conv_general_dilated_p, rule, platform="cpu")
+    return True
+
+
+def used() -> bool:
+    """Whether a program that is traced now will have its convolutions from it, on a CPU: installed, and no failure."""
+    return _installed and not _failed
+
+
+def _rules() -> Any:
+    """How primitives are lowered for a CPU; the one thing here for which JAX has no public name."""
+    from jax._src.interpreters import mlir as private
+
+    return private._platform_specific_lowerings["cpu"]
+
+
+def _lower(before: Any, ctx: Any, lhs: Any, rhs: Any, **params: Any) -> Any:
+    """Lowers a convolution: to a call of oneDNN where it has a form, as `before` does otherwise."""
+    found = None
+    if not platform.anywhere() and _alone(ctx) and _plain(ctx, params):
+        shapes = [aval.shape for aval in (*ctx.avals_in, *ctx.avals_out)]
+        names = ("window_strides", "padding", "lhs_dilation", "rhs_dilation", "dimension_numbers")
+        found = plan(*shapes, **{name: params[name] for name in names})
+    if found:
+        found = dataclasses.replace(found, threads=_threads(ctx))
+    made = _primitive(found) if found else None
+    if found is None or made is None:
+        return before(ctx, lhs, rhs, **params)
+    _, of_kernel, of_out = params["dimension_numbers"]
+    shape, room = ctx.avals_out[0].shape, jax.ShapeDtypeStruct((max(made, 1),), np.uint8)
+
+    def call(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        run = jax.ffi.ffi_call(TARGET, (jax.ShapeDtypeStruct(shape, np.float32), room))
+        run = functools.partial(run, key=np.int64(found.key))
+        if found.turned == "result":
+            return lax.rev(run(kernel, x)[0], of_out[2:])
+        return run(x, lax.rev(kernel, of_kernel[2:]) if found.turned else kernel)[0]
+
+    return mlir.lower_fun(call, multiple_results=False)(ctx, lhs, rhs)
+
+
+def _alone(ctx: Any) -> bool:
+    """Whether what is lowered runs here, on one device or in a copy per device: XLA cannot cut a call to pieces."""
+    if ctx.module_context.lowering_parameters.for_export:
+        return False
+    axes = ctx.module_context.axis_context
+    if isinstance(axes, mlir.SPMDAxisContext):
+        return set(axes.manual_axes) == set(axes.mesh.axis_names)
+    return getattr(axes, "num_devices", None) in (None, 1)
+
+
+def _threads(ctx: Any) -> int:
+    """Copies that run side by side share the cores; 0 = it has all of them."""
+    axes = ctx.module_context.axis_context
+    copies = axes.mesh.local_mesh.size if isinstance(axes, mlir.SPMDAxisContext) else 1
+    return 0 if copies == 1 else max(1, len(os.sched_getaffinity(0)) // copies)
+
+
+def _plain(ctx: Any, params: dict[str, Any]) -> bool:
+    avals = (*ctx.avals_in, *ctx.avals_out)
+    constant = all(isinstance(n, int) for aval in avals for n in aval.shape)
+    groups = (params["feature_group_count"], params["batch_group_count"])
+    return constant and groups == (1, 1) and all(aval.dtype == np.float32 for aval in avals)
+
+
+# --- oneDNN's side ---
+
+_lock = threading.Lock()
+_made: dict[int, tuple[Convolution, int | None]] = {}
+_ROWS, _COLUMNS = 4096, 16
+_table = np.zeros((_ROWS, _COLUMNS), np.int64)  # what the compiled function reads: a row per convolution, by its key
+
+
+@functools.cache
+def _loaded() -> tuple[ctypes.CDLL, ctypes.c_void_p] | None:
+    """The library, its engine, and the target that XLA calls; None, with a warning, where one of them fails."""
+    told = "OMP_WAIT_POLICY" in os.environ
+    try:
+        # Its threads would otherwise turn in circles behind every call, on the cores on which XLA goes on.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        dnnl = ctypes.CDLL(str(library()))
+        engine = ctypes.c_void_p()
+        _check(dnnl.dnnl_engine_create(ctypes.byref(engine), 1, ctypes.c_size_t(0)))
+        for name, types in _SIGNATURES.items():
+            getattr(dnnl, name).restype, getattr(dnnl, name).argtypes = types
+        _most(dnnl)  # before any thread is told of another number
+        from mmjax.ops import _onednn_call
+
+        jax.ffi.register_ffi_target(TARGET, _onednn_call.target(dnnl, engine, _table), platform="cpu")
+    except (OSError, AttributeError, ImportError, RuntimeError, ValueError) as error:
+        global _failed
+        _failed = True
+        warnings.warn(f"oneDNN cannot be used, convolutions stay XLA's: {error}", stacklevel=2)
+        return None
+    finally:
+        if not told:
+            os.environ.pop("OMP_WAIT_POLICY", None)
+    return dnnl, engine
+
+
+_P, _N = ctypes.c_void_p, ctypes.c_int
+_SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
+    "dnnl_primitive_desc_query_md": (_P, [_P, _N, _N]),
+    "dnnl_memory_desc_get_size": (ctypes.c_size_t, [_P]),
+    "dnnl_memory_desc_equal": (_N, [_P, _P]),
+}
+
+
+def _check(status: int) -> None:
+    if status:
+        raise RuntimeError(f"oneDNN says {status}")
+
+
+def _primitive(conv: Convolution) -> int | None:
+    """Makes oneDNN's primitive and its row of the table, once; bytes of room that a call needs, None = no such form."""
+    with _lock:
+        key = conv.key
+        if key not in _made:
+            loaded = _loaded()
+            room = None
+            if loaded is not None and len(_made) < _ROWS // 2:
+                try:
+                    room = _make(conv, key, *loaded)
+                except RuntimeError:  # it has none for these sizes
+                    room = None
+                finally:
+                    loaded[0].omp_set_num_threads(_most(loaded[0]))
+            _made[key] = (conv, room)
+        known, room = _made[key]
+        return room if known == conv else None
+
+
+def _make(conv: Convolution, key: int, dnnl: ctypes.CDLL, engine: ctypes.c_void_p) -> int:
+    dims = ctypes.c_int64 * 12
+    threads = conv.threads or _most(dnnl)
+    dnnl.omp_set_num_threads(threads)  # of this thread's calls: a primitive is made for as many as run it
+
+    def described(sizes: tuple[int, ...], strides: tuple[int, ...]) -> ctypes.c_void_p:
+        made = _P()
+        _check(
+            dnnl.dnnl_memory_desc_create_with_strides(_ref(made), len(sizes), dims(*sizes), _F32, dims(*strides)),
+        )
+        return made
+
+    x, y = described(conv.picture, conv.picture_strides), described(conv.result, conv.result_strides)
+    kernel, free = described(conv.kernel, conv.kernel_strides), _P()
+    _check(dnnl.dnnl_memory_desc_create_with_tag(_ref(free), len(conv.kernel), dims(*conv.kernel), _F32, _ANY))
+    attributes = _P()
+    _check(dnnl.dnnl_primitive_attr_create(_ref(attributes)))
+    _check(dnnl.dnnl_primitive_attr_set_scratchpad_mode(attributes, _USER_SCRATCHPAD))
+    where = dims(*conv.strides), dims(*(d - 1 for d in conv.dilation)), dims(*conv.low), dims(*conv.high)
+    forward, chosen = _P(), _P()
+    _check(
+        dnnl.dnnl_convolution_forward_primitive_desc_create(
+            _ref(forward), engine, _FORWARD, _DIRECT, x, free, None, y, *where, attributes
+        )
+    )
+    if conv.kind == "forward":
+        chosen = forward
+    elif conv.kind == "input":
+        _check(
+            dnnl.dnnl_convolution_backward_data_primitive_desc_create(
+                _ref(chosen), engine, _DIRECT, x, free, y, *where, forward, attributes
+            )
+        )
+    else:
+        _check(
+            dnnl.dnnl_convolution_backward_weights_primitive_desc_create(
+                _ref(chosen), engine, _DIRECT, x, free, None, y, *where, forward, attributes
+            )
+        )
+    query = _DIFF_WEIGHTS if conv.kind == "kernel" else _WEIGHTS
+    own = _P(dnnl.dnnl_primitive_desc_query_md(chosen, query, 0))
+    pad = _P(dnnl.dnnl_primitive_desc_query_md(chosen, _SCRATCHPAD, 0))
+    run = _P()
+    _check(dnnl.dnnl_primitive_create(_ref(run), chosen))
+    turn, turned = _P(), 0
+    if not dnnl.dnnl_memory_desc_equal(kernel, own):  # it wants the kernel in blocks
+        source, goal = (own, kernel) if conv.kind == "kernel" else (kernel, own)
+        made = _P()
+        _check(dnnl.dnnl_reorder_primitive_desc_create(_ref(made), source, engine, goal, engine, None))
+        _check(dnnl.dnnl_primitive_create(_ref(turn), made))
+        turned = -(-dnnl.dnnl_memory_desc_get_size(own) // 64) * 64
+    scratch = dnnl.dnnl_memory_desc_get_size(pad)
+    place = key % _ROWS
+    while _table[place, 0]:
+        place = (place + 1) % _ROWS
+    row = [x.value, y.value, kernel.value, own.value, pad.value, run.value, turn.value or 0, turned, scratch]
+    kinds = {"forward": 0, "input": 1, "kernel": 2}
+    _table[place, 1 : 1 + len(row)] = row
+    _table[place, 10] = kinds[conv.kind]
+    _table[place, 11:14] = _ARGUMENTS[conv.kind]
+    _table[place, 14] = threads
+    _table[place, 0] = key  # last: from here on it is found
+    return turned + scratch + 64
+
+
+@functools.cache
+def _most(dnnl: ctypes.CDLL) -> int:
+    """Threads of OpenMP: the cores that the process may use, or OMP_NUM_THREADS."""
+    return int(dnnl.omp_get_max_threads())
+
+
+def _ref(pointer: ctypes.c_void_p) -> Any:
+    return ctypes.byref(pointer)
