@@ -237,7 +237,7 @@ def _alone(ctx: Any) -> bool:
         return False
     axes = ctx.module_context.axis_context
     if isinstance(axes, mlir.SPMDAxisContext):
-        return set(axes.manual_axes) == set(axes.mesh.axis_names)
+        return set(axes.manual_axes) == set(axes.mesh.shape)
     return getattr(axes, "num_devices", None) in (None, 1)
 
 
@@ -276,9 +276,9 @@ def _loaded() -> tuple[ctypes.CDLL, ctypes.c_void_p] | None:
         for name, types in _SIGNATURES.items():
             getattr(dnnl, name).restype, getattr(dnnl, name).argtypes = types
         _most(dnnl)  # before any thread is told of another number
-        from mmjax.ops import _onednn_call
+        from mmjax.ops import onednn_call
 
-        jax.ffi.register_ffi_target(TARGET, _onednn_call.target(dnnl, engine, _table), platform="cpu")
+        jax.ffi.register_ffi_target(TARGET, onednn_call.target(dnnl, engine, _table), platform="cpu")
     except (OSError, AttributeError, ImportError, RuntimeError, ValueError) as error:
         global _failed
         _failed = True
