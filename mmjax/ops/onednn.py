@@ -2,9 +2,10 @@
 
 XLA's CPU back end computes a forward pass of a convolution at 0.6 to 0.9 of the speed that the processor multiplies at,
 the gradient of a kernel at 0.3 to 0.9 and that of the input of a strided convolution at a fifth
-(benchmarks/convolutions.py). `install` has it hand those that oneDNN has a form for to that library, by XLA's foreign
-function interface: a program's text, its derivatives, `vmap` and what is exported stay what they are, since nothing
-changes before a convolution is lowered for a CPU. Numbers agree to float32's rounding.
+(benchmarks/convolutions.py). `install` has it hand those that oneDNN has a fast form for to that library, by XLA's
+foreign function interface: a program's jaxpr, its derivatives, `vmap` and what `jax.export` writes stay what they are,
+since nothing changes before a convolution is lowered for a CPU. Numbers agree to float32's rounding. What is lowered so
+belongs to its process: compilation caches find it again, an executable serialised by hand cannot be loaded elsewhere.
 
 The library is loaded by ctypes, and what XLA calls is compiled by Numba, so that no thread waits for Python's lock
 while data are made, and nobody needs a compiler. Nothing here runs, nor is it imported, without both.
@@ -33,12 +34,12 @@ from jax.interpreters import mlir
 from mmjax.ops import platform
 
 TARGET = "mmjax_onednn_convolution"
-OFF = "MMJAX_ONEDNN"  # environment variable: "0" leaves every convolution to XLA
+OFF = "MMJAX_ONEDNN"  # environment variable: "0", before mmjax is imported, leaves every convolution to XLA
 _WHEEL, _LIBRARY = "onednn-cpu-gomp", "libdnnl.so.3"
 _LEAST = 2**20  # multiply-adds below which a call costs more than it saves
 
 _F32, _ANY, _FORWARD, _DIRECT = 3, 1, 64, 1  # of dnnl_types.h
-_WEIGHTS, _DIFF_WEIGHTS, _SCRATCHPAD = 131, 132, 136  # what a primitive's description is asked for
+_IMPLEMENTATION, _WEIGHTS, _DIFF_WEIGHTS, _SCRATCHPAD = 8, 131, 132, 136  # what a primitive's description is asked for
 _ARGUMENTS = {"forward": (1, 33, 17), "input": (129, 33, 145), "kernel": (1, 161, 145)}  # picture, kernel, result
 _USER_SCRATCHPAD = 1
 _installed = _failed = False  # what `used` says
@@ -109,6 +110,8 @@ def plan(
     if space not in (1, 2) or min(*lhs, *rhs, *out) < 1:
         return None
     last, first, turned = space + 1, 0, ""
+    if any(list(spec[2:]) != sorted(spec[2:]) for spec in dimension_numbers) or all(rhs[i] == 1 for i in right[2:]):
+        return None  # no fast form of what lies across, and one pixel is a product of matrices
 
     def seen(shape: tuple[int, ...], spec: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Sizes and strides, in the order of the specification."""
@@ -149,6 +152,8 @@ def plan(
         return None
     # What lies behind the last place that a kernel reaches does not count; where it is cut off, the zeros are negative.
     high = [(n - 1) * s + w - h - a for n, s, w, h, a in zip(y[2:], strides, span, x[2:], low)]
+    if kind == "forward" and y[1] < 2:
+        return None
     if min(low) < 0 or any(a >= w for a, w in zip(low, span)) or any(a >= w for a, w in zip(high, span)):
         return None
     whole = [tuple(int(n) for n in v) for v in (x, xs, k, ks, y, ys, strides, dilation, low, high)]
@@ -244,8 +249,12 @@ def _alone(ctx: Any) -> bool:
 def _threads(ctx: Any) -> int:
     """Copies that run side by side share the cores; 0 = it has all of them."""
     axes = ctx.module_context.axis_context
-    copies = axes.mesh.local_mesh.size if isinstance(axes, mlir.SPMDAxisContext) else 1
-    return 0 if copies == 1 else max(1, len(os.sched_getaffinity(0)) // copies)
+    if not isinstance(axes, mlir.SPMDAxisContext):
+        return 0
+    here = (
+        axes.mesh.local_mesh if isinstance(axes.mesh, jax.sharding.Mesh) else axes.mesh
+    )  # an abstract one has no here
+    return 0 if here.size == 1 else max(1, len(os.sched_getaffinity(0)) // here.size)
 
 
 def _plain(ctx: Any, params: dict[str, Any]) -> bool:
@@ -279,7 +288,7 @@ def _loaded() -> tuple[ctypes.CDLL, ctypes.c_void_p] | None:
         from mmjax.ops import onednn_call
 
         jax.ffi.register_ffi_target(TARGET, onednn_call.target(dnnl, engine, _table), platform="cpu")
-    except (OSError, AttributeError, ImportError, RuntimeError, ValueError) as error:
+    except Exception as error:  # whatever a library that does not fit says: a run goes on without it
         global _failed
         _failed = True
         warnings.warn(f"oneDNN cannot be used, convolutions stay XLA's: {error}", stacklevel=2)
@@ -293,6 +302,7 @@ def _loaded() -> tuple[ctypes.CDLL, ctypes.c_void_p] | None:
 _P, _N = ctypes.c_void_p, ctypes.c_int
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "dnnl_primitive_desc_query_md": (_P, [_P, _N, _N]),
+    "dnnl_primitive_desc_query": (_N, [_P, _N, _N, _P]),
     "dnnl_memory_desc_get_size": (ctypes.c_size_t, [_P]),
     "dnnl_memory_desc_equal": (_N, [_P, _P]),
 }
@@ -324,7 +334,7 @@ def _primitive(conv: Convolution) -> int | None:
 
 def _make(conv: Convolution, key: int, dnnl: ctypes.CDLL, engine: ctypes.c_void_p) -> int:
     dims = ctypes.c_int64 * 12
-    threads = conv.threads or _most(dnnl)
+    threads = min(conv.threads or _most(dnnl), _most(dnnl))
     dnnl.omp_set_num_threads(threads)  # of this thread's calls: a primitive is made for as many as run it
 
     def described(sizes: tuple[int, ...], strides: tuple[int, ...]) -> ctypes.c_void_p:
@@ -361,6 +371,11 @@ def _make(conv: Convolution, key: int, dnnl: ctypes.CDLL, engine: ctypes.c_void_
                 _ref(chosen), engine, _DIRECT, x, free, None, y, *where, forward, attributes
             )
         )
+    name = ctypes.c_char_p()
+    _check(dnnl.dnnl_primitive_desc_query(chosen, _IMPLEMENTATION, 0, _ref(name)))
+    form = (name.value or b"").decode()
+    if form.startswith("ref") or (len(conv.picture) == 3 and conv.kind == "input" and form.startswith("gemm")):
+        raise RuntimeError(f"oneDNN has the form {form} alone, which is slower than XLA's")
     query = _DIFF_WEIGHTS if conv.kind == "kernel" else _WEIGHTS
     own = _P(dnnl.dnnl_primitive_desc_query_md(chosen, query, 0))
     pad = _P(dnnl.dnnl_primitive_desc_query_md(chosen, _SCRATCHPAD, 0))
@@ -389,9 +404,13 @@ def _make(conv: Convolution, key: int, dnnl: ctypes.CDLL, engine: ctypes.c_void_
 
 @functools.cache
 def _most(dnnl: ctypes.CDLL) -> int:
-    """Threads of OpenMP: the cores that the process may use, or OMP_NUM_THREADS."""
-    return int(dnnl.omp_get_max_threads())
+    """Threads that OpenMP really gives: the cores that the process may use, or OMP_NUM_THREADS, and within its limit.
+
+    oneDNN waits for as many as a primitive was made for, so that none may be missing: neither to a limit nor, by
+    omp_set_dynamic, to a busy machine.
+    """
+    return max(1, min(int(dnnl.omp_get_max_threads()), int(dnnl.omp_get_thread_limit())))
 
 
-def _ref(pointer: ctypes.c_void_p) -> Any:
+def _ref(pointer: Any) -> Any:
     return ctypes.byref(pointer)

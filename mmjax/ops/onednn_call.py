@@ -17,9 +17,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-# Words of eight bytes in a call frame: extension, API, stage; arguments', results' and attributes' arrays.
-_EXTENSION, _API, _STAGE, _ARGS, _RETS, _ATTRS = 1, 2, 4, 9, 14, 20
-_EXECUTE = 3
+# Words of eight bytes in a call frame: extension, API; arguments', results' and attributes' arrays.
+_EXTENSION, _API, _ARGS, _RETS, _ATTRS = 1, 2, 9, 14, 20
 _DATA = 3  # of a buffer
 _ERROR_CREATE = 6  # of the API
 _INTERNAL = 13  # of the errors
@@ -87,7 +86,7 @@ def target(dnnl: ctypes.CDLL, engine: ctypes.c_void_p, table: np.ndarray) -> Any
     stream_destroy = function("dnnl_stream_destroy", word)
     memory_create = function("dnnl_memory_create", word, word, word, word)
     memory_destroy = function("dnnl_memory_destroy", word)
-    set_threads = function("omp_set_num_threads", number)
+    set_threads, set_dynamic = function("omp_set_num_threads", number), function("omp_set_dynamic", number)
     execute = function("dnnl_primitive_execute", word, word, number, word)
     own, rows, start, across = int(engine.value or 0), table.shape[0], table.ctypes.data, table.shape[1]
 
@@ -108,6 +107,7 @@ def target(dnnl: ctypes.CDLL, engine: ctypes.c_void_p, table: np.ndarray) -> Any
             x, k, y = out, right, left
         elif kind == 2:
             x, k, y = left, out, right
+        set_dynamic(0)  # of this thread's calls, as the number: oneDNN waits for all for whom a primitive was made
         set_threads(_load(row, 14))
         room = (room + 63) // 64 * 64
         failed = stream_create(made, own, 1)

@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import functools
+import types
 import warnings
 
 import jax
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from jax.interpreters import mlir
 
 from mmjax.ops import onednn, platform
 
@@ -38,7 +40,10 @@ def text(function, *arrays):
 GRID = {
     "same": ((2, 6, 7, 3), (3, 3, 3, 4), (1, 1), "SAME", (1, 1), NHWC),
     "valid": ((2, 6, 7, 3), (3, 2, 3, 4), (1, 1), "VALID", (1, 1), NHWC),
-    "one pixel": ((2, 5, 5, 17), (1, 1, 17, 5), (1, 1), "VALID", (1, 1), NHWC),
+    "one pixel, strided": ((2, 5, 5, 17), (1, 1, 17, 5), (2, 2), "VALID", (1, 1), NHWC),
+    "to one channel": ((2, 6, 6, 5), (3, 3, 5, 1), (1, 1), "SAME", (1, 1), NHWC),
+    "kernel as wide as the picture": ((2, 17, 17, 4), (17, 17, 4, 8), (1, 1), ((4, 4), (3, 5)), (1, 1), NHWC),
+    "turned pictures": ((2, 6, 7, 3), (3, 3, 3, 4), (1, 1), "SAME", (1, 1), ("NWHC", "HWIO", "NWHC")),
     "stride two": ((2, 8, 8, 4), (4, 4, 4, 8), (2, 2), ((1, 1), (1, 1)), (1, 1), NHWC),
     "rows behind the last place": ((2, 9, 8, 4), (3, 3, 4, 2), (2, 3), "VALID", (1, 1), NHWC),
     "zeros on one side": ((3, 8, 10, 2), (3, 4, 2, 16), (3, 2), ((2, 1), (0, 2)), (1, 1), NHWC),
@@ -130,6 +135,8 @@ def test_what_is_asked_for():
         ({"padding": ((-1, 1), (0, 0))}, "rows are cut off"),
         ({"padding": ((3, 0), (0, 0))}, "a kernel that sees zeros alone"),
         ({"lhs_dilation": (2, 2), "window_strides": (2, 2)}, "no pass of a convolution"),
+        ({"dimension_numbers": ("NWHC", "HWIO", "NWHC")}, "pictures lie across"),
+        ({"dimension_numbers": ("NHWC", "HWIO", "NCHW")}, "channels do not come last"),
     ],
 )
 def test_what_it_has_no_form_for(change, why):
@@ -138,14 +145,27 @@ def test_what_it_has_no_form_for(change, why):
         "padding": ((1, 1), (1, 1)),
         "lhs_dilation": (1, 1),
         "rhs_dilation": (1, 1),
-        "dimension_numbers": numbers_of(*NHWC),
+        "dimension_numbers": NHWC,
         **change,
     }
     shape = jax.eval_shape(
-        functools.partial(lax.conv_general_dilated, **{**options, "dimension_numbers": NHWC}),
+        functools.partial(lax.conv_general_dilated, **options),
         *(jax.ShapeDtypeStruct(s, np.float32) for s in ((2, 8, 8, 4), (3, 3, 4, 8))),
     ).shape
+    options["dimension_numbers"] = numbers_of(*options["dimension_numbers"])
     assert onednn.plan((2, 8, 8, 4), (3, 3, 4, 8), shape, **options) is None, why
+
+
+@needs
+def test_a_slow_form_of_its_is_not_taken(rng):
+    """It has none but a plain loop for the gradient of a kernel as wide as this."""
+    x, k = rng.normal(size=(2, 56, 56, 16)).astype(np.float32), rng.normal(size=(17, 17, 16, 16)).astype(np.float32)
+
+    def value(x, k):
+        return jnp.sum(lax.conv_general_dilated(x, k, (1, 1), "SAME", dimension_numbers=NHWC) ** 2)
+
+    assert text(value, x, k).count(f"@{onednn.TARGET}") == 1
+    assert text(jax.grad(value, 1), x, k).count(f"@{onednn.TARGET}") == 1  # the forward pass
 
 
 @needs
@@ -206,6 +226,19 @@ def test_a_copy_per_device_is_its_and_a_program_cut_by_xla_is_not(rng):
 
 
 @needs
+def test_within_a_mesh_that_is_abstract():
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,)).abstract_mesh
+    axes = mlir.SPMDAxisContext(mesh, frozenset({"data"}))
+    assert onednn._threads(types.SimpleNamespace(module_context=types.SimpleNamespace(axis_context=axes))) >= 1
+
+
+@pytest.mark.parametrize(("most", "limit", "threads"), [(4, 2**31 - 1, 4), (4, 2, 2), (1, 1, 1)])
+def test_no_more_threads_than_openmp_gives(most, limit, threads):
+    library = types.SimpleNamespace(omp_get_max_threads=lambda: most, omp_get_thread_limit=lambda: limit)
+    assert onednn._most.__wrapped__(library) == threads
+
+
+@needs
 def test_what_is_exported_is_xlas(rng):
     x, k = rng.normal(size=(2, 6, 6, 3)).astype(np.float32), rng.normal(size=(3, 3, 3, 4)).astype(np.float32)
     conv = jax.jit(lambda x, k: lax.conv_general_dilated(x, k, (1, 1), "SAME", dimension_numbers=NHWC))
@@ -249,13 +282,18 @@ def test_the_environment_turns_it_off(monkeypatch):
     assert not onednn.install()
 
 
+def unfit():
+    raise SystemError("initialization of a module failed")
+
+
 @needs
-def test_it_is_added_once_and_a_broken_library_leaves_convolutions_to_xla(rng, monkeypatch):
+@pytest.mark.parametrize("broken", [lambda: "no such file", unfit])
+def test_it_is_added_once_and_a_broken_library_leaves_convolutions_to_xla(rng, monkeypatch, broken):
     assert onednn.install()
     assert onednn.used()
     monkeypatch.setattr(onednn, "_failed", False)
     monkeypatch.setattr(onednn, "_made", {})
-    monkeypatch.setattr(onednn, "library", lambda: "no such file")
+    monkeypatch.setattr(onednn, "library", broken)
     monkeypatch.setattr(onednn, "_loaded", onednn._loaded.__wrapped__)
     x, k = rng.normal(size=(1, 4, 4, 2)).astype(np.float32), rng.normal(size=(3, 3, 2, 7)).astype(np.float32)
     with pytest.warns(UserWarning, match="convolutions stay XLA's"):
