@@ -232,7 +232,7 @@ def _paper(c: ConfigDict) -> None:
 
 
 def _light(c: ConfigDict) -> None:
-    # 0.24 and 0.25 of the multiply-adds of pictures and captions. Its figures were not measured.
+    # 0.24 and 0.25 of the multiply-adds of pictures and captions; what they cost is in docs/results.md.
     c.image.widths = (16, 28, 44)
     c.caption.embed, c.caption.hidden = 64, 128
 

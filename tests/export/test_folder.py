@@ -572,6 +572,22 @@ def test_the_runs_figures_are_made_of_the_exports_answers(toy, tmp_path, capsys)
     assert weighing.of_export(tmp_path / "toy", "toy") == {"toy.stablehlo, 3 examples": {"shade_right": {"value": 1.0}}}
 
 
+def all_scores(predicted, references):
+    """Of whatever scores there are."""
+    (_, classes) = np.shape(sum(value for name, value in predicted.items() if name.startswith("scores/")))
+    return {"classes": float(classes)}
+
+
+def test_a_score_that_finds_its_answers_by_their_kind_says_nothing_without_them(toy):
+    """As SoundNet's does: it sums over all that it finds, and has no shape to go by where there is nothing."""
+    home = toy(see)
+    run = restore.restore(home)
+    run = dataclasses.replace(run, task=dataclasses.replace(run.task, score=all_scores, references=("image",)))
+    columns = {"image": Pictures(5).images}
+    found = figures.beside(run, columns, {"scores/shade": run.answers(columns)["scores/shade"]}, 2)
+    assert found["classes"] == {"run": 2.0, "export": 2.0}
+
+
 # -- an answer that is written token by token --------------------------------------------------------------------------
 
 WORDS = (*vocabulary.SPECIAL, "dark", "bright", "grey")
