@@ -10,6 +10,9 @@ as the processor multiplies, and the gradient of a kernel at half of that. Not s
 - that of the input of a strided convolution is made by one over zeros: where the kernel is a multiple of the stride and
   the picture large, a convolution of stride one over blocks of pixels takes half the time.
 
+With the extra `onednn` what is left a convolution here is computed by that library instead (`ops.onednn`), which has a
+form of its own for strides, so that blocks of pixels are not made then.
+
 `benchmarks/convolutions.py` measures all but the second. Tried for the kernels' gradients, and not faster since XLA
 computes them itself: rows of channels, one product for all pixels of the kernel with the examples scanned, Winograd's
 algorithm, sums of products by pixels, products of patches.

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 from jax import lax
 
-from mmjax.ops import compiler
+from mmjax.ops import compiler, platform
 
 FLAG = "--xla_cpu_experimental_ynn_fusion_type"
 
@@ -38,6 +38,7 @@ def test_this_process_was_told():
     program = jax.jit(
         lambda x, k: lax.conv_general_dilated(x, k, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
     )
-    made = program.lower(jnp.zeros((2, 32, 32, 32)), jnp.zeros((3, 3, 32, 32))).compile().as_text()
+    with platform.any_platform():  # oneDNN, where it is installed, takes none of these
+        made = program.lower(jnp.zeros((2, 32, 32, 32)), jnp.zeros((3, 3, 32, 32))).compile().as_text()
     assert "ynn" not in made
     assert " convolution(" in made
