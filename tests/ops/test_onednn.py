@@ -1,8 +1,8 @@
 """Convolutions by oneDNN against XLA's own: which they are, their numbers and derivatives, and who keeps XLA's."""
 
 import concurrent.futures
-import contextlib
 import functools
+import os
 import types
 import warnings
 
@@ -13,7 +13,7 @@ import pytest
 from jax import lax
 from jax.interpreters import mlir
 
-from mmjax.ops import onednn, platform
+from mmjax.ops import onednn, onednn_plan, platform
 
 NHWC, NWC = ("NHWC", "HWIO", "NHWC"), ("NWC", "WIO", "NWC")
 needs = pytest.mark.skipif(not onednn.installed(), reason="pip install 'mmjax[onednn]'")
@@ -23,14 +23,7 @@ pytestmark = pytest.mark.usefixtures("all_sizes")
 @pytest.fixture
 def all_sizes(monkeypatch):
     """Small ones take its forms, too."""
-    monkeypatch.setattr(onednn, "_LEAST", 1)
-
-
-@contextlib.contextmanager
-def xlas():
-    """What is lowered inside is XLA's."""
-    with platform.any_platform():
-        yield
+    monkeypatch.setattr(onednn_plan, "_LEAST", 1)
 
 
 def text(function, *arrays):
@@ -87,7 +80,7 @@ def test_values_and_derivatives_are_those_of_xla(rng, name):
     arrays = [rng.normal(size=s).astype(np.float32) for s in (size, kernel)]
     arrays[1] /= np.sqrt(kernel[-2] * 9)  # values near one: sines of large ones would tell roundings apart
     function = functools.partial(everything, **dict(zip(("strides", "padding", "dilation", "numbers", "apart"), rest)))
-    with xlas():
+    with platform.any_platform():
         want = jax.jit(function)(*arrays)
     got = jax.jit(lambda *a: function(*a))(*arrays)
     for ours, own in zip(got, want, strict=True):
@@ -105,7 +98,7 @@ def test_each_of_the_three_passes_is_its(rng, options):
     written = text(jax.grad(value, (0, 1)), x, k)
     assert written.count(f"@{onednn.TARGET}") == 3
     assert "stablehlo.convolution" not in written
-    with xlas():
+    with platform.any_platform():
         assert onednn.TARGET not in text(jax.grad(lambda *a: value(*a), (0, 1)), x, k)
 
 
@@ -115,7 +108,7 @@ def numbers_of(*spec):
 
 def test_what_is_asked_for():
     plain = {"lhs_dilation": (1, 1), "rhs_dilation": (1, 1), "dimension_numbers": numbers_of(*NHWC)}
-    made = onednn.plan(
+    made = onednn_plan.plan(
         (2, 9, 8, 4), (3, 3, 4, 16), (2, 4, 4, 16), window_strides=(2, 2), padding=((0, 1), (1, 1)), **plain
     )
     assert made.kind == "forward"
@@ -123,7 +116,7 @@ def test_what_is_asked_for():
     assert (made.kernel, made.kernel_strides) == ((16, 4, 3, 3), (1, 16, 192, 64))
     assert (made.low, made.high) == ((0, 1), (0, 0))  # the last column of zeros is under no kernel
     assert made.products == 2 * 4 * 4 * 16 * 9 * 4
-    same = onednn.plan(
+    same = onednn_plan.plan(
         (2, 9, 8, 4), (3, 3, 4, 16), (2, 4, 4, 16), window_strides=(2, 2), padding=((0, 1), (1, 1)), **plain
     )
     assert same.key == made.key > 0
@@ -153,7 +146,7 @@ def test_what_it_has_no_form_for(change, why):
         *(jax.ShapeDtypeStruct(s, np.float32) for s in ((2, 8, 8, 4), (3, 3, 4, 8))),
     ).shape
     options["dimension_numbers"] = numbers_of(*options["dimension_numbers"])
-    assert onednn.plan((2, 8, 8, 4), (3, 3, 4, 8), shape, **options) is None, why
+    assert onednn_plan.plan((2, 8, 8, 4), (3, 3, 4, 8), shape, **options) is None, why
 
 
 @needs
@@ -175,7 +168,7 @@ def test_small_ones_groups_and_other_types_stay(rng, monkeypatch):
     assert onednn.TARGET in text(lambda x, k: conv(x, k), x, k)
     assert onednn.TARGET not in text(lambda x, k: conv(x, k[:, :, :2], feature_group_count=2), x, k)
     assert onednn.TARGET not in text(lambda x, k: conv(x, k), x.astype(jnp.bfloat16), k.astype(jnp.bfloat16))
-    monkeypatch.setattr(onednn, "_LEAST", 10**6)
+    monkeypatch.setattr(onednn_plan, "_LEAST", 10**6)
     assert onednn.TARGET not in text(lambda x, k: conv(x, k) + 1, x, k)
 
 
@@ -202,7 +195,7 @@ TRANSFORMS = {
 def test_under_transformations(rng, name):
     arrays = rng.normal(size=(4, 6, 6, 3)).astype(np.float32), rng.normal(size=(2, 3, 3, 3, 3)).astype(np.float32)
     got = jax.jit(TRANSFORMS[name](layers))(*arrays)
-    with xlas():
+    with platform.any_platform():
         want = jax.jit(TRANSFORMS[name](lambda *a: layers(*a)))(*arrays)
     for ours, own in zip(*map(jax.tree.leaves, (got, want)), strict=True):
         np.testing.assert_allclose(ours, own, atol=1e-5 * np.abs(own).max())
@@ -229,7 +222,8 @@ def test_a_copy_per_device_is_its_and_a_program_cut_by_xla_is_not(rng):
 def test_within_a_mesh_that_is_abstract():
     mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,)).abstract_mesh
     axes = mlir.SPMDAxisContext(mesh, frozenset({"data"}))
-    assert onednn._threads(types.SimpleNamespace(module_context=types.SimpleNamespace(axis_context=axes))) >= 1
+    found = onednn._threads(types.SimpleNamespace(module_context=types.SimpleNamespace(axis_context=axes)))
+    assert found == max(1, len(os.sched_getaffinity(0)) // 8)
 
 
 @pytest.mark.parametrize(("most", "limit", "threads"), [(4, 2**31 - 1, 4), (4, 2, 2), (1, 1, 1)])
