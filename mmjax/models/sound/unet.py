@@ -6,8 +6,10 @@ import functools
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float
 
 from mmjax.models.blocks.norm import BatchNorm
@@ -71,6 +73,7 @@ def _convolution(channels: int, kernel: int, stride: int, bias: bool, dtype: Any
     return Convolution(channels, size, stride, pads, use_bias=bias, dtype=dtype, kernel_init=initialiser, name=name)
 
 
+@jax.custom_jvp
 def twice(x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w c"]:
     """Twice as high and as wide, bilinear with aligned corners."""
     for axis in (1, 2):
@@ -81,6 +84,33 @@ def twice(x: Float[Array, "b h w c"]) -> Float[Array, "b 2*h 2*w c"]:
         below, above = (jnp.take(x, at, axis) for at in (low, np.minimum(low + 1, x.shape[axis] - 1)))
         x = below + (above - below) * part
     return x
+
+
+@twice.defjvp
+def _tangent(primals, tangents):
+    """The same without an index, whose transpose is sums of slices.
+
+    That of `jnp.take` scatters: 237 ms against 82 for 16 maps of 128 x 128 with 128 channels on two cores, by atomic
+    additions, in whatever order, on a GPU.
+    """
+    (x,), (moved,) = primals, tangents
+    for axis in (1, 2):
+        size = moved.shape[axis]
+        shape = [1] * moved.ndim
+        shape[axis] = -1
+        steps = np.arange(size).reshape(shape) / (2 * size - 1)
+        back, on = jnp.asarray(steps, moved.dtype), jnp.asarray(np.flip(steps, axis), moved.dtype)
+        even = moved * (1 - back) + _shifted(moved, 1, axis) * back
+        odd = moved * (1 - on) + _shifted(moved, -1, axis) * on
+        moved = jnp.stack([even, odd], axis + 1).reshape(*moved.shape[:axis], 2 * size, *moved.shape[axis + 1 :])
+    return twice(x), moved
+
+
+def _shifted(x, places, axis):
+    """x moved along an axis, zeros behind it."""
+    around = [(0, 0, 0)] * x.ndim
+    around[axis] = (places, -places, 0)
+    return lax.pad(x, jnp.zeros((), x.dtype), around)
 
 
 @functools.lru_cache(maxsize=32)

@@ -24,6 +24,23 @@ def test_enlargement_by_hand():
     np.testing.assert_allclose(jax.grad(lambda x: twice(x).sum())(x).sum(), 16, rtol=1e-6)
 
 
+def aligned(size):
+    """[2 size, size]: what a row of twice as many is made of, by interpolation at places aligned at both ends."""
+    places = np.linspace(0, size - 1, 2 * size)
+    return np.maximum(0, 1 - np.abs(places[:, None] - np.arange(size)))
+
+
+@pytest.mark.parametrize("size", [(5, 7), (1, 4), (2, 1)])
+def test_the_gradient_of_an_enlargement_is_its_transpose(rng, size):
+    x = rng.normal(size=(2, *size, 3)).astype(np.float32)
+    dy = rng.normal(size=(2, 2 * size[0], 2 * size[1], 3)).astype(np.float32)
+    down, across = aligned(size[0]), aligned(size[1])
+    y, back = jax.jit(lambda x: jax.vjp(twice, x))(x)
+    np.testing.assert_allclose(y, np.einsum("ih,jw,bhwc->bijc", down, across, x), atol=1e-5)
+    np.testing.assert_allclose(back(dy)[0], np.einsum("ih,jw,bijc->bhwc", down, across, dy), atol=1e-5)
+    np.testing.assert_allclose(jax.jvp(twice, (x,), (2 * x,))[1], 2 * y, atol=1e-5)
+
+
 def test_any_length_and_the_rest_of_a_sound_does_not_move_its_beginning(rng):
     model = UNet(2, 2, 4)
     sound = jnp.asarray(rng.normal(size=(1, 9, 70)), jnp.float32)
