@@ -125,9 +125,12 @@ class Evaluator:
             self._add(sums, variables, batch)
             valid = meshes.gather(batch["valid"])
             # Pictures and sounds that nobody will see are not even computed.
-            predict = self._predict if seen < max(gallery, 1) else self._unseen
-            guessed = predict(variables, batch, jax.random.key(position))
-            for name, value in meshes.gather(guessed).items():
+            shown = seen < max(gallery, 1) or self.task.on_host is not None
+            predict = self._predict if shown else self._unseen
+            guessed = meshes.gather(predict(variables, batch, jax.random.key(position)))
+            if self.task.on_host is not None:
+                guessed |= self.task.on_host(guessed)
+            for name, value in guessed.items():
                 rows = readable(name, value)[valid]
                 predictions.setdefault(name, []).append(rows[: max(gallery - seen, 0)] if glossary.few(name) else rows)
             for name, value in self._references(clean).items():

@@ -70,7 +70,7 @@ def pesq(
 
     Returns:
       [n] float64: the lowest there is for a silent estimate; `UNDEFINED` where the reference is silent or too short, or
-      has no speech that PESQ finds.
+      has no speech that PESQ finds, and where PESQ fails.
 
     Raises:
       UserError: no pesq, another rate, or other shapes.
@@ -84,10 +84,31 @@ def pesq(
             return UNDEFINED
         if not x.any():
             return float(PESQ_LOWEST[rate])
-        value = module.pesq(rate, s, x, PESQ_RATES[rate], on_error=module.PesqError.RETURN_VALUES)
+        try:
+            value = module.pesq(rate, s, x, PESQ_RATES[rate], on_error=module.PesqError.RETURN_VALUES)
+        except Exception:  # what its C code makes of one utterance must not cost the figures of all others
+            return UNDEFINED
         return float(value) if value >= 0 else UNDEFINED
 
     return _each(of, reference, estimate)
+
+
+def offered(rate: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Which of "stoi" and "pesq" can be had at a rate in Hz, and lines for the user of what cannot, and why."""
+    missing = {}
+    for name, module in (("stoi", "pystoi"), ("pesq", "pesq")):
+        try:
+            _module(module)
+        except UserError as error:
+            missing[name] = str(error)
+    lines = []
+    if missing:  # of both, one line is enough: one extra brings them
+        lines.append(f"no {' and no '.join(map(str.upper, missing))}: {next(iter(missing.values()))}")
+    names = [name for name in ("stoi", "pesq") if name not in missing]
+    if "pesq" in names and rate not in PESQ_RATES:
+        names.remove("pesq")
+        lines.append(f"no PESQ: it is defined at 8000 and 16000 Hz, and config.sound.rate is {rate}")
+    return tuple(names), tuple(lines)
 
 
 def _each(of: Any, reference: np.ndarray, estimate: np.ndarray) -> np.ndarray:
@@ -100,7 +121,7 @@ def _each(of: Any, reference: np.ndarray, estimate: np.ndarray) -> np.ndarray:
 def _module(name: str) -> Any:
     try:
         return importlib.import_module(name)
-    except ImportError as error:
+    except (ImportError, ValueError) as error:  # the latter of a wheel that was built for another NumPy
         raise UserError(
             f"{name} is missing, which comes with the extra `speech`: pip install 'mmjax[speech]' ({error})"
         ) from None

@@ -2,8 +2,8 @@
 far apart voices are in pitch.
 
 Drawn for `number/si_sdr_improvement` [n]; the pairs where `number/mixed_classes` [n k] tells them, the levels where
-`number/improvement_by_level` [n 5] has them, and pitch where `number/pitch_apart` [n] does. The gallery has the
-players, spectrograms and masks.
+`number/improvement_by_level` [n 5] has them, and pitch where `number/pitch_apart` [n] does; a line on STOI and PESQ
+where `number/quality_estimate` [n 2] has them. The gallery has the players, spectrograms and masks.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def render(run: Run) -> Markup:
     gains = run.predictions.get("number/si_sdr_improvement")
     if gains is None or not np.isfinite(gains).any():
         return Markup()
-    drawn = [_spread(np.asarray(gains, np.float64))]
+    drawn = [_spread(np.asarray(gains, np.float64)), _quality(run, int(np.isfinite(gains).sum()))]
     kinds, levels = run.predictions.get("number/mixed_classes"), run.predictions.get("number/improvement_by_level")
     names = run.predictions.names.get("source", ())
     if kinds is not None and kinds.shape[1] == 2 and 1 < len(names) <= _LARGEST:
@@ -61,6 +61,19 @@ def _spread(gains: Float[np.ndarray, " n"]) -> Markup:
         f"{middle:.1f} in the median, {low:.1f} to {high:.1f} for four fifths of them; {worse:.0%} are worse than the "
         "mixture itself.",
     )
+
+
+def _quality(run: Run, counted: int) -> Markup:
+    """Of how many of the estimates that count STOI and PESQ are known, and what they are; empty where none is."""
+    values = run.predictions.get("number/quality_estimate")
+    if values is None or not np.isfinite(values).any():
+        return Markup()
+    said = []
+    for name, column in zip(("STOI", "PESQ"), np.asarray(values, np.float64).T, strict=True):
+        known = column[np.isfinite(column)]
+        if known.size:
+            said.append(f"{name} is {known.mean():.2f} in the mean, of {known.size:,} of {counted:,} estimates")
+    return tag("p", f"{'; '.join(said)}. The others' voices say too little to be judged, or the judgement failed.")
 
 
 def by_pair(

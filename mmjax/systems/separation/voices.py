@@ -11,6 +11,7 @@ windows: 301 frames of 3 s, and not 298.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -21,11 +22,11 @@ from ml_collections import ConfigDict
 from mmjax.errors import section
 from mmjax.known import encoders
 from mmjax.known.network import Network
-from mmjax.metrics.separation import assignment, signal_ratio
+from mmjax.metrics.separation import assignment, signal_ratio, speech
 from mmjax.ops import collective
 from mmjax.ops.sound import complex_masks, source_masks
 from mmjax.ops.sound.pitch import median_pitch
-from mmjax.systems.separation import estimates, listening, speakers
+from mmjax.systems.separation import estimates, listening, quality, speakers
 from mmjax.systems.separation.estimates import RIGHT
 from mmjax.systems.separation.listening import Mixture
 from mmjax.systems.separation.networks import GROUP
@@ -39,6 +40,7 @@ def task(config: ConfigDict) -> Task:
     """The task of a config with sections sound, mixing, faces and model."""
     made = speakers.make(config)
     sees = () if made.faces is None else (FACES,)
+    offered, lacking = speech.offered(made.sound.rate)
     return Task(
         fields=(*made.fields, "index"),
         init=bind(Speakers.init, made),
@@ -47,7 +49,9 @@ def task(config: ConfigDict) -> Task:
         updates=(Update(GROUP, bind(loss, made)),),
         metrics=bind(metrics, made),
         predict=bind(predict, made, taps=estimates.taps_of(config)),
-        score=estimates.score,
+        score=score,
+        on_host=bind(quality.measured, offered, made.sound.rate) if offered else None,
+        notes=lacking,
         modalities={"speech": (VOICES,)} | ({"face": sees} if sees else {}),
         sample_rate=made.sound.rate,
         headline=("si_sdr_improvement", "close_pitch_improvement"),
@@ -168,6 +172,11 @@ def metrics(made: Speakers, variables: Variables, batch: Batch) -> Figures:
     return figures
 
 
+def score(predictions: Mapping[str, Any], references: Mapping[str, Any]) -> dict[str, float]:
+    """SDR, SIR and SAR, and where they could be measured STOI and PESQ."""
+    return estimates.score(predictions, references) | quality.score(predictions)
+
+
 def _mean(value: Float[Array, "g n"], where: Bool[Array, " g"]) -> tuple[Array, Array]:
     return signal_ratio.mean_of(value, jnp.broadcast_to(where[:, None], value.shape))
 
@@ -185,6 +194,7 @@ def predict(made: Speakers, variables: Variables, batch: Batch, key: Array, *, t
         "mixture": jnp.broadcast_to(mixture.sound[:, None], mixture.parts.shape),
         "estimate": found[RIGHT],
         "estimate_target": mixture.parts,
+        "ideal_ratio_mask": estimates.oracles(made.sound, mixture)["ideal_ratio_mask"],
         **{name: found[name] for name in ("swapped_face",) if name in found},
     }
     out = {f"audio/{name}": listening.samples(listening.by_row(waves, rows)) for name, waves in heard.items()}

@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -37,6 +38,37 @@ def test_a_missing_extra_is_one_line(monkeypatch):
         speech.pesq(x, x, 16000)
     with pytest.raises(UserError, match="8000 and 16000 Hz, not at 44100"):
         speech.pesq(x, x, 44100)
+    names, (line,) = speech.offered(8000)
+    assert names == ()
+    assert line.startswith("no STOI and no PESQ: pystoi is missing, which comes with the extra `speech`: pip install")
+
+
+def test_one_utterance_that_pesq_fails_on_costs_no_other(monkeypatch):
+    """A stand-in that raises, returns an error's number, and works."""
+    returned = {1.0: RuntimeError("malformed"), 2.0: -2.0, 3.0: 3.25}
+
+    def pesq(rate, reference, estimate, mode, on_error):
+        assert (rate, mode, on_error) == (8000, "nb", "values")
+        value = returned[estimate[0]]
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    stand_in = types.SimpleNamespace(pesq=pesq, PesqError=types.SimpleNamespace(RETURN_VALUES="values"))
+    monkeypatch.setitem(sys.modules, "pesq", stand_in)
+    x = np.array([1.0, 2.0, 3.0, 0.0])[:, None] * np.ones(8000)
+    np.testing.assert_allclose(
+        speech.pesq(np.ones((4, 8000)), x, 8000), [np.nan, np.nan, 3.25, speech.PESQ_LOWEST[8000]]
+    )
+    monkeypatch.setitem(sys.modules, "pystoi", stand_in)
+    assert speech.offered(16_000) == (("stoi", "pesq"), ())
+    names, (line,) = speech.offered(11_025)
+    assert names == ("stoi",)
+    assert line == "no PESQ: it is defined at 8000 and 16000 Hz, and config.sound.rate is 11025"
+    monkeypatch.setitem(sys.modules, "pystoi", None)
+    names, (line,) = speech.offered(8000)
+    assert names == ("pesq",)
+    assert line.startswith("no STOI: pystoi is missing")
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("pystoi"), reason="needs the extra speech")

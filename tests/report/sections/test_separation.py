@@ -37,3 +37,12 @@ def test_the_section_says_what_is_known():
     assert "0 to 1" in voices
     assert "12 or more" in voices
     assert not separation.render(read({"number/si_sdr_improvement": GAINS[2:3]}))
+
+
+def test_it_says_of_how_many_voices_the_quality_is_known():
+    quality = np.array([[0.5, np.nan], [0.75, 2], [np.nan, np.nan], [1.0, 3], [np.nan, np.nan]], np.float32)
+    shown = separation.render(read({"number/si_sdr_improvement": GAINS, "number/quality_estimate": quality}))
+    assert "STOI is 0.75 in the mean, of 3 of 4 estimates; PESQ is 2.50 in the mean, of 2 of 4 estimates." in shown
+    quality[:, 1] = np.nan
+    alone = separation.render(read({"number/si_sdr_improvement": GAINS, "number/quality_estimate": quality}))
+    assert "PESQ" not in alone
