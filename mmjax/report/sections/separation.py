@@ -1,5 +1,5 @@
 """How well sounds were picked out of mixtures: by the pair of classes that was mixed, by which is louder, and by how
-far apart voices are in pitch.
+far apart the two are in pitch.
 
 Drawn for `number/si_sdr_improvement` [n]; the pairs where `number/mixed_classes` [n k] tells them, the levels where
 `number/improvement_by_level` [n 5] has them, and pitch where `number/pitch_apart` [n] does; a line on STOI and PESQ
@@ -45,8 +45,8 @@ def render(run: Run) -> Markup:
         drawn.append(_shown(level_figure(levels), label, said))
     apart = run.predictions.get("number/pitch_apart")
     if apart is not None and (np.isfinite(apart) & np.isfinite(gains)).any():
-        label = "Mean improvement in dB by how many semitones the voices differ in pitch"
-        said = "Voices of one pitch can be told apart by what they say alone, and by whose mouth says it."
+        label = "Mean improvement in dB by how many semitones the two sounds differ in pitch"
+        said = "The number of estimates stands above each bar. Of sounds of one pitch, all harmonics are in one place."
         drawn.append(_shown(pitch_figure(*by_pitch(gains, apart)), label, said))
     return join([tag("h3", "Sounds picked out of mixtures"), *drawn])
 
@@ -142,7 +142,7 @@ def pitch_figure(means: Float[np.ndarray, " k"], counts: Int[np.ndarray, " k"]) 
     with style.axes(4.6, 2.6) as (figure, axes):
         bars = axes.bar([*names, f"{SEMITONES[-2]:g} or more"], np.nan_to_num(means), color=style.SERIES[0])
         axes.bar_label(bars, [str(count) for count in counts], fontsize=7, color=style.INK)
-        axes.set(xlabel="semitones between the voices", ylabel="improvement (dB)")
+        axes.set(xlabel="semitones between the sounds", ylabel="improvement (dB)")
     return figure
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from mmjax.errors import section
 from mmjax.metrics.separation import alignment, assignment, bss_eval, signal_ratio
 from mmjax.ops.sound import complex_masks, source_masks
+from mmjax.ops.sound.pitch import median_pitch
 from mmjax.systems.separation.listening import Mixture, Sound
 from mmjax.systems.separation.networks import Networks
 from mmjax.task import Batch, Variables
@@ -22,6 +23,8 @@ RIGHT = "right"
 COMPLEX_MOST = 5.0  # of either part of the ideal complex mask: VisualVoice's bound
 RATIOS = ("sdr", "sir", "sar")
 JUDGED = ("estimate", "mixture", "ideal_ratio_mask")  # whose ratios are taken: they cost more than SI-SDR
+LEVELS_DB = (-10.0, -5.0, 5.0, 10.0)  # of one clip above the other, at which the test is repeated
+VOICES_HERTZ, THINGS_HERTZ = 400.0, 2000.0  # up to which the pitch of either is looked for
 FLOOR_DB = -30.0  # what a silent estimate counts
 Estimates = dict[str, Float[Array, "g n time"]]
 
@@ -101,6 +104,41 @@ def ratio(parts: Float[Array, "g n time"], estimate: Float[Array, "g m time"]) -
 def improvement(mixture: Mixture, estimate: Float[Array, "g n time"]) -> Float[Array, "g n"]:
     """SI-SDR above that of the mixture itself, in dB."""
     return signal_ratio.improvement(ratio(mixture.parts, estimate), ratio(mixture.parts, mixture.sound[:, None]))
+
+
+def by_level(
+    listed: Callable[[Array], Mixture], separated: Callable[[Mixture], Float[Array, "g 2 time"]], even: Array
+) -> Float[Array, "g 2 5"]:
+    """The improvement where a clip is -10, -5, 0, 5 and 10 dB louder than the other one.
+
+    Args:
+      listed: (by how many dB the first clip is louder) -> mixtures of two.
+      separated: the right estimates of mixtures.
+      even: the improvement at 0 dB, [g 2].
+    """
+
+    def repeated(decibels: Array) -> Array:
+        mixture = listed(decibels)
+        return jnp.where(mixture.there[:, None], improvement(mixture, separated(mixture)), jnp.nan)
+
+    others = jax.lax.map(repeated, jnp.asarray(LEVELS_DB, jnp.float32))  # one program for all levels
+    below = len(LEVELS_DB) // 2
+    every = jnp.concatenate([others[:below], even[None], others[below:]])  # 5 g 2
+    # Where the first is louder by so much, the second is softer by as much.
+    return jnp.stack([every[:, :, 0].T, every[::-1, :, 1].T], 1)
+
+
+def pitch_apart(sound: Sound, mixture: Mixture, highest: float) -> Float[Array, "g 2"]:
+    """By how many semitones the two clips of each mixture differ in pitch; not a number where one has none.
+
+    Args:
+      sound: how the clips are heard.
+      mixture: of two.
+      highest: pitch that is looked for, in Hz.
+    """
+    pitch = median_pitch(mixture.parts, sound.rate, highest=min(highest, sound.rate / 4))
+    apart = jnp.abs(jnp.log2(pitch[:, :1] / pitch[:, 1:])) * 12
+    return jnp.broadcast_to(apart, pitch.shape)
 
 
 def distortions(sound: Sound, mixture: Mixture, estimate: Float[Array, "g n time"], taps: int) -> dict[str, Array]:

@@ -26,8 +26,6 @@ from mmjax.systems.separation.listening import Mixture
 from mmjax.systems.separation.networks import GROUP, Networks
 from mmjax.task import Batch, Constants, Features, Figures, Task, Update, Variables, bind
 
-LEVELS_DB = (-10.0, -5.0, 5.0, 10.0)  # of one clip above the other, at which the test is repeated
-
 
 def build(config: ConfigDict) -> Task:
     """The task of a config with sections sound, mixing, encoder, model and loss; or that of voices, see `voices.task`.
@@ -191,25 +189,17 @@ def predict(
         turned = jnp.stack([jnp.roll(mixed, -i, 1) for i in range(mixed.shape[1])], -1)  # its own first
         out["number/mixed_classes"] = listening.by_row(turned, rows).astype(jnp.int32)
     if made.mixing.sources == 2:
-        out["number/improvement_by_level"] = listening.by_row(by_level(made, variables, batch, improved), rows)
+        levels = estimates.by_level(
+            lambda first_db: listening.listed(made.sound, made.mixing, batch, first_db),
+            lambda mixture: estimates.of(made, variables, batch, mixture, others=False)[0][estimates.RIGHT],
+            improved,
+        )
+        apart = estimates.pitch_apart(made.sound, mixture, estimates.THINGS_HERTZ)
+        out["number/improvement_by_level"] = listening.by_row(levels, rows)
+        out["number/pitch_apart"] = listening.by_row(apart, rows)
     if made.sees:
         out["image/picture"] = made.frames(batch)[:, batch[made.vision].shape[1] // 2 if made.vision == "frames" else 0]
     return out
-
-
-def by_level(made: Networks, variables: Variables, batch: Batch, even: Array) -> Float[Array, "g 2 5"]:
-    """The improvement where a clip is -10, -5, 0, 5 and 10 dB louder than the other one; `even` is that of 0."""
-
-    def repeated(decibels: Array) -> Array:
-        mixture = listening.listed(made.sound, made.mixing, batch, decibels)
-        waves = estimates.of(made, variables, batch, mixture, others=False)[0][estimates.RIGHT]
-        return jnp.where(mixture.there[:, None], estimates.improvement(mixture, waves), jnp.nan)
-
-    others = jax.lax.map(repeated, jnp.asarray(LEVELS_DB, jnp.float32))  # one program for all levels
-    below = len(LEVELS_DB) // 2
-    every = jnp.concatenate([others[:below], even[None], others[below:]])  # 5 g 2
-    # Where the first is louder by so much, the second is softer by as much.
-    return jnp.stack([every[:, :, 0].T, every[::-1, :, 1].T], 1)
 
 
 def of_user(made: Networks, variables: Variables, batch: Batch, seconds: float, overlap: float) -> dict[str, Array]:

@@ -107,12 +107,13 @@ def error(found: Complex[Array, "*b f t"], target: Complex[Array, "*b f t"], whe
 
 
 def of(
-    made: Speakers, variables: Variables, batch: Batch, mixture: Mixture
+    made: Speakers, variables: Variables, batch: Batch, mixture: Mixture, others: bool = True
 ) -> tuple[dict[str, Float[Array, "g n time"]], Complex[Array, "g n f t"]]:
     """{whose: estimates} and the right masks, of power-law spectra.
 
-    "right"; of a network that sees also "frozen_face" (each face's first picture, for as long as the clip lasts),
-    "swapped_face" (that of another voice of the mixture), "absent_face" (those of the next mixture) and "black_face".
+    "right"; with `others`, of a network that sees, also "frozen_face" (each face's first picture, for as long as the
+    clip lasts), "swapped_face" (that of another voice of the mixture), "absent_face" (those of the next mixture) and
+    "black_face".
     """
     where, time = made.lasts(batch, mixture), mixture.parts.shape[-1]
     whole = made.compressed(mixture.sound)
@@ -139,6 +140,7 @@ def of(
     for axis, name in ((0, "absent_face"), (1, "swapped_face")):
         if own.shape[axis] == 1:  # there is no other, and the right one would come back
             del asked[name]
+    asked = asked if others else {RIGHT: own}
     waves, masks = jax.lax.map(separated, jnp.stack(list(asked.values())))  # one program for all
     return dict(zip(asked, waves, strict=True)), masks[0]
 
@@ -190,12 +192,14 @@ def predict(made: Speakers, variables: Variables, batch: Batch, key: Array, *, t
     rows = batch["valid"].shape[0]
     mixture = made.listed(batch)
     found, masks = of(made, variables, batch, mixture)
+    # Beside a single voice in noise there is no other face: then that of the next mixture.
+    wrong = [name for name in ("swapped_face", "absent_face") if name in found]
     heard = {
         "mixture": jnp.broadcast_to(mixture.sound[:, None], mixture.parts.shape),
         "estimate": found[RIGHT],
         "estimate_target": mixture.parts,
         "ideal_ratio_mask": estimates.oracles(made.sound, mixture)["ideal_ratio_mask"],
-        **{name: found[name] for name in ("swapped_face",) if name in found},
+        **{name: found[name] for name in wrong[:1]},
     }
     out = {f"audio/{name}": listening.samples(listening.by_row(waves, rows)) for name, waves in heard.items()}
     sources = mixture.parts.shape[1]
@@ -212,9 +216,14 @@ def predict(made: Speakers, variables: Variables, batch: Batch, key: Array, *, t
     improved = jnp.where(mixture.there[:, None], estimates.improvement(mixture, found[RIGHT]), jnp.nan)
     out["number/si_sdr_improvement"] = listening.by_row(improved, rows)
     if sources == 2:
-        pitch, _ = close(made, mixture)
-        apart = jnp.abs(jnp.log2(pitch[:, :1] / pitch[:, 1:])) * 12
-        out["number/pitch_apart"] = listening.by_row(jnp.broadcast_to(apart, pitch.shape), rows)
+        levels = estimates.by_level(
+            lambda first_db: made.listed(batch, first_db),
+            lambda mixture: of(made, variables, batch, mixture, others=False)[0][RIGHT],
+            improved,
+        )
+        apart = estimates.pitch_apart(made.sound, mixture, estimates.VOICES_HERTZ)
+        out["number/improvement_by_level"] = listening.by_row(levels, rows)
+        out["number/pitch_apart"] = listening.by_row(apart, rows)
     if made.faces is not None:
         out["image/picture"] = batch[FACES][:, 0]
     return out

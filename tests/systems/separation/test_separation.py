@@ -174,17 +174,30 @@ def test_sdr_sir_and_sar_are_of_each_clip_and_stand_beside_the_mixtures(rng, mad
 def test_levels_are_of_each_clip_above_the_other(rng, made, monkeypatch):
     """A figure that is a clip's own level above that of the other one comes back as the levels of the columns."""
 
-    def of(made, variables, batch, mixture, others):
-        return {estimates.RIGHT: mixture.parts}, None
-
     def above(mixture, estimate):
+        np.testing.assert_array_equal(estimate.shape, mixture.parts.shape)
         level = 10 * jnp.log10(jnp.mean(jnp.square(mixture.parts), -1))
         return level - level[:, ::-1]
 
-    monkeypatch.setattr(estimates, "of", of)
     monkeypatch.setattr(estimates, "improvement", above)
-    found = jax.jit(lambda batch: separation.by_level(made, {}, batch, jnp.zeros((4, 2))))(clips(rng))
+
+    @jax.jit
+    def levels(batch):
+        listed = lambda first_db: listening.listed(made.sound, made.mixing, batch, first_db)  # noqa: E731
+        return estimates.by_level(listed, lambda mixture: mixture.parts, jnp.zeros((4, 2)))
+
+    found = levels(clips(rng))
     np.testing.assert_allclose(found, np.broadcast_to([-10, -5, 0, 5, 10], (4, 2, 5)), atol=1e-3)
+
+
+def test_things_are_so_many_semitones_apart(rng, made):
+    """Tones of 300, 600, 900, ... Hz: an octave, then 4/3, 6/5 and 8/7; above 2,000 Hz there is no pitch."""
+    batch = clips(rng)
+    batch["waveform"][7] = 0
+    mixture = jax.jit(lambda b: listening.listed(made.sound, made.mixing, b))(batch)
+    apart = jax.jit(lambda m: estimates.pitch_apart(made.sound, m, estimates.THINGS_HERTZ))(mixture)
+    wanted = 12 * np.log2([2, 4 / 3, 6 / 5, np.nan])
+    np.testing.assert_allclose(apart, np.broadcast_to(wanted[:, None], (4, 2)), atol=0.1)
 
 
 def test_it_learns_which_picture_asks_for_which_sound(config):

@@ -151,6 +151,30 @@ def test_noise_is_mixed_in_and_belongs_to_nobody(rng):
     assert not any("absent" in name for name in figures)  # of a single mixture its own faces would be the next one's
 
 
+def test_what_is_predicted_for_the_page(rng):
+    """Levels and pitch of two voices, a wrong face's estimate of one, too."""
+    batch = clips(rng)
+
+    def predicted(**more):
+        task = systems.build(small(bss_taps=0, **more))
+        variables = jax.eval_shape(task.init, jax.random.key(0), batch)
+        return jax.eval_shape(task.predict, variables, batch, jax.random.key(0))
+
+    pair = predicted()
+    sounds = {name for name in pair if name.startswith("audio/")}
+    assert sounds == {
+        f"audio/{n}" for n in ("mixture", "estimate", "estimate_target", "ideal_ratio_mask", "swapped_face")
+    }
+    assert pair["number/improvement_by_level"].shape == (4, 5)
+    assert pair["number/pitch_apart"].shape == (4,)
+    alone = predicted(mixing__sources=1, mixing__noise_db=(0.0, 10.0))
+    assert "audio/absent_face" in alone
+    assert not {"audio/swapped_face", "number/improvement_by_level", "number/pitch_apart"} & set(alone)
+    blind = predicted(network="voices_only")
+    assert not any("face" in name for name in blind)
+    assert blind["number/improvement_by_level"].shape == (4, 5)
+
+
 def test_voices_of_one_pitch_are_counted_apart(rng):
     made, batch = speakers.make(small()), clips(rng)
     time = np.arange(22_050) / 22_050
