@@ -5,6 +5,7 @@ configs/separation.py               sounding scenes of one object each, two mixe
 configs/separation.py:tiny          seconds, for a look and for the tests
 configs/separation.py:audio_only    the default without pictures: its masks are compared in the best order
 configs/separation.py:stamps        Tux Paint's stamps with their sounds, the extra `pretrained`
+configs/separation.py:instruments   notes of a sound font never heard, with pictures of their instruments, likewise
 configs/separation.py:videos        a folder of your videos, each of one thing that sounds: --config.data.path=DIR
 configs/separation.py:paper_pixels  the paper's sizes on a folder of videos, on an accelerator
 configs/separation.py:speech        Looking to Listen: two drawn speakers, told apart by their moving faces
@@ -101,6 +102,13 @@ def _stamps(c: ConfigDict) -> None:
     _list(c, "")  # its classes are folders: two animals may be mixed
 
 
+def _instruments(c: ConfigDict) -> None:
+    _features(c)
+    # Four notes a clip: one would say little of what an instrument sounds like. With 64 takes training has 2,816 clips.
+    c.data = ConfigDict({"name": "instruments", "notes": 4, "seconds": 2.9489, "takes": (64, 8, 16)})
+    _list(c, "label")
+
+
 def _videos(c: ConfigDict) -> None:
     _features(c)
     c.data = ConfigDict({"name": "video_folder", "path": "", "seconds": 2.9489, "frames": 1, "size": 224})
@@ -193,6 +201,7 @@ VARIANTS = {
     "tiny": _tiny,
     "audio_only": _audio_only,
     "stamps": _stamps,
+    "instruments": _instruments,
     "videos": _videos,
     "paper_pixels": _paper_pixels,
     "speech": _speech,

@@ -45,6 +45,7 @@ def source(
     test: str = "timgm6mb",
     classes: str = "program",
     effects: bool = False,
+    only: Sequence[str] = (),
     takes: Sequence[int] = (16, 4, 8),
     notes: int = 1,
     seconds: float = 2.0,
@@ -62,6 +63,7 @@ def source(
       test: the one of `fonts` to test on.
       classes: "program", or "family" for the families of eight programs.
       effects: also the last family, sound effects (a telephone, a helicopter, ...).
+      only: names out of labels(effects=effects): no other programs are played; () plays all.
       takes: how many examples of each program a font gives in training, validation and test.
       notes: of an example, one after the other in equal times.
       seconds: of an example.
@@ -79,11 +81,16 @@ def source(
     if split not in SPLITS:
         raise UserError(f"sound_fonts has no split {split!r}; it has {', '.join(SPLITS)}")
     labels(classes, effects)
+    programs = labels("program", effects)
+    strange = [name for name in only if name not in programs]
+    if strange:
+        raise UserError(f"config.data.only: there is no program {strange[0]!r}; {programs[0]!r} is the first")
     paths = find(fonts)
     test = _name(test)
     _check(paths, test, takes, notes, seconds, pitches, seed)
-    programs = len(labels("program", effects))
-    plans = {s: plan(s, tuple(paths), test, programs, takes, notes, pitches, seed) for s in SPLITS}
+    played = {programs.index(name) for name in only or programs}
+    plans = {s: plan(s, tuple(paths), test, len(programs), takes, notes, pitches, seed) for s in SPLITS}
+    plans = {s: tuple(phrase for phrase in plans[s] if phrase.program in played) for s in SPLITS}
     directory = sound_font_builder.prepared(paths, plans, seconds, data_dir)
     column = {"label": "program", "group": "font", "index": "program"}  # the cheapest one gives the length, too
     wanted = {column.get(field, field) for field in fields} or {"program"}
