@@ -1,4 +1,4 @@
-"""The cosine embedding loss of im2recipe: matching pairs are turned together, mismatched pairs apart."""
+"""Losses of cosines: im2recipe's of pairs that match or do not, and that of triplets."""
 
 from __future__ import annotations
 
@@ -45,6 +45,32 @@ def embedding(
         a, b = pairs.keep(a, where), pairs.keep(b, where)
     found = similarity(a, b)
     values = jnp.where(matched, 1.0 - found, nn.relu(found - margin))
+    return values if where is None else pairs.keep(values, where)
+
+
+def triplet(
+    anchor: Float[Array, "b d"],
+    positive: Float[Array, "b d"],
+    negative: Float[Array, "b d"],
+    margin: float = 0.5,
+    where: Bool[Array, " b"] | None = None,
+) -> Float[Array, " b"]:
+    """max(0, d(anchor, positive) - d(anchor, negative) + margin), d = 1 - cos.
+
+    Gao and Grauman 2021, "VisualVoice", the losses of cross-modal matching and of speaker consistency: a voice is to be
+    nearer to its own face than to another one, and to another recording of its speaker than to somebody else's.
+
+    Args:
+      anchor, positive, negative: of any length, for the cosine does not see it; any float dtype, computed in float32.
+      margin: 0.5 in the paper's code.
+      where: False for triplets that do not count, whatever they hold.
+
+    Returns:
+      [b], float32, in 0..2 + margin; 0 for triplets that do not count.
+    """
+    if where is not None:
+        anchor, positive, negative = (pairs.keep(x, where) for x in (anchor, positive, negative))
+    values = nn.relu(similarity(anchor, negative) - similarity(anchor, positive) + margin)
     return values if where is None else pairs.keep(values, where)
 
 

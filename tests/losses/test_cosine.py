@@ -116,3 +116,28 @@ def test_eight_devices_agree_with_one(rng, batch):
     drawn, matched = map(np.asarray, jax.jit(cosine.mismatch)(KEY, group, 0.8, where))
     found = jax.jit(cosine.in_batch)(KEY, a, b, group, where=where)
     np.testing.assert_allclose(found, np.where(where, naive(a, b[drawn], matched, 0.1), 0), rtol=1e-5, atol=1e-6)
+
+
+def test_triplets_by_hand_and_masked():
+    anchor = jnp.asarray([[3.0, 4.0]] * 4)
+    near = jnp.asarray([[6.0, 8.0], [2.0, 0.0], [2.0, 0.0], [0.0, 0.0]])  # cosines 1, .6, .6, 0
+    far = jnp.asarray([[1.0, 0.0], [1.0, 0.0], [0.0, -7.0], [3.0, 4.0]])  # .6, .6, -.8, 1
+    found = jax.jit(cosine.triplet)(anchor, near, far)
+    np.testing.assert_allclose(found, [0.1, 0.5, 0, 1.5], atol=1e-6)
+    np.testing.assert_allclose(jax.jit(cosine.triplet)(anchor, near, far, 0.2), [0, 0.2, 0, 1.2], atol=1e-6)
+    where = jnp.asarray([True, True, False, False])
+    total = lambda *x: jnp.sum(cosine.triplet(*x, where=where))  # noqa: E731
+    value, slope = jax.jit(jax.value_and_grad(total, (0, 1, 2)))(anchor, near.at[2].set(jnp.nan), far)
+    np.testing.assert_allclose(value, 0.6, rtol=1e-6)
+    assert np.isfinite(np.concatenate(slope)).all()
+    assert not np.any(np.stack(slope)[:, 2:])
+    np.testing.assert_allclose(slope[1][1], [0, -0.4], atol=1e-6)  # -d cos / d near: the anchor's part across it
+
+
+def test_triplets_against_pytorch(batch):
+    torch = pytest.importorskip("torch")
+    a, b, c = batch["a"], batch["b"], batch["a"][::-1].copy()
+    t = [torch.tensor(x) for x in (a, b, c)]
+    near, far = (torch.nn.functional.cosine_similarity(t[0], x) for x in t[1:])
+    wanted = torch.relu(far - near + 0.5).numpy()
+    np.testing.assert_allclose(jax.jit(cosine.triplet)(a, b, c), wanted, rtol=1e-5, atol=1e-6)
