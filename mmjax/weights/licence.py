@@ -23,7 +23,11 @@ PRESETS = (
         "MIT",
         "github.com/openai/CLIP",
     ),
-    (r"\b(unet|facial|vocal|lipreading)_best\.pth$", "CC-BY-NC-4.0", "github.com/facebookresearch/VisualVoice"),
+    (
+        r"\b(unet|facial|vocal|lipreading)_best\.pth$|\bcross-modal-pretraining/(facial|vocal)\.pth$",
+        "CC-BY-NC-4.0",
+        "github.com/facebookresearch/VisualVoice",
+    ),
     (r"\bglove\.(6B|42B|840B|twitter)", "PDDL", "nlp.stanford.edu/projects/glove"),
     (r"\b(wiki-news-300d|crawl-300d|cc\.\w+\.300\.|wiki\.\w+\.(bin|vec|zip))", "CC-BY-SA-3.0", "fasttext.cc"),
     (

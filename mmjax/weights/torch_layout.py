@@ -34,6 +34,7 @@ def assemble(
     model: nn.Module,
     source: str,
     shapes: Mapping[str, Any] | None = None,
+    kinds: Mapping[str, Mapping[str, tuple[str, str, tuple[int, ...]]]] = LAYER_TENSORS,
 ) -> dict[str, Any]:
     """Renames and transposes a state dict into the variables of an image network.
 
@@ -43,6 +44,7 @@ def assemble(
       model: takes an image batch.
       source: the file, for messages.
       shapes: the model's variables, anything with shapes, of one that takes something else.
+      kinds: what a layer of each kind is made of.
 
     Returns:
       {"params": tree, "state": tree} of float32 NumPy arrays.
@@ -56,7 +58,7 @@ def assemble(
     parts = {
         f"{theirs}.{suffix}": ((collection, *ours.split("/"), leaf), axes)
         for ours, theirs, kind in layers
-        for suffix, (collection, leaf, axes) in LAYER_TENSORS[kind].items()
+        for suffix, (collection, leaf, axes) in kinds[kind].items()
     }
     given = {name: array for name, array in tensors.items() if not name.endswith("num_batches_tracked")}
     theirs = {name: tuple(np.take(sizes[key], np.argsort(axes)).tolist()) for name, (key, axes) in parts.items()}

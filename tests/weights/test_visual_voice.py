@@ -1,13 +1,15 @@
-"""VisualVoice's U-Net from its published layout: sizes, an independent forward pass, refusals, the licence."""
+"""VisualVoice's networks from their published layouts: sizes, an independent forward pass, refusals, the licence."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import visual_voice_writer as writer
 from safetensors.numpy import save_file
 
 from mmjax.errors import UserError
-from mmjax.models.joint.visual_voice import VisualVoiceUNet
+from mmjax.models.joint.visual_voice import Attributes, VisualVoiceUNet
+from mmjax.models.vision.lip_motion import LipMotion
 from mmjax.weights import licence, visual_voice
 
 WIDTH, SEEN = 2, 3  # of the small network
@@ -125,3 +127,52 @@ def test_what_does_not_fit_is_named_and_the_licence_told(small, tmp_path, monkey
     licence.tell("unet_best.pth", tmp_path / "unet_best.pth", {})
     assert "CC-BY-NC-4.0" in (said := capsys.readouterr().err)
     assert "NOT FOR COMMERCIAL USE" in said
+
+
+# -- lips, face and voice ----------------------------------------------------------------------------------------------
+
+LIPS = {"front": 4, "widths": (4, 6, 8), "depths": (2, 1, 1), "last": 5, "features": 6, "layers": 2}
+
+
+def test_lips_equal_an_independent_forward_pass(tmp_path, rng):
+    weights = writer.lips(**LIPS, words=7)
+    save_file(weights, tmp_path / "lips.safetensors")
+    model = LipMotion(**LIPS)
+    variables = visual_voice.load_lips(tmp_path / "lips.safetensors", model)
+    mouth = rng.integers(0, 256, (2, 9, 40, 40)).astype(np.uint8)
+    found = jax.jit(model.apply)(variables, mouth)
+    wanted = writer.of_lips(weights, mouth, LIPS["depths"], LIPS["layers"])
+    np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())
+    assert np.std(wanted, 1).min() > 1e-3  # each feature changes as the lips do
+    with pytest.raises(UserError, match=r"missing: trunk\.0\.4\.banch2\.0\.weight"):
+        visual_voice.load_lips(tmp_path / "lips.safetensors", LipMotion(**{**LIPS, "depths": (2, 1, 2)}))
+
+
+@pytest.mark.parametrize("channels", [3, 2])
+def test_attributes_equal_an_independent_forward_pass(tmp_path, rng, channels):
+    weights = writer.attributes(channels, 4, 5)
+    save_file(weights, tmp_path / "w.safetensors")
+    model = Attributes(5, 4)
+    variables = visual_voice.load_attributes(tmp_path / "w.safetensors", model, channels)
+    x = rng.normal(size=(2, 40, 48, channels)).astype(np.float32)
+    found = jax.jit(model.apply)(variables, x)
+    wanted = writer.of_attributes(weights, x.transpose(0, 3, 1, 2))
+    np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())
+    with pytest.raises(UserError, match=r"wrong shape: .*fc\.weight is \(5, 32\), wanted \(6, 32\)"):
+        visual_voice.load_attributes(tmp_path / "w.safetensors", Attributes(6, 4), channels)
+
+
+@pytest.mark.parametrize(("channels", "size"), [(3, 11_242_176), (2, 11_239_040)])
+def test_attributes_have_the_released_size(channels, size):
+    example = jax.ShapeDtypeStruct((2, 224, 224, channels), jnp.float32)
+    out, variables = jax.eval_shape(lambda x: Attributes().init_with_output(jax.random.key(0), x), example)
+    assert out.shape == (2, 128)
+    assert sum(x.size for x in jax.tree.leaves(variables["params"])) == size
+
+
+def test_a_folder_has_some_of_the_networks(tmp_path):
+    with pytest.raises(UserError, match=r"has no weights of VisualVoice: there is none of lipreading_best\.pth"):
+        visual_voice.find(tmp_path)
+    for name in ("facial.pth", "unet_latest.pth", "unet_best.pth"):
+        (tmp_path / name).touch()
+    assert visual_voice.find(tmp_path) == {"face": tmp_path / "facial.pth", "mask": tmp_path / "unet_best.pth"}

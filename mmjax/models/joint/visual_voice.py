@@ -1,4 +1,4 @@
-"""VisualVoice's audio network: a face and how its lips move turn a mixture into a mask (Gao and Grauman 2021)."""
+"""VisualVoice's networks: a face and how its lips move turn a mixture into a mask (Gao and Grauman 2021)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from mmjax.models.blocks.norm import BatchNorm
 from mmjax.models.blocks.pictures import Convolution
+from mmjax.models.vision.resnet import Trunk
 from mmjax.ops import maximum
 
 SLOPE = 0.2  # of the leaky ReLU on the way down
@@ -81,6 +82,29 @@ class VisualVoiceUNet(nn.Module):
 
     def _norm(self, x, name, train):
         return BatchNorm(dtype=self.dtype, name=name)(x, train=train)
+
+
+class Attributes(nn.Module):
+    """What a face tells of its voice, or a voice of its face: ResNet-18, of which the maximum over places is taken.
+
+    With 128 features that of a face has 11,242,176 parameters, that of a voice, a spectrum's two parts, 11,239,040.
+
+    Attributes:
+      features: d.
+      width: channels of the first stage.
+      dtype: compute dtype; parameters and statistics are float32.
+    """
+
+    features: int = 128
+    width: int = 64
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], *, train: bool = False) -> Float[Array, "b d"]:
+        """Features of pictures, `resnet.standardised` already, or of spectra without the last bin."""
+        x = Trunk(width=self.width, dtype=self.dtype, name="trunk")(x, train=train)
+        x = maximum.over(x, (1, 2)).astype(jnp.float32)
+        return nn.Dense(self.features, kernel_init=nn.initializers.normal(0.02), name="features")(x)
 
 
 def names() -> list[tuple[str, str, str]]:

@@ -68,6 +68,7 @@ def stages(
     last_stride: int = 2,
     gains: Any = None,
     dilated: bool = False,
+    width: int = 64,
 ) -> dict[str, Array]:
     """The layers up to the last map, as submodules of the module that calls it.
 
@@ -80,12 +81,13 @@ def stages(
       gains: initialiser of the normalisations' gains; None: ones.
       dilated: of basic blocks: kernels of the fourth stage after its first are dilated by 2, so that each sees as much
         of the picture without a stride as with one (Yu et al. 2017).
+      width: channels of the first stage, each next one of twice as many; published weights are of 64.
 
     Returns:
       "stem", "stage1".."stage4".
     """
     how = {} if gains is None else {"scale_init": gains}
-    x = convolution(64, 7, 2, dtype, "stem")(x)
+    x = convolution(width, 7, 2, dtype, "stem")(x)
     x = nn.relu(BatchNorm(dtype=dtype, name="stem_norm", **how)(x, train=train))
     x = max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
     out = {"stem": x}
@@ -93,7 +95,7 @@ def stages(
         for block in range(blocks):
             stride = {1: 1, 4: last_stride}.get(stage, 2) if block == 0 else 1
             apart = (2 if block else 1, 2) if dilated and stage == 4 else (1, 1)
-            how_wide: tuple[Any, ...] = (32 * 2**stage, stride, depth >= 50, dtype, gains, apart)
+            how_wide: tuple[Any, ...] = (width * 2 ** (stage - 1), stride, depth >= 50, dtype, gains, apart)
             x = Residual(*how_wide, name=f"stage{stage}_block{block}")(x, train=train)
         out[f"stage{stage}"] = x
     return out
@@ -107,18 +109,21 @@ class Trunk(nn.Module):
       last_stride: 2; or 1, for a map of stride 16 instead of 32.
       spread: deviation about 1 of the normalisations' fresh gains.
       dtype: compute dtype; parameters and statistics stay float32.
+      width: channels of the first stage.
     """
 
     depth: int = 18
     last_stride: int = 2
     spread: float = 0.0
     dtype: Any = jnp.float32
+    width: int = 64
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool = False) -> Float[Array, "b i j d"]:
         """The map of `x`, pictures already `standardised`."""
         gains = around_one(self.spread) if self.spread else None
-        return stages(x.astype(self.dtype), self.depth, self.dtype, train, self.last_stride, gains)["stage4"]
+        how: tuple[Any, ...] = (self.depth, self.dtype, train, self.last_stride, gains)
+        return stages(x.astype(self.dtype), *how, width=self.width)["stage4"]
 
 
 def around_one(spread: float) -> nn.initializers.Initializer:
