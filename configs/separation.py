@@ -1,5 +1,5 @@
 """Sounds picked out of mixtures: of a thing by its picture (Sound of Pixels, Zhao et al. 2018), of a speaker by his
-face (Looking to Listen, Ephrat et al. 2018).
+face (Looking to Listen, Ephrat et al. 2018), or by face and lips (VisualVoice, Gao and Grauman 2021).
 
 configs/separation.py               sounding scenes of one object each, two mixed
 configs/separation.py:tiny          seconds, for a look and for the tests
@@ -13,6 +13,7 @@ configs/separation.py:speech_only   the same without faces: its masks are compar
 configs/separation.py:speakers3     three speakers
 configs/separation.py:noise         one speaker in the ambience of a scene
 configs/separation.py:paper_speech  the paper's sizes on a folder of videos of people talking, on an accelerator
+configs/separation.py:visualvoice   VisualVoice's sizes on your mouths, faces and voices, on an accelerator
 """
 
 from ml_collections import ConfigDict
@@ -177,6 +178,34 @@ def _paper_speech(c: ConfigDict) -> None:
     c.optim.separator = base.adam(3e-5, decay="exponential", decay_rate=0.5 ** (1 / 1_800_000))
 
 
+def _visualvoice(c: ConfigDict) -> None:
+    _speech(c)
+    del c.faces, c.power
+    c.network = "visual_voice"
+    c.released = ""  # a folder with some of lipreading_best.pth, facial_best.pth, vocal_best.pth and unet_best.pth
+    c.seconds = 2.55
+    c.data = ConfigDict({"name": "mouth_crops", "path": "", "mouths": "", "voices": "", "faces": "", "seconds": 2.55})
+    c.data.mouth, c.data.size = 96, 224  # as VoxCeleb2's mouths are published; 88 where yours are cut so far
+    _list(c, "label")  # no two clips of one speaker
+    c.data.mixtures.field = "speech"
+    c.mixing.spread_db = 0.0
+    c.sound = ConfigDict({"rate": 16_000, "n_fft": 512, "window": 400, "hop": 160})
+    c.side = 88  # of a mouth, cut out of those of the data
+    c.augment = True
+    c.model = ConfigDict({"width": 64, "bound": 5.0, "dtype": "float32"})  # of models.joint.visual_voice
+    c.lips = ConfigDict()  # arguments of models.vision.lip_motion.LipMotion
+    c.lips.front, c.lips.widths, c.lips.depths, c.lips.last = 24, (116, 232, 464), (4, 8, 4), 1024
+    c.lips.features, c.lips.layers, c.lips.dropout, c.lips.dtype = 512, 4, 0.2, "float32"
+    c.attributes = ConfigDict({"features": 128, "width": 64, "dtype": "float32"})  # of a face, and of a voice
+    c.loss = ConfigDict({"cross_modal": 0.01, "consistency": 0.01, "margin": 0.5, "truth": 0.5})
+    c.batch_size, c.eval.batch_size = 128, 32
+    c.steps, c.eval.every, c.save_every, c.log_every = 50_000, 1000, 1000, 100
+    c.loader.workers = 8
+    # Divided by 10 after 30,000 and 40,000 steps there. Face and voice have learned of each other before.
+    c.optim.separator = base.adam(1e-4, weight_decay=1e-4, decay="cosine")
+    c.optim.separator.parts = ConfigDict({"face": 0.1, "voice": 0.1})
+
+
 def _paper_pixels(c: ConfigDict) -> None:
     _videos(c)
     c.data.seconds = c.loader.clip_seconds = 65_535 / 11_025
@@ -209,4 +238,5 @@ VARIANTS = {
     "speakers3": _speakers3,
     "noise": _noise,
     "paper_speech": _paper_speech,
+    "visualvoice": _visualvoice,
 }

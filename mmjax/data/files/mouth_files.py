@@ -1,4 +1,4 @@
-"""Pictures of a mouth that speaks, as tools for lip reading save them: one array a clip, in NumPy's files or in HDF5."""
+"""Pictures of a mouth that speaks, as tools for lip reading save them: an array a clip, in NumPy's files or in HDF5."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""A folder of filmed speakers, cut out already: mouths in grey, faces and speech of the same names (VisualVoice's data).
+"""A folder of filmed speakers, cut out already: mouths in grey, faces and speech of the same names, as for VisualVoice.
 
     source("train", ("mouth_frames", "face", "speech"), path="~/voxceleb2", mouths="mouth_roi", voices="audio")
 
 SPEAKER/RECORDING/CLIP.npz, the pictures of a mouth, 25 a second, uint8 [f h w] (or .npy, or .h5 with the extra `hdf5`);
-CLIP.wav, or what else libsndfile reads; CLIP.jpg, or another picture, of the face: `face.jpg` of the folder where a clip
-has none. They lie side by side, or under the same names in folders of their own. Clips of one folder are of one
+CLIP.wav, or what else libsndfile reads; CLIP.jpg, or another picture, of the face: `face.jpg` of the folder where a
+clip has none. They lie side by side, or under the same names in folders of their own. Clips of one folder are of one
 speaker; all folders of a speaker are on one side of a split. What cannot be used is counted, named and left out.
 """
 
@@ -128,7 +128,8 @@ class MouthCrops:
 
     def _piece(self, clip: Clip, which: str, rng: np.random.Generator | None) -> dict[str, Any]:
         """Mouth and voice for as long as an example lasts, from its beginning or from a random picture on."""
-        count, made = frames(self.seconds), {}
+        count = frames(self.seconds)
+        made: dict[str, Any] = {}
         start = 0 if rng is None else int(rng.integers(clip.pictures - count + 1))
         if f"mouth_frames{which}" in self.fields:
             made[f"mouth_frames{which}"] = self._mouth(clip, start, count)

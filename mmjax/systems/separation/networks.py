@@ -131,8 +131,10 @@ def make(config: ConfigDict) -> Networks:
         sound = Sound(**config.sound)
     with errors.section("config.mixing"):
         mixing = Mixing(**config.mixing)
+    known_networks = (*NETWORKS, "looking_to_listen", "voices_only", "visual_voice")
+    if config.network not in known_networks:  # said first: a config of another one has no section of these
+        raise OptionError("config.network", f"is {config.network!r}: choose one of {', '.join(known_networks)}")
     for name, value, known in (
-        ("config.network", config.network, (*NETWORKS, "looking_to_listen", "voices_only")),
         ("config.vision", config.vision, VISIONS),
         ("config.loss.mask", config.loss.mask, tuple(PENALTIES)),
         ("config.loss.weight", config.loss.weight, WEIGHTS),

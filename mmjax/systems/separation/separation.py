@@ -21,19 +21,22 @@ from mmjax.known.network import Network
 from mmjax.metrics.separation import assignment, signal_ratio
 from mmjax.ops import collective
 from mmjax.ops.sound import chunks, source_masks
-from mmjax.systems.separation import estimates, listening, networks, speakers, voices
+from mmjax.systems.separation import consistency, estimates, listening, networks, speakers, visual_voice, voices
 from mmjax.systems.separation.listening import Mixture
 from mmjax.systems.separation.networks import GROUP, Networks
 from mmjax.task import Batch, Constants, Features, Figures, Task, Update, Variables, bind
 
 
 def build(config: ConfigDict) -> Task:
-    """The task of a config with sections sound, mixing, encoder, model and loss; or that of voices, see `voices.task`.
+    """The task of a config with sections sound, mixing, encoder, model and loss; or that of voices, see
+    `voices.task` and `consistency.task`.
 
     Raises OptionError for a network that there is none of, and see `networks.make`.
     """
     if config.network in speakers.NETWORKS:
         return voices.task(config)
+    if config.network == visual_voice.NETWORK:
+        return consistency.task(config)
     made = networks.make(config)
     needs = (bind(sound_of_pixels.check, config.released),) if config.released else ()
     encoder = made.encoder

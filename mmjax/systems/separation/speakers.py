@@ -1,7 +1,9 @@
-"""What Looking to Listen is made of: mixtures of voices, faces as numbers, and a complex mask for each face."""
+"""What networks of voices are asked, and what Looking to Listen is made of: mixtures of voices, faces as numbers, and a
+complex mask for each face."""
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from typing import Any
 
@@ -28,45 +30,67 @@ NETWORKS = ("looking_to_listen", "voices_only")
 
 
 @dataclasses.dataclass(frozen=True)
-class Speakers:
-    """The networks and what they are told; hashable, and equal by value.
+class Separator(abc.ABC):
+    """Networks that pick voices out of mixtures; hashable, and equal by value.
 
     Attributes:
-      model: hears, and makes masks.
-      faces: makes `width` numbers of each picture of a face; None for the network that only hears: it has the same
-        layers, and zeros where the others' faces are.
-      width: of a face.
       sound: how voices are heard.
-      power: of the compression of its spectra: masks and loss are of compressed ones.
       mixing: of clips.
       seconds: of a clip, from its beginning.
     """
 
-    model: LookingToListen
-    faces: Network | None
-    width: int
     sound: Sound
-    power: float
     mixing: Mixing
     seconds: float
 
     @property
+    @abc.abstractmethod
     def fields(self) -> tuple[str, ...]:
-        seen = () if self.faces is None else (FACES, f"{FACES}_length")
-        return (*seen, VOICES, f"{VOICES}_length", *(("ambience",) if self.mixing.noise_db else ()))
+        """Of a batch, without its index."""
 
-    # -- variables ---------------------------------------------------------------------------------------------------
+    @property
+    @abc.abstractmethod
+    def sees(self) -> tuple[str, ...]:
+        """The fields of what is seen; () for a network that only hears."""
 
+    @abc.abstractmethod
     def init(self, key: Array, batch: Batch) -> dict[str, Any]:
         """Fresh networks; NaN where published weights belong."""
-        of_model, of_faces = jax.random.split(key)
-        sound, faces = jnp.zeros((1, 4, self.sound.bins, 2)), jnp.zeros((1, self.mixing.sources, 2, self.width))
-        made = self.model.init(of_model, sound, faces)
-        fresh = {"params": {GROUP: {"listener": made["params"]}}, "state": {"listener": made["state"]}, "frozen": {}}
-        if self.faces is None:
-            return fresh
-        with errors.section("config.faces"):
-            return encoders.placed(fresh, GROUP, self.faces.init(of_faces, batch[FACES][:1, 0]))
+
+    @abc.abstractmethod
+    def asked(self, variables: Variables, batch: Batch, mixture: Mixture) -> dict[str, Float[Array, "g n v d"]]:
+        """{whose: what is seen of each voice of a mixture}.
+
+        "right"; "frozen_face" (each face's first picture, for as long as the clip lasts), "swapped_face" (that of
+        another voice of the mixture), "absent_face" (those of the next mixture) and "black_face".
+        """
+
+    @abc.abstractmethod
+    def shown(self, batch: Batch) -> Array:
+        """A picture of each speaker, for whoever looks at the answers."""
+
+    @abc.abstractmethod
+    def compressed(self, waveform: Float[Array, "*b time"]) -> Complex[Array, "*b f t"]:
+        """The spectrum that masks are of."""
+
+    @abc.abstractmethod
+    def masks(
+        self,
+        variables: Variables,
+        whole: Complex[Array, "g f t"],
+        faces: Float[Array, "g n v d"],
+        where: Bool[Array, "g t"],
+        train: bool = False,
+    ) -> tuple[Complex[Array, "g n f t"], Any]:
+        """The mask of each face, of what `compressed` gives and without a bound, and the new statistics."""
+
+    @abc.abstractmethod
+    def waveform(self, compressed: Complex[Array, "*b f t"], time: int) -> Float[Array, "*b time"]:
+        """Each voice as what it adds to the mixture, from its masked spectrum."""
+
+    @abc.abstractmethod
+    def shares(self, masks: Complex[Array, "*b f t"]) -> Float[Array, "*b f t"]:
+        """What masks leave of a mixture's magnitude."""
 
     # -- what goes in ------------------------------------------------------------------------------------------------
 
@@ -75,6 +99,9 @@ class Speakers:
         samples = round(self.seconds * GIVEN)
         found = {"waveform": batch[VOICES][:, :samples], "valid": batch["valid"]}
         return found | ({"noise": batch["ambience"][:, :samples]} if self.mixing.noise_db else {})
+
+    def listed(self, batch: Batch, first_db: float | Array = 0.0) -> Mixture:
+        return listening.listed(self.sound, self.mixing, self.clips(batch), first_db)
 
     def lasts(self, batch: Batch, mixture: Mixture) -> Bool[Array, "g t"]:
         """Which frames of a mixture are real: those whose windows begin before its last voice ends."""
@@ -86,6 +113,64 @@ class Speakers:
         frames = 1 + (time + self.sound.n_fft // 2) // self.sound.hop
         starts = jnp.arange(frames, dtype=jnp.float32) * self.sound.hop - self.sound.length / 2
         return starts / self.sound.rate
+
+
+def controls(
+    own: Float[Array, "g n v d"], frozen: Float[Array, "g n v d"], black: Float[Array, "1 v d"]
+) -> dict[str, Float[Array, "g n v d"]]:
+    """What `Separator.asked` gives, of the right faces, of what a face is that does not move, and of darkness."""
+    found = {
+        "right": own,
+        "frozen_face": frozen,
+        "swapped_face": jnp.roll(own, 1, 1),
+        "absent_face": jnp.roll(own, -1, 0),
+        "black_face": jnp.broadcast_to(black[None], own.shape),
+    }
+    for axis, name in ((0, "absent_face"), (1, "swapped_face")):
+        if own.shape[axis] == 1:  # there is no other, and the right one would come back
+            del found[name]
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Speakers(Separator):
+    """Looking to Listen.
+
+    Attributes:
+      model: hears, and makes masks.
+      faces: makes `width` numbers of each picture of a face; None for the network that only hears: it has the same
+        layers, and zeros where the others' faces are.
+      width: of a face.
+      power: of the compression of its spectra: masks and loss are of compressed ones.
+    """
+
+    model: LookingToListen
+    faces: Network | None
+    width: int
+    power: float
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        seen = () if self.faces is None else (FACES, f"{FACES}_length")
+        return (*seen, VOICES, f"{VOICES}_length", *(("ambience",) if self.mixing.noise_db else ()))
+
+    @property
+    def sees(self) -> tuple[str, ...]:
+        return () if self.faces is None else (FACES,)
+
+    # -- variables ---------------------------------------------------------------------------------------------------
+
+    def init(self, key: Array, batch: Batch) -> dict[str, Any]:
+        of_model, of_faces = jax.random.split(key)
+        sound, faces = jnp.zeros((1, 4, self.sound.bins, 2)), jnp.zeros((1, self.mixing.sources, 2, self.width))
+        made = self.model.init(of_model, sound, faces)
+        fresh = {"params": {GROUP: {"listener": made["params"]}}, "state": {"listener": made["state"]}, "frozen": {}}
+        if self.faces is None:
+            return fresh
+        with errors.section("config.faces"):
+            return encoders.placed(fresh, GROUP, self.faces.init(of_faces, batch[FACES][:1, 0]))
+
+    # -- what goes in ------------------------------------------------------------------------------------------------
 
     def see(self, variables: Variables, batch: Batch, train: bool = False) -> tuple[Float[Array, "b v d"], Any]:
         """The numbers of the faces of each clip, the last of them to the clip's end, and the new state."""
@@ -102,6 +187,15 @@ class Speakers:
         """What the network that only hears has in the place of faces."""
         return jnp.zeros((mixtures, self.mixing.sources, round(self.seconds * PICTURES), self.width))
 
+    def asked(self, variables: Variables, batch: Batch, mixture: Mixture) -> dict[str, Float[Array, "g n v d"]]:
+        vectors, _ = self.see(variables, batch)
+        dark = {FACES: jnp.zeros_like(batch[FACES][:1]), f"{FACES}_length": batch[f"{FACES}_length"][:1]}
+        own = vectors[mixture.places]
+        return controls(own, jnp.broadcast_to(own[:, :, :1], own.shape), self.see(variables, dark)[0])
+
+    def shown(self, batch: Batch) -> Array:
+        return batch[FACES][:, 0]
+
     # -- what comes out ----------------------------------------------------------------------------------------------
 
     def compressed(self, waveform: Float[Array, "*b time"]) -> Complex[Array, "*b f t"]:
@@ -115,7 +209,6 @@ class Speakers:
         where: Bool[Array, "g t"],
         train: bool = False,
     ) -> tuple[Complex[Array, "g n f t"], Any]:
-        """The mask of each face, of compressed spectra and without a bound, and the new statistics."""
         own = {"params": variables["params"][GROUP]["listener"], "state": variables["state"]["listener"]}
         given = (complex_masks.parts(whole).swapaxes(1, 2), faces, where)
         if train:
@@ -129,8 +222,8 @@ class Speakers:
     def waveform(self, compressed: Complex[Array, "*b f t"], time: int) -> Float[Array, "*b time"]:
         return self.sound.waveform(complex_masks.from_power_law(compressed, self.power), time)
 
-    def listed(self, batch: Batch, first_db: float | Array = 0.0) -> Mixture:
-        return listening.listed(self.sound, self.mixing, self.clips(batch), first_db)
+    def shares(self, masks: Complex[Array, "*b f t"]) -> Float[Array, "*b f t"]:
+        return jnp.abs(complex_masks.from_power_law(masks, self.power))
 
 
 def make(config: ConfigDict) -> Speakers:
@@ -156,4 +249,5 @@ def make(config: ConfigDict) -> Speakers:
         faces = Network(FaceEmbedding(**own))
     if config.network == "voices_only":
         faces = None
-    return Speakers(LookingToListen(**how), faces, width, sound, config.power, mixing, config.seconds)
+    own_parts = {"model": LookingToListen(**how), "faces": faces, "width": width, "power": config.power}
+    return Speakers(sound, mixing, config.seconds, **own_parts)

@@ -11,7 +11,7 @@ windows: 301 frames of 3 s, and not 298.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -24,13 +24,13 @@ from mmjax.known import encoders
 from mmjax.known.network import Network
 from mmjax.metrics.separation import assignment, signal_ratio, speech
 from mmjax.ops import collective
-from mmjax.ops.sound import complex_masks, source_masks
+from mmjax.ops.sound import source_masks
 from mmjax.ops.sound.pitch import median_pitch
 from mmjax.systems.separation import estimates, listening, quality, speakers
 from mmjax.systems.separation.estimates import RIGHT
 from mmjax.systems.separation.listening import Mixture
 from mmjax.systems.separation.networks import GROUP
-from mmjax.systems.separation.speakers import FACES, VOICES, Speakers
+from mmjax.systems.separation.speakers import VOICES, Separator, Speakers
 from mmjax.task import Batch, Constants, Figures, Task, Update, Variables, bind
 
 CLOSE = 1.05  # of one pitch to another, below which two voices are as good as of one pitch
@@ -39,20 +39,31 @@ CLOSE = 1.05  # of one pitch to another, below which two voices are as good as o
 def task(config: ConfigDict) -> Task:
     """The task of a config with sections sound, mixing, faces and model."""
     made = speakers.make(config)
-    sees = () if made.faces is None else (FACES,)
+    needs = () if made.faces is None else (bind(Network.check, made.faces),)
+    return task_of(made, config, bind(fill, made), bind(loss, made), needs)
+
+
+def task_of(
+    made: Separator,
+    config: ConfigDict,
+    fill: Callable[[Variables, Constants], Variables],
+    loss: Callable[[Variables, Batch, Any], tuple[Any, tuple[Any, Figures]]],
+    needs: tuple[Callable[[], Any], ...],
+) -> Task:
+    """The task of networks of voices: how they learn is their own, how they are measured is the same for all."""
     offered, lacking = speech.offered(made.sound.rate)
     return Task(
         fields=(*made.fields, "index"),
-        init=bind(Speakers.init, made),
-        fill=bind(fill, made),
-        needs=() if made.faces is None else (bind(Network.check, made.faces),),
-        updates=(Update(GROUP, bind(loss, made)),),
+        init=bind(type(made).init, made),
+        fill=fill,
+        needs=needs,
+        updates=(Update(GROUP, loss),),
         metrics=bind(metrics, made),
         predict=bind(predict, made, taps=estimates.taps_of(config)),
         score=score,
         on_host=bind(quality.measured, offered, made.sound.rate) if offered else None,
         notes=lacking,
-        modalities={"speech": (VOICES,)} | ({"face": sees} if sees else {}),
+        modalities={"speech": (VOICES,)} | ({"face": made.sees} if made.sees else {}),
         sample_rate=made.sound.rate,
         headline=("si_sdr_improvement", "close_pitch_improvement"),
     )
@@ -107,14 +118,9 @@ def error(found: Complex[Array, "*b f t"], target: Complex[Array, "*b f t"], whe
 
 
 def of(
-    made: Speakers, variables: Variables, batch: Batch, mixture: Mixture, others: bool = True
+    made: Separator, variables: Variables, batch: Batch, mixture: Mixture, others: bool = True
 ) -> tuple[dict[str, Float[Array, "g n time"]], Complex[Array, "g n f t"]]:
-    """{whose: estimates} and the right masks, of power-law spectra.
-
-    "right"; with `others`, of a network that sees, also "frozen_face" (each face's first picture, for as long as the
-    clip lasts), "swapped_face" (that of another voice of the mixture), "absent_face" (those of the next mixture) and
-    "black_face".
-    """
+    """{whose: estimates} and the right masks; with `others`, of a network that sees, all that `Separator.asked` has."""
     where, time = made.lasts(batch, mixture), mixture.parts.shape[-1]
     whole = made.compressed(mixture.sound)
 
@@ -122,36 +128,24 @@ def of(
         masks, _ = made.masks(variables, whole, faces, where)
         return made.waveform(masks * whole[:, None], time), masks
 
-    if made.faces is None:
+    if not made.sees:
+        assert isinstance(made, Speakers)
         waves, masks = separated(made.unseen(whole.shape[0]))
         order = assignment.best_order(signal_ratio.si_sdr(mixture.parts[:, None], waves[:, :, None]))
         return {RIGHT: assignment.ordered(waves, order)}, jnp.take_along_axis(masks, order[:, :, None, None], 1)
-    vectors, _ = made.see(variables, batch)
-    dark = {FACES: jnp.zeros_like(batch[FACES][:1]), f"{FACES}_length": batch[f"{FACES}_length"][:1]}
-    black, _ = made.see(variables, dark)
-    own = vectors[mixture.places]  # g n v d
-    asked = {
-        RIGHT: own,
-        "frozen_face": jnp.broadcast_to(own[:, :, :1], own.shape),
-        "swapped_face": jnp.roll(own, 1, 1),
-        "absent_face": jnp.roll(own, -1, 0),
-        "black_face": jnp.broadcast_to(black[None], own.shape),
-    }
-    for axis, name in ((0, "absent_face"), (1, "swapped_face")):
-        if own.shape[axis] == 1:  # there is no other, and the right one would come back
-            del asked[name]
-    asked = asked if others else {RIGHT: own}
+    asked = made.asked(variables, batch, mixture)
+    asked = asked if others else {RIGHT: asked[RIGHT]}
     waves, masks = jax.lax.map(separated, jnp.stack(list(asked.values())))  # one program for all
     return dict(zip(asked, waves, strict=True)), masks[0]
 
 
-def close(made: Speakers, mixture: Mixture) -> tuple[Float[Array, "g n"], Bool[Array, " g"]]:
+def close(made: Separator, mixture: Mixture) -> tuple[Float[Array, "g n"], Bool[Array, " g"]]:
     """The pitch of each voice, in Hz, and whether all of a mixture's are alike."""
     pitch = median_pitch(mixture.parts, made.sound.rate)
     return pitch, jnp.max(pitch, -1) < CLOSE * jnp.min(pitch, -1)
 
 
-def metrics(made: Speakers, variables: Variables, batch: Batch) -> Figures:
+def metrics(made: Separator, variables: Variables, batch: Batch) -> Figures:
     """SI-SDR in dB of listed mixtures, and how much that is above the mixture's own, beside other faces and oracles.
 
     "close_pitch_improvement" is of the mixtures whose voices differ by less than 5 % in pitch.
@@ -186,7 +180,7 @@ def _mean(value: Float[Array, "g n"], where: Bool[Array, " g"]) -> tuple[Array, 
 # -- predictions -------------------------------------------------------------------------------------------------------
 
 
-def predict(made: Speakers, variables: Variables, batch: Batch, key: Array, *, taps: int) -> dict[str, Array]:
+def predict(made: Separator, variables: Variables, batch: Batch, key: Array, *, taps: int) -> dict[str, Array]:
     """Of each voice of a listed mixture what its face picks out of it, and how far apart the voices are in pitch."""
     del key
     rows = batch["valid"].shape[0]
@@ -207,7 +201,7 @@ def predict(made: Speakers, variables: Variables, batch: Batch, key: Array, *, t
     whole = jnp.abs(made.sound.spectrum(mixture.sound))
     drawn = {
         "spectrogram": listening.decibels(jnp.broadcast_to(whole[:, None], ideal.shape)),
-        "mask": jnp.abs(complex_masks.from_power_law(masks, made.power)),
+        "mask": made.shares(masks),
         "mask_target": ideal,
     }
     out |= {f"heatmap/{name}": listening.by_row(values, rows) for name, values in drawn.items()}
@@ -224,6 +218,6 @@ def predict(made: Speakers, variables: Variables, batch: Batch, key: Array, *, t
         apart = estimates.pitch_apart(made.sound, mixture, estimates.VOICES_HERTZ)
         out["number/improvement_by_level"] = listening.by_row(levels, rows)
         out["number/pitch_apart"] = listening.by_row(apart, rows)
-    if made.faces is not None:
-        out["image/picture"] = batch[FACES][:, 0]
+    if made.sees:
+        out["image/picture"] = made.shown(batch)
     return out
