@@ -5,7 +5,13 @@ spans 60 to 100 dB, and its energies twice as many digits as float32 has. What a
 is therefore written in another basis of the very same space: the first p taps through the orthonormal polynomials of
 the reference's own autocorrelation (the rows of the inverse of its Cholesky factor), and each later tap through the
 last of these, shifted. That basis is nearly white, so float32 solves it, and everything that is then compared is a
-residual, whose small energy is computed from small numbers and not as a difference of large ones.
+residual, whose small energy is computed from small numbers and not as a difference of large ones, and to the second
+order in the error of the filters.
+
+Each reference's own equations are factored. Those of all references are solved by conjugate gradients in the bases that
+these factors make orthonormal: where sources differ, these are nearly orthonormal together, and few turns are enough.
+Where they are not, the joint equations are factored, too. Sounds are cut into segments, since only as many lags are
+wanted as a filter has taps.
 """
 
 from __future__ import annotations
@@ -19,12 +25,15 @@ from jaxtyping import Array, Float
 
 from mmjax.errors import OptionError, UserError
 from mmjax.metrics.separation.bss_eval_host import FILTER, UNDEFINED
-from mmjax.ops import cholesky
+from mmjax.ops import cholesky, platform
 
 WHITENED = 32  # p: orders of prediction, enough for the slope of a spectrum
 RIDGE = 1e-6  # of a source's energy, in its prediction: about what float32 knows of it
 LEAST = 1e-6  # of a basis vector's energy: what is left of it beside those before it, or it is left out
-PASSES = 2  # of the solution: the residual of the first is projected again
+SEGMENT = 4096  # samples of a transform, at least
+TOLERANCE = 1e-6  # of what is left of the joint equations' right side
+ROUNDING = 1e-12  # of an energy: less is not known in float32
+TURNS = 30  # of conjugate gradients: about as long as a factor takes
 
 _EXACT = lax.Precision.HIGHEST
 
@@ -55,7 +64,7 @@ def bss_eval(
         raise UserError(f"references {reference.shape} and estimates {estimate.shape}: both must be [... n time]")
     check(taps)
     flat = [x.astype(jnp.float32).reshape(-1, *x.shape[-2:]) for x in (reference, estimate)]
-    found = jax.vmap(lambda s, x: _ratios(s, x, taps))(*flat)
+    found = _each(lambda s, x: _ratios(s, x, taps))(*flat)
     return {name: value.reshape(*lead, *value.shape[1:]) for name, value in found.items()}
 
 
@@ -67,43 +76,73 @@ def check(taps: int) -> None:
 
 def _ratios(reference, estimate, taps):
     """As above, of one example."""
-    (n, time), m = reference.shape, len(estimate)
-    size = scipy.fft.next_fast_len(time + taps - 1, real=True)
+    (n, time), m = reference.shape, estimate.shape[0]
     audible, heard = (jnp.any(x != 0, -1) for x in (reference, estimate))
     # The level of a sound changes no figure.
-    sources, sounds = (jnp.fft.rfft(_unit(x), size) for x in (reference, estimate))  # n f, m f
-    white = _Basis(sources, size, taps)
-    blocks = white.gram(audible)  # n n taps taps
-    whole = cholesky.factor(jnp.transpose(blocks, (0, 2, 1, 3)).reshape(n * taps, n * taps), LEAST)
-    own = jax.tree.map(lambda x: x[None], cholesky.leading(whole, taps))
-    if n > 1:
-        rest = jax.vmap(lambda gram: cholesky.factor(gram, LEAST))(jnp.stack([blocks[j, j] for j in range(1, n)]))
-        own = jax.tree.map(lambda *parts: jnp.concatenate(parts), own, rest)
+    reference, estimate = _unit(reference), _unit(estimate)
+    cut = _Segments(time, taps)
+    basis = _Basis(cut, reference, audible)
+    sounds = cut.hops(estimate)
 
-    explained, products = jnp.zeros_like(sounds), white.products(sounds)  # of all references: m f; m n taps
-    targets, alone = jnp.zeros_like(sounds[:, None] * sources[None]), products  # of each: m n f
-    for turn in range(PASSES):
-        if turn:
-            products = white.products(sounds - explained)
-            alone = white.products(sounds[:, None] - targets, each=True)
-        parts = cholesky.solve(whole, products.reshape(m, -1).T).T.reshape(m, n, taps)
-        explained += jnp.sum(white.filtered(parts), 1)
-        parts = jax.vmap(lambda factor, right: cholesky.solve(factor, right.T).T, (0, 1), 1)(own, alone)
-        targets += white.filtered(parts)
+    # Each reference alone: what its own basis leaves of an estimate.
+    products = basis.products(cut.heads(sounds))  # m n taps
+    targets = cut.after(basis.filtered(basis.unwhiten(basis.whiten(products[:, None])[:, 0])))  # m n count step
+    rests = sounds[:, None] - targets
+    # All of them: what they explain of that.
+    rights = basis.products(cut.heads(rests.reshape(m * n, *rests.shape[2:]))).reshape(m, n, n, taps)
+    rights = basis.whiten(rights)  # by which reference it is left, and whose products
+    solved = basis.solved(rights.reshape(m * n, n, taps))
+    filters = jnp.sum(basis.filtered(basis.unwhiten(solved)), 1)
+    others = cut.after(filters).reshape(rests.shape)
+    artifacts = rests - others
+    missed = jnp.einsum("mjjt->mj", jnp.square(rights))  # |P rest|^2, P the projection onto the reference's filters
 
-    def energy(spectrum):  # of a real signal, by its half spectrum
-        both = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
-        once = both[..., 0] + (both[..., -1] if size % 2 == 0 else 0)
-        return 2 * jnp.sum(both, -1) - once
-
-    signal = energy(targets)
+    signal = _projected(targets, rests) + missed
+    noise = _energy(rests)
+    explained = _projected(targets + others, artifacts)  # of all, by each first: the most is nearest
     found = {
-        "sdr": _decibels(signal, energy(targets - sounds[:, None])),
-        "sir": _decibels(signal, energy(targets - explained[:, None]) if n > 1 else jnp.zeros_like(signal)),
-        "sar": jnp.broadcast_to(_decibels(energy(explained), energy(explained - sounds))[:, None], (m, n)),
+        "sdr": _decibels(signal, jnp.where(missed < noise / 2, noise - missed, noise)),
+        "sir": _decibels(signal, _projected(others, artifacts) - missed) if n > 1 else jnp.full_like(signal, jnp.inf),
+        "sar": jnp.broadcast_to(_decibels(jnp.max(explained, 1), jnp.min(_energy(artifacts), 1))[:, None], (m, n)),
     }
     found = {name: jnp.where(heard[:, None], value, -jnp.inf) for name, value in found.items()}
     return {name: jnp.where(audible[None], value, UNDEFINED) for name, value in found.items()}
+
+
+class _Segments:
+    """Sounds cut into segments for short Fourier transforms: `step` samples each, `before` more at the front."""
+
+    def __init__(self, time, taps):
+        self.taps, self.before = taps, taps + WHITENED
+        self.size = max(SEGMENT, 1 << (4 * self.before - 1).bit_length())
+        self.size = min(self.size, scipy.fft.next_fast_len(time + taps - 1 + self.before, real=True))
+        self.step = self.size - self.before
+        self.count = -(-(time + taps - 1) // self.step)
+
+    def hops(self, x):
+        """[.. time] -> [.. count step], with zeros for the tails of filters."""
+        still = [(0, 0)] * (x.ndim - 1)
+        return jnp.pad(x, [*still, (0, self.count * self.step - x.shape[-1])]).reshape(*x.shape[:-1], self.count, -1)
+
+    def heads(self, hops):
+        """Spectra [.. count f] of segments with silence at the front."""
+        return jnp.fft.rfft(jnp.pad(hops, [*[(0, 0)] * (hops.ndim - 1), (self.before, 0)]))
+
+    def windows(self, hops):
+        """Spectra [.. count f] of segments with what was before them at the front."""
+        still = [(0, 0)] * (hops.ndim - 2)
+        earlier = jnp.pad(hops[..., :-1, max(self.step - self.before, 0) :], [*still, (1, 0), (0, 0)])
+        earlier = jnp.pad(earlier, [*still, (0, 0), (self.before - earlier.shape[-1], 0)])
+        return jnp.fft.rfft(jnp.concatenate([earlier, hops], -1))
+
+    def after(self, spectra):
+        """[.. count f] -> [.. count step], without the front."""
+        return jnp.fft.irfft(spectra, self.size)[..., self.before :]
+
+    def lags(self, windows, heads):
+        """<the first k samples late, the second>, [i j taps] of windows [i count f] and heads [j count f]."""
+        spectra = jnp.einsum("ikf,jkf->ijf", windows.conj(), heads, precision=_EXACT)
+        return jnp.fft.irfft(spectra, self.size)[..., : self.taps]
 
 
 class _Basis:
@@ -113,64 +152,135 @@ class _Basis:
     then y = u_p * s with 0, 1, .. samples of delay.
     """
 
-    def __init__(self, sources, size, taps):
-        p = WHITENED
-        self.size, self.rest = size, taps - p
-        self.sources = sources
-        self.cross = jnp.fft.irfft(sources.conj()[:, None] * sources[None], size)  # n n lags of the second
-        lags = jnp.stack([self.cross[j, j, : p + 1] for j in range(len(sources))])
+    def __init__(self, cut, sources, audible):
+        n, p = sources.shape[0], WHITENED
+        self.cut, self.rest = cut, cut.taps - p
+        hops = cut.hops(sources)
+        self.windows, heads = cut.windows(hops), cut.heads(hops)
+        raw = cut.lags(self.windows, heads)
+        lags = jnp.stack([raw[j, j, : p + 1] for j in range(n)])
         lags = lags.at[:, 0].multiply(1 + RIDGE).at[:, 0].add(jnp.where(lags[:, 0] > 0, 0, 1))
         apart = np.abs(np.subtract.outer(np.arange(p + 1), np.arange(p + 1)))
         _, polynomials = jax.vmap(lambda matrix: cholesky.inverted(matrix, 0.0))(lags[:, apart])  # n order tap
         self.first, self.last = polynomials[:, :p, :p], polynomials[:, p]
-        self.white = sources * jnp.fft.rfft(polynomials[:, p], size)
+        white = self.windows * jnp.fft.rfft(self.last, cut.size)[:, None]
+        white_heads = cut.heads(cut.after(white))
+        both = cut.lags(jnp.concatenate([self.windows, white]), jnp.concatenate([heads, white_heads]))
+        self.blocks = {(i, j): self._block(both, i, j) for i in range(n) for j in range(i, n)}
+        own = jnp.stack([jnp.where(audible[j], self.blocks[j, j], np.eye(cut.taps)) for j in range(n)])
+        each = _each(lambda gram: cholesky.inverted(gram, LEAST)[1])
+        self.inverse = each(own)  # n taps taps
 
-    def products(self, spectrum, each=False):
-        """<basis vector, signal> [m n taps] of signals [m f], or of one signal a source [m n f]."""
-        spectrum = spectrum if each else spectrum[:, None]
-        raw = jnp.fft.irfft(self.sources.conj()[None] * spectrum, self.size)[..., : WHITENED + self.rest]
+    def _block(self, lags, i, j):
+        """Products of the basis vectors of i and j, [taps taps]."""
+        p, rest, n = WHITENED, self.rest, self.first.shape[0]
+
+        def toeplitz(a, b, rows, columns):  # <a late by the row, b late by the column>
+            return _toeplitz(lags[b, a][:columns], lags[a, b][:rows])
+
+        early = cholesky.product(cholesky.product(self.first[i], toeplitz(i, j, p, p)), self.first[j].T)
+        upper = cholesky.product(self.first[i], toeplitz(i, n + j, p, rest))
+        lower = cholesky.product(toeplitz(n + i, j, rest, p), self.first[j].T)
+        return jnp.block([[early, upper], [lower, toeplitz(n + i, n + j, rest, rest)]])
+
+    def products(self, heads):
+        """<basis vector, signal> [m n taps] of signals' heads [m count f]."""
+        raw = jnp.swapaxes(self.cut.lags(self.windows, heads), 0, 1)
         first = jnp.einsum("nop,mnp->mno", self.first, raw[..., :WHITENED], precision=_EXACT)
         moved = jnp.stack([raw[..., q : q + self.rest] for q in range(WHITENED + 1)])
         return jnp.concatenate([first, jnp.einsum("nq,qmnt->mnt", self.last, moved, precision=_EXACT)], -1)
 
-    def filtered(self, parts):
-        """The spectra [m n f] of sums over basis vectors with weights [m n taps]."""
+    def filtered(self, weights):
+        """The spectra [m n count f] of sums over basis vectors with weights [m n taps]."""
         still = [(0, 0), (0, 0)]
-        first = jnp.einsum("nop,mno->mnp", self.first, parts[..., :WHITENED], precision=_EXACT)
-        late = parts[..., WHITENED:]
+        first = jnp.einsum("nop,mno->mnp", self.first, weights[..., :WHITENED], precision=_EXACT)
+        late = weights[..., WHITENED:]
         moved = jnp.stack([jnp.pad(late, [*still, (q, WHITENED - q)]) for q in range(WHITENED + 1)])
         taps = jnp.einsum("nq,qmnt->mnt", self.last, moved, precision=_EXACT) + jnp.pad(first, [*still, (0, self.rest)])
-        return self.sources[None] * jnp.fft.rfft(taps, self.size)
+        return self.windows[None] * jnp.fft.rfft(taps, self.cut.size)[:, :, None]
 
-    def gram(self, audible):
-        """Products of basis vectors, [n n taps taps]; the unit matrix for a source that is silent."""
-        p, rest, n = WHITENED, self.rest, len(self.sources)
-        early, late = np.arange(p), np.arange(rest)
-        raw = self.cross[:, :, (early[:, None] - early) % self.size]  # n n p p
-        raw = jnp.einsum("iap,ijpq,jbq->ijab", self.first, raw, self.first, precision=_EXACT)
-        both = jnp.fft.irfft(self.sources.conj()[:, None] * self.white[None], self.size)  # n n
-        both = both[:, :, (early[:, None] - late) % self.size]  # n n p rest
-        both = jnp.einsum("iap,ijpb->ijab", self.first, both, precision=_EXACT)
-        white = jnp.fft.irfft(self.white.conj()[:, None] * self.white[None], self.size)
-        white = _toeplitz(white, rest)
-        upper = jnp.concatenate([raw, both], -1)
-        lower = jnp.concatenate([jnp.transpose(both, (1, 0, 3, 2)), white], -1)
-        blocks = jnp.concatenate([upper, lower], -2)
-        there = (audible[:, None] & audible[None])[..., None, None]
-        eye = jnp.eye(p + rest, dtype=blocks.dtype)[None, None]
-        return jnp.where(there, blocks, jnp.where(np.eye(n, dtype=bool)[..., None, None], eye, 0))
+    def whiten(self, products):
+        """[m j n taps]: each source's part in an orthonormal basis of its own."""
+        return jnp.einsum("nab,mjnb->mjna", self.inverse, products, precision=_EXACT)
+
+    def unwhiten(self, parts):
+        """[m n taps]: weights of the basis vectors, of weights of that orthonormal one."""
+        return jnp.einsum("nab,mna->mnb", self.inverse, parts, precision=_EXACT)
+
+    def joint(self, parts):
+        """The normal equations of all sources' orthonormal bases, times [m n taps]."""
+        n = parts.shape[1]
+        weights, found = self.unwhiten(parts), [0.0] * n
+        for (i, j), block in self.blocks.items():
+            if i < j:
+                found[i] += cholesky.product(weights[:, j], block.T)
+                found[j] += cholesky.product(weights[:, i], block)
+        return parts + (self.whiten(jnp.stack(found, 1)[:, None])[:, 0] if n > 1 else 0)
+
+    def solved(self, right):
+        """x of joint(x) = right [m n taps]: by a factor where conjugate gradients do not get there."""
+        found, done = _conjugate_gradients(self.joint, right)
+        return lax.cond(done, lambda: found, lambda: self._factored(right))
+
+    def _factored(self, right):
+        m, n, taps = right.shape
+        rows = [[jnp.eye(taps, dtype=right.dtype)] * n for _ in range(n)]
+        for (i, j), block in self.blocks.items():
+            if i < j:
+                rows[i][j] = cholesky.product(cholesky.product(self.inverse[i], block), self.inverse[j].T)
+                rows[j][i] = rows[i][j].T
+        _, inverse = cholesky.inverted(jnp.block(rows), LEAST)
+        return cholesky.product(cholesky.product(right.reshape(m, -1), inverse.T), inverse).reshape(right.shape)
 
 
-def _toeplitz(lags, k):
-    """[... k k] with lags[..., a - b] at row a and column b, negative ones from the end; without a gather."""
-    circle = [
-        lags[..., :1],
-        jnp.flip(lags[..., 1 - k :], -1),
-        jnp.zeros_like(lags[..., :1]),
-        jnp.flip(lags[..., 1:k], -1),
-    ]
-    rows = jnp.tile(jnp.concatenate(circle, -1), k)[..., : k * (2 * k - 1)]
-    return rows.reshape(*lags.shape[:-1], k, 2 * k - 1)[..., :k]
+def _each(function):
+    """`vmap`, or on a CPU one after another, whose cache then holds what one example works on."""
+    return (lambda *x: lax.map(lambda x: function(*x), x)) if platform.cpu() else jax.vmap(function)
+
+
+def _conjugate_gradients(matrix, right):
+    """x of matrix(x) = right for several [m ..], and whether all of them are solved after TURNS."""
+    axes = tuple(range(1, right.ndim))
+
+    def dot(a, b):
+        return jnp.sum(a * b, axes, keepdims=True)
+
+    def going(state):
+        turn, *_, able = state
+        return (turn < TURNS) & jnp.any(able)
+
+    def step(state):
+        turn, x, rest, way, energy, able = state
+        made = matrix(way)
+        curve = dot(way, made)
+        length = jnp.where(able, energy / jnp.where(able, curve, 1), 0)
+        x, rest = x + length * way, rest - length * made
+        left = dot(rest, rest)
+        way = rest + way * jnp.where(able, left / jnp.where(able, energy, 1), 0)
+        return turn + 1, x, rest, way, left, ~(left <= goal)
+
+    energy = dot(right, right)
+    goal = jnp.maximum(TOLERANCE**2 * energy, ROUNDING)
+    start = (jnp.int32(0), jnp.zeros_like(right), right, right, energy, energy > goal)
+    _, x, *_, able = lax.while_loop(going, step, start)
+    return x, ~jnp.any(able)
+
+
+def _projected(part, rest):
+    """The energy of a projection, to the second order in the error of `part`: a rest that were right is orthogonal."""
+    return jnp.sum(part * (part + 2 * rest), (-2, -1))
+
+
+def _energy(hops):
+    return jnp.sum(jnp.square(hops), (-2, -1))
+
+
+def _toeplitz(right, down):
+    """[rows columns]: `right` [columns] is the first row, `down` [rows] the first column; without a gather."""
+    rows, columns = down.shape[0], right.shape[0]
+    circle = jnp.concatenate([right, jnp.zeros_like(right[:1]), jnp.flip(down[1:])])
+    wide = circle.shape[0] - 1
+    return jnp.tile(circle, rows)[: rows * wide].reshape(rows, wide)[:, :columns]
 
 
 def _unit(x):
@@ -180,4 +290,5 @@ def _unit(x):
 
 
 def _decibels(signal, noise):
-    return 10 * (jnp.log10(signal) - jnp.log10(noise))
+    """At most 120 dB: where float32 sees no noise, the difference of two roundings is left of it."""
+    return 10 * (jnp.log10(signal) - jnp.log10(jnp.maximum(noise, ROUNDING * signal)))

@@ -8,6 +8,7 @@ import scipy.signal
 
 from mmjax.errors import UserError
 from mmjax.metrics.separation import alignment, assignment, bss_eval, bss_eval_host
+from mmjax.ops import platform
 
 # mir_eval.separation.bss_eval_sources 0.8.2 of `sounds`, float64: sdr, sir, sar of each source in its best order.
 MIR_EVAL = {
@@ -92,6 +93,23 @@ def test_shorter_filters_more_estimates_and_levels_against_a_naive_projection(rn
         np.testing.assert_allclose(device[name], wanted[name], atol=1e-3)
 
 
+def test_high_figures_and_sources_that_share_most_of_themselves(rng):
+    """Where differences of energies are rounding: residuals instead; where sources nearly explain each other."""
+    s = scipy.signal.lfilter([1], [1, -1.8, 0.9], rng.standard_normal((2, 700)))
+    noise = rng.standard_normal((2, 700))
+    for sources, estimates, high in (
+        (s, s[::-1] + np.array([[1e-5], [0.1]]) * noise, True),  # one near to the truth, one not
+        (s[:1] + 0.05 * noise, s + 0.1 * noise[::-1], False),
+    ):
+        wanted, host = naive(sources, estimates, 64), bss_eval_host.bss_eval(sources, estimates, 64)
+        device = DEVICE(sources.astype(np.float32), estimates.astype(np.float32), taps=64)
+        assert (wanted["sdr"].max() > 90) == high
+        for name, value in wanted.items():
+            np.testing.assert_allclose(host[name], value, atol=1e-6, err_msg=name)
+            low = value < 30
+            np.testing.assert_allclose(np.asarray(device[name])[low], value[low], atol=1e-3, err_msg=name)
+
+
 def test_silence_has_its_values_and_disturbs_nobody(rng):
     s = rng.standard_normal((3, 700)).astype(np.float32)
     s[1] = 0
@@ -127,3 +145,13 @@ def test_wrong_shapes_are_told():
         bss_eval_host.bss_eval(np.zeros((2, 700)), np.zeros(700))
     with pytest.raises(UserError, match="taps is 100"):
         bss_eval.bss_eval(np.zeros((2, 700), np.float32), np.zeros((2, 700), np.float32), 100)
+
+
+def test_an_accelerators_form_is_the_same(rng):
+    s = rng.standard_normal((2, 2, 300)).astype(np.float32)
+    x = s[:, ::-1] + 0.5 * s
+    with platform.any_platform():  # all clips side by side instead of one after another
+        found = jax.jit(lambda s, x: bss_eval.bss_eval(s, x, 64))(s, x)
+    for row in range(2):
+        for name, value in bss_eval_host.bss_eval(s[row], x[row], 64).items():
+            np.testing.assert_allclose(found[name][row], value, atol=1e-3, err_msg=name)
