@@ -19,21 +19,21 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.fft
 from jax import lax
 from jaxtyping import Array, Float
 
 from mmjax.errors import OptionError, UserError
+from mmjax.metrics.separation import segments
 from mmjax.metrics.separation.bss_eval_host import FILTER, UNDEFINED
 from mmjax.ops import cholesky, platform
 
 WHITENED = 32  # p: orders of prediction, enough for the slope of a spectrum
 RIDGE = 1e-6  # of a source's energy, in its prediction: about what float32 knows of it
 LEAST = 1e-6  # of a basis vector's energy: what is left of it beside those before it, or it is left out
-SEGMENT = 4096  # samples of a transform, at least
 TOLERANCE = 1e-6  # of what is left of the joint equations' right side
 ROUNDING = 1e-12  # of an energy: less is not known in float32
 TURNS = 30  # of conjugate gradients: about as long as a factor takes
+PASSES = 3  # of the factor's solution: of what is left it explains some more
 
 _EXACT = lax.Precision.HIGHEST
 
@@ -44,10 +44,10 @@ def bss_eval(
     """Ratios in dB of every estimate to every reference; see `bss_eval_host.bss_eval`, whose figures these are.
 
     Below 30 dB they are within 1e-5 dB of the host's for coloured noise and for pulses through resonances with noise of
-    16 bits under them, within 2e-4 dB for noise whose spectrum falls by 80 dB, and within 4e-3 dB for sources of which
+    16 bits under them, within 1e-3 dB for noise whose spectrum falls by 80 dB, and within 4e-3 dB for sources of which
     all but 1 % of the amplitude is the same. Above 30 dB they are less exact, and no figure is above 120 dB. References
-    that only noise 90 dB below them tells apart (clean tones that all begin with the first sample, noise through a
-    steep low pass) are not told apart: take the host's figures there.
+    that only noise 90 dB below them tells apart (clean tones, noise through a steep low pass) may be a decibel off:
+    take the host's figures there.
 
     Args:
       reference: the true sources, any float dtype.
@@ -81,7 +81,7 @@ def _ratios(reference, estimate, taps):
     audible, heard = (jnp.any(x != 0, -1) for x in (reference, estimate))
     # The level of a sound changes no figure.
     reference, estimate = _unit(reference), _unit(estimate)
-    cut = _Segments(time, taps)
+    cut = segments.Segments(time, taps, taps + WHITENED)
     basis = _Basis(cut, reference, audible)
     sounds = cut.hops(estimate)
 
@@ -90,10 +90,8 @@ def _ratios(reference, estimate, taps):
     targets = cut.after(basis.filtered(basis.unwhiten(basis.whiten(products[:, None])[:, 0])))  # m n count step
     rests = sounds[:, None] - targets
     # All of them: what they explain of that.
-    products = basis.products(cut.heads(rests.reshape(m * n, *rests.shape[2:])))
-    rights = basis.whiten(products[:, None])[:, 0]
-    filters = jnp.sum(basis.filtered(basis.solved(products, rights)), 1)
-    others = _shrunk(cut.after(filters).reshape(rests.shape), rests)
+    others, rights = _explained(basis, rests.reshape(m * n, *rests.shape[2:]))
+    others = others.reshape(rests.shape)
     artifacts = rests - others
     # |P rest|^2, P the projection onto the reference's filters.
     missed = jnp.einsum("mjjt->mj", jnp.square(rights.reshape(m, n, n, taps)))
@@ -110,40 +108,31 @@ def _ratios(reference, estimate, taps):
     return {name: jnp.where(audible[None], value, UNDEFINED) for name, value in found.items()}
 
 
-class _Segments:
-    """Sounds cut into segments for short Fourier transforms: `step` samples each, `before` more at the front."""
+def _explained(basis, sounds):
+    """What filters of all sources make of sounds [m count step], and their whitened products [m n taps].
 
-    def __init__(self, time, taps):
-        self.taps, self.before = taps, taps + WHITENED
-        self.size = max(SEGMENT, 1 << (4 * self.before - 1).bit_length())
-        self.size = min(self.size, scipy.fft.next_fast_len(time + taps - 1 + self.before, real=True))
-        self.step = self.size - self.before
-        self.count = -(-(time + taps - 1) // self.step)
+    By a factor where conjugate gradients do not get there; what is left is then explained again.
+    """
 
-    def hops(self, x):
-        """[.. time] -> [.. count step], with zeros for the tails of filters."""
-        still = [(0, 0)] * (x.ndim - 1)
-        return jnp.pad(x, [*still, (0, self.count * self.step - x.shape[-1])]).reshape(*x.shape[:-1], self.count, -1)
+    def made(weights, rest):
+        return _shrunk(basis.cut.after(jnp.sum(basis.filtered(weights), 1)), rest)
 
-    def heads(self, hops):
-        """Spectra [.. count f] of segments with silence at the front."""
-        return jnp.fft.rfft(jnp.pad(hops, [*[(0, 0)] * (hops.ndim - 1), (self.before, 0)]))
+    rights = basis.whiten(basis.products(basis.cut.heads(sounds))[:, None])[:, 0]
+    parts, done = _conjugate_gradients(basis.joint, rights)
+    found = made(basis.unwhiten(parts), sounds)
 
-    def windows(self, hops):
-        """Spectra [.. count f] of segments with what was before them at the front."""
-        still = [(0, 0)] * (hops.ndim - 2)
-        earlier = jnp.pad(hops[..., :-1, max(self.step - self.before, 0) :], [*still, (1, 0), (0, 0)])
-        earlier = jnp.pad(earlier, [*still, (0, 0), (self.before - earlier.shape[-1], 0)])
-        return jnp.fft.rfft(jnp.concatenate([earlier, hops], -1))
+    def factored():
+        inverse = cholesky.inverted(basis.whole(), LEAST)[1]
 
-    def after(self, spectra):
-        """[.. count f] -> [.. count step], without the front."""
-        return jnp.fft.irfft(spectra, self.size)[..., self.before :]
+        def again(_, found):
+            left = sounds - found
+            products = basis.products(basis.cut.heads(left)).reshape(left.shape[0], -1)
+            weights = cholesky.product(cholesky.product(products, inverse.T), inverse)
+            return found + made(weights.reshape(rights.shape), left)
 
-    def lags(self, windows, heads):
-        """<the first k samples late, the second>, [i j taps] of windows [i count f] and heads [j count f]."""
-        spectra = jnp.einsum("ikf,jkf->ijf", windows.conj(), heads, precision=_EXACT)
-        return jnp.fft.irfft(spectra, self.size)[..., : self.taps]
+        return lax.fori_loop(0, PASSES, again, found)
+
+    return lax.cond(done, lambda: found, factored), rights
 
 
 class _Basis:
@@ -217,17 +206,11 @@ class _Basis:
                 found[j] += cholesky.product(weights[:, i], block)
         return parts + (self.whiten(jnp.stack(found, 1)[:, None])[:, 0] if n > 1 else 0)
 
-    def solved(self, products, rights):
-        """Weights [m n taps] by all sources' equations: by a factor where conjugate gradients do not get there."""
-        found, done = _conjugate_gradients(self.joint, rights)
-        return lax.cond(done, lambda: self.unwhiten(found), lambda: self._factored(products))
-
-    def _factored(self, products):
-        n = products.shape[1]
-        lower = [[self.own[i] if i == j else self.blocks[min(i, j), max(i, j)].T for j in range(n)] for i in range(n)]
-        _, inverse = cholesky.inverted(jnp.block(lower), LEAST)
-        flat = products.reshape(products.shape[0], -1)
-        return cholesky.product(cholesky.product(flat, inverse.T), inverse).reshape(products.shape)
+    def whole(self):
+        """The matrix of all sources' normal equations, [n taps, n taps]; only its lower half is right."""
+        n = self.own.shape[0]
+        rows = [[self.own[i] if i == j else self.blocks[min(i, j), max(i, j)].T for j in range(n)] for i in range(n)]
+        return jnp.block(rows)
 
 
 def _each(function):
