@@ -197,6 +197,45 @@ class Writing:
     search: Mapping[str, Any]
 
 
+@dataclasses.dataclass(frozen=True)
+class Speaking:
+    """An answer that is spoken step by step, taken apart for whoever runs the loop himself, as an export does.
+
+    Memory and state are as in `Writing`; state["frame"] [b n] is what the step before wrote, state["looked"] [b u]
+    where it looked. A sentence ends behind the first step whose gate is above the threshold.
+
+    Attributes:
+      start: (variables, batch) -> (memory, state).
+      step: (variables, memory, state, {name: float32 [b units]}) -> (state, gate: float32 [b], a probability): what
+        else goes in says which units are kept, 1, and which are dropped, 0.
+      end: (variables, written float32 [b t bands], frames int32 [b]) -> {"kind/name": array [b ...]}: the frames that
+        were written, zeros behind each end, as what is heard and shown of them.
+      spoken: (variables, batch, key) -> {"frames": int32 [b], "fired": bool [b], whether the gate ended it and not the
+        limit, "attention": float32 [b s u], and what `end` gives}: the loop over these three in one program.
+      draws: (key) -> {name: float32 [steps units]}: what `spoken` draws of its key, for all rows alike.
+      shares: {name: (units, the share that is kept)} of these.
+      steps: at most.
+      threshold: of the gate.
+      bands: of a frame.
+      ended: the key of `predict` that says whether the gate was above it, 1, or the steps ran out, 0.
+      judged: (variables, batch, what `spoken` gives) -> the predictions that `score` wants of it, whoever spoke.
+      otherwise: fields that go in and may be left out: {field: the number that stands for all of it}.
+    """
+
+    start: Callable[[Variables, Batch], tuple[dict[str, Any], dict[str, Any]]]
+    step: Callable[[Variables, dict[str, Any], dict[str, Any], dict[str, Any]], tuple[dict[str, Any], Any]]
+    end: Callable[[Variables, Any, Any], dict[str, Any]]
+    spoken: Callable[[Variables, Batch, Any], dict[str, Any]]
+    draws: Callable[[Any], dict[str, Any]]
+    shares: Mapping[str, tuple[int, float]]
+    steps: int
+    threshold: float
+    bands: int
+    ended: str
+    judged: Callable[[Variables, Batch, dict[str, Any]], dict[str, Any]]
+    otherwise: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
 def _as_it_is(variables: Variables, constants: Constants) -> Variables:
     del constants
     return variables
@@ -279,6 +318,7 @@ class Task:
         such group the places of all arrays that have them; gains of BatchNorm, which say how much each matters, are
         at places that end in /scale.
       writing: how an answer is written token by token, where one is: see `Writing`.
+      speaking: how an answer is spoken step by step, where one is: see `Speaking`.
       contrastive: whether a loss asks which modalities of a batch belong together: where all but one are blank, it
         asks what nothing can tell, and how low it gets says nothing of that one.
     """
@@ -311,6 +351,7 @@ class Task:
     unimodal: Callable[[Variables, Batch, str], tuple[Any, Any]] | None = None
     channels: tuple[Channels, ...] = ()
     writing: Writing | None = None
+    speaking: Speaking | None = None
     contrastive: bool = False
 
     def __hash__(self) -> int:

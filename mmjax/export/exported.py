@@ -15,12 +15,12 @@ from mmjax import predictions
 from mmjax import workdir as files
 from mmjax.engine import evaluate, restore
 from mmjax.errors import UserError
-from mmjax.export import loop, onnx_file, parts, stablehlo
+from mmjax.export import loop, onnx_file, parts, speech_loop, stablehlo
 from mmjax.text import vocabulary
 
 ABOUT = "export.json"
 FORMATS: Mapping[str, Any] = {module.SUFFIX: module for module in (stablehlo, onnx_file)}
-APART = (parts.START, parts.STEP)
+APART = (parts.START, parts.STEP, parts.END)
 INT8 = "_int8"  # behind the name of a file with 8 bits a weight
 
 
@@ -40,17 +40,67 @@ def in_batches(runner: Any, batch: Mapping[str, np.ndarray], size: int, seed: in
 def begun(
     run: restore.Restored, every: Sequence[parts.Part], columns: Mapping[str, np.ndarray], size: int
 ) -> dict[str, Any]:
-    """Columns of a data set, and what STEP takes of each example before the first token, where there is a STEP; `size`
-    examples at once."""
+    """Columns of a data set, and what STEP takes of each example before the first token, where there is a STEP, or
+    before the last step of a sentence that is spoken, and END behind it; `size` examples at once."""
+    if run.task.speaking:
+        return _begun_speaking(run, every, columns, size)
     if run.task.writing is None:
         return dict(columns)
-    start = every[-2]
+    start, _ = parts.apart(every)
 
     def runner(batch: Mapping[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
         return {name: np.asarray(value) for name, value in start.function(batch, jax.random.key(seed)).items()}
 
     found = in_batches(runner, parts.examples(start, columns), size)
     return parts.at_first(columns, found, run.task.writing.search["start"])
+
+
+def _begun_speaking(
+    run: restore.Restored, every: Sequence[parts.Part], columns: Mapping[str, np.ndarray], size: int
+) -> dict[str, Any]:
+    start, step, _ = parts.apart(every)
+    speaking = run.task.speaking
+    assert speaking is not None
+
+    def runner(batch: Mapping[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
+        key, seen = jax.random.key(seed), dict[str, np.ndarray]()
+
+        def noted(given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            seen.update(given)
+            return {name: np.asarray(value) for name, value in step.function(given, key).items()}
+
+        def begin(given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return {name: np.asarray(value) for name, value in start.function(given, key).items()}
+
+        def ended(given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            seen.update(given)
+            return {}
+
+        limits = {"steps": speaking.steps, "threshold": speaking.threshold, "bands": speaking.bands}
+        speech_loop.speak(begin, noted, ended, batch, drawn(run, seed), **limits)
+        return seen
+
+    return {**columns, **in_batches(runner, parts.examples(start, columns), size)}
+
+
+def drawn(run: restore.Restored, seed: int) -> dict[str, np.ndarray]:
+    """What a run draws while it speaks: {name: float32 [steps units]}."""
+    assert run.task.speaking is not None
+    return {name: np.asarray(value) for name, value in run.task.speaking.draws(jax.random.key(seed)).items()}
+
+
+def spoken(
+    files: Sequence[Any], batch: Mapping[str, np.ndarray], about: Mapping[str, Any], kept: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """What `Task.speaking.spoken` gives, by three files: start, step and end; arguments as of `written`.
+
+    Args:
+      kept: what is drawn.
+    """
+    limits = {name: about["speaking"][name] for name in ("steps", "threshold", "bands")}
+    start, step, end = files
+    found: dict[str, np.ndarray] = speech_loop.speak(start, step, end, batch, kept, **limits)
+    return found
 
 
 def written(start: Any, step: Any, batch: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -105,13 +155,22 @@ class Exported(restore.Restored):
     def answers(self, batch: Mapping[str, Any], seed: int = 0) -> dict[str, np.ndarray]:
         """As `Restored.answers`, by the file whose inputs are there."""
         full = self._full(batch)
+        rows = len(next(iter(full.values())))
+        for field, value in self.about.get("speaking", {}).get("otherwise", {}).items():
+            dtype, _, *shape = self.shapes[field]
+            full.setdefault(field, np.full((rows, *shape), value, dtype))
         apart = {of["part"]: name for name, of in self.files.items() if of.get("part") in APART}
         whole = {name: of for name, of in self.files.items() if name not in apart.values()}
         name = next((name for name, of in whole.items() if set(of["inputs"]) <= set(full)), None)
         if name is not None:
             found = self._run(name, full, seed)
-        elif len(apart) == 2:
-            start, step = (functools.partial(self._run, apart[part]) for part in APART)
+        elif len(apart) == 3:
+            files = [functools.partial(self._run, apart[part]) for part in APART]
+            found = spoken(files, full, self.about, drawn(self, seed))
+            shown = {key: value for key, value in found.items() if "/" in key}
+            found = {**shown, self.about["speaking"]["ended"]: found["fired"].astype(np.int32)}
+        elif len(apart) == 2 and self.task.writing:
+            start, step = (functools.partial(self._run, apart[part]) for part in APART[:2])
             found = written(start, step, full, self.about)
         else:
             takes = "; or ".join(", ".join(of["inputs"]) for of in self.files.values())
@@ -126,9 +185,17 @@ class Exported(restore.Restored):
             self._runners[name] = FORMATS[Path(name).suffix].Runner(self.folder / name)
         inputs = {field: np.asarray(batch[field], dtype) for field, (dtype, *_) in about["inputs"].items()}
         for field, (_, *shape) in about["inputs"].items():
+            if f"{field}_length" in inputs:
+                inputs[field] = _filled(inputs[field], shape)
             if list(inputs[field].shape[1:]) != shape:
                 raise UserError(f"{name} takes {field} of shape {shape}, and this is {list(inputs[field].shape[1:])}")
         return in_batches(self._runners[name], inputs, 0 if about["batch"] == "any" else about["batch"], seed)
+
+
+def _filled(value: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Rows whose own length is known, with zeros behind up to the file's."""
+    missing = shape[0] - value.shape[1] if value.ndim > 1 else 0
+    return np.pad(value, [(0, 0), (0, missing), *[(0, 0)] * (value.ndim - 2)]) if missing > 0 else value
 
 
 def read(path: str | Path) -> Exported:
@@ -148,13 +215,15 @@ def read(path: str | Path) -> Exported:
     known = restore.described(folder)
     # Whoever reads what is typed looks words up in the weights, which are inside the files. Sounds are of one length
     # there: long ones go in in pieces.
-    known = dataclasses.replace(known, task=dataclasses.replace(known.task, ask=None, whole=False), step=about["step"])
+    ask = known.task.ask if known.task.speaking else None  # symbols have their numbers, which constants name
+    known = dataclasses.replace(known, task=dataclasses.replace(known.task, ask=ask, whole=False), step=about["step"])
     own = {field.name: getattr(known, field.name) for field in dataclasses.fields(known)}
     return Exported(**own, folder=folder, files=found, about=about)
 
 
 def _together(path: Path, described: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
-    """The names of a file and of what it cannot do without: an answer that is written token by token needs two."""
+    """The names of a file and of what it cannot do without: an answer that is written token by token needs two, and
+    one that is spoken three."""
     if described.get(path.name, {}).get("part") not in APART:
         return (path.name,)
     alike = (path.suffix, path.stem.endswith(INT8))

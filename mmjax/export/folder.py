@@ -2,6 +2,7 @@
 
 <name>.onnx, <name>.stablehlo   the function, or <name>_<side> for each side of a joint space
 <name>_start.*, <name>_step.*   the two functions of an answer that is written token by token, and loop.py, which writes
+<name>_end.*                    the third of one that is spoken step by step; loop.py speaks
 <name>.safetensors              the weights alone
 export.json                     inputs, outputs, what each is; names of classes; words of vocabularies
 README.md                       the lines that run it
@@ -25,7 +26,7 @@ from mmjax import workdir as files
 from mmjax.data import pipeline
 from mmjax.engine import evaluate, prepare, restore
 from mmjax.errors import UserError
-from mmjax.export import figures, loop, onnx_file, parts, readme
+from mmjax.export import figures, loop, onnx_file, parts, readme, speech_loop, spoken
 from mmjax.export.exported import ABOUT, APART, FORMATS, INT8, begun, described, in_batches, written
 from mmjax.export.parts import Part
 from mmjax.text import vocabulary
@@ -86,13 +87,24 @@ def write(
             about["weights"] = f"{folder.name}{WEIGHTS}"
             safetensors_file.save(making / about["weights"], weights, metadata)
         else:
+            _forget(about, target.suffix)
             _filled(run, making / target.name, size, int8, examples, about, say)
         (making / "README.md").write_text(readme.of(folder.name, about))
         files.write_json(making / ABOUT, about)
+        before = described(folder)["files"] if (folder / ABOUT).is_file() else {}
         _moved(making, folder)
+        for name in before.keys() - about["files"].keys():  # what was exported before and is not any more; no others
+            (folder / Path(name).name).unlink(missing_ok=True)
     finally:
         shutil.rmtree(making, ignore_errors=True)
     return folder
+
+
+def _forget(about: dict[str, Any], suffix: str) -> None:
+    """Takes a format out of a description: all of it is written anew, or is not there any more."""
+    for of in ("files", "figures"):
+        for name in [name for name in about.get(of, {}) if name.endswith(suffix)]:
+            del about[of][name]
 
 
 def _moved(making: Path, folder: Path) -> None:
@@ -128,6 +140,8 @@ def _filled(
     answered: Answered = {"": {}, INT8: {}}
     if writing := run.task.writing:
         about["writing"] = {"answer": writing.answer, "vocabulary": writing.vocabulary, "search": dict(writing.search)}
+    if speaking := run.task.speaking:
+        about["speaking"] = spoken.told(speaking)
     for part in every:
         own = _named(path, part)
         try:
@@ -140,11 +154,18 @@ def _filled(
         raise failed[0]
     for error in failed:
         say(f"left out: {error}")
-    if writing and all(_named(path, part).exists() for part in every[-2:]):
+    judged: dict[str, dict[str, dict[str, float]]] = {}
+    whole = all(_named(path, part).exists() for part in parts.apart(every))
+    if writing and whole:
         shutil.copyfile(loop.__file__, path.with_name("loop.py"))
         _looped(every, path, int8, columns, answered, about, say)
+    if speaking and whole:
+        shutil.copyfile(speech_loop.__file__, path.with_name("loop.py"))
+        files_ = [_named(path, part) for part in parts.apart(every)]
+        by_precision = {"": files_, **({INT8: [_int8(one) for one in files_]} if int8 else {})}
+        judged = spoken.tried(run, every, by_precision, held, about, EXAMPLES, say)
     for precision, answers in answered.items():
-        found = figures.beside(run, held, answers, EXAMPLES) if answers else {}
+        found = judged.get(precision) or (figures.beside(run, held, answers, EXAMPLES) if answers else {})
         if found:
             about.setdefault("figures", {})[f"{precision}{path.suffix}"] = {
                 "examples": len(next(iter(held.values()))),
@@ -167,7 +188,7 @@ def _looped(
     say: Say,
 ) -> None:
     """Writes held-out answers with the loop over the files, and says how many are the run's."""
-    whole, *apart = every[0], *every[-2:]
+    whole, *apart = every[0], *parts.apart(every)
     answer = about["writing"]["answer"]
     want = evaluate.readable(answer, _truth(whole, parts.examples(whole, columns), EXAMPLES)[answer])
     for marked in (False, True)[: 1 + int8]:

@@ -88,18 +88,23 @@ def write(part: Part, path: Path, size: int) -> None:
             )
     except Exception as error:  # of whatever kind an operator that it lacks raises
         raise UserError(f"{path.name}: jax2onnx cannot write it: {first_line(error)}") from None
+    onnx_products.drop_unread(model.graph)
     path.write_bytes(model.SerializeToString())
 
 
+def _program(part: Part) -> Any:
+    return part.real or part.anywhere  # ONNX has no complex numbers
+
+
 def _in_order(part: Part, outputs: Sequence[str], fields: Sequence[Any]) -> tuple[Any, ...]:
-    found = part.anywhere(dict(zip(part.inputs, fields, strict=True)), jax.random.key(0))
+    found = _program(part)(dict(zip(part.inputs, fields, strict=True)), jax.random.key(0))
     return tuple(found[name] for name in outputs)
 
 
 def _outputs(part: Part) -> tuple[list[str], bool]:
     """The names of the answers, and whether they depend on the seed."""
-    found = jax.eval_shape(part.anywhere, abstract(part, 1), jax.random.key(0))
-    traced = jax.make_jaxpr(lambda key, batch: part.anywhere(batch, key))(jax.random.key(0), abstract(part, 1))
+    found = jax.eval_shape(_program(part), abstract(part, 1), jax.random.key(0))
+    traced = jax.make_jaxpr(lambda key, batch: _program(part)(batch, key))(jax.random.key(0), abstract(part, 1))
     _, used = partial_eval.dce_jaxpr(traced.jaxpr, [True] * len(traced.jaxpr.outvars))
     return list(found), used[0]
 

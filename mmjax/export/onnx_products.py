@@ -37,6 +37,14 @@ def rewrite(graph: Any) -> None:
             continue
         node.op_type = "MatMul"
         del node.attribute[:]
+    drop_unread(graph)
+
+
+def drop_unread(graph: Any) -> None:
+    """Takes out constants that nobody reads, of graphs inside it too: ONNX Runtime warns of each one in there."""
+    for node in graph.node:
+        for body in _bodies(node):
+            drop_unread(body)
     read = {*_read(graph), *(one.name for one in graph.output)}
     for unread in [one for one in graph.initializer if one.name not in read]:
         graph.initializer.remove(unread)

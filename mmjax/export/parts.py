@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -20,13 +20,20 @@ from mmjax.ops import platform
 from mmjax.task import Batch, Task, Variables, bind
 
 START, STEP = "start", "step"  # of an answer that is written token by token, and the names of what goes in and out
+END = "end"  # of one that is spoken step by step
 MEMORY, STATE, NEXT, TOKEN, LOGITS = "memory/", "state/", "next/", "token", "logits"
+KEPT, GATE, WRITTEN, FRAMES = "kept/", "gate", "written", "frames"
+REAL = "real"  # of a program: for a runtime that has no complex numbers
 MEANINGS = {
     MEMORY: "what stays while an answer is written",
-    STATE: "what changes, before the token",
-    NEXT: "the same behind the token: the next step's state",
+    STATE: "what changes, before the step",
+    NEXT: "the same behind it: the next step's state",
     TOKEN: "the token before, at first <start>",
     LOGITS: "of the next token: logarithms of shares, up to a constant",
+    KEPT: "which units dropout keeps in this step, 1, and which it drops, 0; drawn anew for each step",
+    GATE: "how probably this step is the last",
+    WRITTEN: "what the steps wrote, one behind the other, zeros behind each end",
+    FRAMES: "how many of these are real",
 }
 
 
@@ -38,9 +45,11 @@ class Part:
       name: of the file, after the export's own; "" of the answers of a run that is asked in one way.
       inputs: {field: (dtype, shape of one example)}.
       function: ({field: array [b ...]}, key) -> {"kind/name": array [b ...]}, the answers of `Task.answers`, as the run
-        computes them here; of START and STEP the arrays of `Task.writing`, under names of MEANINGS.
+        computes them here; of START, STEP and END the arrays of `Task.writing` or `Task.speaking`, under names of
+        MEANINGS.
       anywhere: the same for any platform, which is what is exported.
       program: the same of weights that are given: (whether for any platform, variables, batch, key).
+      real: the same for a runtime that has no complex numbers; None = as anywhere.
     """
 
     name: str
@@ -48,24 +57,37 @@ class Part:
     function: Callable[[Batch, Any], dict[str, Any]]
     anywhere: Callable[[Batch, Any], dict[str, Any]]
     program: Callable[..., dict[str, Any]] | None = None
+    real: Callable[[Batch, Any], dict[str, Any]] | None = None
 
 
 def of(run: Restored) -> tuple[Part, ...]:
-    """The parts of a run: one, or one for each side that can be asked alone, as in a joint space; then START and STEP
-    of an answer that is written token by token."""
+    """The parts of a run: one, or one for each side that can be asked alone, as in a joint space; then `apart`."""
     sets = [fields for fields in (run.task.predicts_from or run.task.fields, *run.task.also_from) if fields]
     parts = []
     for fields in sets:
         own = [field for field in fields if not field.endswith("_length")]
+        own += run.task.speaking.otherwise if run.task.speaking else ()
         inputs = {name: _shape(run, name) for name in _with_lengths(run.task, own)}
         program = bind(_answers, run.task.predict, run.task.answers, own[0])
         parts.append(_part(run, "_".join(own) if len(sets) > 1 else "", inputs, program))
+    if run.task.speaking:
+        return (*parts, *_spoken(run, parts[0]))
     return (*parts, *_apart(run, parts[0])) if run.task.writing else tuple(parts)
 
 
+def apart(every: Sequence[Part]) -> tuple[Part, ...]:
+    """Those of an answer that is taken apart: START and STEP, and END where it is spoken; () where none is."""
+    return tuple(part for part in every if part.name in (START, STEP, END))
+
+
 def _part(run: Restored, name: str, inputs: Mapping[str, tuple[str, tuple[int, ...]]], program: Any) -> Part:
-    here, anywhere = (_function(run, bind(program, choice)) for choice in (False, True))
-    return Part(name, inputs, here, anywhere, program)
+    here, anywhere, real = (_function(run, bind(program, choice)) for choice in (False, True, REAL))
+    return Part(name, inputs, here, anywhere, program, real)
+
+
+def _form(anywhere: bool | str) -> Any:
+    """As what a program is traced: False here, True for any platform, REAL without complex numbers."""
+    return platform.any_platform(real=anywhere == REAL) if anywhere else contextlib.nullcontext()
 
 
 def _with_lengths(task: Task, fields: list[str]) -> list[str]:
@@ -85,9 +107,15 @@ def _function(run: Restored, program: Callable[..., Any]) -> Callable[[Batch, An
 
 
 def _answers(
-    predict: Any, declared: tuple[str, ...], first: str, anywhere: bool, variables: Variables, batch: Batch, key: Any
+    predict: Any,
+    declared: tuple[str, ...],
+    first: str,
+    anywhere: bool | str,
+    variables: Variables,
+    batch: Batch,
+    key: Any,
 ) -> dict[str, Any]:
-    with platform.any_platform() if anywhere else contextlib.nullcontext():
+    with _form(anywhere):
         found = predict(variables, {**batch, "valid": jnp.ones(batch[first].shape[0], bool)}, key)
     return {name: found[name] for name in predictions.answers(list(found), declared)}
 
@@ -101,22 +129,53 @@ def _apart(run: Restored, whole: Part) -> tuple[Part, Part]:
     return start, _part(run, STEP, {**inputs, TOKEN: ("int32", ())}, bind(_step, run.task.writing.step))
 
 
-def _start(start: Any, first: str, anywhere: bool, variables: Variables, batch: Batch, key: Any) -> dict[str, Any]:
+def _spoken(run: Restored, whole: Part) -> tuple[Part, Part, Part]:
+    """The three functions that an answer is spoken with."""
+    speaking = run.task.speaking
+    assert speaking is not None
+    start = _part(run, START, whole.inputs, bind(_start, speaking.start, next(iter(whole.inputs))))
+    begun = jax.eval_shape(start.function, abstract(start, 1), jax.random.key(0))
+    inputs = {name: (str(value.dtype), value.shape[1:]) for name, value in begun.items()}
+    (size,) = begun[f"{STATE}frame"].shape[1:]
+    kept = {f"{KEPT}{name}": ("float32", (units,)) for name, (units, _) in speaking.shares.items()}
+    step = _part(run, STEP, {**inputs, **kept}, bind(_spoken_step, speaking.step))
+    written = (speaking.steps * size // speaking.bands, speaking.bands)
+    ends = {WRITTEN: ("float32", written), FRAMES: ("int32", ())}
+    return start, step, _part(run, END, ends, bind(_end, speaking.end))
+
+
+def _start(
+    start: Any, first: str, anywhere: bool | str, variables: Variables, batch: Batch, key: Any
+) -> dict[str, Any]:
     del key  # nothing is drawn
-    with platform.any_platform() if anywhere else contextlib.nullcontext():
+    with _form(anywhere):
         memory, state = start(variables, {**batch, "valid": jnp.ones(batch[first].shape[0], bool)})
     return {**_named(MEMORY, memory), **_named(STATE, state)}
 
 
-def _step(step: Any, anywhere: bool, variables: Variables, batch: Batch, key: Any) -> dict[str, Any]:
+def _step(step: Any, anywhere: bool | str, variables: Variables, batch: Batch, key: Any) -> dict[str, Any]:
     del key
-    memory, state = (
-        {name.removeprefix(kind): value for name, value in batch.items() if name.startswith(kind)}
-        for kind in (MEMORY, STATE)
-    )
-    with platform.any_platform() if anywhere else contextlib.nullcontext():
-        state, logits = step(variables, memory, state, batch[TOKEN])
+    with _form(anywhere):
+        state, logits = step(variables, _of(MEMORY, batch), _of(STATE, batch), batch[TOKEN])
     return {LOGITS: logits, **_named(NEXT, state)}
+
+
+def _spoken_step(step: Any, anywhere: bool | str, variables: Variables, batch: Batch, key: Any) -> dict[str, Any]:
+    del key  # what is dropped goes in
+    with _form(anywhere):
+        state, gate = step(variables, _of(MEMORY, batch), _of(STATE, batch), _of(KEPT, batch))
+    return {GATE: gate, **_named(NEXT, state)}
+
+
+def _end(end: Any, anywhere: bool | str, variables: Variables, batch: Batch, key: Any) -> dict[str, Any]:
+    del key
+    with _form(anywhere):
+        found: dict[str, Any] = end(variables, batch[WRITTEN], batch[FRAMES])
+    return found
+
+
+def _of(kind: str, batch: Batch) -> dict[str, Any]:
+    return {name.removeprefix(kind): value for name, value in batch.items() if name.startswith(kind)}
 
 
 def _named(kind: str, arrays: Mapping[str, Any]) -> dict[str, Any]:

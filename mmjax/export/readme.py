@@ -41,6 +41,15 @@ batch = {{name: numpy.zeros((1, *shape), dtype) for name, (dtype, *shape) in inp
 tokens = loop.beam(step, start(batch), **about["writing"]["search"])
 print(*(about["vocabularies"][about["writing"]["vocabulary"]][token] for token in tokens))
 """
+_SPEAK = """start, step, end = network("{start}"), network("{step}"), network("{end}")
+about = json.loads(pathlib.Path("export.json").read_text())
+speaking, inputs = about["speaking"], about["files"]["{start}"]["inputs"].items()
+batch = {{name: numpy.ones((1, *shape), dtype) for name, (dtype, *shape) in inputs}}  # one sentence, yours
+kept = loop.draw(speaking["shares"], speaking["steps"], seed=0)
+limits = {{name: speaking[name] for name in ("steps", "threshold", "bands")}}
+found = loop.speak(start, step, end, batch, kept, **limits)
+print({{name: answer.shape for name, answer in found.items()}}, found["frames"], found["fired"])
+"""
 ONE = {onnx_file.SUFFIX: _ONNX, stablehlo.SUFFIX: _STABLEHLO}
 LOOP = {onnx_file.SUFFIX: _ONNX_LOOP, stablehlo.SUFFIX: _STABLEHLO_LOOP}
 
@@ -84,6 +93,16 @@ def _loops(about: Mapping[str, Any]) -> Iterator[str]:
             for file, of in about["files"].items()
             if of.get("part") in APART and file.endswith(suffix) and not Path(file).stem.endswith(INT8)
         }
-        if len(pair) == len(APART):
+        if len(pair) == 3:
+            yield f"## Speaking by {', '.join(pair.values())}\n"
+            yield (
+                "Dropout stays on while a sentence is spoken (Shen et al. 2018, section 2.2), so what each step keeps "
+                "of its units goes in as `kept/...`. `loop.draw` draws it, 0 or 1, alike for all sentences of a batch; "
+                "`mmjax predict` draws what the run itself draws of the same `--seed`.\n"
+            )
+            for name, value in about["speaking"]["otherwise"].items():
+                yield f"`{name}` says who speaks; {value} everywhere is the middle of all voices.\n"
+            yield f"```python\n{head}{_SPEAK.format(**pair)}```\n"
+        elif len(pair) == 2 and "writing" in about:
             yield f"## {about['writing']['answer']} by {' and '.join(pair.values())}\n"
             yield f"```python\n{head}{_LOOP.format(**pair)}```\n"

@@ -55,6 +55,10 @@ def _reading(
     if writing := run.task.writing:
         start, step = (bind(_of_widened, function, widened, more) for function in (writing.start, writing.step))
         task = dataclasses.replace(task, writing=dataclasses.replace(writing, start=start, step=step))
+    if speaking := run.task.speaking:
+        own = {name: getattr(speaking, name) for name in ("start", "step", "end", "spoken", "judged")}
+        wide: Any = {name: bind(_of_widened, function, widened, more) for name, function in own.items()}
+        task = dataclasses.replace(task, speaking=dataclasses.replace(speaking, **wide))
     return dataclasses.replace(run, task=task, variables=variables)
 
 

@@ -11,6 +11,7 @@ import jax
 from jax import lax
 
 _ANY = contextvars.ContextVar("any_platform", default=False)
+_REAL = contextvars.ContextVar("real_only", default=False)
 
 
 def cpu() -> bool:
@@ -23,16 +24,23 @@ def anywhere() -> bool:
     return _ANY.get()
 
 
+def real_only() -> bool:
+    """Whether the program is traced for a runtime without complex numbers. Known while tracing."""
+    return _REAL.get()
+
+
 def dependent(*arrays: Any, cpu: Callable[..., Any], default: Callable[..., Any]) -> Any:
     """`jax.lax.platform_dependent`; of a program that is traced for any platform, `default` alone."""
     return default(*arrays) if _ANY.get() else lax.platform_dependent(*arrays, cpu=cpu, default=default)
 
 
 @contextlib.contextmanager
-def any_platform() -> Iterator[None]:
-    """What is traced inside takes no CPU's form: it is to be run elsewhere, by XLA or by another runtime."""
-    before = _ANY.set(True)
+def any_platform(real: bool = False) -> Iterator[None]:
+    """What is traced inside takes no CPU's form: it is to be run elsewhere, by XLA or by another runtime; `real`: by
+    one that has no complex numbers."""
+    before, complex_before = _ANY.set(True), _REAL.set(real)
     try:
         yield
     finally:
         _ANY.reset(before)
+        _REAL.reset(complex_before)

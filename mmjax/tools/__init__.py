@@ -37,6 +37,11 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, typed: str, about: str | None):
         super().__init__(prog=typed, description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
 
+    def examples(self, count: int, what: str) -> None:
+        """Adds the option --examples: how many held-out ones, `count` where it is not given; what becomes of them."""
+        told = f"held-out ones {what} (default {count})"
+        self.add_argument("--examples", type=int, default=count, metavar="N", help=told)
+
     def error(self, message: str) -> NoReturn:
         """Raises UserError with the mistake."""
         raise UserError(f"{message}; {self.prog} --help shows how it is called")

@@ -28,19 +28,12 @@ def main(arguments: Sequence[str], typed: str) -> None:
     parser.add_argument("-o", dest="output", type=Path, required=True, metavar="OUT", help="FOLDER.onnx, and so on")
     parser.add_argument("--int8", action="store_true", help="also with 8 bits a weight, for ONNX Runtime")
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="where it cannot be for any size (default 1)")
-    parser.add_argument(
-        "--examples",
-        type=int,
-        default=folder.EXAMPLES,
-        metavar="N",
-        help=f"held-out ones that it is tried on, figures among it (default {folder.EXAMPLES})",
-    )
+    parser.examples(folder.EXAMPLES, "that it is tried on, figures among it")
     parser.add_argument("--step", default="", help="a saved step, or best (default: the newest)")
     options = parser.parse_args(arguments)
-    if options.batch < 1:
-        raise UserError(f"--batch {options.batch}: it must be at least 1")
-    if options.examples < 1:
-        raise UserError(f"--examples {options.examples}: it must be at least 1")
+    for name in ("batch", "examples"):
+        if getattr(options, name) < 1:
+            raise UserError(f"--{name} {getattr(options, name)}: it must be at least 1")
     workdir = options.workdir.expanduser()
     if exported.is_export(workdir):
         raise UserError(f"{workdir} is an export already: give the run that it was made of")

@@ -31,13 +31,7 @@ def main(arguments: Sequence[str], typed: str) -> None:
     parser.add_argument(
         "--seconds", type=float, default=60.0, metavar="S", help="at most for the rounds of one size (default 60)"
     )
-    parser.add_argument(
-        "--examples",
-        type=int,
-        default=folder.EXAMPLES,
-        metavar="N",
-        help=f"held-out ones, on which precisions are compared, their figures among it (default {folder.EXAMPLES})",
-    )
+    parser.examples(folder.EXAMPLES, "on which precisions are compared, their figures among it")
     parser.add_argument("--json", type=Path, metavar="FILE", help="everything, as JSON")
     options = parser.parse_args(arguments)
     for name, values in (

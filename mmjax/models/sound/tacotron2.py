@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from mmjax.errors import OptionError
 from mmjax.models.blocks import shared_scan
@@ -16,6 +18,8 @@ from mmjax.models.blocks.recurrent import Table, affine, declare, lstm, uniform
 from mmjax.models.sound import location_attention
 from mmjax.models.sound.location_attention import Memory
 from mmjax.models.sound.speech_blocks import Encoder, Postnet, chances, lstm_table, regularised, xavier
+
+PRENET = ("prenet1", "prenet2")  # its layers
 
 
 class State(NamedTuple):
@@ -26,6 +30,21 @@ class State(NamedTuple):
     context: Float[Array, "b e"]
     looked: Float[Array, "b u"]
     total: Float[Array, "b u"]
+
+
+class SpeakingState(NamedTuple):
+    """What changes while a sentence is spoken.
+
+    Attributes:
+      attended: of the attention's LSTM.
+      hidden, memory: of the decoder's LSTM.
+      frame: the frames of the last step, one behind the other, float32.
+    """
+
+    attended: State
+    hidden: Float[Array, "b d"]
+    memory: Float[Array, "b d"]
+    frame: Float[Array, "b r*m"]
 
 
 class Tacotron2(nn.Module):
@@ -155,8 +174,10 @@ class Tacotron2(nn.Module):
         memory = self.read(units, length, speaker, train=train)
         real = jnp.where(where[..., None], mel, jnp.zeros((), mel.dtype)).astype(self.dtype)
         groups = real.reshape(batch, time // self.reduction, -1).swapaxes(0, 1)  # b t m -> s b (r m)
-        key = self.make_rng("prenet") if self.prenet_dropout else None
-        seen = self._prenet(w, jnp.concatenate([jnp.zeros_like(groups[:1]), groups[:-1]]), key, not train)
+        kept = None
+        if self.prenet_dropout:
+            kept = self._kept(self.make_rng("prenet"), (groups.shape[0], batch if train else 1, self.prenet))
+        seen = self._prenet(w, jnp.concatenate([jnp.zeros_like(groups[:1]), groups[:-1]]), kept)
         attended, context, attention = self._attended(w, memory, seen, train)
         hidden = self._decoded(w, attended, context, train)
         before, gate = self._write(w, hidden, context)
@@ -189,46 +210,69 @@ class Tacotron2(nn.Module):
         """
         w, memory = self._cast(), self.read(units, length, speaker)
         batch, key = units.shape[0], self.make_rng("prenet") if self.prenet_dropout else None
-        shared, uses = self._shared(w, memory), location_attention.uses(self.window)
-
-        def use(name, x):
-            return uses[name].value(shared[name], x)
+        shared = self._shared(w, memory)
 
         def step(carry):
-            t, state, decoder, frame, ended, taken, written = carry
-            turn = None if key is None else jax.random.fold_in(key, t)
-            seen = self._prenet(w, frame, turn, True)
-            state = self._attend(use, memory, state, self._frame_gates(w, seen), None)
-            gates = self._decoder_gates(w, state.hidden, state.context) + decoder[0] @ w["decode_hidden"]
-            decoder = regularised(lstm(gates, decoder[1]), decoder, 0.0, self.zoneout, None)
-            frame, gate = self._write(w, decoder[0], state.context)
-            new = {"before": frame, "gate": gate, "attention": state.looked}
+            t, state, ended, taken, written = carry
+            state, gate = self._turn(w, shared, memory, state, None if key is None else self._drawn(key, t))
+            new = {"before": state.frame, "gate": gate, "attention": state.attended.looked}
             new = {name: jnp.where(ended.reshape(-1, *[1] * (x.ndim - 1)), 0, x) for name, x in new.items()}
             written = {k: lax.dynamic_update_index_in_dim(written[k], new[k], t, 0) for k in written}
             taken = taken + jnp.where(ended, 0, 1)
             ended = ended | (jax.nn.sigmoid(gate) > threshold)
-            return t + 1, state, decoder, frame.astype(self.dtype), ended, taken, written
+            return t + 1, state, ended, taken, written
 
         def going(carry):
-            return (carry[0] < steps) & ~jnp.all(carry[4])
+            return (carry[0] < steps) & ~jnp.all(carry[2])
 
         sizes = {"before": (self.mels * self.reduction,), "gate": (), "attention": units.shape[1:]}
         written = {name: jnp.zeros((steps, batch, *size), jnp.float32) for name, size in sizes.items()}
-        silence = jnp.zeros((batch, self.mels * self.reduction), self.dtype)
-        decoder = (jnp.zeros((batch, self.decoder_units), self.dtype),) * 2
         ended, taken = jnp.zeros(batch, bool), jnp.zeros(batch, jnp.int32)
-        carry = (jnp.int32(0), self._start(memory), decoder, silence, ended, taken, written)
+        carry = (jnp.int32(0), self._silent(memory), ended, taken, written)
         *_, fired, taken, written = lax.while_loop(going, step, carry)
         before = written["before"].swapaxes(0, 1).reshape(batch, -1, self.mels)
         frames = taken * self.reduction
-        out = self._finish(before, jnp.arange(before.shape[1])[None] < frames[:, None], False)
         return {
-            **out,
+            **self.finish(before, frames),
             "gate": written["gate"].T,
             "attention": written["attention"].swapaxes(0, 1),
             "frames": frames,
             "fired": fired,
         }
+
+    # -- speaking, taken apart for whoever runs the loop himself -----------------------------------------------------
+
+    def begin(
+        self, units: Int[Array, "b u"], length: Int[Array, " b"], speaker: Float[Array, "b k"] | None = None
+    ) -> tuple[Memory, SpeakingState]:
+        """What `speak` reads of a batch, and its state before the first step; arguments as of `read`."""
+        memory = self.read(units, length, speaker)
+        return memory, self._silent(memory)
+
+    def go_on(
+        self, memory: Memory, state: SpeakingState, kept: Sequence[Array] | None
+    ) -> tuple[SpeakingState, Float[Array, " b"]]:
+        """One step of `speak`: the state behind it, with the frames that it wrote, and the gate's logit, float32.
+
+        Args:
+          memory, state: of `begin`, and of the step before.
+          kept: of each layer of the prenet which units are kept, [b p] or [1 p], 1 or 0; None where `prenet_dropout`
+            is 0. See `drops`.
+        """
+        w = self._cast()
+        return self._turn(w, self._shared(w, memory), memory, state, kept)
+
+    def finish(self, before: Float[Array, "b t m"], frames: Int[Array, " b"]) -> dict[str, Array]:
+        """What the postnet makes of frames that were written: "before" and "after" [b t m], 0 behind each end."""
+        return self._finish(before, jnp.arange(before.shape[1])[None] < frames[:, None], False)
+
+    def drops(self, key: Key[Array, ""], steps: int) -> tuple[Bool[Array, "s p"], ...]:
+        """Which units of each layer of the prenet `speak` keeps in so many steps, given this key by rng "prenet"; ()
+        where none is dropped."""
+        if not self.prenet_dropout:
+            return ()
+        own = nn.apply(lambda model: model.make_rng("prenet"), self)({}, rngs={"prenet": key})
+        return tuple(kept[:, 0] for kept in jax.vmap(functools.partial(self._drawn, own))(jnp.arange(steps)))
 
     def read(
         self,
@@ -254,15 +298,44 @@ class Tacotron2(nn.Module):
     def _cast(self):
         return {name: jnp.asarray(value, self.dtype) for name, value in self.weights.items()}
 
-    def _prenet(self, w, x, key, alike):
-        """Two layers with dropout of [... b f]: for all rows `alike`, or of each its own."""
-        for i, name in enumerate(("prenet1", "prenet2")):
+    def _prenet(self, w, x, kept):
+        """Two layers with dropout of [... b f]; kept says of each layer which units are, None that all are."""
+        for i, name in enumerate(PRENET):
             x = nn.relu(x @ w[name])
-            if key is not None:
-                shape, share = (*x.shape[:-2], 1 if alike else x.shape[-2], x.shape[-1]), 1 - self.prenet_dropout
-                kept = jax.random.bernoulli(jax.random.fold_in(key, i), share, shape)
-                x = x * (kept.astype(x.dtype) / jnp.asarray(share, x.dtype))
+            if kept is not None:
+                x = x * (kept[i].astype(x.dtype) / jnp.asarray(1 - self.prenet_dropout, x.dtype))
         return x
+
+    def _kept(self, key, shape):
+        """What `_prenet` keeps of layers of this shape."""
+        share = 1 - self.prenet_dropout
+        return tuple(jax.random.bernoulli(jax.random.fold_in(key, i), share, shape) for i in range(len(PRENET)))
+
+    def _drawn(self, key, t):
+        """The same of one step of `speak`: for all rows alike."""
+        return self._kept(jax.random.fold_in(key, t), (1, self.prenet))
+
+    def _silent(self, memory):
+        """The state before the first step."""
+        batch = memory.vectors.shape[0]
+        hidden, cell = (jnp.zeros((batch, self.decoder_units), self.dtype) for _ in range(2))
+        silence = jnp.zeros((batch, self.mels * self.reduction), jnp.float32)
+        return SpeakingState(self._start(memory), hidden, cell, silence)
+
+    def _turn(self, w, shared, memory, state, kept):
+        """One step of `speak` and the gate's logit."""
+        uses = location_attention.uses(self.window)
+
+        def use(name, x):
+            return uses[name].value(shared[name], x)
+
+        seen = self._prenet(w, state.frame.astype(self.dtype), kept)
+        attended = self._attend(use, memory, state.attended, self._frame_gates(w, seen), None)
+        old = (state.hidden, state.memory)
+        gates = self._decoder_gates(w, attended.hidden, attended.context) + state.hidden @ w["decode_hidden"]
+        hidden, cell = regularised(lstm(gates, state.memory), old, 0.0, self.zoneout, None)
+        frame, gate = self._write(w, hidden, attended.context)
+        return SpeakingState(attended, hidden, cell, frame), gate
 
     def _frame_gates(self, w, seen):
         return affine(seen, w["attend_frame"], w["attend_bias"] + w["attend_hidden_bias"])
@@ -273,9 +346,10 @@ class Tacotron2(nn.Module):
 
     def _start(self, memory):
         batch, symbols, size = memory.vectors.shape
-        hidden = jnp.zeros((batch, self.attention_units), self.dtype)
-        looked = jnp.zeros((batch, symbols), jnp.float32)
-        return State(hidden, hidden, jnp.zeros((batch, size), self.dtype), looked, looked)
+        units, dtype = self.attention_units, self.dtype
+        sizes = ((units, dtype), (units, dtype), (size, dtype), (symbols, jnp.float32), (symbols, jnp.float32))
+        # An array each: an exporter may take one that is there twice for a mistake.
+        return State(*(jnp.zeros((batch, n), kind) for n, kind in sizes))
 
     def _attend(self, use, memory, state, gates, chance):
         """The attention's LSTM, given the last frame and context; then where to look, given where it looked before."""

@@ -11,8 +11,10 @@ from jax import lax
 from jaxtyping import Array, Float, Key
 
 from mmjax.errors import UserError
+from mmjax.ops import platform
 from mmjax.ops.sound.conventions import Convention, resolve, sizes
 from mmjax.ops.sound.spectral import at_least_float32, istft, stft
+from mmjax.ops.sound.spectral_products import inverse, transform
 
 
 def griffin_lim(
@@ -60,6 +62,8 @@ def griffin_lim(
     turn = jnp.zeros_like(magnitude)
     if key is not None:
         turn = jax.random.uniform(key, magnitude.shape, magnitude.dtype, maxval=2 * math.pi)
+    if platform.real_only():
+        return _by_products(magnitude, turn, s, r, n_iter, momentum / (1 + momentum), length)
     spectrum = lax.complex(magnitude * jnp.cos(turn), magnitude * jnp.sin(turn))
 
     def iteration(carry, _):
@@ -71,6 +75,26 @@ def griffin_lim(
     start = (spectrum, jnp.zeros_like(spectrum))
     (spectrum, _), _ = lax.scan(jax.checkpoint(iteration), start, length=n_iter)
     return istft(spectrum, s.n_fft, s.hop, s.win_length, length=length, convention=r)
+
+
+def _by_products(magnitude, turn, s, r, n_iter, share, length):
+    """The same without complex numbers and Fourier transforms: real and imaginary parts beside each other."""
+    wanted = jnp.swapaxes(magnitude, -1, -2)  # ... t f
+    one, zero = (jnp.asarray(value, wanted.dtype) for value in (1, 0))
+    turn = jnp.swapaxes(turn, -1, -2)
+
+    def iteration(carry, _):
+        both, before = carry
+        rebuilt = transform(inverse(both, s, r, length), s, r)
+        real, imaginary = jnp.split(rebuilt - share * before, 2, -1)
+        energy = real**2 + imaginary**2
+        positive = energy > 0
+        scale = jnp.where(positive, wanted * lax.rsqrt(jnp.where(positive, energy, one)), zero)
+        return (jnp.concatenate([scale * real, scale * imaginary], -1), rebuilt), None
+
+    both = jnp.concatenate([wanted * jnp.cos(turn), wanted * jnp.sin(turn)], -1)
+    (both, _), _ = lax.scan(iteration, (both, jnp.zeros_like(both)), length=n_iter)
+    return inverse(both, s, r, length)
 
 
 def _with_phase_of(magnitude, spectrum):

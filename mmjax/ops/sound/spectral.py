@@ -84,14 +84,18 @@ def istft(
         raise UserError(f"the spectrum has {spectrum.shape[-2]} bins; n_fft {s.n_fft} gives {s.bins}")
     count = spectrum.shape[-1]
     flat = jnp.swapaxes(spectrum.reshape(-1, s.bins, count), 1, 2)
-    frames = jnp.fft.irfft(flat, s.n_fft)[..., : _frame_length(s, r)]
-    window = _window(s, r, frames.dtype)
-    x = framing.overlap_add(frames * window, s.hop)
-    x = x * jnp.asarray(_inverse_weight(s, r, count), x.dtype)[None]
-    if r.center:
-        x = x[:, s.n_fft // 2 : None if length is not None else x.shape[1] - s.n_fft // 2]
-    x = x if length is None else framing.resized(x, length)
+    frames = jnp.fft.irfft(flat, s.n_fft)[..., : frame_length(s, r)]
+    x = joined(frames * _window(s, r, frames.dtype), s, r, length)
     return x.reshape(*spectrum.shape[:-2], x.shape[-1])
+
+
+def joined(frames: Float[Array, "*b frames length"], s: Sizes, r: Convention, length: int | None) -> Array:
+    """The signal [... time] of windowed frames, cut or filled to `length`: what `istft` ends with."""
+    x = framing.overlap_add(frames, s.hop)
+    x = x * jnp.asarray(_inverse_weight(s, r, frames.shape[-2]), x.dtype).reshape(*[1] * (x.ndim - 1), -1)
+    if r.center:
+        x = x[..., s.n_fft // 2 : None if length is not None else x.shape[-1] - s.n_fft // 2]
+    return x if length is None else framing.resized(x, length)
 
 
 def spectrogram(
@@ -200,22 +204,22 @@ def _prepared(waveform, s: Sizes, r: Convention):
     if waveform.ndim == 0 or waveform.shape[-1] == 0:
         raise UserError(f"the waveform has shape {waveform.shape}: the last axis must be time, at least one sample")
     x = at_least_float32(waveform).reshape(-1, waveform.shape[-1])
-    return framing.padded(x, s.n_fft // 2 if r.center else 0, r.pad_mode), _frame_length(s, r)
+    return framing.padded(x, s.n_fft // 2 if r.center else 0, r.pad_mode), frame_length(s, r)
 
 
-def _frame_length(s: Sizes, r: Convention) -> int:
+def frame_length(s: Sizes, r: Convention) -> int:
     return s.n_fft if r.align == "centre" else s.win_length
 
 
 def _window(s: Sizes, r: Convention, dtype) -> Float[Array, "1 1 length"]:
-    values = windows.laid_in(r.window, s.win_length, _frame_length(s, r), periodic=r.periodic, align=r.align)
+    values = windows.laid_in(r.window, s.win_length, frame_length(s, r), periodic=r.periodic, align=r.align)
     return jnp.asarray(values, dtype)[None, None]
 
 
 @functools.lru_cache(maxsize=32)
 def _inverse_weight(s: Sizes, r: Convention, count: int) -> np.ndarray:
     """1 / the sum of squared windows at each sample, 1 where no window reaches."""
-    window = windows.laid_in(r.window, s.win_length, _frame_length(s, r), periodic=r.periodic, align=r.align)
+    window = windows.laid_in(r.window, s.win_length, frame_length(s, r), periodic=r.periodic, align=r.align)
     total = np.zeros(window.size + s.hop * (count - 1))
     for i in range(count):
         total[i * s.hop : i * s.hop + window.size] += window**2
@@ -234,15 +238,15 @@ def _energy_by_fft(frames, s: Sizes):
 
 
 def _energy_by_matmul(frames, s: Sizes, r: Convention):
-    matrix = jnp.asarray(_fourier(s, r), frames.dtype)
+    matrix = jnp.asarray(fourier(s, r), frames.dtype)
     both = jnp.matmul(frames, matrix, precision=lax.Precision.HIGHEST)  # [n frames 2 * freq]
     return both[..., : s.bins] ** 2 + both[..., s.bins :] ** 2
 
 
 @functools.lru_cache(maxsize=8)
-def _fourier(s: Sizes, r: Convention) -> np.ndarray:
+def fourier(s: Sizes, r: Convention) -> np.ndarray:
     """Window and Fourier transform as one matrix [length 2 * freq]: cosines, then sines."""
-    length = _frame_length(s, r)
+    length = frame_length(s, r)
     window = windows.laid_in(r.window, s.win_length, length, periodic=r.periodic, align=r.align)
     turns = np.outer(np.arange(length), np.arange(s.bins)) % s.n_fft / s.n_fft  # exact before the rounding of 2 pi
     angle = 2 * np.pi * turns

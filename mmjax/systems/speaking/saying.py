@@ -20,6 +20,8 @@ from mmjax.ops.sound import speech_mel
 from mmjax.ops.sound.speech_mel import SpeechMel
 from mmjax.task import Batch, Variables
 
+MIDDLE = 0.5  # of each factor of a voice
+
 
 @dataclasses.dataclass(frozen=True)
 class Network:
@@ -66,6 +68,11 @@ def network_of(config: ConfigDict) -> Network:
     return network
 
 
+def steps(network: Network, seconds: float) -> int:
+    """How many steps it takes to speak for so long, at least 1."""
+    return max(1, int(seconds * network.spec.sample_rate / (network.spec.hop * network.model.reduction)))
+
+
 def said(network: Network, batch: Batch) -> tuple[Int[Array, "b u"], Int[Array, " b"]]:
     """Symbols, cut or filled to as many as count, and how many are real."""
     units = batch["units"][:, : network.units]
@@ -77,8 +84,14 @@ def who(network: Network, batch: Batch) -> Float[Array, "b k"] | None:
     """Who speaks; the middle of all voices where nobody is named, None where there is one voice."""
     if not network.model.speaker:
         return None
-    middle = jnp.full((next(iter(batch.values())).shape[0], network.model.speaker), 0.5, jnp.float32)
-    return batch.get("speaker", middle)
+    if "speaker" in batch:
+        return batch["speaker"]
+    return jnp.full((next(iter(batch.values())).shape[0], network.model.speaker), MIDDLE, jnp.float32)
+
+
+def own(variables: Variables) -> dict[str, Any]:
+    """What the network itself reads."""
+    return {"params": variables["params"]["speech"], "state": variables["state"]["net"]}
 
 
 def speak(
@@ -94,10 +107,8 @@ def speak(
     n_iter: int,
 ) -> dict[str, Array]:
     """Sentences as the network says them: see `Tacotron2.speak`; also "log_mel" [b t m], and "sound" [b time]."""
-    own = {"params": variables["params"]["speech"], "state": variables["state"]["net"]}
-    steps = max(1, int(seconds * network.spec.sample_rate / (network.spec.hop * network.model.reduction)))
-    limits: dict[str, Any] = {"steps": steps, "threshold": threshold, "method": "speak", "rngs": {"prenet": key}}
-    found: Any = network.model.apply(own, units, length, speaker, **limits)
+    limits: dict[str, Any] = {"steps": steps(network, seconds), "threshold": threshold, "rngs": {"prenet": key}}
+    found: Any = network.model.apply(own(variables), units, length, speaker, method="speak", **limits)
     log_mel = log_mel_of(network, found["after"], found["frames"])
     return {**found, "log_mel": log_mel, "sound": sound_of(network, variables, log_mel, found["frames"], n_iter)}
 

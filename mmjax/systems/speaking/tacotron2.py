@@ -21,7 +21,7 @@ from mmjax.losses import speech
 from mmjax.metrics import alignment
 from mmjax.ops import collective
 from mmjax.ops.partners import partners
-from mmjax.systems.speaking import judged_speech, saying
+from mmjax.systems.speaking import judged_speech, saying, step_by_step
 from mmjax.systems.speaking.judged_speech import Judges
 from mmjax.systems.speaking.saying import Network
 from mmjax.task import Batch, Constants, Figures, Task, Update, Variables, bind
@@ -53,6 +53,7 @@ def build(config: ConfigDict) -> Task:
         sample_rate=network.spec.sample_rate,
         predicts_from=("units", "units_length"),
         answers=("label/ended", "audio/speech"),
+        speaking=step_by_step.speaking(network, bind(judged, network, listeners), **config.speak),
         headline=("word_error", "attention_monotone", "gate_fired", "mel_error", "length_error"),
     )
 
@@ -112,7 +113,7 @@ def loss(
     """Squared errors of frames before and after the postnet, `gate` x the gate's, `guide` x guided attention's."""
     mel, frames, counts = heard(network, batch)
     units, length = saying.said(network, batch)
-    own = {"params": variables["params"]["speech"], "state": variables["state"]["net"]}
+    own = saying.own(variables)
     keys = jax.random.split(collective.local_key(key))
     out, new = network.model.apply(
         own, units, length, mel, frames, saying.who(network, batch), train=True, mutable=["state"],
@@ -150,7 +151,7 @@ def metrics(network: Network, variables: Variables, batch: Batch) -> dict[str, t
     mel, frames, counts = heard(network, batch)
     units, length = saying.said(network, batch)
     rngs = {"prenet": jax.random.key(0)}  # the same drops in each look, so that looks can be compared
-    own = {"params": variables["params"]["speech"], "state": variables["state"]["net"]}
+    own = saying.own(variables)
     out: Any = network.model.apply(own, units, length, mel, frames, saying.who(network, batch), rngs=rngs)
     where = jnp.arange(mel.shape[1])[None] < frames[:, None]
     steps = -(-frames // network.model.reduction)
@@ -190,28 +191,45 @@ def predict(
     Where the batch has the speech, also that; else the columns of `number/spoken` that it gives are 0.
     """
     units, length = saying.said(network, batch)
-    reduction, hop, rate = network.model.reduction, network.spec.hop, network.spec.sample_rate
     speaking: dict[str, Any] = {"seconds": seconds, "threshold": threshold, "n_iter": n_iter}
     found = saying.speak(network, variables, units, length, saying.who(network, batch), key, **speaking)
-    frames, attention, log_mel = found["frames"], found["attention"], found["log_mel"]
-    monotone = alignment.monotone(attention, frames // reduction)
-    whole = alignment.whole(attention, frames // reduction, length)
-    typical = variables["state"]["known"]["pace"] * length.astype(jnp.float32)
-    true = batch["speech_length"].astype(jnp.float32) / rate if "speech_length" in batch else jnp.zeros(units.shape[0])
-    columns = (monotone, whole, found["fired"], frames.astype(jnp.float32) * (hop / rate), true, typical)
     out = {
         "label/ended": found["fired"].astype(jnp.int32),
         "audio/speech": found["sound"],
-        "heatmap/mel": jnp.swapaxes(log_mel, 1, 2),
-        "heatmap/mel_before": jnp.swapaxes(saying.log_mel_of(network, found["before"], frames), 1, 2),
-        "heatmap/alignment": jnp.swapaxes(attention, 1, 2),
-        "number/spoken": jnp.stack([jnp.asarray(column, jnp.float32) for column in columns], 1),
+        "heatmap/mel": jnp.swapaxes(found["log_mel"], 1, 2),
+        "heatmap/mel_before": jnp.swapaxes(saying.log_mel_of(network, found["before"], found["frames"]), 1, 2),
+        "heatmap/alignment": jnp.swapaxes(found["attention"], 1, 2),
+        "number/spoken": measured(network, variables, batch, found),
     }
     if "speech" in batch:
         mel, real, _ = heard(network, {**batch, "valid": jnp.ones(units.shape[0], bool)})
         out["audio/speech_target"] = batch["speech"]
         out["heatmap/mel_target"] = jnp.swapaxes(saying.log_mel_of(network, mel, real), 1, 2)
     return out | understood(network, listeners, variables, batch, found, key, **speaking)
+
+
+def measured(
+    network: Network, variables: Variables, batch: Batch, found: Mapping[str, Array]
+) -> Float[Array, "b columns"]:
+    """The columns of `number/spoken`, of sentences as `saying.speak` gives them."""
+    hop, rate, frames = network.spec.hop, network.spec.sample_rate, found["frames"]
+    _, length = saying.said(network, batch)
+    steps = frames // network.model.reduction
+    monotone = alignment.monotone(found["attention"], steps)
+    whole = alignment.whole(found["attention"], steps, length)
+    typical = variables["state"]["known"]["pace"] * length.astype(jnp.float32)
+    true = batch["speech_length"].astype(jnp.float32) / rate if "speech_length" in batch else jnp.zeros(frames.shape)
+    columns = (monotone, whole, found["fired"], frames.astype(jnp.float32) * (hop / rate), true, typical)
+    return jnp.stack([jnp.asarray(column, jnp.float32) for column in columns], 1)
+
+
+def judged(
+    network: Network, listeners: Judges, variables: Variables, batch: Batch, found: Mapping[str, Array]
+) -> dict[str, Array]:
+    """What `score` needs of sentences that were spoken by whomever: see `task.Speaking`."""
+    out = {"number/spoken": measured(network, variables, batch, found)}
+    heard = judged_speech.listen(listeners, variables, found["audio/speech"], found["frames"] * network.spec.hop)
+    return out if heard is None else {**out, "text/heard": heard.words}
 
 
 def understood(
@@ -271,8 +289,8 @@ def score(predictions: Mapping[str, np.ndarray], references: Mapping[str, np.nda
 
 def ask(network: Network, text: str, variables: Variables, constants: Constants) -> tuple[Batch, tuple[str, ...]]:
     """What a user typed: names of units with spaces between, or letters where the data set's symbols are letters."""
-    del constants
-    names = symbols.names(np.asarray(variables["frozen"]["units_names"]))
+    spelled = {**constants, **variables.get("frozen", {})}.get("units_names")  # an export has no variables
+    names = () if spelled is None else symbols.names(np.asarray(spelled))
     found = symbols.numbers(text, names, network.model.symbols)
     if len(found) > network.units:
         raise UserError(f"{text!r:.60} has {len(found)} symbols: this run reads at most {network.units}")
