@@ -61,26 +61,35 @@ def _begun_speaking(
     start, step, _ = parts.apart(every)
     speaking = run.task.speaking
     assert speaking is not None
+    limits = {"steps": speaking.steps, "threshold": speaking.threshold, "bands": speaking.bands}
 
     def runner(batch: Mapping[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
-        key, seen = jax.random.key(seed), dict[str, np.ndarray]()
+        def of(part: parts.Part, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return {name: np.asarray(value) for name, value in part.function(given, jax.random.key(seed)).items()}
 
-        def noted(given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-            seen.update(given)
-            return {name: np.asarray(value) for name, value in step.function(given, key).items()}
-
-        def begin(given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-            return {name: np.asarray(value) for name, value in start.function(given, key).items()}
-
-        def ended(given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-            seen.update(given)
-            return {}
-
-        limits = {"steps": speaking.steps, "threshold": speaking.threshold, "bands": speaking.bands}
-        speech_loop.speak(begin, noted, ended, batch, drawn(run, seed), **limits)
-        return seen
+        pair = functools.partial(of, start), functools.partial(of, step)
+        return in_the_end(*pair, batch, drawn(run, seed), limits)
 
     return {**columns, **in_batches(runner, parts.examples(start, columns), size)}
+
+
+def in_the_end(
+    start: Any, step: Any, batch: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray], limits: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """What goes into the last step of a sentence, and into the end behind it; arguments as of `spoken`."""
+    seen: dict[str, np.ndarray] = {}
+
+    def noted(given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        seen.update(given)
+        found: dict[str, np.ndarray] = step(given)
+        return found
+
+    def ended(given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        seen.update(given)
+        return {}
+
+    speech_loop.speak(start, noted, ended, batch, kept, **limits)
+    return seen
 
 
 def drawn(run: restore.Restored, seed: int) -> dict[str, np.ndarray]:

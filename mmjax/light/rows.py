@@ -15,7 +15,7 @@ from jax.interpreters import partial_eval
 
 from mmjax.engine import restore
 from mmjax.errors import UserError
-from mmjax.export import exported, folder, onnx_file, parts
+from mmjax.export import exported, folder, onnx_file, parts, speech_loop
 from mmjax.light import counting, measuring
 from mmjax.light.precisions import PRECISIONS
 from mmjax.task import Batch, Variables, bind
@@ -172,7 +172,7 @@ def of_export(
             return exported.in_batches(runner, batch, fixed)
 
         if of.get("part") == parts.START and not int8:
-            columns = parts.at_first(columns, answer(examples), about["writing"]["search"]["start"])
+            columns = {**columns, **_begun(path, about, Path(file).suffix, examples, answer)}
         largest = max(sizes)
         memory = measuring.onnx_memory(path / file, rows(examples, fixed or largest), threads) if onnx else None
         yield Row(
@@ -189,6 +189,25 @@ def of_export(
             examples,
             one_by_one=bool(fixed),
         )
+
+
+def _begun(path: Path, about: Mapping[str, Any], suffix: str, examples: Batch, start: Answer) -> dict[str, np.ndarray]:
+    """What the other files of an answer that is taken apart take, after the start of a format."""
+    if "speaking" not in about:
+        return parts.at_first({}, start(examples), about["writing"]["search"]["start"])
+    steps = [name for name, of in about["files"].items() if of["part"] == parts.STEP and name.endswith(suffix)]
+    plain = [name for name in steps if not Path(name).stem.endswith(exported.INT8)]
+    if not plain:
+        return {}
+    runner, size = exported.FORMATS[suffix].Runner(path / plain[0]), about["files"][plain[0]]["batch"]
+    speaking = about["speaking"]
+    kept = speech_loop.draw(speaking["shares"], speaking["steps"])
+
+    def step(given: Batch) -> dict[str, np.ndarray]:
+        return exported.in_batches(runner, given, 0 if size == "any" else size)
+
+    limits = {name: speaking[name] for name in ("steps", "threshold", "bands")}
+    return exported.in_the_end(start, step, examples, kept, limits)
 
 
 def _as_part(described: Mapping[str, Any]) -> parts.Part:

@@ -7,7 +7,8 @@ mmjax export runs/soundnet -o shipped/soundnet.safetensors    the weights
 mmjax predict shipped/soundnet concert.mp3                    answers as the run does
 
 All go into the folder shipped/soundnet, with a README.md that says how they are run. What is written word by word, as a
-caption is, becomes two files, start and step, and loop.py, which writes with them.
+caption is, becomes two files, start and step, and loop.py, which writes with them; what is spoken frame by frame, as
+by Tacotron 2, three: start, step and end.
 """
 
 from __future__ import annotations

@@ -244,6 +244,35 @@ def test_mistakes_are_one_line(toy, tmp_path, capsys, monkeypatch):
             assert "export.json is damaged" in capsys.readouterr().err
 
 
+def test_what_is_exported_again_leaves_nothing_of_before(toy, tmp_path, capsys):
+    """Neither a file nor a figure; what a user laid there stays, whatever its name."""
+    home, made = toy(see), tmp_path / "toy"
+    assert export(home, tmp_path / "toy.stablehlo") == 0
+    about = json.loads((made / exported.ABOUT).read_text())
+    about["files"]["toy_old.stablehlo"] = about["files"]["../near.stablehlo"] = about["files"]["toy.stablehlo"]
+    about["files"]["toy.onnx"] = about["files"]["toy.stablehlo"]
+    about["figures"]["_old.stablehlo"] = {"examples": 5}
+    (made / exported.ABOUT).write_text(json.dumps(about))
+    kept = [made / "toy_mine.stablehlo", made / "toy.onnx", made / "thesis.tex", tmp_path / "near.stablehlo"]
+    for file in (*kept, made / "toy_old.stablehlo"):
+        file.write_text("years of work")
+    assert export(home, tmp_path / "toy.stablehlo") == 0
+    assert not (made / "toy_old.stablehlo").exists()
+    assert all(file.read_text() == "years of work" for file in kept)
+    about = json.loads((made / exported.ABOUT).read_text())
+    assert set(about["files"]) == {"toy.stablehlo", "toy.onnx"}  # of another format nothing was said
+    assert set(about["figures"]) == {".stablehlo"}
+
+
+def test_eight_bits_go_with_the_float_file_that_they_were_made_of(toy, tmp_path, capsys):
+    pytest.importorskip("jax2onnx")
+    home, made = toy(see), tmp_path / "toy"
+    assert export(home, tmp_path / "toy.onnx", "--int8") == 0
+    assert export(home, tmp_path / "toy.onnx", "--batch", "2") == 0
+    assert not (made / "toy_int8.onnx").exists()
+    assert "int8" not in (made / exported.ABOUT).read_text() + (made / "README.md").read_text()
+
+
 def test_a_missing_extra_is_named(toy, tmp_path, capsys, monkeypatch):
     for name, suffix, extra in (("jax2onnx", "onnx", "onnx"), ("flatbuffers", "stablehlo", "export")):
         monkeypatch.setitem(sys.modules, name, None)

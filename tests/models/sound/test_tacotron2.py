@@ -185,3 +185,30 @@ def test_what_does_not_fit_is_one_line(rng):
         jax.eval_shape(Tacotron2(**SMALL, reduction=3).init, rngs, **batch)
     with pytest.raises(OptionError, match="speaker"):
         jax.eval_shape(Tacotron2(**SMALL, speaker=2).init, rngs, **batch)
+
+
+def test_taken_apart_it_speaks_as_in_one_program(rng):
+    """Step by step, given what the prenet keeps: the same numbers, whichever rows have ended."""
+    model = Tacotron2(**SMALL, reduction=2, speaker=2)
+    batch = make_batch(rng, model.speaker)
+    variables = make_variables(model, rng, batch)
+    sentences, key = [batch[name] for name in ("units", "length", "speaker")], jax.random.key(3)
+    options = {"steps": 4, "threshold": 1.0, "method": "speak", "rngs": {"prenet": key}}
+    want = jax.jit(lambda *x: model.apply(*x, **options))(variables, *sentences)
+    kept = model.drops(key, 4)
+    assert [x.shape for x in kept] == [(4, 5), (4, 5)]
+    assert 0.2 < np.mean(kept) < 0.8
+    memory, state = model.apply(variables, *sentences, method="begin")
+    step = jax.jit(lambda *x: model.apply(variables, memory, *x, method="go_on"))
+    written = []
+    for t in range(4):
+        state, gate = step(state, [np.repeat(x[t : t + 1], 3, 0) for x in kept])
+        written.append(state.frame.reshape(3, 2, -1))
+        np.testing.assert_allclose(gate, want["gate"][:, t], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(state.attended.looked, want["attention"][:, t], rtol=1e-5, atol=1e-6)
+    found = model.apply(variables, jnp.concatenate(written, 1), want["frames"], method="finish")
+    for name in ("before", "after"):
+        np.testing.assert_allclose(found[name], want[name], rtol=1e-4, atol=1e-5)
+    still, _ = step(state, None)
+    assert np.abs(still.frame - step(state, [x[:1] for x in kept])[0].frame).max() > 1e-3  # dropout is on
+    assert Tacotron2(**SMALL, **STILL).drops(key, 4) == ()
