@@ -270,7 +270,7 @@ def test_eight_bits_go_with_the_float_file_that_they_were_made_of(toy, tmp_path,
     assert export(home, tmp_path / "toy.onnx", "--int8") == 0
     assert export(home, tmp_path / "toy.onnx", "--batch", "2") == 0
     assert not (made / "toy_int8.onnx").exists()
-    assert "int8" not in (made / exported.ABOUT).read_text() + (made / "README.md").read_text()
+    assert "_int8" not in (made / exported.ABOUT).read_text() + (made / "README.md").read_text()
 
 
 def test_a_missing_extra_is_named(toy, tmp_path, capsys, monkeypatch):

@@ -1,5 +1,7 @@
 """`mmjax export` of the `:tiny` run of Tacotron 2: three files and a loop say what the run says, in either format."""
 
+import contextlib
+import io
 import json
 import re
 import sys
@@ -28,12 +30,11 @@ def made(request, home, tmp_path_factory):
     """(the exported folder, its suffix, what was said)."""
     if request.param == ".onnx":
         pytest.importorskip("jax2onnx")
-    folder, lines = tmp_path_factory.mktemp("shipped") / "speech", []
+    folder, lines = tmp_path_factory.mktemp("shipped") / "speech", io.StringIO()
     more = ["--int8"] if request.param == ".onnx" else []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("builtins.print", lambda *said, **_: lines.append(" ".join(map(str, said))))
+    with contextlib.redirect_stdout(lines):
         assert tools.run("export", [str(home), "-o", f"{folder}{request.param}", "--examples", "3", *more]) == 0
-    return folder, request.param, "\n".join(lines)
+    return folder, request.param, lines.getvalue()
 
 
 def batch_of(run, rows=2):

@@ -105,10 +105,11 @@ def test_inverts_what_stft_gives(rng):
 def test_without_complex_numbers_it_is_the_same(rng, n_fft, hop, rules):
     """For a runtime that has none: real and imaginary parts beside each other, and products with matrices."""
     magnitude = rng.random((3, n_fft // 2 + 1, 20), np.float32)
+    length = 19 * hop + (n_fft % 2 if rules.get("center", True) else n_fft)  # 20 frames
 
     def invert(magnitude, real):
         with platform.any_platform(real=real):
-            return phase.griffin_lim(magnitude, n_fft, hop, n_iter=4, length=150, **rules)
+            return phase.griffin_lim(magnitude, n_fft, hop, n_iter=4, length=length, **rules)
 
     want, got = (jax.jit(invert, static_argnums=1)(magnitude, real) for real in (False, True))
     np.testing.assert_allclose(got, want, atol=2e-5 * np.abs(want).max())
