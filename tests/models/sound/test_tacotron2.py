@@ -198,6 +198,7 @@ def test_taken_apart_it_speaks_as_in_one_program(rng):
     kept = model.drops(key, 4)
     assert [x.shape for x in kept] == [(4, 5), (4, 5)]
     assert 0.2 < np.mean(kept) < 0.8
+    assert len(np.unique(np.concatenate(kept, 1), axis=0)) > 1  # drawn anew for each step
     memory, state = model.apply(variables, *sentences, method="begin")
     step = jax.jit(lambda *x: model.apply(variables, memory, *x, method="go_on"))
     written = []
