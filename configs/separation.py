@@ -122,6 +122,9 @@ def _speech(c: ConfigDict) -> None:
     c.network = "looking_to_listen"  # or "voices_only"
     c.seconds = 2.0  # of a clip: half of the utterances last no longer
     c.power = 0.5  # .3 in the paper: what is loud decides the figures, and weighs more so
+    # The paper's network hears real and imaginary part alone, from which few channels hardly learn how loud a bin is.
+    # Of `:speech_only` the loss was 0.069 after 400 steps, and without it and half of the units 0.084 (trivial: 0.089).
+    c.magnitude = True
     c.data = ConfigDict({"name": "sounding_scenes", "face_size": 48, "voices": "held_out"})
     _list(c, "")
     c.data.mixtures.field = "speech"
@@ -136,9 +139,9 @@ def _speech(c: ConfigDict) -> None:
     c.faces.depths = (1, 1, 1)
     c.faces.dtype = "float32"
     c.model = ConfigDict()  # arguments of models.joint.looking_to_listen.LookingToListen
-    c.model.width, c.model.faces, c.model.units, c.model.hidden = 8, 32, 128, 192
+    c.model.width, c.model.faces, c.model.units, c.model.hidden = 8, 32, 256, 512
     c.model.depth = 2  # of 6: each layer costs as much as all faces
-    c.model.summed = True
+    c.model.summed = False  # in the paper's sizes the directions are added up, as in the public ports
     c.model.bound = 0.0  # K of masks K tanh(.); 0: none
     c.model.dtype = "float32"
     c.steps = 1000
@@ -164,13 +167,14 @@ def _noise(c: ConfigDict) -> None:
 
 def _paper_speech(c: ConfigDict) -> None:
     _speech(c)
-    c.seconds, c.power = 3.0, 0.3
+    c.seconds, c.power, c.magnitude = 3.0, 0.3, False
     c.data = ConfigDict({"name": "talking_videos", "path": "", "seconds": 3.0, "size": 160})
     _list(c, "")
     c.data.mixtures.field = "speech"
     c.mixing.spread_db = 0.0  # normalised and added up there
     c.sound = ConfigDict({"rate": 16_000, "n_fft": 512, "window": 400, "hop": 160})
     c.model.width, c.model.faces, c.model.units, c.model.hidden, c.model.depth = 96, 256, 400, 600, 6
+    c.model.summed = True
     c.batch_size = c.eval.batch_size = 6
     c.steps, c.eval.every, c.save_every, c.log_every = 5_000_000, 10_000, 10_000, 100
     c.loader.workers = 8

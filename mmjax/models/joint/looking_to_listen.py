@@ -86,7 +86,7 @@ class LookingToListen(nn.Module):
     @nn.compact
     def __call__(
         self,
-        sound: Float[Array, "b t f 2"],
+        sound: Float[Array, "b t f c"],
         faces: Float[Array, "b s v d"],
         where: Bool[Array, "b t"] | None = None,
         seen: Bool[Array, "b v"] | None = None,
@@ -96,7 +96,7 @@ class LookingToListen(nn.Module):
         """Runs the network.
 
         Args:
-          sound: real and imaginary part of the mixture's power-law spectrum.
+          sound: real and imaginary part of the mixture's power-law spectrum, and what else is heard of it.
           faces: an embedding of each face in each picture.
           where: frames of sound that are real, the first ones; None: all.
           seen: pictures that are real, the first ones; beyond the last one it is taken to stay.

@@ -27,6 +27,7 @@ from mmjax.task import Batch, Variables
 PICTURES = 25  # a second
 FACES, VOICES = "face_frames", "speech"
 NETWORKS = ("looking_to_listen", "voices_only")
+QUIET = 0.01  # of a compressed magnitude, below which its logarithm no longer falls
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,12 +143,14 @@ class Speakers(Separator):
         layers, and zeros where the others' faces are.
       width: of a face.
       power: of the compression of its spectra: masks and loss are of compressed ones.
+      magnitude: whether the network hears log |z| of the compressed mixture, too, beside its parts.
     """
 
     model: LookingToListen
     faces: Network | None
     width: int
     power: float
+    magnitude: bool = False
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -162,7 +165,8 @@ class Speakers(Separator):
 
     def init(self, key: Array, batch: Batch) -> dict[str, Any]:
         of_model, of_faces = jax.random.split(key)
-        sound, faces = jnp.zeros((1, 4, self.sound.bins, 2)), jnp.zeros((1, self.mixing.sources, 2, self.width))
+        sound = jnp.zeros((1, 4, self.sound.bins, 2 + self.magnitude))
+        faces = jnp.zeros((1, self.mixing.sources, 2, self.width))
         made = self.model.init(of_model, sound, faces)
         fresh = {"params": {GROUP: {"listener": made["params"]}}, "state": {"listener": made["state"]}, "frozen": {}}
         if self.faces is None:
@@ -201,6 +205,13 @@ class Speakers(Separator):
     def compressed(self, waveform: Float[Array, "*b time"]) -> Complex[Array, "*b f t"]:
         return complex_masks.power_law(self.sound.spectrum(waveform), self.power)
 
+    def heard(self, whole: Complex[Array, "g f t"]) -> Float[Array, "g f t c"]:
+        """What the network hears of a mixture: two channels, or three with its `magnitude`."""
+        parts = complex_masks.parts(whole)
+        if not self.magnitude:
+            return parts
+        return jnp.concatenate([parts, jnp.log(jnp.abs(whole) + QUIET)[..., None]], -1)
+
     def masks(
         self,
         variables: Variables,
@@ -210,7 +221,7 @@ class Speakers(Separator):
         train: bool = False,
     ) -> tuple[Complex[Array, "g n f t"], Any]:
         own = {"params": variables["params"][GROUP]["listener"], "state": variables["state"]["listener"]}
-        given = (complex_masks.parts(whole).swapaxes(1, 2), faces, where)
+        given = (self.heard(whole).swapaxes(1, 2), faces, where)
         if train:
             found, updated = self.model.apply(own, *given, train=True, mutable=["state"])
             state = updated["state"]
@@ -250,4 +261,5 @@ def make(config: ConfigDict) -> Speakers:
     if config.network == "voices_only":
         faces = None
     own_parts = {"model": LookingToListen(**how), "faces": faces, "width": width, "power": config.power}
+    own_parts["magnitude"] = bool(config.get("magnitude", False))  # runs of before have none
     return Speakers(sound, mixing, config.seconds, **own_parts)

@@ -55,6 +55,15 @@ def test_the_loss_is_the_squared_error_of_compressed_spectra_in_real_frames(rng)
     assert (float(value), float(logs["silent_clips"]), float(logs["mixtures"])) == (0, 3, 0)
 
 
+def test_the_magnitude_is_heard_beside_the_parts(rng):
+    made = speakers.make(small(magnitude=True))
+    whole = jnp.asarray(rng.normal(size=(2, 5, 3)) + 1j * rng.normal(size=(2, 5, 3)), jnp.complex64).at[0, 0, 0].set(0)
+    heard = jax.jit(made.heard)(whole)
+    np.testing.assert_allclose(heard[..., :2], np.stack([whole.real, whole.imag], -1))
+    np.testing.assert_allclose(heard[..., 2], np.log(np.abs(whole) + 0.01), rtol=1e-5)
+    assert speakers.make(small(magnitude=False)).heard(whole).shape == (2, 5, 3, 2)
+
+
 def test_ideal_masks_of_compressed_spectra_give_the_voices_back(rng):
     """Signed and without a bound: the round trip that the loss aims at."""
     made, batch = speakers.make(small()), clips(rng)
