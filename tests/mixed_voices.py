@@ -10,7 +10,8 @@ def small(**more):
     c.seconds = 0.4
     c.sound.n_fft, c.sound.hop = 256, 160
     c.model.width, c.model.faces, c.model.units, c.model.hidden, c.model.depth = 2, 4, 4, 6, 1
-    c.faces.features, c.faces.widths = 6, (4, 4, 4)
+    c.faces.weights, c.faces.features, c.faces.widths = "", 6, (4, 4, 4)
+    c.order_free = 0.0
     for name, value in more.items():
         section, _, field = name.rpartition("__")
         (c[section] if section else c)[field] = value

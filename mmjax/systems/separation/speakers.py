@@ -144,6 +144,7 @@ class Speakers(Separator):
       width: of a face.
       power: of the compression of its spectra: masks and loss are of compressed ones.
       magnitude: whether the network hears log |z| of the compressed mixture, too, beside its parts.
+      order_free: share of the loss, 0 to 1, that does not mind which mask is whose.
     """
 
     model: LookingToListen
@@ -151,6 +152,7 @@ class Speakers(Separator):
     width: int
     power: float
     magnitude: bool = False
+    order_free: float = 0.0
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -261,5 +263,8 @@ def make(config: ConfigDict) -> Speakers:
     if config.network == "voices_only":
         faces = None
     own_parts = {"model": LookingToListen(**how), "faces": faces, "width": width, "power": config.power}
-    own_parts["magnitude"] = bool(config.get("magnitude", False))  # runs of before have none
+    own_parts["magnitude"] = bool(config.get("magnitude", False))  # runs of before have neither
+    own_parts["order_free"] = float(config.get("order_free", 0.0))
+    if not 0 <= own_parts["order_free"] <= 1:
+        raise OptionError("config.order_free", f"is {config.order_free}: it must be from 0 to 1")
     return Speakers(sound, mixing, config.seconds, **own_parts)

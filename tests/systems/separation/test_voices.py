@@ -55,6 +55,24 @@ def test_the_loss_is_the_squared_error_of_compressed_spectra_in_real_frames(rng)
     assert (float(value), float(logs["silent_clips"]), float(logs["mixtures"])) == (0, 3, 0)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.75, 1.0])
+def test_a_share_of_the_loss_does_not_mind_the_order(rng, share):
+    made, batch, key = speakers.make(small(order_free=share)), clips(rng), jax.random.key(2)
+    batch["speech_length"][:] = 22_050  # all frames are real
+    mixture = jax.jit(lambda b: listening.trained(made.sound, made.mixing, "", made.clips(b), key))(batch)
+    masks = np.array([0.8, 0.3])
+    given = jnp.broadcast_to(jnp.asarray(masks, jnp.complex64)[:, None, None], (2, 129, 21))
+    value, _ = jax.jit(lambda b: voices.loss(told(made, given), {"state": {}}, b, key))(batch)
+    whole, parts = (np.asarray(made.compressed(x)) for x in (mixture.sound, mixture.parts))
+    wanted = []
+    for one, voice in zip(whole, parts, strict=True):
+        apart = np.array([[np.mean(np.abs(m * one - v) ** 2) for v in voice] for m in masks])  # mask voice
+        told_order, other = apart[[0, 1], [0, 1]].mean(), apart[[0, 1], [1, 0]].mean()
+        wanted.append((1 - share) * told_order + share * min(told_order, other))
+        assert told_order != other
+    np.testing.assert_allclose(value, np.mean(wanted), rtol=1e-4)
+
+
 def test_the_magnitude_is_heard_beside_the_parts(rng):
     made = speakers.make(small(magnitude=True))
     whole = jnp.asarray(rng.normal(size=(2, 5, 3)) + 1j * rng.normal(size=(2, 5, 3)), jnp.complex64).at[0, 0, 0].set(0)
@@ -220,6 +238,7 @@ def test_it_learns(network):
         ("mixing__noise_db", (3.0, 1.0), "config.mixing.noise_db"),
         ("sound__window", 300, "config.sound.window"),
         ("power", 0.0, r"config\.power is 0\.0"),
+        ("order_free", 1.5, r"config\.order_free is 1\.5"),
         ("faces__weights", "/nowhere", r"config\.faces\.weights='/nowhere'"),
         ("faces__weights", "resemblyzer", r"config\.faces\.weights='resemblyzer' is no face network"),
         ("bss_taps", 100, r"config\.bss_taps is 100: on the device a multiple of 64"),
