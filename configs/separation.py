@@ -149,7 +149,7 @@ def _speech(c: ConfigDict) -> None:
     c.model.summed = False  # in the paper's sizes the directions are added up, as in the public ports
     c.model.bound = 0.0  # K of masks K tanh(.); 0: none
     c.model.dtype = "float32"
-    c.steps = 1000
+    c.steps, c.eval.every, c.save_every = 1600, 400, 400
     c.optim.separator = base.adam(2e-3, warmup=50, decay="cosine", clip=1.0)
     c.eval.test_examples = 800
 
