@@ -121,3 +121,15 @@ def test_what_cannot_be_is_said():
         warp.border(-1)
     with pytest.raises(UserError, match="1 x 4"):
         warp.sample(jnp.zeros((1, 1, 4, 1)), jnp.zeros((1, 1, 2)))
+
+
+def test_the_logarithm_of_a_cpu(rng):
+    """As NumPy's to a unit in the last place or two, from the smallest square to the largest, and its gradient."""
+    x = np.concatenate([np.exp(rng.uniform(np.log(warp.TINY), 10, 20_000)), 2.0 ** np.arange(-30, 10), [0.5**0.5]])
+    x = x.astype(np.float32)
+    exact = np.log(x.astype(np.float64))
+    found = np.asarray(jax.jit(warp._log)(x), np.float64)
+    assert np.abs(found - exact).max() < 2.5e-6  # 23 at most
+    assert np.abs(found - exact)[np.abs(exact) < 0.3].max() < 1e-7
+    np.testing.assert_allclose(jax.vmap(jax.grad(warp._log))(x), 1 / x, rtol=1e-6)
+    np.testing.assert_allclose(jax.vmap(jax.grad(jax.grad(warp._log)))(x[:9]), -1 / np.square(x[:9]), rtol=1e-5)
