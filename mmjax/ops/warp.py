@@ -6,8 +6,7 @@ Positions are (x, y) in shares of the picture: the centre of the pixel in column
 
 from __future__ import annotations
 
-import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,8 +33,8 @@ def kernel(square: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return 0.5 * square * _log(jnp.maximum(square, TINY))
 
 
-# Of (log(1 + f) - f + f^2 / 2) / f^3 for 1 + f from sqrt(1/2) to sqrt(2): the polynomial of Cephes' logf, which is
-# XLA's own, too, highest power first.
+# Of (log(1 + f) - f + f^2 / 2) / f^3 for 1 + f from sqrt(1/2) to sqrt(2), highest power first: the coefficients of
+# logf in Cephes (Moshier 1989).
 _CEPHES = (
     7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1,
     -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1,
@@ -55,7 +54,9 @@ def _log(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     bits = lax.bitcast_convert_type(x, jnp.int32)
     power = (bits - _ROOT_HALF) >> 23
     f = lax.bitcast_convert_type(bits - (power << 23), jnp.float32) - 1.0
-    terms = functools.reduce(lambda total, factor: total * f + factor, _CEPHES)
+    terms: Any = _CEPHES[0]
+    for factor in _CEPHES[1:]:
+        terms = terms * f + factor
     square = f * f
     return f + (square * f * terms - 0.5 * square) + power.astype(jnp.float32) * np.float32(np.log(2))
 
