@@ -5,6 +5,7 @@ import gc
 import os
 import pathlib
 import re
+import sys
 
 from children import PATIENT, quick_flags
 
@@ -104,3 +105,11 @@ def pytest_collection_modifyitems(items):
         return next((n for n, part in enumerate(FIRST) if part in f"/{item.path.as_posix()}"), len(FIRST))
 
     items.sort(key=rank)  # stable
+
+
+@pytest.fixture
+def own_loop():
+    """`import loop` finds the loop of this test's exported folder, and leaves none to the next."""
+    sys.modules.pop("loop", None)
+    yield
+    sys.modules.pop("loop", None)

@@ -672,6 +672,7 @@ def check_loop(home, made, suffix, capsys, monkeypatch):
     assert len((made / "loop.py").read_text().splitlines()) <= 40
 
 
+@pytest.mark.usefixtures("own_loop")
 def test_an_answer_is_written_token_by_token_with_two_files(writer, tmp_path, capsys, monkeypatch):
     assert export(writer, tmp_path / "toy.stablehlo") == 0
     said, made = capsys.readouterr().out, tmp_path / "toy"
@@ -714,6 +715,7 @@ def test_no_more_examples_go_in_at_once_than_memory_is_sure_to_hold(toy, tmp_pat
     assert max(count for count in seen if isinstance(count, int)) == 2
 
 
+@pytest.mark.usefixtures("own_loop")
 def test_onnx_takes_the_two_files_and_not_the_search(writer, tmp_path, capsys, monkeypatch):
     pytest.importorskip("jax2onnx")
     assert export(writer, tmp_path / "toy.onnx", "--int8") == 0

@@ -4,7 +4,6 @@ import contextlib
 import io
 import json
 import re
-import sys
 
 import numpy as np
 import pytest
@@ -98,15 +97,14 @@ def test_a_sentence_that_is_typed_is_spoken(made, home, tmp_path):
     np.testing.assert_allclose(sounds[1], sounds[0], atol=1e-3)
 
 
+@pytest.mark.usefixtures("own_loop")
 def test_the_lines_of_the_readme_speak(made, monkeypatch, capsys):
     folder, suffix, _ = made
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(folder)
-    monkeypatch.delitem(sys.modules, "loop", raising=False)
     code = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)[-1]
     assert "loop.speak(start, step, end, batch, kept" in code
     exec(code, {})
-    monkeypatch.delitem(sys.modules, "loop", raising=False)
     assert "'audio/speech': (1, " in capsys.readouterr().out
     assert ("jax" in code) == (suffix == ".stablehlo")
 
