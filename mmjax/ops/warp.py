@@ -46,8 +46,7 @@ _ROOT_HALF = 0x3F3504F3  # bits of sqrt(1/2)
 def _log(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """The logarithm of normal numbers above 0.
 
-    XLA's on a CPU also asks for zeros, infinities and what else there is, at each of the sixty million numbers of
-    sixteen pictures of 224 pixels: a seventh of a warp.
+    With XLA's own, which takes any number, a flow takes an eighth longer on a CPU: 33 ms instead of 29, see `evaluate`.
     """
     if x.dtype != jnp.float32 or not platform.cpu():
         return jnp.log(x)
@@ -116,7 +115,8 @@ def evaluate(found: Spline, at: Float[Array, "b m 2"]) -> Float[Array, "b m k"]:
     linear = jnp.matmul(at, found.affine[:, :2], precision=lax.Precision.HIGHEST) + found.affine[:, 2:]
     start = [linear[..., i] for i in range(linear.shape[-1])]
     each = (jnp.moveaxis(found.points, 1, 0), jnp.moveaxis(found.weights, 1, 0))
-    # Four points a round: sums so far are read and written less often, which makes the gradient 1.6 times as fast.
+    # Four points a round: sums so far are read and written less often. Of 16 pictures of 224 pixels a flow takes 29 ms
+    # instead of 34, the gradient of a warp 106 instead of 118 (two AMD cores).
     total, _ = lax.scan(add, start, each, unroll=4)
     return jnp.stack(total, -1)
 

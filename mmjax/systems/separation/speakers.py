@@ -262,9 +262,17 @@ def make(config: ConfigDict) -> Speakers:
         faces = Network(FaceEmbedding(**own))
     if config.network == "voices_only":
         faces = None
-    own_parts = {"model": LookingToListen(**how), "faces": faces, "width": width, "power": config.power}
-    own_parts["magnitude"] = bool(config.get("magnitude", False))  # runs of before have neither
-    own_parts["order_free"] = float(config.get("order_free", 0.0))
-    if not 0 <= own_parts["order_free"] <= 1:
-        raise OptionError("config.order_free", f"is {config.order_free}: it must be from 0 to 1")
-    return Speakers(sound, mixing, config.seconds, **own_parts)
+    order_free = float(config.get("order_free", 0.0))  # runs of before have neither this nor a magnitude
+    if not 0 <= order_free <= 1:
+        raise OptionError("config.order_free", f"is {order_free}: it must be from 0 to 1")
+    return Speakers(
+        sound,
+        mixing,
+        config.seconds,
+        model=LookingToListen(**how),
+        faces=faces,
+        width=width,
+        power=config.power,
+        magnitude=bool(config.get("magnitude", False)),
+        order_free=order_free,
+    )
