@@ -302,6 +302,7 @@ class Task:
         sentences alone.
       whole: whether a sound that a user gives goes in whole, of whatever length; else it is cut into pieces as long as
         training's clips.
+      faces: how many faces a user's video of people talking has to show, for a system that takes `faces_frames`.
       answers: the keys of predict that answer whoever asks with files of his own (`mmjax predict`), in the order in
         which he reads them; nothing else is computed for him. () = what `predictions.answers` takes for answers. A
         key that a run does not predict is passed over. Several "embedding/..." are points of one space.
@@ -345,6 +346,7 @@ class Task:
     predicts_from: tuple[str, ...] = ()
     also_from: tuple[tuple[str, ...], ...] = ()
     whole: bool = False
+    faces: int = 0
     answers: tuple[str, ...] = ()
     headline: tuple[str, ...] = ()
     distribution: Callable[[Variables, Batch], tuple[Any, dict[str, Any]]] | None = None

@@ -19,22 +19,27 @@ from mmjax.errors import UserError
 
 TEXTS = (".txt",)  # a sentence a line
 NO_TEXT = "text that is not Unicode"
-TIMED = ("sound", "video", "film", "pair")  # kinds of files whose pieces have times
+FILMS = ("film", "talk")  # kinds of files that are opened when their turn comes
+TIMED = ("sound", "video", "pair", *FILMS)  # kinds of files whose pieces have times
 SHOWN = 80  # letters of what is no file's name, of whatever length
 
 
 @dataclasses.dataclass(frozen=True)
 class Way:
-    """Fields that go in together, and what a user gives for them: {"picture" | "sound" | "text": the field}."""
+    """Fields that go in together, and what a user gives for them: {"picture", "faces", "sound", "text": field}."""
 
     fields: tuple[str, ...]
     media: Mapping[str, str]
 
     @property
     def reads(self) -> frozenset[str]:
-        """What a user gives: its media, but a "film" for a picture and a sound that go in together."""
-        both = {"picture", "sound"}
-        return frozenset(self.media) - both | {"film"} if both <= set(self.media) else frozenset(self.media)
+        """What a user gives: its media, but for a picture and a sound that go in together a "film", and a "talk" for
+        faces and a sound."""
+        media = frozenset(self.media)
+        for seen, film in (("picture", "film"), ("faces", "talk")):
+            if {seen, "sound"} <= media:
+                media = media - {seen, "sound"} | {film}
+        return media
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,9 +82,9 @@ def ways(sets: Iterable[Sequence[str]], asks: bool) -> tuple[Way, ...]:
 
 
 def _medium(field: str, asks: bool) -> str:
-    shape, several = spec.FIELDS[field].shape, spec.FIELDS[field].shape.startswith("f ")
+    shape = spec.FIELDS[field].shape
     if shape.endswith("h w 3"):
-        return "" if several else "picture"
+        return {"h w 3": "picture", "n f h w 3": "faces"}.get(shape, "")
     if shape == "time*":
         return "sound"
     return "text" if field in token_fields.FROM or (asks and field != "index") else ""
@@ -89,10 +94,11 @@ def _medium(field: str, asks: bool) -> str:
 
 
 def kind(name: str, media: Iterable[str]) -> str:
-    """How a file is read, by its suffix, for those who take these: "picture", "sound", "video", "film" or ""."""
+    """How a file is read, by its suffix, for those who take these: "picture", "sound", "video", one of FILMS, or ""."""
     suffix, media = pathlib.PurePath(name).suffix.lower(), set(media)
-    if "film" in media and suffix in video_clips.SUFFIXES:
-        return "film"
+    for film in FILMS:
+        if film in media and suffix in video_clips.SUFFIXES:
+            return film
     if "picture" in media and suffix in pictures.suffixes():
         return "picture"
     if "picture" in media and suffix in video_clips.SUFFIXES:
@@ -208,7 +214,7 @@ def _sayable(texts: Iterable[str]) -> tuple[list[str], list[Fault]]:
 
 
 def _said_of(medium: str) -> str:
-    return "video with sound" if medium == "film" else medium
+    return {"film": "video with sound", "talk": "video of people talking"}.get(medium, medium)
 
 
 def _medium_of(how: str) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from mmjax import data
 from mmjax.answers import films
-from mmjax.answers.inputs import Item
+from mmjax.answers.inputs import FILMS, Item
 from mmjax.data import pipeline
 from mmjax.data.files import child_processes, pieces
 from mmjax.data.files.faults import Fault
@@ -43,6 +43,7 @@ class Reader:
       every: seconds from one picture of a video to the next.
       say: gets a line for the user.
       whole: whether a sound goes in whole, and a video is one moment: the picture in its middle, and all of its sound.
+      faces: how many a video of people talking has to show.
     """
 
     config: Any
@@ -52,6 +53,7 @@ class Reader:
     every: float
     say: Callable[[str], None]
     whole: bool = False
+    faces: int = 0
 
     def examples(self, items: Sequence[Item]) -> Iterator[tuple[Item, Iterable[Asked] | Fault]]:
         """All examples of each item, in order, or why there are none; they are to be taken before the next item."""
@@ -73,6 +75,9 @@ class Reader:
             unknown += any(np.any(text.get(field, 0) == vocabulary.UNK) for field in fields)
             if item.kind == "film":
                 yield from self._film(item, how, text)
+                continue
+            if item.kind == "talk":
+                yield item, self._talk(item)
                 continue
             yield item, [(self._named(item, piece), {**self._of(item, piece), **text}) for piece in found.pieces]
         if unknown:
@@ -115,6 +120,18 @@ class Reader:
                 ),
             )
 
+    def _talk(self, item: Item) -> list[Asked] | Fault:
+        """A video of people talking, as one example."""
+        size = self.shapes["face_frames"][-2]
+        found = films.talking(item.file, self.faces, int(size))
+        if isinstance(found, Fault):
+            return found
+        if found.remark:
+            self.say(f"{item.file}: {found.remark}")
+        named = self._named(item, Piece(None, 0.0, len(found.sound) / pipeline.RATE))
+        seen, heard = item.way.media["faces"], item.way.media["sound"]
+        return [(named, {seen: found.faces, **self._sound(heard, found.sound)})]
+
     def _named(self, item: Item, piece: Piece) -> Mapping[str, Any]:
         if piece.start is None or piece.end is None:
             return item.told
@@ -155,14 +172,14 @@ def _read(how: pieces.How, items: Sequence[Item]) -> Iterator[tuple[Item, Pieces
     """
     # Of a pair, the sound comes with the numbers behind those of all items.
     parts = [(i, "picture" if item.kind == "pair" else item.kind, item.file) for i, item in enumerate(items)]
-    files = [part for part in parts if part[2] and part[1] != "film"]
+    files = [part for part in parts if part[2] and part[1] not in FILMS]
     files += [(len(items) + i, "sound", item.sound) for i, item in enumerate(items) if item.sound]
     files.sort(key=lambda part: part[0] % len(items))
     ready: dict[int, Pieces | Fault] = {}
     with child_processes.Children(min(len(os.sched_getaffinity(0)), 1 + len(files) // FEW)) as children:
         done = children.each(functools.partial(pieces.read, how), files)
         for i, item in enumerate(items):
-            wanted = {i} if item.file and item.kind != "film" else set()
+            wanted = {i} if item.file and item.kind not in FILMS else set()
             wanted |= {len(items) + i} if item.sound else set()
             while not wanted <= ready.keys():
                 (number, _, path), found = next(done)

@@ -33,6 +33,9 @@ FIELDS: dict[str, Field] = {
     "frames": Field("uint8", "f h w 3", "RGB frames evenly spaced over the clip, 0..255"),
     "face": Field("uint8", "h w 3", "RGB picture of the speaker's face, 0..255"),
     "face_frames": Field("uint8", "f* h w 3", "RGB pictures of the speaker's face, 25 a second, speaking `speech`"),
+    "faces_frames": Field(
+        "uint8", "n f h w 3", "RGB pictures of each face of a user's film, 25 a second, while `speech` lasts"
+    ),
     "mouth_frames": Field("uint8", "f h w", "grey pictures of the speaker's mouth, 25 a second, speaking `speech`"),
     "mouth_frames_other": Field("uint8", "f h w", "as `mouth_frames`: the same speaker speaking `speech_other`"),
     "landmarks": Field("float32", "68 2", "x, y of the 68 landmarks of `face` in the order of 300-W, in 0..1"),

@@ -10,6 +10,7 @@ mmjax predict runs/speech2face voice.wav -o face.png                      the fa
 mmjax predict runs/tacotron2 --text "_ u r e d b e l _" -o out.wav        what is said
 mmjax predict runs/separation duet.mp4 -o parts/                          what is seen in the middle, out of the sound
 mmjax predict runs/separation song.wav bell.png drum.png -o parts/        what each picture picks out of the sound
+mmjax predict runs/speech interview.mp4 -o parts/                         what each of the faces in it says
 mmjax predict runs/text_to_image --text "a red bell" -o drawn/            pictures
 echo bell | mmjax predict runs/skipgram -                                 texts from standard input, one a line
 mmjax predict runs/captioning -o results.json                             no files: what the run said of its test split
@@ -135,7 +136,7 @@ def predict(run: restore.Restored, options: Any, say: Any) -> tuple[int, int]:
             options.output, [key for key in task.answers if key.partition("/")[0] in ("image", "audio", "video")]
         )
     ask = None if task.ask is None else functools.partial(_ask, run)
-    reader = reading.Reader(run.config, run.constants, run.shapes, ask, options.every, say, task.whole)
+    reader = reading.Reader(run.config, run.constants, run.shapes, ask, options.every, say, task.whole, task.faces)
     points = [key for key in task.answers if key.startswith("embedding/")]
     several = len({item.way.fields for item in items}) > 1  # whose answers have columns of their own
     kept: list[rows.Answer] = []

@@ -124,3 +124,39 @@ def test_a_video_that_goes_in_whole_is_one_moment_with_all_of_its_sound(tmp_path
     (one,) = found[True]
     assert len(one["waveform"]) == one["waveform_length"] == pytest.approx(2.5 * 22_050, abs=10)
     assert number_of(one["image"]) == 12  # of 25 pictures
+
+
+def coloured(picture):
+    """Boxes of what is red or green on black, of pictures that a codec has been through."""
+    found = []
+    for channel in (1, 0):
+        rows, columns = np.nonzero((picture[..., channel] > 128) & (picture[..., 1 - channel] < 128))
+        if len(rows):
+            found.append((columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
+    return found
+
+
+def test_faces_of_a_film_from_left_to_right(tmp_path, monkeypatch):
+    """A red square that walks, a green one that stays: whole, wide pictures, and all of the sound."""
+    monkeypatch.setattr(films.face_boxes, "detector", lambda: coloured)
+    film = np.zeros((50, 90, 160, 3), np.uint8)
+    for number, picture in enumerate(film):
+        picture[30:60, 10 + number // 2 : 40 + number // 2, 0] = 255
+        picture[30:60, 120:150, 1] = 255
+    sound = (10_000 * np.sin(np.arange(44_100) * 0.1)).astype(np.int16)
+    path = str(tmp_path / "two.mp4")
+    drawn_video.write(tmp_path / "two.mp4", film, 25, sound, 22_050)
+    found = films.talking(path, 2, 26)
+    assert found.faces.shape == (2, 50, 26, 26, 3)
+    assert abs(len(found.sound) - 44_100) <= 882
+    assert np.corrcoef(found.sound[2000:40_000], sound[2000:40_000])[0, 1] > 0.9
+    assert found.remark == ""
+    middle = found.faces[:, :, 8:18, 8:18].astype(int)
+    assert (middle[0, ..., 0] > 200).all()
+    assert (middle[0, ..., 1] < 50).all()
+    assert (middle[1, ..., 1] > 200).all()
+    assert found.faces[:, :, :2].max() < 100  # the margin
+    assert "which the 1" in films.talking(path, 1, 26).remark
+    assert films.talking(path, 3, 26) == Fault(path, "shows too few faces", "2, and the run tells 3 apart")
+    (tmp_path / "none.mp4").write_bytes(b"no video")
+    assert films.talking(str(tmp_path / "none.mp4"), 1, 26).kind == "unreadable"

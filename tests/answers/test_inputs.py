@@ -314,3 +314,14 @@ def test_pictures_beside_a_sound_are_asked_with_it(tmp_path):
     assert inputs.told(items) == ("file", "sound", "start", "end")
     with pytest.raises(UserError, match="a picture needs a sound"):
         inputs.items(BOTH, [a, b])
+
+
+def test_faces_and_a_voice_are_a_video_of_people_talking(tmp_path):
+    ways = inputs.ways([("faces_frames", "speech", "speech_length"), ("face_frames", "speech", "index")], False)
+    assert [way.reads for way in ways] == [{"talk"}]
+    for name in ("a.png", "song.wav", "film.mp4"):
+        (tmp_path / name).write_bytes(b"0")
+    items, faults = inputs.items(ways, [str(tmp_path / "film.mp4"), str(tmp_path / "song.wav")])
+    assert [item.kind for item in items] == ["talk"]
+    assert inputs.told(items) == ("file", "start", "end")
+    assert [fault.detail for fault in faults] == ["the run takes video of people talking"]

@@ -12,12 +12,18 @@ from mmjax.data.files import media, pictures
 def rgb(frame: Any, aspect: float, size: int, fit: str = "crop") -> pictures.Picture:
     """A decoded frame, its pixels `aspect` wide for 1 high, as an upright RGB square of `size` pixels.
 
-    "crop" scales the short side and cuts out the middle; "squash" keeps the whole picture and gives up its proportions.
+    "crop" scales the short side and cuts out the middle; "squash" keeps the whole picture and gives up its proportions;
+    "whole" keeps both, and is no square: its long side has `size` pixels.
     """
     if fit == "squash":
         whole = frame.reformat(width=size, height=size, format="rgb24", interpolation="BICUBIC").to_ndarray()
         return np.ascontiguousarray(turned(whole, matrix_of(frame)))
     width, height = frame.width * aspect, frame.height
+    if fit == "whole":
+        scale = size / max(width, height)
+        wide, high = max(1, round(width * scale)), max(1, round(height * scale))
+        picture = frame.reformat(width=wide, height=high, format="rgb24", interpolation="BICUBIC").to_ndarray()
+        return np.ascontiguousarray(turned(picture, matrix_of(frame)))
     scale = size / min(width, height)
     wide, high = max(size, round(width * scale)), max(size, round(height * scale))
     picture = frame.reformat(width=wide, height=high, format="rgb24", interpolation="BICUBIC").to_ndarray()

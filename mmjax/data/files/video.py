@@ -23,7 +23,7 @@ CROWDED = 0.25  # of the sound: more than joined recordings overlap by; such tim
 class Cut:
     """How a video is cut: clip length and least length in seconds, pictures per clip, their size in pixels.
 
-    `fit` is how they become square: "crop" or "squash".
+    `fit` is how they become square, "crop" or "squash"; "whole" ones do not, and `size` is that of their long side.
     """
 
     seconds: float = 6.0

@@ -7,14 +7,14 @@ from collections.abc import Callable
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from mmjax.errors import UserError
 from mmjax.ops.sound import framing
 
 
 def overlap_added(
-    process: Callable[[Float[Array, "b length"]], Float[Array, "b n length"]],
+    process: Callable[[Float[Array, "b length"], Int[Array, ""]], Float[Array, "b n length"]],
     waveform: Float[Array, "b time"],
     length: int,
     overlap: int,
@@ -25,7 +25,7 @@ def overlap_added(
     process that changes nothing gives the sound back.
 
     Args:
-      process: of sounds of `length` samples.
+      process: of sounds of `length` samples, and of the sample with which they begin.
       waveform: of any length; a sound of `length` or less is one chunk.
       length: samples of a chunk.
       overlap: samples that it shares with the next, at most half of them.
@@ -39,9 +39,9 @@ def overlap_added(
     count = 1 + max(0, -(-(time - length) // hop))
     padded = jnp.pad(waveform, [(0, 0), (0, (count - 1) * hop + length - time)])
     if count == 1:
-        return process(padded)[..., :time]
+        return process(padded, jnp.zeros((), jnp.int32))[..., :time]
     starts = jnp.arange(count, dtype=jnp.int32) * hop
-    cut = lax.map(lambda at: process(lax.dynamic_slice_in_dim(padded, at, length, 1)), starts)  # count b n length
+    cut = lax.map(lambda at: process(lax.dynamic_slice_in_dim(padded, at, length, 1), at), starts)  # count b n length
     weights = np.ones((count, length), np.float32)
     ramp = ((np.arange(overlap) + 0.5) / max(overlap, 1)).astype(np.float32)
     weights[1:, :overlap] = ramp

@@ -120,6 +120,11 @@ class Mixing:
         if self.spread_db < 0 or self.level <= 0:
             raise OptionError("spread_db" if self.spread_db < 0 else "level", "must be above 0")
 
+    def to_level(self, waveform: Float[Array, "b time"]) -> Float[Array, "b 1"]:
+        """The factor that brings a user's sound to the level of training's mixtures."""
+        rms = jnp.sqrt(jnp.mean(jnp.square(waveform), -1, keepdims=True))
+        return self.level / self.sources**0.5 / jnp.maximum(rms, 1e-6)
+
     def audible(self, waveform: Float[Array, "b time"]) -> Bool[Array, " b"]:
         return mixing.level_db(waveform) > self.silence_db
 

@@ -212,11 +212,11 @@ def of_user(made: Networks, variables: Variables, batch: Batch, seconds: float, 
     """
     sound = made.sound
     waves = sound.heard(batch["waveform"])
-    rms = jnp.sqrt(jnp.mean(jnp.square(waves), -1, keepdims=True))
-    factor = made.mixing.level / made.mixing.sources**0.5 / jnp.maximum(rms, 1e-6)
+    factor = made.mixing.to_level(waves)
     vectors = made.see(variables, batch)[0][:, None] if made.sees else jnp.zeros(())
 
-    def separated(waves: Float[Array, "b time"]) -> Float[Array, "b n time"]:
+    def separated(waves: Float[Array, "b time"], start: Array) -> Float[Array, "b n time"]:
+        del start
         spectrum = sound.spectrum(waves)
         maps, _ = made.hear(variables, sound.magnitude(spectrum))
         return sound.masked(spectrum, made.masks(made.ask(variables, maps, vectors)), waves.shape[-1])

@@ -26,6 +26,7 @@ from mmjax.task import Batch, Variables
 
 PICTURES = 25  # a second
 FACES, VOICES = "face_frames", "speech"
+FILM = "faces_frames"  # the faces of a user's film
 NETWORKS = ("looking_to_listen", "voices_only")
 QUIET = 0.01  # of a compressed magnitude, below which its logarithm no longer falls
 
@@ -108,9 +109,10 @@ class Separator(abc.ABC):
         """Which frames of a mixture are real: those whose windows begin before its last voice ends."""
         seconds = batch[f"{VOICES}_length"].astype(jnp.float32) / GIVEN
         longest = jnp.max(jnp.minimum(seconds, self.seconds)[mixture.places], 1, keepdims=True)  # g 1
-        return self._begins(mixture.sound.shape[-1])[None] < longest
+        return self.begins(mixture.sound.shape[-1])[None] < longest
 
-    def _begins(self, time: int) -> Float[Array, " t"]:
+    def begins(self, time: int) -> Float[Array, " t"]:
+        """When the window of each frame begins, in seconds."""
         frames = 1 + (time + self.sound.n_fft // 2) // self.sound.hop
         starts = jnp.arange(frames, dtype=jnp.float32) * self.sound.hop - self.sound.length / 2
         return starts / self.sound.rate
@@ -188,6 +190,14 @@ class Speakers(Separator):
         flat = frames.reshape(-1, *frames.shape[2:])
         vectors, state = self.faces(encoders.parts(variables, GROUP), flat, train=train)
         return vectors.reshape(*frames.shape[:2], -1).astype(jnp.float32), encoders.beside(state)
+
+    def see_film(self, variables: Variables, faces: Array, start: Array, pictures: int) -> Float[Array, "b n v d"]:
+        """The numbers of faces [b n f h w 3] in so many pictures from `start` on, the last of them for what follows."""
+        assert self.faces is not None
+        at = jnp.minimum(start + jnp.arange(pictures, dtype=jnp.int32), faces.shape[2] - 1)
+        frames = faces[:, :, at]
+        vectors, _ = self.faces(encoders.parts(variables, GROUP), frames.reshape(-1, *frames.shape[3:]))
+        return vectors.reshape(*frames.shape[:3], -1).astype(jnp.float32)
 
     def unseen(self, mixtures: int) -> Float[Array, "g n v d"]:
         """What the network that only hears has in the place of faces."""

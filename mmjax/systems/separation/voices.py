@@ -11,6 +11,7 @@ windows: 301 frames of 3 s, and not 298.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,7 +25,7 @@ from mmjax.known import encoders
 from mmjax.known.network import Network
 from mmjax.metrics.separation import assignment, signal_ratio, speech
 from mmjax.ops import collective
-from mmjax.ops.sound import source_masks
+from mmjax.ops.sound import chunks, source_masks
 from mmjax.ops.sound.pitch import median_pitch
 from mmjax.systems.separation import estimates, listening, quality, speakers
 from mmjax.systems.separation.estimates import RIGHT
@@ -33,14 +34,27 @@ from mmjax.systems.separation.networks import GROUP
 from mmjax.systems.separation.speakers import VOICES, Separator, Speakers
 from mmjax.task import Batch, Constants, Figures, Task, Update, Variables, bind
 
+OVERLAP = 0.25  # of the chunks of a user's film, each as long as training's clips
 CLOSE = 1.05  # of one pitch to another, below which two voices are as good as of one pitch
 
 
 def task(config: ConfigDict) -> Task:
     """The task of a config with sections sound, mixing, faces and model."""
     made = speakers.make(config)
-    needs = () if made.faces is None else (bind(Network.check, made.faces),)
-    return task_of(made, config, bind(fill, made), bind(loss, made), needs)
+    learned = task_of(made, config, bind(fill, made), bind(loss, made), ())
+    if made.faces is None:
+        return learned
+    people = range(1, made.mixing.sources + 1)
+    return dataclasses.replace(
+        learned,
+        needs=(bind(Network.check, made.faces),),
+        predict=bind(predict_or_film, made, learned.predict),
+        predicts_from=(speakers.FILM, VOICES, f"{VOICES}_length"),
+        also_from=(learned.fields,),
+        whole=True,
+        faces=made.mixing.sources,
+        answers=tuple(f"{kind}{i}" for i in people for kind in ("image/face", "audio/estimate")),
+    )
 
 
 def task_of(
@@ -220,4 +234,38 @@ def predict(made: Separator, variables: Variables, batch: Batch, key: Array, *, 
         out["number/pitch_apart"] = listening.by_row(apart, rows)
     if made.sees:
         out["image/picture"] = made.shown(batch)
+    return out
+
+
+def predict_or_film(made: Speakers, of_list: Any, variables: Variables, batch: Batch, key: Array) -> dict[str, Array]:
+    """`of_list` of a batch of the data set; of a user's film what each of its faces says."""
+    return of_film(made, variables, batch) if speakers.FILM in batch else of_list(variables, batch, key)
+
+
+def of_film(made: Speakers, variables: Variables, batch: Batch) -> dict[str, Array]:
+    """The voice of each face of a film of any length, at the level of the film's sound, and a picture of the face.
+
+    The network hears and sees it in chunks as long as training's clips, at the level of training's mixtures.
+    """
+    sound, faces = made.sound, batch[speakers.FILM]
+    waves = sound.heard(batch[VOICES])
+    factor = made.mixing.to_level(waves)
+    ends = waves.shape[-1] / sound.rate
+    pictures = max(1, round(made.seconds * speakers.PICTURES))
+    length = round(pictures / speakers.PICTURES * sound.rate)
+    overlap = round(int(OVERLAP * pictures) / speakers.PICTURES * sound.rate)  # chunks begin with a picture
+
+    def separated(waves: Float[Array, "b time"], start: Array) -> Float[Array, "b n time"]:
+        first = jnp.round(start / sound.rate * speakers.PICTURES).astype(jnp.int32)
+        seen = made.see_film(variables, faces, first, pictures)
+        where = start / sound.rate + made.begins(length) < ends
+        whole = made.compressed(waves)
+        masks, _ = made.masks(variables, whole, seen, jnp.broadcast_to(where[None], (waves.shape[0], where.shape[0])))
+        return made.waveform(masks * whole[:, None], length)
+
+    found = chunks.overlap_added(separated, waves * factor, length, overlap) / factor[:, None]
+    out: dict[str, Array] = {}
+    for i in range(faces.shape[1]):
+        out[f"image/face{i + 1}"] = faces[:, i, faces.shape[2] // 2]
+        out[f"audio/estimate{i + 1}"] = listening.samples(found[:, i])
     return out

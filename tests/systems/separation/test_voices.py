@@ -247,3 +247,51 @@ def test_it_learns(network):
 def test_a_wrong_option_is_one_line(field, value, said):
     with pytest.raises(OptionError, match=said):
         systems.build(small(**{field: value}))
+
+
+def test_each_face_of_a_film_has_its_own_voice_at_its_own_time(rng):
+    """Masks that are 1 where a face is white and 0 where it is black: what is heard follows the pictures over all
+    chunks, at the film's level."""
+    made = speakers.make(small())
+
+    class Lit(speakers.Speakers):
+        def see_film(self, variables, faces, start, pictures):
+            at = jnp.minimum(start + jnp.arange(pictures), faces.shape[2] - 1)
+            return jnp.mean(faces[:, :, at], (-3, -2))[..., :1] / 255
+
+        def masks(self, variables, whole, faces, where, train=False):
+            at = jnp.minimum(jnp.arange(whole.shape[-1]) // 2, faces.shape[2] - 1)  # two frames a picture
+            lit = jnp.where(where[:, None, None], faces[:, :, None, at, 0], 0)  # g n 1 t
+            return jnp.broadcast_to(lit, (*lit.shape[:2], *whole.shape[1:])).astype(jnp.complex64), {}
+
+    made = Lit(**{name: getattr(made, name) for name in made.__dataclass_fields__})
+    task = voices.task(small())
+    faces = np.zeros((1, 2, 50, 16, 16, 3), np.uint8)
+    faces[:, 0] = 255
+    faces[:, 1, 10:33] = 255
+    time = np.arange(44_100) / 22_050
+    sound = (3000 * np.sin(2 * np.pi * 300 * time)).astype(np.int16)
+    batch = {"faces_frames": faces, "speech": sound[None], "speech_length": np.array([44_100], np.int32)}
+    found = jax.jit(lambda b: voices.predict_or_film(made, None, {}, b, jax.random.key(0)))(batch)
+    assert tuple(sorted(found)) == tuple(sorted(task.answers))
+    assert (task.whole, task.faces) == (True, 2)
+    heard = np.asarray(made.sound.heard(sound[None]))[0] * 32_768
+    kept = np.asarray(found["audio/estimate1"][0], float)
+    np.testing.assert_allclose(kept[:-600], heard[:-600], atol=3)
+    level = np.abs(np.asarray(found["audio/estimate2"][0], float)).reshape(50, 320).max(1)
+    assert (level[1:8] < 5).all()
+    assert (level[12:31] > 2900).all()
+    assert (level[35:] < 5).all()
+    assert (np.asarray(found["image/face2"]) == 255).all()
+
+
+def test_a_film_goes_through_the_networks(rng):
+    """The task's own prediction of a film, of another length than training's clips."""
+    task, batch = voices.task(small()), clips(rng)
+    variables = jax.jit(task.init)(jax.random.key(0), batch)
+    film = {"faces_frames": batch["face_frames"][None, :2], "speech": batch["speech"][:1]}
+    film["speech_length"] = np.full(1, 22_050, np.int32)
+    found = jax.jit(task.predict)(variables, film, jax.random.key(0))
+    assert found["audio/estimate2"].shape == (1, 8000)
+    assert found["image/face1"].shape == (1, 16, 16, 3)
+    assert np.abs(np.asarray(found["audio/estimate1"], float)).max() > 0
