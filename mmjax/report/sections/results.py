@@ -21,9 +21,9 @@ _LOWER = re.compile(
     r"(^|_)(kl|loss|error|errors|nll|wer|cer|eer|fid|kid|perplexity|(?<!effective_)rank|distance|mse|mae|rmse|mcd|entropy|on_silence|abx|bits)(_|$)"
 )
 _HIGHER = re.compile(
-    r"(^|_)(agreement|accuracy|right|recall|precision|map|ap|auc|f1|bleu_?\d?|cider(_d)?|rouge(_l)?|meteor|spice|sdr|sir|sar"
+    r"(^|_)(agreement|accuracy|right|recall|precision|map|ap|auc|f1|bleu_?\d?|cider(_d)?|rouge(_l)?|meteor|spice|sdr|sir|sar|stoi|pesq"
     r"|c?iou|psnr|ssim|correlation|similarity|[pr]_\d+|perceptual|in_box"
-    r"|pointing|fits|improvement|r2|monotone|whole|fired|purity|information|found)(_|$)"
+    r"|pointing|fits|improvement|r2|monotone|whole|fired|purity|information|found|feature_cosine)(_|$)"
 )
 
 

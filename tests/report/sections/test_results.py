@@ -63,7 +63,7 @@ def test_an_oracle_is_a_bound_and_no_baseline():
      ("tags_p@5", "higher"), ("image_to_caption_1k_median_rank", "lower"), ("effective_rank_image", ""),
      ("pointing", "higher"), ("marked_on_silence", "lower"), ("attention_whole", "higher"),
      ("purity_new_speakers", "higher"), ("abx_within", "lower"), ("bits_per_second", "lower"),
-     ("picture_found", "higher")],
+     ("picture_found", "higher"), ("pesq", "higher"), ("stoi", "higher"), ("feature_cosine", "higher")],
 )  # fmt: skip
 def test_directions_from_names(name, better):
     assert results.direction(name, None) == better
