@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mmjax import workdir
+from mmjax import predictions, workdir
 from mmjax.report import html, style
 from mmjax.report.html import Markup, tag
 from mmjax.report.run_files import Run, baseline_of
@@ -24,6 +24,7 @@ Curve = Mapping[int, float]
 # faint with a running mean over it, for single batches are noisy.
 _POINTS = 400
 _SMOOTH = 40
+_FAR = 3
 _OTHERS, _FEW = 24, 6  # most drawings of the other logs; so few are not folded
 _UNITS = (
     (r"(\w+)_per_second$", r"\1 / s"),
@@ -149,6 +150,23 @@ def eval_figure(name: str, curve: Curve, baselines: Mapping[str, Curve], trainin
     return figure
 
 
+def near(curve: Curve, baselines: Mapping[str, Curve]) -> dict[str, Curve]:
+    """The baselines without those oracles beside which a curve would look flat: further from it and the other baselines
+    than three times what these span. Their values are under the drawing all the same."""
+    oracles = [what for what in baselines if predictions.CEILINGS.fullmatch(what)]
+    others = [curve, *(line for what, line in baselines.items() if what not in oracles)]
+    values = np.concatenate([points(line)[1] for line in others])
+    if not len(values):
+        return dict(baselines)
+    low, high = values.min(), values.max()
+
+    def far(line: Curve) -> bool:
+        own = points(line)[1]
+        return bool(len(own)) and max(own.max() - high, low - own.min()) > _FAR * (high - low) > 0
+
+    return {what: line for what, line in baselines.items() if what not in oracles or not far(line)}
+
+
 def _caption(name: str, curve: Curve, beside: str = "") -> str:
     step, value = list(curve.items())[-1]
     of = f" {unit(name)}" if unit(name) else ""
@@ -172,7 +190,7 @@ def _eval_plot(name: str, evals: Mapping[str, Curve], training: Curve | None) ->
     baselines = {n[len(name) + 1 :]: line for n, line in evals.items() if baseline_of(n, evals) == name}
     beside = "".join(f"; {what} {html.number(list(line.values())[-1])}" for what, line in baselines.items())
     caption = _caption(name, evals[name], beside)
-    drawing = eval_figure(name, evals[name], baselines, training)
+    drawing = eval_figure(name, evals[name], near(evals[name], baselines), training)
     return html.plot(drawing, f"Held-out curve of {name} over training steps: {caption}", caption)
 
 

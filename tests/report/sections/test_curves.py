@@ -46,6 +46,16 @@ def test_baselines_are_dashed_and_the_figure_is_not():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["chance", "once", "held out"]
 
 
+def test_an_oracle_out_of_reach_does_not_flatten_the_curve():
+    curve, given = {10: 4.0, 20: 7.0}, {"mixture": {20: 0.0}, "ideal_mask": {20: 12.0}, "ideal_complex": {20: 47.0}}
+    assert list(curves.near(curve, given)) == ["mixture", "ideal_mask"]
+    assert list(curves.near(curve, {"far": {20: 47.0}, "oracle": {20: 99.0}})) == ["far", "oracle"]  # no oracle: drawn
+    assert list(curves.near({10: 1.0}, {"oracle": {10: 2.0}})) == ["oracle"]  # nothing says what is far
+    assert list(curves.near({10: float("nan")}, {"oracle": {10: 2.0}})) == ["oracle"]
+    page = curves.render(run({}, {"sdr": curve, **{f"sdr/{name}": line for name, line in given.items()}}))
+    assert "ideal_complex 47" in page
+
+
 def test_a_steep_loss_gets_a_logarithmic_axis():
     assert curves.train_figure("loss", {"": {1: 100.0, 2: 1.0}}).axes[0].get_yscale() == "log"
     assert curves.train_figure("loss", {"": {1: 2.0, 2: 1.0}}).axes[0].get_yscale() == "linear"
