@@ -22,8 +22,12 @@ def detector() -> Detect:
         import cv2
     except ImportError:
         raise UserError("faces are found by OpenCV, which is not installed: pip install 'mmjax[faces]'") from None
-    cascade = cv2.CascadeClassifier(cv2.data.haarcascades + CASCADE) if hasattr(cv2, "CascadeClassifier") else None
-    if cascade is None or cascade.empty():  # OpenCV 5 has none
+    cascade = None
+    if hasattr(cv2, "CascadeClassifier"):  # OpenCV 5 has none
+        from cv2.data import haarcascades
+
+        cascade = cv2.CascadeClassifier(haarcascades + CASCADE)
+    if cascade is None or cascade.empty():
         raise UserError(f"OpenCV {cv2.__version__} has no {CASCADE}: pip install 'mmjax[faces]'")
 
     def detect(picture: np.ndarray) -> list[Box]:
