@@ -1,6 +1,7 @@
 """Faces and voices of videos: which clips are used, what is cut out of them, and what is said of the others."""
 
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -18,6 +19,19 @@ def test_the_one_face_of_a_clip_is_the_largest(rng):
     assert face_boxes.only(frames, lambda picture: []) == "no face"
     boxes[3] = [(0, 0, 5, 5), (6, 6, 9, 9)]
     assert face_boxes.only(frames, lambda picture: boxes[int(picture[0, 0, 0])]) == "several faces"
+
+
+@pytest.mark.parametrize("without", ["the class", "the files"])
+def test_opencv_5_is_named(monkeypatch, without):
+    """Its main wheels have no class, and to that of the contrib wheels no file belongs; nothing is raised there."""
+    cv2, folder = types.ModuleType("cv2"), types.ModuleType("cv2.data")
+    cv2.__version__, folder.haarcascades = "5.0.0", "nowhere/"
+    if without == "the files":
+        cv2.CascadeClassifier = lambda path: types.SimpleNamespace(empty=lambda: True)
+    monkeypatch.setitem(sys.modules, "cv2", cv2)
+    monkeypatch.setitem(sys.modules, "cv2.data", folder)
+    with pytest.raises(UserError, match=r"OpenCV 5.0.0 has no haarcascade_frontalface_default.xml: pip install"):
+        face_boxes.detector()
 
 
 def test_a_crop_is_a_square_around_the_box_and_repeats_the_edge():
