@@ -38,6 +38,7 @@ FIELDS: dict[str, Field] = {
     ),
     "mouth_frames": Field("uint8", "f h w", "grey pictures of the speaker's mouth, 25 a second, speaking `speech`"),
     "mouth_frames_other": Field("uint8", "f h w", "as `mouth_frames`: the same speaker speaking `speech_other`"),
+    "mouth_shape": Field("float32", "2", "how the mouth of `face` is open, 0 to 1, and round, -0.3 (spread) to 1"),
     "landmarks": Field("float32", "68 2", "x, y of the 68 landmarks of `face` in the order of 300-W, in 0..1"),
     # sound
     "waveform": Field("int16", "time*", "mono sound at 22,050 Hz, full scale +-32,767"),

@@ -11,6 +11,7 @@ from mmjax.errors import UserError
 CHOICES: dict[str, tuple[str, ...]] = {
     "crop": ("face", "mouth"),
     "mouth": ("own", "frozen", "another"),
+    "moment": ("still", "speaking"),
     "voices": ("all", "held_out"),
     "sounding": ("any", "one", "none"),
     "shift": ("keep", "drop", "reverse"),
@@ -41,6 +42,7 @@ class Options:
     face_size: int = 0
     crop: str = "face"
     mouth: str = "own"
+    moment: str = "still"
     voices: str = "all"
     sounding: str = "any"
     bias: float = 0.0

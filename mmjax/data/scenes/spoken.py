@@ -35,6 +35,7 @@ class Aspect(enum.IntEnum):
     OTHER = 12
     SOUNDING = 13
     AGAIN = 14
+    MOMENT = 15
 
 
 class Utterance:
@@ -98,7 +99,16 @@ class Spoken(abc.ABC):
 
     @property
     def face(self) -> np.ndarray:
+        if self._options.moment == "speaking":
+            return self._pictures(self.mouth_shape[None])[0]
         return face.paint(self._look, self._options.face_side)
+
+    @functools.cached_property
+    def mouth_shape(self) -> np.ndarray:
+        if self._options.moment == "still":
+            return np.array(mouths.CLOSED, np.float32)
+        shapes = self.mouth_shapes
+        return shapes[self._rng(Aspect.MOMENT).integers(len(shapes))]
 
     @property
     def landmarks(self) -> np.ndarray:
@@ -115,8 +125,10 @@ class Spoken(abc.ABC):
 
     @property
     def face_frames(self) -> np.ndarray:
-        shapes, side = self.mouth_shapes, self._options.face_side
-        return mouths.draw(self._look, shapes, side, self._options.crop == "mouth", MAX_PICTURES)
+        return self._pictures(self.mouth_shapes, MAX_PICTURES)
+
+    def _pictures(self, shapes: np.ndarray, pictures: int = 0) -> np.ndarray:
+        return mouths.draw(self._look, shapes, self._options.face_side, self._options.crop == "mouth", pictures)
 
     @property
     def face_frames_length(self) -> np.ndarray:

@@ -54,6 +54,7 @@ FIELDS: tuple[str, ...] = (
     "stems",
     "ambience",
     "face_frames",
+    "mouth_shape",
     "landmarks",
     "new_speaker",
     "speech_same",
@@ -166,6 +167,7 @@ def source(
     face_size: int = 0,
     crop: str = "face",
     mouth: str = "own",
+    moment: str = "still",
     voices: str = "all",
     sounding: str = "any",
     bias: float = 0.0,
@@ -184,6 +186,7 @@ def source(
       seconds: length of `waveform`, 1 to 60.
       face_size: side of `face` and `face_frames` in pixels, 32 to 512; 0 is `image_size`.
       crop: what `face_frames` show: the "face", or the "mouth", a square of half its side.
+      moment: what `face` shows: the speaker "still", before the first word, or "speaking": any one of `face_frames`.
       mouth: in `face_frames`: its "own", which says what `speech` says; "frozen", which stays as in `face`; or
         "another", which says what `speech_other` says.
       voices: "all", speakers of every kind in every split; or "held_out", regions of the speakers' factors that are
@@ -219,10 +222,12 @@ def source(
     length = number("examples", SPLITS[split] if examples is None else examples, 1, 2**31 - 1, int)
     face_size = face_size and number("face_size", face_size, 32, 512, int)
     seconds, bias = number("seconds", seconds, 1, 60, float), number("bias", bias, 0, 1, float)
-    words = {"crop": crop, "mouth": mouth, "voices": voices, "sounding": sounding, "shift": shift}
+    words = {"crop": crop, "mouth": mouth, "moment": moment, "voices": voices, "sounding": sounding, "shift": shift}
     for name, word in words.items():
         if word not in CHOICES[name]:
             raise UserError(f"sounding_scenes: {name} is {word!r}, but must be one of {', '.join(CHOICES[name])}")
+    if moment == "speaking" and "landmarks" in fields:
+        raise UserError("sounding_scenes: landmarks are those of a closed mouth, so moment must be still, not speaking")
     return SoundingScenes(
         split, fields, seed, length, Options((few, many), image_size, seconds, face_size, bias=bias, **words)
     )

@@ -33,6 +33,7 @@ SHAPES = {
     "unit_times": (MAX_UNITS, 2),
     "face_frames": (MAX_PICTURES, 64, 64, 3),
     "landmarks": (68, 2),
+    "mouth_shape": (2,),
     "stems": (3, 2 * RATE),
     "ambience": (2 * RATE,),
     "speaker_same": (4,),

@@ -9,6 +9,7 @@ from mmjax.data.scenes import face, mouths, units
 from mmjax.data.scenes.landmarks import PARTS, landmarks
 from mmjax.data.scenes.pen import INK
 from mmjax.data.sets import sounding_scenes
+from mmjax.errors import UserError
 
 LOOK = face.look(np.random.default_rng(2), np.array([0.7, 0.6, 0.2, 0.3]))
 
@@ -137,3 +138,37 @@ def test_options_of_the_moving_face():
     small = large["face"][:, :, 0].reshape(56, 4, 56, 4).mean((1, 3))
     again = opened("test", image_size=56)[5]["face"][:, :, 0]
     assert np.abs(small - again).mean() < 4
+
+
+def test_a_face_at_a_moment_is_one_of_its_frames():
+    options = {"face_size": 48, "voices": "held_out"}
+    one = sounding_scenes.source("test", ("face", "mouth_shape", "index"), moment="speaking", **options)
+    still = sounding_scenes.source("test", ("face", "mouth_shape"), **options)
+    frames = sounding_scenes.source("test", ("face_frames",), **options)
+    shapes, places = [], []
+    for index in range(12):
+        example, whole = one[index], frames.example(index)
+        same = (whole.face_frames[: len(whole.mouth_shapes)] == example["face"]).all((1, 2, 3))
+        at = int(np.argmin(np.abs(whole.mouth_shapes - example["mouth_shape"]).sum(-1)))
+        assert same[at]
+        np.testing.assert_array_equal(example["mouth_shape"], whole.mouth_shapes[at])
+        shapes.append(example["mouth_shape"])
+        places.append(at / len(whole.mouth_shapes))
+        np.testing.assert_array_equal(still[index]["face"], face.paint(whole._look, 48))
+        np.testing.assert_array_equal(still[index]["mouth_shape"], [0, 0])
+    np.testing.assert_allclose(shapes[0], [0.377855, 0.421085], atol=1e-5)  # which moment it is must not change
+    assert min(places) < 0.3 < 0.7 < max(places)
+    assert len(np.unique(np.round(shapes, 3), axis=0)) > 8
+    with pytest.raises(UserError, match="landmarks are those of a closed mouth"):
+        opened(moment="speaking")
+    with pytest.raises(UserError, match="moment is 'later', but must be one of still, speaking"):
+        sounding_scenes.source("test", ("face",), moment="later")
+
+
+def test_one_face_is_drawn_without_all_others(monkeypatch):
+    drawn, draw = [], mouths.draw
+    monkeypatch.setattr(
+        mouths, "draw", lambda look, shapes, *how: drawn.append(len(shapes)) or draw(look, shapes, *how)
+    )
+    assert sounding_scenes.source("train", ("face",), moment="speaking")[0]["face"].shape == (112, 112, 3)
+    assert drawn == [1]
