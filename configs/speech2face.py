@@ -3,6 +3,7 @@
 configs/speech2face.py                 drawn speakers, our face network and decoder: 11 minutes on two cores
 configs/speech2face.py:tiny            seconds, for a look and for the tests
 configs/speech2face.py:faces           trains the face network on the same speakers: 270 s of one processor
+configs/speech2face.py:talking_faces   the same of people who speak: it sees how the mouth is open, too
 configs/speech2face.py:decoder         trains the face decoder on its features: 550 s of one processor
 configs/speech2face.py:videos          a folder of your videos of people talking: --config.data.path=DIR
 configs/speech2face.py:video_decoder   trains the decoder on their faces, --config.parts.landmarks=DIR of face-api
@@ -85,7 +86,7 @@ def _faces(c: ConfigDict) -> None:
     c.steps = 3000  # identity_accuracy .79 on the test split, KL .07
     c.eval.every, c.eval.examples, c.save_every = 500, 512, 500
     c.best, c.best_mode = "identity_kl", "min"
-    c.model = ConfigDict()  # arguments of models.vision.face_network.FaceNetwork
+    c.model = ConfigDict()  # arguments of models.vision.face_network.FaceNetwork, which `loss.mouth` has see mouths
     c.model.features = 128
     c.model.widths = (24, 48, 96)
     c.model.depths = (1, 1, 2)
@@ -93,6 +94,12 @@ def _faces(c: ConfigDict) -> None:
     c.loss.thumbnail = 1.0  # of the picture's colours: what people differ in and no voice tells
     c.loss.flip = True
     c.optim.face_network = base.adam(3e-3, name="adamw", weight_decay=0.01, warmup=100, decay="cosine", clip=1.0)
+
+
+def _talking_faces(c: ConfigDict) -> None:
+    _faces(c)
+    c.data.moment, c.data.face_size = "speaking", 48  # as configs/separation.py:speech has them
+    c.loss.mouth = 20.0  # of squared errors that are .09 of the mean mouth
 
 
 def _decoder(c: ConfigDict) -> None:
@@ -159,6 +166,7 @@ VARIANTS = {
     "": base.unchanged,
     "tiny": _tiny,
     "faces": _faces,
+    "talking_faces": _talking_faces,
     "decoder": _decoder,
     "videos": _videos,
     "video_decoder": _video_decoder,

@@ -1,8 +1,9 @@
 """The frozen parts of Speech2Face by what the user says: a face network, a face decoder, a network of landmarks.
 
 Each is "shipped", the workdir of a run of configs/speech2face.py:faces or :decoder, or a file: one that
-`mmjax export-part` wrote, or, for the face network, VGG-Face's weights or face-api's folder. In the place of the face
-network a speaker encoder will do, whose features are of another utterance of the same speaker.
+`mmjax export-part` wrote, or, for the face network, VGG-Face's weights or face-api's folder. "shipped_talking" is one
+that was asked how the mouth is open, too. In the place of the face network a speaker encoder will do, whose features
+are of another utterance of the same speaker.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ from mmjax.models.vision.face_network import FaceNetwork
 from mmjax.weights import face_api, resemblyzer, safetensors_file, tfjs_file, vgg_face
 
 SYSTEM = "speech2face"
-SHIPPED = {part: Path(__file__).with_name(f"{part}.safetensors") for part in ("face_network", "face_decoder")}
-NAME = "shipped"
+PARTS = ("face_network", "face_decoder")
+NAMES = {"shipped": "", "shipped_talking": "talking_"}  # what the files of each begin with
+SHIPPED = {name: Path(__file__).with_name(f"{name}.safetensors") for name in (*PARTS, "talking_face_network")}
 RESEMBLYZER = "resemblyzer"  # the installed package's weights; "resemblyzer:FILE" those of a file
 
 
@@ -122,9 +124,9 @@ def face(source: str, dtype: str = "float32", option: str = "config.parts.face")
     """A face network by where its weights are.
 
     Args:
-      source: "shipped"; the workdir of a run of :faces; what `mmjax export-part` wrote; face-api's folder `model` or
-        its manifest; "resemblyzer", the speaker encoder of the installed package, or "resemblyzer:FILE" by its file;
-        else VGG-Face's weights.
+      source: "shipped" or "shipped_talking"; the workdir of a run of :faces or :talking_faces; what `mmjax export-part`
+        wrote; face-api's folder `model` or its manifest; "resemblyzer", the speaker encoder of the installed package,
+        or "resemblyzer:FILE" by its file; else VGG-Face's weights.
       dtype: compute dtype of the published networks.
       option: what the user said it by.
 
@@ -137,12 +139,12 @@ def face(source: str, dtype: str = "float32", option: str = "config.parts.face")
         heard, load = SpeakerEncoder(), _speaker_encoder
         network = Network(heard, "features", 0, load, (source,), found=_resemblyzer, trained=False)
         return Face(network, "features", UNITS, field="speech_other")
-    if source != NAME and not Path(source).expanduser().exists():
+    if source not in NAMES and not Path(source).expanduser().exists():
         raise OptionError(option, f"={source!r}: no such file or folder; 'shipped' is our own")
     if _is_part(source):
         where = (source, "face_network", option)
         model = FaceNetwork(**_options(*where))
-        network = Network(model, "features", SIDE, _weights, where, found=_options, trained=False)
+        network = Network(model, "features", _side(*where), _weights, where, found=_options, trained=False)
         return Face(network, "features", model.features, "identity", model.identities)
     path = Path(source).expanduser()
     if path.is_dir() or path.name.endswith(tfjs_file.SUFFIX):
@@ -206,7 +208,7 @@ def landmarks(source: str) -> Landmarks:
     return Landmarks(Network(model, "", size, face_api.landmarks, (source,), trained=False))
 
 
-SIDE = 64  # pixels of the square that our own face network was trained on
+SIDE = 64  # pixels of the square that a face network of ours was trained on, where its data do not say
 
 
 def decoder(source: str) -> Decoder:
@@ -220,9 +222,30 @@ def decoder(source: str) -> Decoder:
 def _is_part(source: str) -> bool:
     """Whether it is ours: shipped, a workdir, or a safetensors file that says so."""
     path = Path(source).expanduser()
-    if source == NAME or (path / "config.json").is_file():
+    if source in NAMES or (path / "config.json").is_file():
         return True
     return path.suffix == ".safetensors" and "part" in safetensors_file.read(path)[1]
+
+
+def face_network(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `FaceNetwork` in a run that trains one."""
+    identities = config["levels"] ** len(config["factors"])
+    return {**config["model"], "identities": identities, **({"mouth": True} if talking(config) else {})}
+
+
+def talking(config: Mapping[str, Any]) -> bool:
+    """Whether a run trains a face network that is asked how the mouth is open, too."""
+    return bool(config["loss"].get("mouth", 0))
+
+
+def _side(source: str, part: str, option: str) -> int:
+    """Pixels of the square of the pictures that a face network was trained on."""
+    path = Path(source).expanduser()
+    if (path / "config.json").is_file():
+        data = runs.config_of(path, SYSTEM, option)["data"]
+    else:
+        data = json.loads(_file(source, part, option)[1]["data"])
+    return int(data.get("face_size") or SIDE)
 
 
 def _options(source: str, part: str, option: str) -> dict[str, Any]:
@@ -232,16 +255,16 @@ def _options(source: str, part: str, option: str) -> dict[str, Any]:
         config = runs.config_of(path, SYSTEM, option)
         if config["part"] != part:
             raise OptionError(option, f"={source!r} is a run of the {config['part']}, and not of the {part}")
-        found = dict(config["model"])
-        if part == "face_network":
-            found["identities"] = config["levels"] ** len(config["factors"])
+        found = face_network(config) if part == "face_network" else dict(config["model"])
     else:
         found = json.loads(_file(source, part, option)[1]["model"])
     return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
 
 
 def _file(source: str, part: str, option: str) -> tuple[dict[str, Any], dict[str, str]]:
-    path = SHIPPED[part] if source == NAME else Path(source).expanduser()
+    path = SHIPPED.get(f"{NAMES[source]}{part}", Path()) if source in NAMES else Path(source).expanduser()
+    if source in NAMES and not path.name:
+        raise OptionError(option, f"={source!r}: no {part} ships by this name")
     if path.is_dir():
         raise OptionError(option, f"={source!r} is no workdir: it has no config.json")
     tree, said = safetensors_file.load(path)

@@ -24,7 +24,7 @@ from mmjax.known import face_parts
 from mmjax.tools import Parser
 from mmjax.weights import safetensors_file
 
-RUNS = "configs/speech2face.py:faces or :decoder"
+RUNS = "configs/speech2face.py:faces, :talking_faces or :decoder"
 
 
 def write(workdir: Path, path: Path, what: str, choose: Callable[[Restored], tuple[Any, dict[str, str], str]]) -> Path:
@@ -76,17 +76,19 @@ def export(workdir: Path, path: Path | None = None) -> Path:
 def _shipped(workdir: Path) -> Path:
     """Where the part of a run ships; any, for what is no run of a part and will be refused."""
     config = files.read_json(workdir / files.CONFIG) or {}
-    return face_parts.SHIPPED.get(config.get("part", ""), workdir)
+    part = config.get("part", "")
+    if part not in face_parts.PARTS:
+        return workdir
+    return face_parts.SHIPPED["talking_face_network" if face_parts.talking(config) else part]
 
 
 def _part(workdir: Path, trained: Restored) -> tuple[Any, dict[str, str], str]:
     config = trained.config
     part = config.get("part", "")
-    if part not in face_parts.SHIPPED:
+    if part not in face_parts.PARTS:
         raise UserError(f"{workdir} trained no part that others build on: give a run of {RUNS}")
-    options = config.model.to_dict()
-    if part == "face_network":
-        options["identities"] = config.levels ** len(config.factors)
+    known = config.to_dict()
+    options = face_parts.face_network(known) if part == "face_network" else known["model"]
     metadata = {"part": part, "model": json.dumps(options)}
     return face_parts.picked(trained.variables, part), metadata, f"configs/speech2face.py:{config.variant}"
 

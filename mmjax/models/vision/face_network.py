@@ -23,6 +23,7 @@ class FaceNetwork(nn.Module):
       features: d.
       widths: channels at strides 4, 8 and 16.
       depths: blocks at each of these strides.
+      mouth: whether the features are asked for the mouth's shape, too.
       dtype: compute dtype; parameters and statistics stay float32.
     """
 
@@ -30,6 +31,7 @@ class FaceNetwork(nn.Module):
     features: int = 128
     widths: tuple[int, ...] = (24, 48, 96)
     depths: tuple[int, ...] = (1, 1, 2)
+    mouth: bool = False
     dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
@@ -46,15 +48,17 @@ class FaceNetwork(nn.Module):
 
         Returns:
           "features" [b d]; "identity" [b identities], logits that the last layer makes of the features alone;
-          "thumbnail" [b 8 8 3], the picture's colours about zero as one layer guesses them from the features. float32.
+          "thumbnail" [b 8 8 3], the picture's colours about zero as one layer guesses them from the features; with
+          `mouth` "mouth" [b 2], likewise how it is open and round, see data.spec. float32.
         """
         features = _features(face, self, train)
         thumbnail = nn.Dense(THUMBNAIL * THUMBNAIL * 3, name="thumbnail")(features)
-        return {
+        found = {
             "features": features,
             "identity": nn.Dense(self.identities, name="identity")(features),
             "thumbnail": thumbnail.reshape(-1, THUMBNAIL, THUMBNAIL, 3),
         }
+        return found | ({"mouth": nn.Dense(2, name="mouth")(features)} if self.mouth else {})
 
 
 class FaceEmbedding(nn.Module):

@@ -1,4 +1,4 @@
-"""The first part of Speech2Face: a face network learns whom a face is most like."""
+"""The first part of Speech2Face: a face network learns whom a face is most like, and perhaps how its mouth is open."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mmjax.losses import classification, divergence
-from mmjax.metrics import prior
+from mmjax.metrics import prior, running_mean
 from mmjax.models.vision.face_network import THUMBNAIL, FaceNetwork
 from mmjax.ops import collective
 from mmjax.ops.pictures import resize
 from mmjax.task import Batch, Figures, Task, Update, Variables, bind
 
+SHAPE = ("opening", "rounding")  # the columns of `mouth_shape`
 WORDS = {2: ("low", "high"), 3: ("low", "middle", "high")}
 
 
@@ -55,35 +56,46 @@ class Kinds:
         return found
 
 
-def task(model: FaceNetwork, kinds: Kinds, *, thumbnail: float, flip: bool) -> Task:
-    """The task of the face network; see `loss` for the numbers."""
+def task(model: FaceNetwork, kinds: Kinds, *, thumbnail: float, flip: bool, mouth: float = 0.0) -> Task:
+    """The task of the face network; see `loss` for the numbers. With a weight of the mouth the model must see it."""
+    terms = bind(loss, model, kinds, thumbnail=thumbnail, flip=flip, mouth=mouth)
     return Task(
-        fields=("face", "speaker"),
+        fields=("face", "speaker", *(("mouth_shape",) if model.mouth else ())),
         init=bind(init, model),
-        updates=(Update("face_network", bind(loss, model, kinds, thumbnail=thumbnail, flip=flip)),),
+        updates=(Update("face_network", terms),),
         metrics=bind(metrics, model, kinds),
         predict=bind(predict, model, kinds),
         predicts_from=("face",),
         modalities={"face": ("face",)},
         names={"identity": kinds.names},
-        headline=("identity_accuracy",),
+        headline=("identity_accuracy", "opening_r2"),
     )
 
 
 def init(model: FaceNetwork, key: Array, batch: Batch) -> dict[str, Any]:
-    """Fresh network, and a uniform prior for the baselines."""
+    """Fresh network, and for the baselines a uniform prior and a mean mouth of nothing."""
     made = model.init(key, batch["face"])
     state = {"net": made["state"], "prior": prior.fresh(model.identities)}
+    if model.mouth:
+        state["mouth"] = running_mean.fresh(jax.ShapeDtypeStruct((len(SHAPE),), jnp.float32))
     return {"params": {"face_network": made["params"]}, "state": state, "frozen": {}}
 
 
 def loss(
-    model: FaceNetwork, kinds: Kinds, variables: Variables, batch: Batch, key: Array, *, thumbnail: float, flip: bool
+    model: FaceNetwork,
+    kinds: Kinds,
+    variables: Variables,
+    batch: Batch,
+    key: Array,
+    *,
+    thumbnail: float,
+    flip: bool,
+    mouth: float = 0.0,
 ) -> tuple[Float[Array, ""], tuple[Any, Figures]]:
-    """Cross-entropy of the kinds in nats, and `thumbnail` times the squared error of the picture's colours.
+    """Cross-entropy of the kinds in nats, and the squared errors of the picture's colours and of the mouth's shape.
 
-    The latter keeps in the features what makes people look different and tells no kind: skin, hair, clothes. With
-    `flip` half of the faces are mirrored.
+    `thumbnail` and `mouth` are their weights. The colours keep in the features what makes people look different and
+    tells no kind: skin, hair, clothes. With `flip` half of the faces are mirrored.
     """
     mirrored = jax.random.bernoulli(collective.local_key(key), 0.5, (len(batch["face"]), 1, 1, 1))
     face = jnp.where(mirrored & flip, jnp.flip(batch["face"], 2), batch["face"])
@@ -94,7 +106,12 @@ def loss(
     kind = jnp.mean(classification.soft_cross_entropy(found["identity"], truth))
     colours = jnp.mean(jnp.square(found["thumbnail"] - small(face)))
     state = {"net": updated["state"], "prior": prior.follow(variables["state"]["prior"], truth)}
-    return kind + thumbnail * colours, (state, {"cross_entropy": kind, "thumbnail": colours})
+    value, logs = kind + thumbnail * colours, {"cross_entropy": kind, "thumbnail": colours}
+    if model.mouth:
+        logs["mouth"] = jnp.mean(jnp.sum(jnp.square(found["mouth"] - batch["mouth_shape"]), -1))
+        value += mouth * logs["mouth"]
+        state["mouth"] = running_mean.follow(variables["state"]["mouth"], batch["mouth_shape"])
+    return value, (state, logs)
 
 
 def small(face: Array) -> Float[Array, "b 8 8 3"]:
@@ -109,7 +126,11 @@ def _look(model: FaceNetwork, variables: Variables, face: Array) -> dict[str, Ar
 
 
 def metrics(model: FaceNetwork, kinds: Kinds, variables: Variables, batch: Batch) -> Figures:
-    """How often the nearest kind is found, beside the commonest; KL beside that of the training mean."""
+    """How often the nearest kind is found, beside the commonest; KL beside that of the training mean.
+
+    Of a network that sees mouths how far off their shape is, and how much of what differs from the training mean in
+    opening and in rounding is explained.
+    """
     found, truth = _look(model, variables, batch["face"]), kinds.likeness(batch["speaker"])
     known, where = variables["state"]["prior"], batch["valid"]
     mean, best = jnp.broadcast_to(jnp.log(known["mean"]), truth.shape), jnp.argmax(truth, -1)
@@ -120,7 +141,21 @@ def metrics(model: FaceNetwork, kinds: Kinds, variables: Variables, batch: Batch
         "identity_kl/training_mean": divergence.kl(jnp.log(truth), mean, where),
     }
     count = jnp.sum(where, dtype=jnp.float32)
-    return {name: (jnp.sum(value, where=where, dtype=jnp.float32), count) for name, value in values.items()}
+    figures = {name: (jnp.sum(value, where=where, dtype=jnp.float32), count) for name, value in values.items()}
+    return figures | (_of_mouths(found["mouth"], variables, batch) if model.mouth else {})
+
+
+def _of_mouths(found: Float[Array, "b 2"], variables: Variables, batch: Batch) -> Figures:
+    where, truth = batch["valid"], batch["mouth_shape"]
+    mean = jnp.broadcast_to(variables["state"]["mouth"]["mean"][None], truth.shape)
+    count, figures = jnp.sum(where, dtype=jnp.float32), {}
+    for name, guess in {"mouth_error": found, "mouth_error/training_mean": mean}.items():
+        figures[name] = (jnp.sum(jnp.linalg.norm(guess - truth, axis=-1), where=where), count)
+    left, all_of_it = (jnp.sum(jnp.square(x - truth), 0, where=where[:, None]) for x in (found, mean))
+    for i, name in enumerate(SHAPE):
+        figures[f"{name}_r2"] = (all_of_it[i] - left[i], all_of_it[i])
+        figures[f"{name}_r2/training_mean"] = (jnp.zeros_like(all_of_it[i]), all_of_it[i])
+    return figures
 
 
 def predict(model: FaceNetwork, kinds: Kinds, variables: Variables, batch: Batch, key: Array) -> dict[str, Array]:

@@ -17,7 +17,7 @@ from mmjax.models.vision.face_network import FaceNetwork
 from mmjax.systems.faces import decoding, hearing, recognising
 from mmjax.task import Task
 
-PARTS = ("face_network", "face_decoder", "voice")
+PARTS = (*face_parts.PARTS, "voice")
 
 
 def build(config: ConfigDict) -> Task:
@@ -26,7 +26,8 @@ def build(config: ConfigDict) -> Task:
         raise OptionError("config.part", f"is {config.part!r}: choose one of {', '.join(PARTS)}")
     if config.part == "face_network":
         kinds = recognising.Kinds(tuple(config.factors), config.levels)
-        return recognising.task(FaceNetwork(kinds.count, **config.model), kinds, **config.loss)
+        network = FaceNetwork(**face_parts.face_network(config))
+        return recognising.task(network, kinds, **config.loss)
     face = face_parts.face(config.parts.face)
     if config.part == "face_decoder":
         found = face_parts.landmarks(config.parts.landmarks) if config.parts.get("landmarks") else None

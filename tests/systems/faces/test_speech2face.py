@@ -1,5 +1,6 @@
 """Speech2Face's three parts: what each is asked for, losses, figures over a split, and what a user may have wrong."""
 
+import hashlib
 import json
 
 import face_api_writer
@@ -27,8 +28,8 @@ from mmjax.tools import export_part
 from mmjax.weights import face_api, safetensors_file
 
 
-def data(fields, rows=2, side=64):
-    source = sounding_scenes.source("train", fields, face_size=side)
+def data(fields, rows=2, side=64, split="train", **options):
+    source = sounding_scenes.source(split, fields, face_size=side, **options)
     examples = [source[i] for i in range(rows)]
     return {k: np.stack([e[k] for e in examples]) for k in examples[0]} | {"valid": np.ones(rows, bool)}
 
@@ -67,6 +68,40 @@ def test_the_face_network_is_asked_for_kinds_and_colours():
     np.testing.assert_allclose(state["prior"]["mean"], (1 / 81 + np.mean(truth, 0)) / 2, atol=1e-6)
     thumbnail = recognising.small(np.full((1, 16, 16, 3), 192, np.uint8))
     np.testing.assert_allclose(thumbnail, np.full((1, 8, 8, 3), 1.0), atol=1e-5)
+    # A network that sees mouths, too, is another one: this one is what it was before there was any.
+    assert sum(x.size for x in jax.tree.leaves(variables["params"])) == 4017
+    np.testing.assert_allclose(value, 5.975962, rtol=1e-4)
+    assert set(state) == {"net", "prior"}
+    assert not [name for name in task.metrics(variables, batch) if "mouth" in name or "opening" in name]
+
+
+def test_the_talking_face_network_is_asked_for_the_mouth_too(monkeypatch):
+    task = small("talking_faces", features=8, widths=(4, 4, 4), depths=(1, 1, 1))
+    assert task.fields == ("face", "speaker", "mouth_shape")
+    batch = data(task.fields, side=32, moment="speaking")
+    variables = made(task, batch)
+    assert sum(x.size for x in jax.tree.leaves(variables["params"])) == 4017 + 2 * 9
+    step = jax.jit(jax.value_and_grad(lambda params: _loss(task, variables, params, batch), has_aux=True))
+    (value, logs), slopes = step(variables["params"])
+    np.testing.assert_allclose(value, logs["cross_entropy"] + logs["thumbnail"] + 20 * logs["mouth"], rtol=1e-5)
+    assert np.abs(slopes["face_network"]["mouth"]["kernel"]).max() > 0
+    state = jax.jit(task.updates[0].loss)(variables, batch, jax.random.key(0))[1][0]
+    np.testing.assert_allclose(state["mouth"]["mean"], batch["mouth_shape"].mean(0), rtol=1e-5)
+    # By hand: three mouths that count, of which the first opens as it is taken to, and a mean mouth half open.
+    truth = np.array([[0.4, 0], [1.0, 0.5], [0, -0.3], [9, 9]], np.float32)
+    said = np.array([[0.4, 0], [0.7, 0.1], [0, 0], [0, 0]], np.float32)
+    four = {"face": np.zeros((4, 32, 32, 3), np.uint8), "speaker": np.full((4, 4), 0.5, np.float32)}
+    four |= {"mouth_shape": truth, "valid": np.array([True, True, True, False])}
+    state["mouth"]["mean"] = np.array([0.5, 0], np.float32)
+    look = {"mouth": said, "identity": np.zeros((4, 81), np.float32)}
+    monkeypatch.setattr(recognising, "_look", lambda *_: look)
+    figures = {k: float(a / b) for k, (a, b) in task.metrics({**variables, "state": state}, four).items()}
+    np.testing.assert_allclose(figures["mouth_error"], (0 + 0.5 + 0.3) / 3, rtol=1e-5)
+    error_of_mean = (0.1 + np.hypot(0.5, 0.5) + np.hypot(0.5, 0.3)) / 3
+    np.testing.assert_allclose(figures["mouth_error/training_mean"], error_of_mean, rtol=1e-5)
+    np.testing.assert_allclose(figures["opening_r2"], 1 - 0.09 / (0.01 + 0.25 + 0.25), rtol=1e-5)
+    np.testing.assert_allclose(figures["rounding_r2"], 1 - (0.16 + 0.09) / (0.25 + 0.09), rtol=1e-5)
+    assert figures["opening_r2/training_mean"] == figures["rounding_r2/training_mean"] == 0
 
 
 def test_the_decoder_learns_from_the_shipped_face_network():
@@ -269,8 +304,34 @@ def test_what_ships_is_small_and_says_what_it_reached():
     assert sum(sizes) < 2_000_000
     said = json.loads(safetensors_file.read(face_parts.SHIPPED["face_network"])[1]["figures"])
     assert said["identity_accuracy"] > 0.7 > said["identity_accuracy/majority"] + 0.5
+    said = json.loads(safetensors_file.read(face_parts.SHIPPED["talking_face_network"])[1]["figures"])
+    assert said["opening_r2"] > 0.9
+    assert said["mouth_error"] < 0.4 * said["mouth_error/training_mean"]
     said = json.loads(safetensors_file.read(face_parts.SHIPPED["face_decoder"])[1]["figures"])
     assert said["landmark_error"] < 0.5 * said["landmark_error/mean_face"]
+
+
+@pytest.mark.parametrize(
+    ("name", "digest"), [("face_network", "14598d4279bb"), ("talking_face_network", "9d151b9f9ca6")]
+)
+def test_what_ships_is_not_trained_again_unnoticed(name, digest):
+    assert hashlib.sha256(face_parts.SHIPPED[name].read_bytes()).hexdigest()[:12] == digest
+
+
+def test_the_shipped_talking_face_network_sees_mouths_as_well_as_it_says():
+    """Of speakers and sentences of the test split, at the size it was trained on; and from its features alone."""
+    batch = data(("face", "mouth_shape"), 96, 48, split="test", moment="speaking", voices="held_out")
+    face = face_parts.face("shipped_talking")
+    assert (face.network.size, face.size, face.identities) == (48, 128, 81)
+    weights = face.load(face.init(batch["face"]))
+    feature = np.asarray(jax.jit(face.feature)(weights, batch["face"]))
+    layer = weights["params"]["mouth"]
+    apart = np.square(feature @ layer["kernel"] + layer["bias"] - batch["mouth_shape"]).sum(0)
+    r2 = 1 - apart / np.square(batch["mouth_shape"] - batch["mouth_shape"].mean(0)).sum(0)
+    said = json.loads(safetensors_file.read(face_parts.SHIPPED["talking_face_network"])[1]["figures"])
+    np.testing.assert_allclose(r2, [said["opening_r2"], said["rounding_r2"]], atol=0.06)
+    with pytest.raises(OptionError, match="='shipped_talking': no face_decoder ships by this name"):
+        face_parts.decoder("shipped_talking")
 
 
 def test_a_part_travels_as_a_workdir_and_as_a_file(tmp_path):
