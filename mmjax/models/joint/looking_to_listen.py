@@ -69,6 +69,8 @@ class LookingToListen(nn.Module):
       depth: of the audio layers, whose dilations grow to 2^(depth - 1) over time, and once more over both axes.
       ratio: frames of sound a picture: 4 of 10 ms at 25 pictures a second.
       centre: hops from where a frame is counted from to the middle of its window: 1.25 from the start of one of 25 ms.
+      moving: whether the visual layers see beside each embedding how it differs from the clip's mean, standardised by
+        BatchNorm: who somebody is stands still, and is most of an embedding.
       dtype: compute dtype; parameters, statistics and masks are float32.
     """
 
@@ -81,6 +83,7 @@ class LookingToListen(nn.Module):
     depth: int = 6
     ratio: float = 4.0
     centre: float = 1.25
+    moving: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -105,14 +108,18 @@ class LookingToListen(nn.Module):
         Returns:
           real and imaginary part of each face's mask, compressed if there is a `bound`; 0 in the padding.
         """
-        (b, frames, bins, _), (_, speakers, pictures, width) = sound.shape, faces.shape
+        (b, frames, bins, _), (_, speakers, pictures, _) = sound.shape, faces.shape
         where = jnp.ones((b, frames), bool) if where is None else where
         seen = jnp.ones((b, pictures), bool) if seen is None else seen
         audio = (*((self.width, *layer) for layer in audio_layers(self.depth)), (NARROW, (1, 1), (1, 1)))
         heard = Stream(audio, self.dtype, name="audio")(sound, where, train=train).reshape(b, frames, -1)
         visual = tuple((self.faces, (kernel, 1), (dilation, 1)) for kernel, dilation in VISUAL)
-        flat = faces.reshape(b * speakers, pictures, 1, width)
-        looks = Stream(visual, self.dtype, name="visual")(flat, jnp.repeat(seen, speakers, 0), train=train)
+        flat, real = faces.reshape(b * speakers, pictures, 1, -1), jnp.repeat(seen, speakers, 0)
+        if self.moving:
+            apart = flat - self._mean(flat, real)
+            moves = BatchNorm(dtype=flat.dtype, name="moves")(apart, train=train, where=real[..., None])
+            flat = jnp.concatenate([flat, moves], -1)
+        looks = Stream(visual, self.dtype, name="visual")(flat, real, train=train)
         looks = looks.reshape(b, speakers, pictures, self.faces)
         at = jnp.floor((jnp.arange(frames, dtype=jnp.float32) + self.centre) / self.ratio).astype(jnp.int32)
         last = jnp.sum(seen, 1, dtype=jnp.int32) - 1
@@ -126,3 +133,9 @@ class LookingToListen(nn.Module):
         x = nn.Dense(speakers * bins * 2, dtype=self.dtype, name="mask")(x).astype(jnp.float32)
         x = jnp.where(where[..., None], x if self.bound is None else self.bound * jnp.tanh(x), 0)
         return jnp.moveaxis(x.reshape(b, frames, speakers, bins, 2), 2, 1)
+
+    @staticmethod
+    def _mean(x: Float[Array, "n v 1 d"], where: Bool[Array, "n v"]) -> Float[Array, "n 1 1 d"]:
+        """Over the pictures that are real."""
+        total = jnp.sum(x, 1, keepdims=True, where=where[..., None, None])
+        return total / jnp.maximum(jnp.sum(where, 1, dtype=x.dtype), 1)[:, None, None, None]

@@ -109,6 +109,31 @@ def test_a_clip_has_the_same_masks_alone_and_padded(tiny):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), cut, padded)
 
 
+def test_what_moves_is_seen_beside_what_stands_still(tiny):
+    """As a network that is given by hand how far each embedding is from the clip's mean, in standard deviations."""
+    variables, sound, faces = tiny
+    model, seen = TINY.clone(moving=True), np.arange(7)[None] < np.array([[7], [5]])
+    rng = np.random.default_rng(1)
+    own = jax.tree.map(lambda x: x, variables)
+    kernel = own["params"]["visual"]["conv1"]["kernel"]
+    more = rng.normal(size=kernel.shape).astype(np.float32)
+    own["params"]["visual"]["conv1"]["kernel"] = np.concatenate([kernel, more], 2)
+    scale, bias, mean, var = rng.uniform(0.5, 2, (4, 5)).astype(np.float32)
+    moving = jax.tree.map(lambda x: x, own)
+    moving["params"]["moves"], moving["state"]["moves"] = {"scale": scale, "bias": bias}, {"mean": mean, "var": var}
+    apart = np.stack([face - face[:, :n].mean(1, keepdims=True) for face, n in zip(faces, (7, 5))])
+    given = np.concatenate([faces, (apart - mean) / np.sqrt(var + 1e-5) * scale + bias], -1)
+    wanted = jax.jit(TINY.apply)(own, sound, given, None, seen)
+    changed = faces.copy()
+    changed[1, :, 5:] = 1e3  # nobody's
+    found = jax.jit(model.apply)(moving, sound, changed, None, seen)
+    np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())
+    _, updated = model.apply(moving, sound, changed, None, seen, train=True, mutable=["state"])
+    real = np.concatenate([a[:, :n].reshape(-1, 5) for a, n in zip(apart, (7, 5))])
+    np.testing.assert_allclose(updated["state"]["moves"]["mean"], 0.9 * mean, atol=1e-5)
+    np.testing.assert_allclose(updated["state"]["moves"]["var"], 0.9 * var + 0.1 * real.var(0, ddof=1), rtol=1e-4)
+
+
 def test_a_bound_holds_and_gradients_reach_faces_and_sound(tiny):
     variables, sound, faces = tiny
     model = TINY.clone(bound=2.0)
