@@ -32,6 +32,9 @@ prepare.ONCE = {}  # fresh values, too, with the few passes that are asked for a
 memory.keep = lambda: False  # this process runs hundreds of programs: what the largest needed would stay with it
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# Python looks for garbage after every 700 new objects, and tracing makes millions that live: of the contract's CPU time
+# six hundredths went into looking at them, and so rarely less than two.
+gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +56,8 @@ def rng():
 class Files(LoadScopeScheduling):
     """Hands out whole files, so that what a file prepares is prepared once; of the contract, whole configs.
 
-    A file that looks at the tiny run of a config goes where the contract looks at it: that run is made once, too.
+    A test that looks at the tiny run of a config goes where the contract looks at it: that run is made once, too. The
+    others of its file go with the first of these.
     """
 
     def _split_scope(self, nodeid):
@@ -63,15 +67,21 @@ class Files(LoadScopeScheduling):
 def _part(nodeid):
     """What a test belongs to: a config, or its file."""
     file, _, test = nodeid.partition("::")
+    name, _, parameters = test.partition("[")
     if file.endswith("test_contract.py"):
-        return test.partition("[")[2].rstrip("]").split("-")[0]
-    return _looks_at(file) or file
+        return parameters.rstrip("]").split("-")[0]
+    looks = _look_at(file)
+    return looks.get(name) or next(iter(looks.values()), file)
 
 
 @functools.cache
-def _looks_at(file):
-    found = re.search(r'tiny_run\("(\w+)"\)', (pathlib.Path(__file__).parent.parent / file).read_text())
-    return found and found[1]
+def _look_at(file):
+    """{function of the file: the config whose tiny run it looks at, first}, in the file's order."""
+    looks = {}
+    for function in re.split(r"^def ", (pathlib.Path(__file__).parent.parent / file).read_text(), flags=re.M)[1:]:
+        if found := re.search(r'tiny_run\("(\w+)"\)', function):
+            looks[function.partition("(")[0]] = found[1]
+    return looks
 
 
 # Each program that XLA compiles for CPUs holds three memory maps and more until jax forgets it. Linux grants a process
@@ -83,7 +93,8 @@ MAPS = 20_000
 def pytest_runtest_teardown(item, nextitem):
     if nextitem is None or _part(nextitem.nodeid) == _part(item.nodeid):
         return
-    shared.tiny_run.cache_clear()
+    if item.path.name == "test_contract.py" or nextitem.path != item.path:
+        shared.tiny_run.cache_clear()
     held = pathlib.Path("/proc/self/maps")
     if held.exists() and len(held.read_bytes().splitlines()) > MAPS:
         jax.clear_caches()
