@@ -56,7 +56,7 @@ def test_what_is_spoken_is_what_is_seen():
     batch = {"image": np.full((2, 4, 4, 3), [[[[3]]], [[[0]]]], np.uint8), "valid": np.ones(2, bool)}
     picture = Task(fields=(), init=None, updates=(), metrics=None, predict=seen)
     chain = image_to_speech.Chain(picture, "caption", NETWORK, ())
-    voice = tacotron2.init(NETWORK, jax.random.key(0), {"units_names": letters(NAMES)})
+    voice = jax.jit(lambda key: tacotron2.init(NETWORK, key, {"units_names": letters(NAMES)}))(jax.random.key(0))
     variables = {"frozen": {"speech": voice, "picture": {}}}
     run = jax.jit(lambda batch: image_to_speech.predict(chain, (), variables, batch, jax.random.key(0), **SPEAKING))
     out = run(batch)
@@ -66,7 +66,7 @@ def test_what_is_spoken_is_what_is_seen():
     of_speech = jax.random.split(jax.random.key(0))[1]
     mean = np.full((2, 2), 0.5, np.float32)
     units, length = np.array([[2, 2, 2, 0, 0, 0]] * 2, np.int32), np.array([3, 1], np.int32)
-    wanted = saying.speak(NETWORK, voice, units, length, mean, of_speech, **SPEAKING)
+    wanted = jax.jit(lambda *x: saying.speak(NETWORK, *x, **SPEAKING))(voice, units, length, mean, of_speech)
     np.testing.assert_allclose(out["audio/speech"][0], wanted["sound"][0], atol=1e-3)
     with pytest.raises(OptionError, match=r"config\.says is 'sung'"):
         image_to_speech.predict(

@@ -65,7 +65,7 @@ def test_nothing_is_learned_where_k_means_is_all(made):
     _, batch, _ = made
     task = units.build(changed(trained=False, codes__kind="kmeans", codes__position=0, codes__clusters=5))
     variables = jax.jit(task.init)(jax.random.key(0), batch)
-    value, (state, _) = task.updates[0].loss(variables, batch, jax.random.key(0))
+    value, (state, _) = jax.jit(task.updates[0].loss)(variables, batch, jax.random.key(0))
     assert value == 0
     jax.tree.map(np.testing.assert_array_equal, state, variables["state"])
     observed = jax.jit(task.fit.observe)(variables, batch)
