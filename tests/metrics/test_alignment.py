@@ -27,3 +27,21 @@ def test_peaks_by_hand(peaks, monotone, whole):
     steps, length = np.array([len(peaks)], np.int32), np.array([6], np.int32)
     assert bool(jax.jit(alignment.monotone)(attention, steps)[0]) == monotone
     assert bool(jax.jit(alignment.whole)(attention, steps, length)[0]) == whole
+
+
+@pytest.mark.parametrize(
+    ("peaks", "monotone", "whole"),
+    [
+        ([3, 2, 6, 4, 10, 8, 12], True, True),  # from the fourth to the last but three, back by two, ahead by six
+        ([4, 4, 6, 8, 10, 12, 14], True, False),  # it begins at the fifth
+        ([0, 2, 4, 6, 8, 9, 9], True, False),  # it ends before the last four
+        ([0, 2, 4, 6, 3, 10, 12], False, False),  # back by three
+        ([0, 2, 9, 10, 11, 12, 13], True, False),  # ahead by seven
+    ],
+)
+def test_where_a_step_reads_two_symbols_twice_as_many_are_allowed(peaks, monotone, whole):
+    attention = np.full((1, 8, 16), 0.05, np.float32)
+    attention[0, np.arange(7), peaks] = 0.9
+    steps, length = np.array([7], np.int32), np.array([14], np.int32)
+    assert bool(jax.jit(alignment.monotone)(attention, steps, 2.0)[0]) == monotone
+    assert bool(jax.jit(alignment.whole)(attention, steps, length, 2.0)[0]) == whole
