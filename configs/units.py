@@ -1,6 +1,6 @@
 """Units of speech without text, by ResDAVEnet-VQ (Harwath, Hsu and Glass 2020).
 
-configs/units.py          the drawn world's spoken captions and their pictures, a light network, 600 steps
+configs/units.py          the drawn world's spoken captions and their pictures, a light network, 1,500 steps
 configs/units.py:tiny     seconds, for a look and for the tests
 configs/units.py:folder   spoken captions of your own pictures: --config.data.path=DIR
 configs/units.py:kmeans   the trivial rival: k-means of log-mel, or with --config.start=WORKDIR
