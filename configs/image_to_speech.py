@@ -10,6 +10,13 @@ configs/image_to_speech.py        the joined chain on held-out pictures; nothing
 configs/image_to_speech.py:tiny   seconds, for a look and for the tests: a voice that learned nothing
 
 Without `units` the true units of one of the captions are spoken: what a network of pictures is measured against.
+Without any text, by units that a run hears in speech:
+
+    python train.py --config=configs/units.py --workdir=runs/units
+    python train.py --config=configs/image_to_units.py:learned --config.units=runs/units --workdir=runs/pictures
+    python train.py --config=configs/tacotron2.py:learned --config.units=runs/units --workdir=runs/voice
+    python train.py --config=configs/image_to_speech.py --config.units=runs/pictures --config.speech=runs/voice \\
+        --workdir=runs/textless
 """
 
 from ml_collections import ConfigDict

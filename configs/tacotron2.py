@@ -2,6 +2,7 @@
 
 configs/tacotron2.py            the drawn speakers' units, any voice: a quarter of an hour on two cores
 configs/tacotron2.py:tiny       seconds, for a look and for the tests
+configs/tacotron2.py:learned    units that a run of configs/units.py hears: --config.units=WORKDIR; no text
 configs/tacotron2.py:nvidia     NVIDIA's sizes and settings on the same units: an accelerator
 configs/tacotron2.py:ljspeech   NVIDIA's sizes on a folder like LJSpeech's: --config.data.path=DIR; an accelerator
 """
@@ -23,6 +24,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.eval.judges = ("listener",)
     c.best, c.best_mode = "mel_error", "min"
 
+    c.units = ""  # workdir of configs/units.py; "" for the units that the data knows
     c.weights = ""  # a file of NVIDIA's or torchaudio's to start from
     c.vocoder = ""  # a file of HiFi-GAN's generator V1; Griffin-Lim where there is none
 
@@ -71,6 +73,13 @@ def _tiny(c: ConfigDict) -> None:
     c.speak.seconds, c.speak.n_iter = 1.0, 2
 
 
+def _learned(c: ConfigDict) -> None:
+    # Voices are all: no fewer than the units' run heard, and the same sentences as of true units.
+    c.model.symbols = 0  # as many as that run has
+    c.sentences.units = 216  # 36 a second, for as long as anything is spoken
+    c.model.window = 31  # half a second before and behind, as 15 true units would be two
+
+
 def _nvidia(c: ConfigDict) -> None:
     c.sentences.mean, c.sentences.scale = 0.0, 1.0
     c.sentences.seconds, c.sentences.units = 8.0, 80
@@ -93,4 +102,4 @@ def _ljspeech(c: ConfigDict) -> None:
     c.speak.seconds = 12.0
 
 
-VARIANTS = {"": base.unchanged, "tiny": _tiny, "nvidia": _nvidia, "ljspeech": _ljspeech}
+VARIANTS = {"": base.unchanged, "tiny": _tiny, "learned": _learned, "nvidia": _nvidia, "ljspeech": _ljspeech}

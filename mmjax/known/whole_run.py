@@ -49,6 +49,11 @@ class WholeRun:
         found |= {name: runs.read(folder, lambda tree: tree) for name, folder in self._fixed().items()}
         return {"frozen": {}, **found}
 
+    @property
+    def hearing(self) -> dict[str, Any]:
+        """What hears its units, where they are another run's: `UnitsRun.variables`, NumPy arrays."""
+        return runs.frozen(self.path, lambda tree: {"hearing": tree["hearing"]})["hearing"]
+
     def _fixed(self) -> dict[str, Path]:
         """Where what is in no checkpoint lies, of what there is."""
         folder = Path(self.path).expanduser().absolute()

@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 
 from mmjax import errors, systems
 from mmjax.errors import OptionError
+from mmjax.known import units_run
 from mmjax.known.whole_run import WholeRun
 from mmjax.metrics import caption
 from mmjax.ops.partners import partners
@@ -29,7 +30,7 @@ from mmjax.text import vocabulary
 
 PICTURE_SYSTEM = "image_to_units"
 BASELINES = ("nearest_picture", "random")  # of the run of pictures, where it has them
-TRUE, RECORDING, SILENCE = "/true_units", "/recording", "/silence"
+TRUE, HEARD, RECORDING, SILENCE = "/true_units", "/recording_units", "/recording", "/silence"
 FIGURES = ("bleu4", "rouge_l", "cider_d")
 END = vocabulary.SPECIAL[vocabulary.END].encode()
 PREFIX = "text/heard_of_"
@@ -61,35 +62,63 @@ def build(config: ConfigDict) -> Task:
         about = runs["picture"].config
         about.update(ConfigDict({name: section for name, section in (("decode", config.decode),) if section}))
         picture = systems.build(about)
-    about = config
+    about, learned = config, ""
     if config.speech:
         runs["speech"] = WholeRun(str(config.speech), "tacotron2", "config.speech")
         about = runs["speech"].config
+        learned = about.get("units", "")
+    if "picture" in runs and bool(runs["picture"].config.units) != bool(learned):
+        whose = {True: "learned units", False: "true units"}
+        raise OptionError(
+            "config.units",
+            f"={config.units!r} says {whose[not learned]}, config.speech={config.speech!r} {whose[bool(learned)]}: "
+            "both must be of one run of configs/units.py, or neither of any",
+        )
     with errors.section("config.model"):
-        network = saying.network_of(about)
+        network = saying.network_of(about, units_run.load(learned, "config.speech: units") if learned else None)
     chain = Chain(picture, config.says, network, tuple(runs.items()))
     listeners = judged_speech.chosen(config, network.spec.sample_rate)
     voice = ("speaker",) if network.model.speaker else ()
-    spoken = ("units", "units_length", "speech", "speech_length", *voice)
-    given = {"picture": ("image",)} if picture else {"words": ("units",)}
+    spoken = (*network.fields, "speech", "speech_length", *voice)
+    medium = "speech" if network.run else "words"
+    given = {"picture": ("image",)} if picture else {medium: network.fields[:1]}
     return Task(
         fields=tuple(dict.fromkeys(("image", *spoken, *(picture.fields if picture else ())))),
         init=bind(init, chain),
         fill=bind(fill, chain),
+        needs=(bind(check_units, chain),),
         updates=(),
         metrics=_nothing,
         predict=bind(predict, chain, listeners, **config.speak),
         score=score,
         references=("captions",),
         judges=listeners,
-        ask=None if picture else bind(ask, chain),
+        ask=None if picture or network.run else bind(ask, chain),
         modalities=given,  # whose voice it is changes how it sounds, and not what is said
         names={"ended": tacotron2.ENDED},
         sample_rate=network.spec.sample_rate,
-        predicts_from=("image",) if picture else ("units", "units_length"),
+        predicts_from=("image",) if picture else network.fields,
         answers=("text/units", "text/heard", "label/ended", "audio/speech"),
         headline=("cider_d", "bleu4", "rouge_l"),
     )
+
+
+def check_units(chain: Chain) -> None:
+    """Raises OptionError where what is seen and what is spoken are not the units of one run: numbers and names may be
+    the same, and mean something else."""
+    hearing = {name: run.hearing for name, run in chain.runs} if chain.speech.run else {}
+    if len(hearing) == 2 and not _same(*hearing.values()):
+        paths = {name: run.path for name, run in chain.runs}
+        raise OptionError(
+            "config.units",
+            f"={paths['picture']!r} says units of another run, or of another step of it, than "
+            f"config.speech={paths['speech']!r}: train both with one --config.units",
+        )
+
+
+def _same(one: Any, other: Any) -> bool:
+    alike = jax.tree.structure(one) == jax.tree.structure(other)
+    return alike and all(map(np.array_equal, jax.tree.leaves(one), jax.tree.leaves(other)))
 
 
 def _nothing(variables: Variables, batch: Batch) -> Figures:
@@ -166,6 +195,7 @@ def predict(
         understood = judged_speech.listen(listeners, variables, sound, samples)
         return {} if understood is None else {"words": understood.words}
 
+    batch = saying.in_units(chain.speech, voice, batch)
     true = saying.said(chain.speech, batch) if "units" in batch else None
     seen: dict[str, Any] = {}
     if chain.picture is not None:
@@ -178,7 +208,7 @@ def predict(
         if f"text/{name}" in seen
     }
     if true is not None:
-        spoken = {**spoken, TRUE: true} if spoken else {"": true}
+        spoken = {**spoken, HEARD if chain.speech.run else TRUE: true} if spoken else {"": true}
     units, length = spoken[""]
     found, understood = heard(units, length)
     where = jnp.arange(units.shape[1])[None] < length[:, None]
@@ -208,7 +238,8 @@ def score(predictions: Mapping[str, np.ndarray], references: Mapping[str, Any]) 
     """BLEU-4, ROUGE-L and CIDEr-D of what is heard against all captions of each picture.
 
     Beside: silence; what is heard of another picture; the units of the nearest training picture and of a random one,
-    spoken; the true units of one of the captions, spoken, and its true recording, which no network sees.
+    spoken; the true units of one of the captions, spoken, or where units are learned those heard in its recording; and
+    the recording itself, which no network sees.
     """
     if "text/heard" not in predictions:
         return {}

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from mmjax import errors
 from mmjax.errors import OptionError
+from mmjax.known.units_run import UnitsRun
 from mmjax.models.sound.hifi_gan import HiFiGAN
 from mmjax.models.sound.tacotron2 import Tacotron2
 from mmjax.ops.sound import speech_mel
@@ -34,6 +35,7 @@ class Network:
       mean, scale: of log-mel values: the network writes (log mel - mean) / scale.
       seconds: the longest sentence that counts.
       units: the most symbols that a sentence which counts has.
+      run: whose units they are, heard in the speech; None for the symbols that the data knows.
     """
 
     model: Tacotron2
@@ -43,6 +45,12 @@ class Network:
     scale: float
     seconds: float
     units: int
+    run: UnitsRun | None = None
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """What says what is said."""
+        return ("speech", "speech_length") if self.run else ("units", "units_length")
 
     @property
     def frames(self) -> int:
@@ -55,12 +63,14 @@ class Network:
         return round(self.seconds * self.spec.sample_rate)
 
 
-def network_of(config: ConfigDict) -> Network:
-    """The network of a config's sections model, frames, sentences and its field vocoder."""
+def network_of(config: ConfigDict, run: UnitsRun | None = None) -> Network:
+    """The network of a config's sections model, frames, sentences and its field vocoder, whose symbols are a run's
+    units where one is given."""
+    symbols = {"symbols": run.encoder.codes} if run else {}
     with errors.section("config.model"):
-        model = Tacotron2(**config.model).checked()
+        model = Tacotron2(**{**config.model, **symbols}).checked()
     vocoder = HiFiGAN(model.mels) if config.vocoder else None
-    network = Network(model, SpeechMel(**config.frames), vocoder, **config.sentences)
+    network = Network(model, SpeechMel(**config.frames), vocoder, **config.sentences, run=run)
     if vocoder and vocoder.hop != network.spec.hop:
         raise OptionError("config.vocoder", f"makes {vocoder.hop} samples of a frame, config.frames {network.spec.hop}")
     if network.scale <= 0 or network.seconds <= 0 or network.units < 1:
@@ -71,6 +81,20 @@ def network_of(config: ConfigDict) -> Network:
 def steps(network: Network, seconds: float) -> int:
     """How many steps it takes to speak for so long, at least 1."""
     return max(1, int(seconds * network.spec.sample_rate / (network.spec.hop * network.model.reduction)))
+
+
+def in_units(network: Network, variables: Variables, batch: Batch, samples: int | None = None) -> Batch:
+    """The batch with the units that are said: where they are a run's and there is speech, those heard in it.
+
+    Args:
+      samples: of the speech that are heard; None for all.
+    """
+    if network.run is None or "speech" not in batch:
+        return batch
+    speech = batch["speech"][:, :samples]
+    length = jnp.clip(batch["speech_length"], 1, speech.shape[1])
+    units, count = network.run.units(variables["frozen"]["hearing"], speech, length, network.units)
+    return {**batch, "units": units, "units_length": count}
 
 
 def said(network: Network, batch: Batch) -> tuple[Int[Array, "b u"], Int[Array, " b"]]:

@@ -44,7 +44,7 @@ def speaking(
 
 def start(network: Network, variables: Variables, batch: Batch) -> tuple[dict[str, Array], dict[str, Array]]:
     """What is attended to, and the state before the first step."""
-    units, length = saying.said(network, batch)
+    units, length = saying.said(network, saying.in_units(network, variables, batch))
     who = saying.who(network, batch)
     begun: Any = network.model.apply(saying.own(variables), units, length, who, method="begin")
     memory, state = begun
@@ -82,7 +82,7 @@ def spoken(
     network: Network, variables: Variables, batch: Batch, key: Key[Array, ""], **limits: Any
 ) -> dict[str, Array]:
     """The same of one program."""
-    units, length = saying.said(network, batch)
+    units, length = saying.said(network, saying.in_units(network, variables, batch))
     found = saying.speak(network, variables, units, length, saying.who(network, batch), key, **limits)
     shown = {"audio/speech": found["sound"], "heatmap/mel": jnp.swapaxes(found["log_mel"], 1, 2)}
     return {**shown, **{name: found[name] for name in ("frames", "fired", "attention")}}

@@ -1,5 +1,8 @@
 """Tacotron 2: units or letters are spoken (Shen et al. 2018), with a voice where the data set says who speaks.
 
+Units are those that the data knows, or those that a run of configs/units.py hears in the speech, runs of equal ones as
+one each: then no text is needed, and a recording goes in where else units do.
+
 What is learned is log-mel frames, each step given the true frames before it; what is judged is what it says by itself.
 """
 
@@ -15,8 +18,9 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from ml_collections import ConfigDict
 
 from mmjax import errors
-from mmjax.errors import UserError
+from mmjax.errors import OptionError, UserError
 from mmjax.known import speech as spoken
+from mmjax.known import units_run
 from mmjax.losses import speech
 from mmjax.metrics import alignment
 from mmjax.ops import collective
@@ -32,12 +36,17 @@ SPOKEN = ("monotone", "whole", "fired", "seconds", "true_seconds", "typical_seco
 
 
 def build(config: ConfigDict) -> Task:
-    """The task of a config with sections model, frames, sentences, loss, speak and fields weights, vocoder."""
-    network = saying.network_of(config)
+    """The task of a config with sections model, frames, sentences, loss, speak and fields units, weights, vocoder."""
+    units = config.get("units", "")  # absent in runs from before there were learned ones
+    if not units and not config.model.symbols:
+        raise OptionError("config.units", "='': give a workdir of configs/units.py, whose units are the symbols")
+    network = saying.network_of(config, units_run.load(units, "config.units") if units else None)
     listeners = judged_speech.chosen(config, network.spec.sample_rate)
     who = ("speaker",) if network.model.speaker else ()
+    # The speech is what is asked for; where its units are not known without it, it goes in, too.
+    goes_in = {"speech": ("speech", *who)} if network.run else {"words": ("units",), **({"speech": who} if who else {})}
     return Task(
-        fields=("units", "units_length", "speech", "speech_length", *who),
+        fields=tuple(dict.fromkeys((*network.fields, "speech", "speech_length", *who))),
         init=bind(init, network),
         fill=bind(fill, network, config.weights, config.vocoder),
         updates=(Update("speech", bind(loss, network, **config.loss)),),
@@ -46,12 +55,11 @@ def build(config: ConfigDict) -> Task:
         score=score,
         references=("caption",) if listeners else (),
         judges=listeners,
-        ask=bind(ask, network),
-        # The speech is what is asked for; only what is said, and by whom, goes in.
-        modalities={"words": ("units",), **({"speech": who} if who else {})},
+        ask=None if network.run else bind(ask, network),
+        modalities=goes_in,
         names={"ended": ENDED},
         sample_rate=network.spec.sample_rate,
-        predicts_from=("units", "units_length"),
+        predicts_from=network.fields,
         answers=("label/ended", "audio/speech"),
         speaking=step_by_step.speaking(network, bind(judged, network, listeners), **config.speak),
         headline=("word_error", "attention_monotone", "gate_fired", "mel_error", "length_error"),
@@ -59,22 +67,27 @@ def build(config: ConfigDict) -> Task:
 
 
 def init(network: Network, key: Key[Array, ""], batch: Batch) -> Variables:
-    """A fresh network; the mean frame and the pace of the training split, unknown yet; the names of the symbols."""
+    """A fresh network; the mean frame and the pace of the training split, unknown yet; the names of the symbols, and
+    of a run's units what hears them."""
     one, keys = np.ones(1, np.int32), jax.random.split(key)
     mel = jnp.zeros((1, network.model.reduction, network.model.mels))
     who = jnp.zeros((1, network.model.speaker)) if network.model.speaker else None
     made = network.model.init({"params": keys[0], "prenet": keys[1]}, one[None], one, mel, one, who)
     known = {"frame": jnp.zeros(network.model.mels), "pace": jnp.float32(0.1), "batches": jnp.float32(0)}
     names = batch.get("units_names", np.zeros((network.model.symbols, 1), np.uint8))
-    frozen = {"units_names": jnp.asarray(names)}
+    frozen = {"units_names": jnp.asarray(units_run.names(network.model.symbols) if network.run else names)}
+    if network.run:
+        frozen["hearing"] = jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan, x.dtype), network.run.shapes)
     if network.vocoder:
         frozen["vocoder"] = network.vocoder.init(keys[0], mel)["params"]
     return {"params": {"speech": made["params"]}, "state": {"net": made["state"], "known": known}, "frozen": frozen}
 
 
 def fill(network: Network, weights: str, vocoder: str, variables: Variables, constants: Constants) -> Variables:
-    """The published weights, where paths of them are given."""
+    """The published weights, where paths of them are given, and the weights of the run whose units they are."""
     del constants
+    if network.run:
+        variables = {**variables, "frozen": {**variables["frozen"], "hearing": network.run.variables}}
     if weights:
         found = spoken.tacotron2(weights, network.model)
         state = {**variables["state"], "net": found["state"]}
@@ -111,6 +124,7 @@ def loss(
     width: float,
 ) -> tuple[Float[Array, ""], tuple[Any, Figures]]:
     """Squared errors of frames before and after the postnet, `gate` x the gate's, `guide` x guided attention's."""
+    batch = saying.in_units(network, variables, batch, network.samples)
     mel, frames, counts = heard(network, batch)
     units, length = saying.said(network, batch)
     own = saying.own(variables)
@@ -148,6 +162,7 @@ def follow(known, mel, where, frames, length, counts, network):
 def metrics(network: Network, variables: Variables, batch: Batch) -> dict[str, tuple[Array, Array]]:
     """Given the true frames: the squared error of log-mel values beside those of the mean frame and of the last frame
     once more, and the gate's error beside that of a gate which knows the usual length alone."""
+    batch = saying.in_units(network, variables, batch, network.samples)
     mel, frames, counts = heard(network, batch)
     units, length = saying.said(network, batch)
     rngs = {"prenet": jax.random.key(0)}  # the same drops in each look, so that looks can be compared
@@ -190,6 +205,7 @@ def predict(
 
     Where the batch has the speech, also that; else the columns of `number/spoken` that it gives are 0.
     """
+    batch = saying.in_units(network, variables, batch)
     units, length = saying.said(network, batch)
     speaking: dict[str, Any] = {"seconds": seconds, "threshold": threshold, "n_iter": n_iter}
     found = saying.speak(network, variables, units, length, saying.who(network, batch), key, **speaking)
@@ -215,9 +231,11 @@ def measured(
     hop, rate, frames = network.spec.hop, network.spec.sample_rate, found["frames"]
     _, length = saying.said(network, batch)
     steps = frames // network.model.reduction
-    monotone = alignment.monotone(found["attention"], steps)
-    whole = alignment.whole(found["attention"], steps, length)
-    typical = variables["state"]["known"]["pace"] * length.astype(jnp.float32)
+    pace = variables["state"]["known"]["pace"]
+    stride = network.model.reduction * hop / rate / pace
+    monotone = alignment.monotone(found["attention"], steps, stride)
+    whole = alignment.whole(found["attention"], steps, length, stride)
+    typical = pace * length.astype(jnp.float32)
     true = batch["speech_length"].astype(jnp.float32) / rate if "speech_length" in batch else jnp.zeros(frames.shape)
     columns = (monotone, whole, found["fired"], frames.astype(jnp.float32) * (hop / rate), true, typical)
     return jnp.stack([jnp.asarray(column, jnp.float32) for column in columns], 1)
@@ -227,6 +245,7 @@ def judged(
     network: Network, listeners: Judges, variables: Variables, batch: Batch, found: Mapping[str, Array]
 ) -> dict[str, Array]:
     """What `score` needs of sentences that were spoken by whomever: see `task.Speaking`."""
+    batch = saying.in_units(network, variables, batch)
     out = {"number/spoken": measured(network, variables, batch, found)}
     heard = judged_speech.listen(listeners, variables, found["audio/speech"], found["frames"] * network.spec.hop)
     return out if heard is None else {**out, "text/heard": heard.words}

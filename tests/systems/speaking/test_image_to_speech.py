@@ -1,15 +1,19 @@
 """The chain from a picture to a sound: names become numbers, what is spoken is what was seen, figures by hand."""
 
 import dataclasses
+from unittest import mock
 
 import jax
 import numpy as np
 import pytest
 from jax import numpy as jnp
 from ml_collections import ConfigDict
+from planted_units import RUN
 from shared import get_config
 
 from mmjax.errors import OptionError
+from mmjax.known import units_run
+from mmjax.known.whole_run import WholeRun
 from mmjax.systems.speaking import image_to_speech, saying, tacotron2
 from mmjax.task import Task
 
@@ -101,3 +105,84 @@ def test_without_runs_the_true_units_are_spoken_and_wrong_runs_are_named(tmp_pat
         config[option] = str(tmp_path)
         with pytest.raises(OptionError, match=rf"config\.{option}='.*' is no workdir"):
             image_to_speech.build(config)
+
+
+def runs_of(folder, config, **of):
+    """The config of a chain of two runs that saved a config and nothing else."""
+    for name, system in (("units", "image_to_units"), ("speech", "tacotron2")):
+        own = get_config(system)
+        own.units = of.get(name, "")
+        (folder / name).mkdir()
+        (folder / name / "config.json").write_text(own.to_json())
+        config[name] = str(folder / name)
+    return config
+
+
+def test_both_runs_have_the_units_of_one_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(units_run, "load", lambda path, option: RUN)
+    units = RUN.path
+    for number, (of, words) in enumerate(
+        (
+            ({"units": units}, "config.units='.*' says learned units, config.speech='.*' true units"),
+            ({"speech": units}, "config.units='.*' says true units, config.speech='.*' learned units"),
+        )
+    ):
+        (tmp_path / str(number)).mkdir()
+        with pytest.raises(OptionError, match=words):
+            image_to_speech.build(runs_of(tmp_path / str(number), get_config("image_to_speech"), **of))
+    config = runs_of(tmp_path, get_config("image_to_speech"), units=units, speech=units)
+    task = image_to_speech.build(config)
+    assert task.fields == ("image", "speech", "speech_length", "speaker")
+    weights = RUN.variables
+    others = jax.tree.map(lambda x: x + 1, weights)
+    (check,) = task.needs
+    for second in (weights, others):
+        with mock.patch.object(WholeRun, "hearing", new_callable=mock.PropertyMock, side_effect=[weights, second]):
+            if second is weights:
+                check()
+            else:
+                with pytest.raises(OptionError, match=r"config\.units='.*' says units of another run"):
+                    check()
+    config.units = ""  # a recording is said again
+    task = image_to_speech.build(config)
+    assert (task.predicts_from, task.ask) == (("speech", "speech_length"), None)
+
+
+def test_units_of_a_recording_stand_in_for_those_that_the_data_knows(rng):
+    network = dataclasses.replace(NETWORK, model=NETWORK.model.clone(symbols=8), run=RUN)
+    names = units_run.names(8)
+    shown = np.broadcast_to(names[[2, 3]], (2, 2, names.shape[1]))
+    picture = Task(
+        fields=(), init=None, updates=(), metrics=None, predict=lambda *_: {"text/caption": jnp.asarray(shown)}
+    )
+    chain = image_to_speech.Chain(picture, "caption", network, ())
+    voice = {"frozen": {"units_names": names, "hearing": RUN.variables}}
+    variables = {"frozen": {"speech": voice, "picture": {}}}
+    batch = {
+        "image": np.zeros((2, 4, 4, 3), np.uint8),
+        "speech": rng.integers(-9000, 9000, (2, 4000)).astype(np.int16),
+        "speech_length": np.array([4000, 2000], np.int32),
+        "valid": np.ones(2, bool),
+    }
+
+    def speak(network, variables, units, length, *_, **options):
+        """Units are heard as they are."""
+        silent = jnp.zeros((2, 1, 1))
+        return {"sound": units.astype(jnp.float32), "frames": length, "fired": length > 0, "attention": silent,
+                "log_mel": silent}  # fmt: skip
+
+    def listen(listeners, variables, sound, length):
+        return mock.Mock(
+            words=jnp.stack([sound, jnp.broadcast_to(length[:, None], sound.shape).astype(sound.dtype)], 1)
+        )
+
+    with mock.patch.object(saying, "speak", speak), mock.patch.object(image_to_speech.judged_speech, "listen", listen):
+        run = jax.jit(lambda *given: image_to_speech.predict(chain, (), *given, jax.random.key(0), **SPEAKING))
+        out = run(variables, batch)
+    assert "text/heard_of_true_units" not in out
+    assert out["text/heard"][:, 0, :2].tolist() == [[2, 3]] * 2
+    units, count = RUN.units(RUN.variables, batch["speech"], batch["speech_length"], 6)
+    assert len(set(np.asarray(units[0]).tolist())) > 2
+    heard, samples = np.moveaxis(np.asarray(out["text/heard_of_recording_units"]), 1, 0)
+    np.testing.assert_array_equal(heard, units)
+    np.testing.assert_array_equal(samples[:, 0], 64 * np.clip(count, 1, 6))

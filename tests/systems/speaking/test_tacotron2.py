@@ -1,5 +1,6 @@
 """The system Tacotron 2: figures by hand, what counts and what does not, what it says, and that it learns."""
 
+import dataclasses
 from unittest import mock
 
 import jax
@@ -7,12 +8,14 @@ import numpy as np
 import optax
 import pytest
 from ml_collections import ConfigDict
+from planted_units import RUN
 from shared import get_config
 
 from mmjax import systems
 from mmjax.engine import step as steps
 from mmjax.errors import OptionError, UserError
-from mmjax.systems.speaking import tacotron2
+from mmjax.known import units_run
+from mmjax.systems.speaking import saying, step_by_step, tacotron2
 
 SIZES = {
     "symbols": 5, "mels": 8, "speaker": 2, "reduction": 2, "embed": 8, "encoder_layers": 1, "prenet": 32,
@@ -122,6 +125,53 @@ def test_it_learns_and_speaks_to_whoever_asks(rng):
     for text, words in (("abcabca", "at most 6"), ("abz", "'z' is no symbol"), ("", "nothing to say")):
         with pytest.raises(UserError, match=words):
             TASK.ask(text, state.variables, {})
+
+
+def test_units_that_a_run_hears_are_spoken(rng):
+    """In speech alone, as those very units are; sentences that have more of them than count do not."""
+    hear = jax.jit(RUN.units, static_argnums=3)
+    batch = {
+        "speech": rng.integers(-9000, 9000, (3, 11_025)).astype(np.int16),
+        "speech_length": np.array([11_025, 3_000, 6_000], np.int32),
+        "speaker": rng.random((3, 2), np.float32),
+        "valid": np.ones(3, bool),
+    }
+    units, count = (np.asarray(x) for x in hear(RUN.variables, batch["speech"], batch["speech_length"], 99))
+    assert 1 < count[1] < count[0]
+    changes = {
+        "frames.sample_rate": 22_050,
+        "frames.n_fft": 512,
+        "frames.hop": 256,
+        "sentences.units": int(count[0]) - 1,
+    }
+    with mock.patch.object(units_run, "load", return_value=RUN):
+        task = tacotron2.build(make_config(units=RUN.path, **changes))
+    assert (task.fields, task.predicts_from) == (("speech", "speech_length", "speaker"), ("speech", "speech_length"))
+    made = jax.jit(task.init)(jax.random.key(0), batch)
+    assert made["params"]["speech"]["symbol"].shape == (8, 8)
+    variables = task.fill(made, {})
+    assert bytes(np.asarray(variables["frozen"]["units_names"][7])) == b"u007"
+    network = task.metrics.arguments[0]
+    known = dataclasses.replace(network, run=None)
+    these = {**batch, "units": units, "units_length": count}
+    options = {"gate": 1.0, "positive": 3.0, "guide": 1.0, "width": 0.2}
+
+    def loss(network, variables, batch):
+        return tacotron2.loss(network, variables, batch, jax.random.key(1), **options)[0]
+
+    run_loss = jax.jit(loss, static_argnums=0)
+    np.testing.assert_allclose(run_loss(network, variables, batch), run_loss(known, variables, these), rtol=1e-5)
+    start = jax.jit(step_by_step.start, static_argnums=0)
+    alone = {name: batch[name] for name in ("speech", "speech_length")}  # by the middle of all voices
+    typed = {"units": units, "units_length": count}
+    found, wanted = start(network, variables, alone), start(known, variables, typed)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, wanted)
+    assert "mel_error" in jax.eval_shape(task.metrics, variables, batch)
+    out = jax.eval_shape(task.predict, variables, alone, jax.random.key(0))
+    assert {"audio/speech", "audio/speech_target", "number/spoken"} <= set(out)
+    assert saying.in_units(network, variables, typed) is typed
+    with pytest.raises(OptionError, match=r"config\.units='': give a workdir of configs/units\.py"):
+        tacotron2.build(get_config("tacotron2", "learned"))
 
 
 def test_wrong_options_are_named():
