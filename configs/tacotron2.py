@@ -76,8 +76,8 @@ def _tiny(c: ConfigDict) -> None:
 def _learned(c: ConfigDict) -> None:
     # Voices are all: no fewer than the units' run heard, and the same sentences as of true units.
     c.model.symbols = 0  # as many as that run has
-    c.sentences.units = 216  # 36 a second, for as long as anything is spoken
-    c.model.window = 31  # half a second before and behind, as 15 true units would be two
+    c.sentences.units = 220  # a code lasts 20 ms, so that no sentence of 4.4 s has more
+    c.model.window = 31  # a true unit is heard as three and more
 
 
 def _nvidia(c: ConfigDict) -> None:
