@@ -23,7 +23,8 @@ def monotone(attention: Float[Array, "b s u"], steps: Int[Array, " b"], stride: 
       steps: of each example; what lies beyond does not count.
       stride: symbols that a step usually reads; less than 1 is as 1.
     """
-    return _forward(*_peaks(attention, steps), jnp.maximum(stride, 1.0))
+    peaks, where = _peaks(attention, steps)
+    return _forward(peaks, where, jnp.maximum(stride, 1.0))
 
 
 def whole(
