@@ -34,7 +34,7 @@ def test_one_chunk_fades_into_the_next():
     sound[0, 6:] = 1.0  # the second chunk begins here
     found = np.asarray(chunks.overlap_added(constant, sound, 8, 2))[0, 0]
     np.testing.assert_allclose(found, [0] * 6 + [0.25, 0.75] + [1] * 6, atol=1e-6)
-    said = chunks.overlap_added(lambda x, start: jax.numpy.broadcast_to(start, (1, 1, 8)), sound, 8, 2)
+    said = chunks.overlap_added(lambda x, start: jax.numpy.full((1, 1, 8), start, np.float32), sound, 8, 2)
     np.testing.assert_allclose(said[0, 0], [0] * 6 + [1.5, 4.5] + [6] * 6, atol=1e-6)
     with pytest.raises(UserError, match="0 to 4"):
         chunks.overlap_added(constant, sound, 8, 5)

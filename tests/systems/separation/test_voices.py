@@ -213,9 +213,10 @@ def test_voices_of_one_pitch_are_counted_apart(rng):
 
 
 @pytest.mark.parametrize("network", ["looking_to_listen", "voices_only"])
-def test_it_learns(network):
-    """Two voices of two faces, over and over: both networks come to tell them apart, each in its own way."""
-    c = small(network=network)
+def test_the_loss_falls(network):
+    """The same voices over and over: what both networks say comes nearer. Whose face is whose takes a thousand steps,
+    for which there is no time here: docs/results.md, "Whose voice"."""
+    c = small(network=network, order_free=0.75)
     c.model.units, c.model.hidden = 24, 32
     batch, task = clips(np.random.default_rng(0)), systems.build(c)
     if network == "voices_only":
@@ -225,7 +226,7 @@ def test_it_learns(network):
     state = jax.jit(lambda key: steps.create(task, optimisers, key, batch))(jax.random.key(0))
     step = jax.jit(lambda state, key: steps.train_step(task, optimisers, state, batch, key))
     values = []
-    for i in range(40):
+    for i in range(60):
         state, logs = step(state, jax.random.key(i))
         values.append(float(logs["loss/separator"]))
     assert np.mean(values[-5:]) < 0.5 * np.mean(values[:3]), values
