@@ -24,9 +24,9 @@ from mmjax.data.files import (
 )
 from mmjax.data.files.drawn_video import Drawing
 from mmjax.data.files.faults import Fault
+from mmjax.data.sets import talking_videos
 
 LEAST = 0.25  # seconds: a shorter rest at the end has no picture of its own
-FACES_RATE = 25  # pictures of faces a second
 LONG = 640  # pixels of the long side of pictures in which faces are looked for
 
 
@@ -110,7 +110,8 @@ def talking(path: str, count: int, size: int) -> Talk | Fault:
       UserError: the extra `faces` is missing.
     """
     detect = face_boxes.detector()
-    cut = video.Cut(1 / FACES_RATE, 1, LONG, 0.5 / FACES_RATE, "whole")
+    every = 1 / talking_videos.RATE
+    cut = video.Cut(every, 1, LONG, every / 2, "whole")
     with _spooled(path, cut) as spooled:
         if isinstance(spooled, Fault):
             return spooled
@@ -123,9 +124,9 @@ def talking(path: str, count: int, size: int) -> Talk | Fault:
         if len(found) > count:
             remarks.append(f"{len(found)} faces, of which the {count} that are seen most often are asked about")
         sound = np.concatenate([clip["waveform"] for _, clip in clip_spool.read(spool)])
-        pictures_ = sum(1 for _ in clip_spool.read(spool))
-        boxes = sorted((track.over(pictures_) for track in found[:count]), key=lambda over: np.mean(over, 0)[0])
-        faces = np.empty((count, pictures_, size, size, 3), np.uint8)
+        length = sum(1 for _ in clip_spool.read(spool))
+        boxes = sorted((track.over(length) for track in found[:count]), key=lambda over: np.mean(over, 0)[0])
+        faces = np.empty((count, length, size, size, 3), np.uint8)
         for number, picture in _pictures(spool, 1):
             for i, over in enumerate(boxes):
                 faces[i, number] = face_boxes.crop(picture, over[number], size)

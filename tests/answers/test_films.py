@@ -156,7 +156,16 @@ def test_faces_of_a_film_from_left_to_right(tmp_path, monkeypatch):
     assert (middle[0, ..., 1] < 50).all()
     assert (middle[1, ..., 1] > 200).all()
     assert found.faces[:, :, :2].max() < 100  # the margin
-    assert "which the 1" in films.talking(path, 1, 26).remark
+    # As `mmjax predict` reads it: one example of the size of training's faces, and what the user should know is said.
+    way = inputs.Way(("faces_frames", "speech"), {"faces": "faces_frames", "sound": "speech"})
+    item, said = inputs.Item({"file": path}, way, path, "talk"), []
+    config, shapes = ConfigDict({"data": {"name": "sounding_scenes"}}), {"face_frames": ("uint8", 1, 50, 26, 26, 3)}
+    reader = reading.Reader(config, {}, shapes, None, 1.0, said.append, True, 1)
+    (((_, ((told, example),)),)) = reader.examples([item])
+    np.testing.assert_array_equal(example["faces_frames"], found.faces[1:])  # seen as often, found first
+    np.testing.assert_array_equal(example["speech"], found.sound)
+    assert example["speech_length"] == len(found.sound) == round(told["end"] * 22_050)
+    assert said == [f"{path}: 2 faces, of which the 1 that are seen most often are asked about"]
     assert films.talking(path, 3, 26) == Fault(path, "shows too few faces", "2, and the run tells 3 apart")
     (tmp_path / "none.mp4").write_bytes(b"no video")
     assert films.talking(str(tmp_path / "none.mp4"), 1, 26).kind == "unreadable"

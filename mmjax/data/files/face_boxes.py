@@ -23,7 +23,7 @@ def detector() -> Detect:
     except ImportError:
         raise UserError("faces are found by OpenCV, which is not installed: pip install 'mmjax[faces]'") from None
     cascade = None
-    if hasattr(cv2, "CascadeClassifier"):  # OpenCV 5 has none
+    if hasattr(cv2, "CascadeClassifier"):  # those of OpenCV 5 have none, or one without its files
         from cv2.data import haarcascades
 
         cascade = cv2.CascadeClassifier(haarcascades + CASCADE)

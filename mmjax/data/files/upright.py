@@ -16,19 +16,17 @@ def rgb(frame: Any, aspect: float, size: int, fit: str = "crop") -> pictures.Pic
     "whole" keeps both, and is no square: its long side has `size` pixels.
     """
     if fit == "squash":
-        whole = frame.reformat(width=size, height=size, format="rgb24", interpolation="BICUBIC").to_ndarray()
-        return np.ascontiguousarray(turned(whole, matrix_of(frame)))
-    width, height = frame.width * aspect, frame.height
-    if fit == "whole":
-        scale = size / max(width, height)
-        wide, high = max(1, round(width * scale)), max(1, round(height * scale))
-        picture = frame.reformat(width=wide, height=high, format="rgb24", interpolation="BICUBIC").to_ndarray()
+        picture = frame.reformat(width=size, height=size, format="rgb24", interpolation="BICUBIC").to_ndarray()
         return np.ascontiguousarray(turned(picture, matrix_of(frame)))
-    scale = size / min(width, height)
-    wide, high = max(size, round(width * scale)), max(size, round(height * scale))
+    width, height = frame.width * aspect, frame.height
+    whole = fit == "whole"
+    scale = size / (max(width, height) if whole else min(width, height))
+    wide, high = (max(1 if whole else size, round(side * scale)) for side in (width, height))
     picture = frame.reformat(width=wide, height=high, format="rgb24", interpolation="BICUBIC").to_ndarray()
-    left, top = (wide - size) // 2, (high - size) // 2
-    return np.ascontiguousarray(turned(picture[top : top + size, left : left + size], matrix_of(frame)))
+    if not whole:
+        left, top = (wide - size) // 2, (high - size) // 2
+        picture = picture[top : top + size, left : left + size]
+    return np.ascontiguousarray(turned(picture, matrix_of(frame)))
 
 
 def matrix_of(frame: Any) -> tuple[int, int, int, int] | None:

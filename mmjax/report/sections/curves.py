@@ -24,7 +24,7 @@ Curve = Mapping[int, float]
 # faint with a running mean over it, for single batches are noisy.
 _POINTS = 400
 _SMOOTH = 40
-_FAR = 3
+_FAR = 3  # times what curve and baselines span: an oracle beyond is not drawn
 _OTHERS, _FEW = 24, 6  # most drawings of the other logs; so few are not folded
 _UNITS = (
     (r"(\w+)_per_second$", r"\1 / s"),
