@@ -97,10 +97,11 @@ def test_a_clip_has_the_same_masks_alone_and_padded(tiny):
     sound, faces = sound.copy(), faces.copy()
     sound[1, 17:], faces[1, :, 5:] = 1e3, -1e3  # what lies in the padding is nobody's
     both = jax.jit(TINY.apply)(variables, sound, faces, where, seen)
-    alone = TINY.apply(variables, sound[1:, :17], faces[1:, :, :5])
+    alone = jax.jit(TINY.apply)(variables, sound[1:, :17], faces[1:, :, :5])
     np.testing.assert_allclose(both[1:, :, :17], alone, atol=1e-5 * np.abs(alone).max())
     assert not np.asarray(both[1, :, 17:]).any()
 
+    @jax.jit
     def statistics(*x):
         return TINY.apply(variables, *x, train=True, mutable=["state"])[1]["state"]
 
@@ -128,7 +129,8 @@ def test_what_moves_is_seen_beside_what_stands_still(tiny):
     changed[1, :, 5:] = 1e3  # nobody's
     found = jax.jit(model.apply)(moving, sound, changed, None, seen)
     np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())
-    _, updated = model.apply(moving, sound, changed, None, seen, train=True, mutable=["state"])
+    trained = jax.jit(lambda *x: model.apply(moving, *x, train=True, mutable=["state"]))
+    _, updated = trained(sound, changed, None, seen)
     real = np.concatenate([a[:, :n].reshape(-1, 5) for a, n in zip(apart, (7, 5))])
     np.testing.assert_allclose(updated["state"]["moves"]["mean"], 0.9 * mean, atol=1e-5)
     np.testing.assert_allclose(updated["state"]["moves"]["var"], 0.9 * var + 0.1 * real.var(0, ddof=1), rtol=1e-4)
@@ -137,10 +139,10 @@ def test_what_moves_is_seen_beside_what_stands_still(tiny):
 def test_a_bound_holds_and_gradients_reach_faces_and_sound(tiny):
     variables, sound, faces = tiny
     model = TINY.clone(bound=2.0)
-    loose = np.asarray(TINY.apply(variables, sound, faces))
-    np.testing.assert_allclose(model.apply(variables, sound, faces), 2 * np.tanh(loose), atol=1e-5)
-    assert loose.min() < -0.1
-    slopes = jax.grad(lambda s, v: jnp.sum(jnp.square(TINY.apply(variables, s, v))), (0, 1))(sound, faces)
+    loose, bound = jax.jit(lambda *x: (TINY.apply(*x), model.apply(*x)))(variables, sound, faces)
+    np.testing.assert_allclose(bound, 2 * np.tanh(loose), atol=1e-5)
+    assert np.min(loose) < -0.1
+    slopes = jax.jit(jax.grad(lambda s, v: jnp.sum(jnp.square(TINY.apply(variables, s, v))), (0, 1)))(sound, faces)
     for slope in slopes:
         assert np.isfinite(slope).all()
         assert np.any(np.asarray(slope))
