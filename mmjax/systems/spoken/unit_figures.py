@@ -38,7 +38,7 @@ def known(sides: Sides, batch: Batch) -> dict[str, Array]:
         out["number/new_speaker"] = batch["new_speaker"]
     kinds = [(kind, suffix) for kind, suffix in (("across", "_same"), ("within", "_again")) if suffix in sides]
     if "_other" in sides:
-        out |= {f"number/abx_sentence_{kind}": _sentences(sides, batch, suffix) for kind, suffix in kinds}
+        out |= _sentences(sides, batch, kinds)
     return out | (_truly(sides, batch, kinds) if "unit_times" in batch else {})
 
 
@@ -53,11 +53,9 @@ def _truly(sides: Sides, batch: Batch, kinds: list[tuple[str, str]]) -> dict[str
     inside = jnp.arange(1, batch["units"].shape[1])[None] < said[1][:, None]
     begins = batch["unit_times"][:, 1:, 0]
     out["number/begins"] = jnp.where(inside & (begins < _heard(own[""])[:, None]), begins, jnp.nan)
-    for kind, suffix in kinds:
-        if kind == "across":
-            out |= {"number/pieces": _times(batch), "audio/speech_same": batch["speech_same"]}
-        out[f"number/abx_{kind}"] = _pieces(sides, batch, suffix)
-    return out
+    if "_same" in sides:
+        out |= {"number/pieces": _times(batch), "audio/speech_same": batch["speech_same"]}
+    return out | _pieces(sides, batch, kinds)
 
 
 def _heard(side: tuple[Encoded, float]) -> Float[Array, " b"]:
@@ -69,34 +67,41 @@ def _frames(side: tuple[Encoded, float]) -> abx.Frames:
     return abx.Frames(side[0].vectors, side[0].steps)
 
 
-def _sentences(sides: Sides, batch: Batch, suffix: str) -> Float[Array, "b w 1"]:
+def _sentences(sides: Sides, batch: Batch, kinds: list[tuple[str, str]]) -> dict[str, Float[Array, "b w 1"]]:
     """Margins of whole utterances: X, the same again or by another, and another sentence by X's speaker."""
-    rows = []
-    for who in WHO[:3]:
-        x, same, other = (_frames(sides[end][who]) for end in ("", suffix, "_other"))
-        rows.append(abx.margin(x, same, other))
-    there = (batch[f"speech{suffix}_length"] > 0) & (batch["speech_other_length"] > 0)
-    return jnp.where(there[:, None], jnp.stack(rows, 1), jnp.nan)[..., None]
+    triples = []
+    for _, suffix in kinds:
+        for who in WHO[:3]:
+            x, same, other = (_frames(sides[end][who]) for end in ("", suffix, "_other"))
+            triples.append((x, same, other))
+    margins, out = iter(abx.margins(triples)), {}
+    for kind, suffix in kinds:
+        there = (batch[f"speech{suffix}_length"] > 0) & (batch["speech_other_length"] > 0)
+        rows = jnp.stack([next(margins) for _ in WHO[:3]], 1)
+        out[f"number/abx_sentence_{kind}"] = jnp.where(there[:, None], rows, jnp.nan)[..., None]
+    return out
 
 
-def _pieces(sides: Sides, batch: Batch, suffix: str) -> Float[Array, "b w p"]:
+def _pieces(sides: Sides, batch: Batch, kinds: list[tuple[str, str]]) -> dict[str, Float[Array, "b w p"]]:
     """Margins of pieces of three units: X, the same piece of the other utterance, and another piece of X's own."""
     one, two = spans.chosen(batch["units_length"], PIECES)
-    counts = spans.differ(batch["units"], batch["units_length"], one, two)
-    for end, at in (("", one), ("", two), (suffix, one)):
-        counts &= spans.ends(batch[f"unit_times{end}"], at) <= _heard(sides[end][""])[:, None]
-    rows = []
-    for who in WHO:
-        x, same = (_coded(sides[end], who, batch, end) for end in ("", suffix))
-        times, times_same = batch["unit_times"], batch[f"unit_times{suffix}"]
-        seconds = sides[""][who if who != "oracle" else ""][1]
-        margin = abx.margin(
-            spans.cut(*x, times, one, seconds),
-            spans.cut(*same, times_same, one, seconds),
-            spans.cut(*x, times, two, seconds),
-        )
-        rows.append(jnp.where(counts, margin.reshape(counts.shape), jnp.nan))
-    return jnp.stack(rows, 1)
+    differ = spans.differ(batch["units"], batch["units_length"], one, two)
+    for end, at in (("", one), ("", two)):
+        differ &= spans.ends(batch[f"unit_times{end}"], at) <= _heard(sides[end][""])[:, None]
+    triples = []
+    for _, suffix in kinds:
+        for who in WHO:
+            x, same = (_coded(sides[end], who, batch, end) for end in ("", suffix))
+            times, times_same = batch["unit_times"], batch[f"unit_times{suffix}"]
+            seconds = sides[""][who if who != "oracle" else ""][1]
+            own = spans.cut(*x, times, one, seconds)
+            triples.append((own, spans.cut(*same, times_same, one, seconds), spans.cut(*x, times, two, seconds)))
+    margins, out = iter(abx.margins(triples)), {}
+    for kind, suffix in kinds:
+        counts = differ & (spans.ends(batch[f"unit_times{suffix}"], one) <= _heard(sides[suffix][""])[:, None])
+        rows = [jnp.where(counts, next(margins).reshape(counts.shape), jnp.nan) for _ in WHO]
+        out[f"number/abx_{kind}"] = jnp.stack(rows, 1)
+    return out
 
 
 def _times(batch: Batch) -> Float[Array, "b p 6"]:

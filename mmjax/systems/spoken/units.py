@@ -7,6 +7,7 @@ layers is quantised: its codes are the units. They are judged by what was truly 
 from __future__ import annotations
 
 import dataclasses
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,7 +25,7 @@ from mmjax.known.network import Network
 from mmjax.losses import grounding
 from mmjax.metrics import k_means
 from mmjax.models.sound.resdavenet_vq import Heard, ResDavenetVQ
-from mmjax.models.sound.unit_encoder import UnitEncoder
+from mmjax.models.sound.unit_encoder import Encoded, UnitEncoder
 from mmjax.ops import collective, run_lengths
 from mmjax.ops.sound.davenet_mel import DavenetMel
 from mmjax.systems.spoken import unit_figures
@@ -287,19 +288,25 @@ def predict(networks: Networks, variables: Variables, batch: Batch, key: Key[Arr
     out |= {"text/units": spelled, "number/codes": encoded.codes, "number/code_seconds": lasting}
     if "fitted" not in variables:
         return out
-    sides = {
-        suffix: {
-            "": (networks.encoder(parts, *networks.speech(batch, suffix)), networks.encoder.seconds),
-            **_mel(networks, variables, batch, suffix),
-        }
-        for suffix in ("", *(s for s in unit_figures.SUFFIXES if f"speech{s}" in batch))
-    }
-    return out | unit_figures.known(sides, batch)
+    sides = {"": _coded(networks, variables, speech, length)}
+    if others := [suffix for suffix in unit_figures.SUFFIXES if f"speech{suffix}" in batch]:
+        # As one batch: the networks are compiled once for all of them. Stacked behind the rows, which may be split over
+        # devices.
+        many = [jnp.stack(given, 1) for given in zip(*(networks.speech(batch, suffix) for suffix in others))]
+        heard = _coded(networks, variables, *(x.reshape(-1, *x.shape[2:]) for x in many))
+        heard = jax.tree.map(lambda x: x.reshape(-1, len(others), *x.shape[1:]), heard)
+        for i, suffix in enumerate(others):
+            sides[suffix] = jax.tree.map(operator.itemgetter((slice(None), i)), heard)
+    seconds = {"": networks.encoder.seconds} | dict.fromkeys(("mel_kmeans", "mel"), networks.mel.seconds)
+    timed = {suffix: {who: (of, seconds[who]) for who, of in side.items()} for suffix, side in sides.items()}
+    return out | unit_figures.known(timed, batch)
 
 
-def _mel(networks, variables, batch, suffix):
-    """Log-mel frames, and k-means' codes of them."""
-    vectors, count, _ = networks.mel.hear({}, *networks.speech(batch, suffix))
+def _coded(
+    networks: Networks, variables: Variables, speech: Int[Array, "b time"], length: Int[Array, " b"]
+) -> dict[str, Encoded]:
+    """Codes of utterances; log-mel frames, and k-means' codes of them."""
+    vectors, count, _ = networks.mel.hear({}, speech, length)
     coded = networks.mel.encoded(variables["fitted"]["mel"], vectors, count)
-    plain = coded._replace(vectors=vectors)
-    return {"mel_kmeans": (coded, networks.mel.seconds), "mel": (plain, networks.mel.seconds)}
+    own = networks.encoder(networks.parts(variables), speech, length)
+    return {"": own, "mel_kmeans": coded, "mel": coded._replace(vectors=vectors)}
