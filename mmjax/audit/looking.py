@@ -138,14 +138,17 @@ def _seen(task: Task, additive: tuple[str, ...] | None, variables: Variables, ba
         found = task.metrics(variables, {**batch, "valid": valid})
         return {name: pair for name, pair in found.items() if "/" not in name}
 
-    def wanted(valid: Any) -> dict[str, Any]:
-        return {name: pair for name, pair in figures(valid).items() if additive is None or name in additive}
-
-    each = jax.vmap(wanted)(own)
+    if additive is None:
+        # One trace for both: the whole batch is one row more.
+        rows = jax.vmap(figures)(jnp.concatenate([own, batch["valid"][None]]))
+        each, whole = (jax.tree.map(lambda x, at=at: x[at], rows) for at in (slice(-1), -1))
+    else:
+        each = jax.vmap(lambda valid: {k: v for k, v in figures(valid).items() if k in additive})(own)
+        whole = figures(batch["valid"])
     told: Any = (jnp.zeros_like(batch["valid"], jnp.int32), {})
     if task.distribution is not None:
         told = task.distribution(variables, batch)
-    return each, figures(batch["valid"]), evaluate.without_few(task.predict, variables, batch, key), told
+    return each, whole, evaluate.without_few(task.predict, variables, batch, key), told
 
 
 def _of_scores(predicted: Mapping[str, np.ndarray]) -> tuple[str, np.ndarray, dict[str, np.ndarray]]:
