@@ -42,8 +42,8 @@ def get_config(variant: str = "") -> ConfigDict:
     c.model.attention_units, c.model.decoder_units = 192, 192
     c.model.attention, c.model.filters, c.model.window = 64, 16, 15
     c.model.postnet_layers, c.model.postnet_units = 3, 96
-    # Tens of thousands of different sentences in any voice: nothing to learn by heart. The paper's dropout of the LSTMs
-    # alone made frames twice as wrong in training as without it.
+    # Tens of thousands of different sentences in any voice: nothing to learn by heart. Error of mel after 600 steps of
+    # 16: 1.55 with 0.1 in both, 1.33 without, 1.10 at a rate of 4e-3 in place of 2e-3; 0.89 after 1,000 steps of 8.
     c.model.dropout = c.model.state_dropout = 0.0
     c.model.dtype = "float32"
 
