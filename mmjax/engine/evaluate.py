@@ -71,6 +71,16 @@ class Evaluator:
         self._unseen = jax.jit(bind(without_few, task.predict), out_shardings=placement.replicated)
         self._observe = jax.jit(task.fit.observe, out_shardings=placement.replicated) if task.fit else None
 
+    def shapes(self, variables: Any, batch: Batch, size: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What metrics and predict give of batches like this one with `size` rows; they are not traced again for it."""
+        whole, split = self.placement.replicated, self.placement.rows()
+        judges = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole), self.judges)
+        variables = {**variables, "judges": judges} if self.judges else variables
+        seen = self._seen(batch).items()
+        rows = {k: jax.ShapeDtypeStruct((size, *x.shape[1:]), x.dtype, sharding=split) for k, x in seen}
+        key = jax.random.key(0)
+        return self._metrics.eval_shape(variables, rows), self._predict.eval_shape(variables, rows, key)
+
     @functools.cached_property
     def _placed_judges(self) -> Any:
         return self.placement.lay(self.judges)

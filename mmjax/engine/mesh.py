@@ -138,9 +138,13 @@ class Jitted:
         host = np.asarray(x)
         return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
 
+    def rows(self, stacked: bool = False) -> Sharding:
+        """How `put` lays the arrays of a batch."""
+        return NamedSharding(self.mesh, PartitionSpec(None, AXIS) if stacked else PartitionSpec(AXIS))
+
     def put(self, batch: Mapping[str, Any], stacked: bool = False) -> dict[str, jax.Array]:
         """This process's rows of a batch -> global arrays split over "data" (behind the step axis if stacked)."""
-        sharding = NamedSharding(self.mesh, PartitionSpec(None, AXIS) if stacked else PartitionSpec(AXIS))
+        sharding = self.rows(stacked)
         return {k: jax.make_array_from_process_local_data(sharding, np.asarray(v)) for k, v in numeric(batch).items()}
 
     def compile(self, step: Callable, state: TrainState, donate: bool = True) -> Callable:

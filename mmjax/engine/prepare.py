@@ -96,7 +96,8 @@ def _prepared(config: ConfigDict, workdir: Path, command: str, failed: contextli
     jitted = placement if isinstance(placement, mesh.Jitted) else mesh.Jitted()
     key, seen = jax.random.key(config.seed), {**batch, **constants}
     state = shapes(task, optimisers, key, seen, jitted)
-    _check_answers(task, config, state, judges, batch)
+    evaluator = evaluate.Evaluator(task, jitted, judges)
+    _check_answers(task, config, *evaluator.shapes(state.variables, batch, config.eval.batch_size))
     saver = checkpoint.Checkpoints(workdir, config.best, config.best_mode)
     fresh = saver.latest() is None
     if fresh:
@@ -114,7 +115,6 @@ def _prepared(config: ConfigDict, workdir: Path, command: str, failed: contextli
     say(f"{size:,} parameters on {len(mesh.devices())} x {mesh.devices()[0].device_kind}")
     known = seen_data[split].fields
     training = features.training(task, config, workdir, sources[split], known, batch, state, jitted, say)
-    evaluator = evaluate.Evaluator(task, jitted, judges)
     return Ready(
         config, workdir, command, task, placement, evaluator, saver, optimisers, state, sources, training, ahead
     )
@@ -270,11 +270,9 @@ def _check_judges(task: Task, config: ConfigDict) -> None:
             )
 
 
-def _check_answers(task: Task, config: ConfigDict, state: steps.TrainState, judges: Mapping, batch: Batch) -> None:
+def _check_answers(task: Task, config: ConfigDict, figures: Mapping[str, Any], predicted: Mapping[str, Any]) -> None:
     """Refuses, before hours of training, a `best` that is no figure, a probe of a field or modality that is not there,
     and predictions that the glossary does not cover."""
-    variables = {**state.variables, "judges": judges} if judges else state.variables
-    figures = jax.eval_shape(task.metrics, variables, batch)
     if config.best and config.best not in figures:
         raise UserError(f"config.best {config.best!r} is no figure: choose one of {', '.join(figures)}")
     known = (*task.fields, *task.modalities)
@@ -285,7 +283,7 @@ def _check_answers(task: Task, config: ConfigDict, state: steps.TrainState, judg
             raise UserError(f"config.eval.probes: {error}") from None
         if name.partition(":")[2] not in known:
             raise UserError(f"config.eval.probes: {name!r} names no field or modality; there are {', '.join(known)}")
-    predictions.check(jax.eval_shape(task.predict, variables, batch, jax.random.key(0)))
+    predictions.check(predicted)
 
 
 def first() -> bool:
