@@ -15,7 +15,6 @@ from mmjax.metrics.information import trust
 from mmjax.task import Batch, Task, Variables, bind
 
 LARGEST = 128  # examples of a batch: one of n is asked for its figures n times, which costs more with its square
-FEW = 16  # examples of which all that is asked takes less time than to compile a program that is asked less
 BLOCKS = 10  # of a figure that no sum gives
 # Who is whose equal: what is put in the place of a modality, one thing for all, must not make all of them equals.
 EQUALS = ("number/caption_ids",)
@@ -94,13 +93,11 @@ class Looker:
     def expect(self, intact: Look) -> None:
         """From here on no figure is asked for example by example that is not their mean: n times its work for nothing.
 
-        Of FEW examples or less all are asked for as before, by the program that is there.
-
         Args:
           intact: the look with everything in its place, which decides.
         """
         additive = tuple(name for name in intact.each if intact.additive(name))
-        if len(additive) < len(intact.each) and len(next(iter(intact.each.values()))[0]) > FEW:
+        if len(additive) < len(intact.each):
             self._see = jax.jit(bind(_seen, self.task, additive))
 
     def __call__(self, columns: Mapping[str, Any]) -> Look:

@@ -62,21 +62,6 @@ def test_what_is_no_mean_is_not_asked_for_example_by_example_any_more(seen):
         np.testing.assert_allclose(now[name][1], values, rtol=1e-6)
 
 
-def test_of_few_examples_the_program_that_is_there_is_asked_for_all(seen):
-    """To compile another one would take longer."""
-    task, columns, _ = seen
-    few = {name: value[: looking.FEW] for name, value in columns.items()}
-    looker = looking.Looker(task, {}, 8)
-    intact, program = looker(few), looker._see
-    looker.expect(intact)
-    assert looker._see is program
-    found = looker(few)
-    assert list(found.each) == list(intact.each) == ["right", "squared"]
-    for name, (kind, values) in looking.units(task, found, few, intact).items():
-        assert kind == {"right": "example", "squared": "batch", "whole": "block"}[name]
-        np.testing.assert_array_equal(values, looking.units(task, intact, few, intact)[name][1])
-
-
 def test_a_head_beside_its_truth_is_a_distribution(seen):
     _, columns, look = seen
     np.testing.assert_array_equal(look.label, columns["label"])
