@@ -26,6 +26,7 @@ import pytest
 import shared
 from xdist.scheduler import LoadScopeScheduling
 
+from mmjax import report
 from mmjax.engine import memory, prepare
 
 prepare.ONCE = {}  # fresh values, too, with the few passes that are asked for above
@@ -45,6 +46,12 @@ def compiled(tmp_path_factory):
     """
     folder = str(tmp_path_factory.mktemp("compiled"))
     return {"JAX_COMPILATION_CACHE_DIR": folder, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+
+
+@pytest.fixture
+def no_page(monkeypatch):
+    """Runs write no report: to draw its curves takes longer than so small a run, and these tests do not read it."""
+    monkeypatch.setattr(report, "write", lambda workdir: workdir)
 
 
 @pytest.fixture

@@ -171,6 +171,7 @@ def test_options(options, said):
         Distil("x", **options)
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_student_of_a_run_is_saved_without_it_and_goes_on(tmp_path):
     """A whole run: it stops after half of its steps, goes on to the same end, and is restored without its teacher."""
     teacher = shared.tiny_run("recognition")

@@ -159,6 +159,7 @@ def test_other_classes_are_refused_with_the_difference(folder, tmp_path, change,
         assert "choose another --workdir" in str(error.value)
 
 
+@pytest.mark.usefixtures("no_page")
 def test_touched_and_copied_files_are_the_same(folder, tmp_path, capsys):
     touch(folder)
     loop.run(config("folder_audio", 4, folder), tmp_path / "run")
@@ -166,6 +167,7 @@ def test_touched_and_copied_files_are_the_same(folder, tmp_path, capsys):
     assert json.loads((tmp_path / "run/data.json").read_text())["before"] == []
 
 
+@pytest.mark.usefixtures("no_page")
 @pytest.mark.parametrize(
     ("change", "words"),
     [(add_file, r"example more|waveform other in"), (change_file, r"train: waveform other in 1 example")],
@@ -190,6 +192,7 @@ def test_other_examples_of_the_same_classes_are_to_be_accepted_once(folder, tmp_
     assert len(json.loads((tmp_path / "run/data.json").read_text())["before"]) == 1
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_run_from_before_is_told_and_goes_on(folder, tmp_path, capsys):
     for name in ("data.json", "data.npz"):
         (tmp_path / "run" / name).unlink()
@@ -218,6 +221,7 @@ def test_restored_it_compares_what_the_user_opens(folder, tmp_path):
             run.compare(data.open("test", ("waveform", "label"), **options))
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_cross_validation_is_of_one_data_set(folder, tmp_path):
     """It was stopped after its first fold, which is of two steps."""
     shutil.copytree(tmp_path / "run", tmp_path / "whole/fold1")
@@ -247,6 +251,7 @@ def test_a_cross_validation_is_of_one_data_set(folder, tmp_path):
 SAID = ("a red square", "a green square", "a blue square", "a red square", "a green square", "a blue square")
 
 
+@pytest.mark.usefixtures("no_page")
 def test_other_words_are_refused_and_other_captions_to_be_accepted(tmp_path):
     """The vocabulary: <pad>, <start>, <end>, <unk>, a, square, red, blue, green; of four captions in training."""
     folder = pictures(tmp_path / "pictures", SAID)

@@ -53,6 +53,7 @@ def system(monkeypatch):
     monkeypatch.setattr(data, "open", lambda *args, **options: Named())
 
 
+@pytest.mark.usefixtures("no_page")
 def test_the_final_evaluation_and_a_restored_run_have_what_was_solved(tmp_path, capsys):
     config = toy.config()
     config.eval.fit_examples = 50  # not a multiple of the batch of 8: the padding must not be seen
@@ -84,6 +85,7 @@ def test_names_of_classes_come_from_the_data_or_are_missed(tmp_path, monkeypatch
         loop.prepare(toy.config(), tmp_path / "other")
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_threshold_is_solved_on_the_split_that_it_names(tmp_path, monkeypatch, capsys):
     task = fitted_regression()
     chosen = dataclasses.replace(task, fit=Fit(observe, solve, "validation"))

@@ -76,6 +76,7 @@ def test_a_run_leaves_everything_behind(tmp_path):
     assert np.load(tmp_path / "run/predictions/test.npz")["embedding/out"].shape == (20, 1)
 
 
+@pytest.mark.usefixtures("no_page")
 def test_the_newest_two_and_the_best_are_kept(tmp_path, monkeypatch):
     figures = iter([{"error": 1.0}, {"error": 5.0}, {"error": 4.0}, {"error": 3.0}])
     monkeypatch.setattr(loop.evaluate.Evaluator, "metrics", lambda *args: next(figures))
@@ -90,6 +91,7 @@ def test_the_newest_two_and_the_best_are_kept(tmp_path, monkeypatch):
     saver.close()
 
 
+@pytest.mark.usefixtures("no_page")
 @pytest.mark.parametrize("parallel", ["jit", "pmap"])
 def test_a_resumed_run_equals_the_straight_one_bit_for_bit(tmp_path, parallel, monkeypatch):
     config = toy.config(parallel=parallel)
@@ -118,12 +120,14 @@ def test_a_resumed_run_equals_the_straight_one_bit_for_bit(tmp_path, parallel, m
     assert straight == resumed
 
 
+@pytest.mark.usefixtures("no_page")
 def test_several_steps_a_call_are_the_same_run(tmp_path, finished):
     _, one = finished
     five = loop.run(toy.config(steps_per_call=5), tmp_path / "five")  # 12 = 5 + 5 + 1 + 1
     assert one == pytest.approx(five, rel=1e-5)
 
 
+@pytest.mark.usefixtures("no_page")
 @pytest.mark.parametrize(("stop", "puts"), [(5, 5), (6, 6), (12, 15)])
 def test_a_signal_saves_and_the_same_call_goes_on(stop, puts, tmp_path, finished, monkeypatch):
     """At 6 and 12 the run would look at the validation split: it saves, and looks when it goes on."""
@@ -156,6 +160,7 @@ def looks(run):
     return {(row["kind"], row["step"]): row["values"] for row in rows if row["kind"] != "train"}
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_finished_run_says_so_and_more_steps_go_on(tmp_path, again, finished, capsys):
     assert loop.run(toy.config(), tmp_path / "run") == finished[1]
     assert "is done: 12 steps" in capsys.readouterr().out
@@ -273,6 +278,7 @@ def test_a_field_that_cannot_be_is_named(tmp_path, change, words):
         loop.run(toy.config(**change), tmp_path / "run")
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_damaged_checkpoint_is_named_and_the_one_before_goes_on(tmp_path, again):
     newest = tmp_path / "run/checkpoints/12"
     for path in (newest / "default").rglob("*"):
@@ -359,6 +365,7 @@ def test_a_run_without_room_for_its_report_is_done_once_there_is(tmp_path, again
     assert (tmp_path / "run/report.html").read_text() != before
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_finished_run_evaluates_again_when_asked_for_more(tmp_path, again):
     loop.run(toy.config(eval={**toy.config().eval, "probes": ("blank:boxes",)}), tmp_path / "run")
     assert "blank:boxes" in json.loads((tmp_path / "run/results.json").read_text())["probes"]
@@ -395,6 +402,7 @@ def test_an_evaluation_that_cannot_be_is_said_at_once(tmp_path, field, value, wo
         loop.run(config, tmp_path / "run")
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_task_warns_once_for_as_long_as_it_has_reason_to(tmp_path, monkeypatch, capsys):
     seen = []
 
@@ -409,6 +417,7 @@ def test_a_task_warns_once_for_as_long_as_it_has_reason_to(tmp_path, monkeypatch
     assert said == ["warning: step 4: it collapses", "warning: step 10: it collapses"]
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_torn_line_swallows_nothing(tmp_path, again):
     with (tmp_path / "run/metrics.jsonl").open("a") as file:
         file.write('{"step": 12, "ki')
@@ -425,6 +434,7 @@ def test_what_is_computed_binds_and_how_does_not():
     assert configs.differences(one, other) == ["loader.clip_seconds is 0.0 there, 1.0 here"]
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_run_that_saved_nothing_keeps_no_constants_of_other_data(tmp_path, again, monkeypatch):
     """Killed before its first checkpoint and begun anew on other data, it restores with the data that it learned."""
 

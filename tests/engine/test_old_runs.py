@@ -91,6 +91,7 @@ def test_what_is_done_is_done(old, capsys):
     assert f"{old.workdir} is done: 4 steps" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("no_page")
 @pytest.mark.parametrize("old", ["captioning", "joint_embedding"], indirect=True)  # a GAN's programs take half a minute
 def test_its_figures_are_what_they_were_and_it_goes_on(old):
     """Evaluated again by the networks that judged it then; then two steps on, from every moment of its optimisers."""

@@ -16,7 +16,6 @@ from mmjax.data.sets import text
 from mmjax.engine import loop, mesh, optim, prepare, step
 from mmjax.errors import UserError
 from mmjax.models.text.skipgram import OBJECTIVES, Sampling, SkipGram
-from mmjax.report import page
 from mmjax.systems import skipgram
 from mmjax.task import bind
 from mmjax.tools import words
@@ -212,8 +211,8 @@ def test_copies_under_pmap_stay_equal(corpus):
     assert np.asarray(state.params["tables"]["contexts"]).any()
 
 
-def test_resumed_is_straight(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(page, "write", lambda workdir: workdir)  # nobody reads these reports
+@pytest.mark.usefixtures("no_page")
+def test_resumed_is_straight(corpus, tmp_path):
     straight = loop.run(make(corpus, steps=6), tmp_path / "straight")
     loop.run(make(corpus, steps=3, **{"optim.tables.decay": "none"}), tmp_path / "parts")
     parts = loop.run(make(corpus, steps=6, **{"optim.tables.decay": "none"}), tmp_path / "parts")
@@ -222,8 +221,8 @@ def test_resumed_is_straight(corpus, tmp_path, monkeypatch):
     assert straight != level
 
 
-def test_figures_of_pairs_and_analogies_beside_chance_with_coverage(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(page, "write", lambda workdir: workdir)  # nobody reads this report
+@pytest.mark.usefixtures("no_page")
+def test_figures_of_pairs_and_analogies_beside_chance_with_coverage(corpus, tmp_path):
     (tmp_path / "near.tsv").write_text("seaa\tseab\t9\nseaa\tskya\t1\nmuda\tmudb\t8\nmuda\tnone\t8\n")
     (tmp_path / "asked.txt").write_text("seaa seab skya skyb\nseaa seab skya none\n")
     changes = {"data.pairs": (f"{tmp_path}/near.tsv",), "data.questions": (f"{tmp_path}/asked.txt",)}
@@ -235,6 +234,7 @@ def test_figures_of_pairs_and_analogies_beside_chance_with_coverage(corpus, tmp_
     assert figures["pair_loss"] < figures["pair_loss/untrained"]
 
 
+@pytest.mark.usefixtures("no_page")
 def test_the_vectors_of_a_run_reach_other_tools(corpus, tmp_path, capsys):
     loop.run(make(corpus, steps=3), tmp_path / "run")
     capsys.readouterr()
