@@ -62,6 +62,7 @@ def here(*flags):
     return loop.run(config, workdir)
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_run_of_eight_devices_goes_on_with_two_and_with_one(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(children.ROOT)
     sizes = ("--config.fsdp=True", "--config.eval.examples=8", "--config.eval.test_examples=8")
@@ -83,21 +84,33 @@ def test_a_run_of_eight_devices_goes_on_with_two_and_with_one(tmp_path, monkeypa
     np.testing.assert_allclose(losses(tmp_path / "run1"), losses(tmp_path / "run8"), rtol=1e-3)
 
 
-@pytest.mark.parametrize("parallel", ["jit", "pmap"])
-def test_two_processes_train_to_the_losses_of_one(tmp_path, start, parallel, monkeypatch):
+# Runs of train.py one after the other in one process, which starts once and compiles once what they have in common.
+IN_TURN = """
+import sys
+from mmjax import tools
+tools.leave(max(tools.run("train", flags.split(), "python train.py", "train.py") for flags in sys.argv[1:]))
+"""
+
+
+@pytest.mark.usefixtures("no_page")
+def test_two_processes_train_to_the_losses_of_one(tmp_path, compiled, monkeypatch):
     monkeypatch.chdir(children.ROOT)
-    port = free_port()
-    flags = [f"--config.parallel={parallel}", "--config.steps=6", "--config.eval.every=3"]
-    together = [f"--workdir={tmp_path / 'two'}", f"--coordinator=127.0.0.1:{port}", "--processes=2"]
-    pair = [start(*flags, *together, f"--process={i}") for i in range(2)]
-    outputs = finished(*pair)
-    with one_device():
-        here(*flags, f"--workdir={tmp_path / 'one'}")
-    np.testing.assert_allclose(losses(tmp_path / "two"), losses(tmp_path / "one"), rtol=2e-4)
-    two, one = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("two", "one"))
-    assert two["examples"] == one["examples"] == 20
-    assert two["values"] == pytest.approx(one["values"], rel=0.02, abs=0.02)
-    assert "report:" in outputs[0]
+    flags = [*TINY, "--config.steps=6", "--config.eval.every=3"]
+    ways = ("jit", "pmap")
+    runs = [" ".join([*flags, f"--config.parallel={way}", f"--workdir={tmp_path / f'two-{way}'}"]) for way in ways]
+    runs[0] += f" --coordinator=127.0.0.1:{free_port()} --processes=2 --process="  # then they know each other
+    env = {"XLA_FLAGS": children.xla_flags(), **compiled}
+    command = (sys.executable, "-c", IN_TURN)
+    outputs = finished(*(children.Child(*command, f"{runs[0]}{i}", *runs[1:], **env) for i in range(2)))
+    for way in ways:
+        with one_device():
+            here(*flags[len(TINY) :], f"--config.parallel={way}", f"--workdir={tmp_path / f'one-{way}'}")
+        together, alone = tmp_path / f"two-{way}", tmp_path / f"one-{way}"
+        np.testing.assert_allclose(losses(together), losses(alone), rtol=2e-4)
+        two, one = (json.loads((folder / "results.json").read_text()) for folder in (together, alone))
+        assert two["examples"] == one["examples"] == 20
+        assert two["values"] == pytest.approx(one["values"], rel=0.02, abs=0.02)
+    assert outputs[0].count("report:") == len(ways)
     assert "report:" not in outputs[1]  # the first process speaks for all
 
 
