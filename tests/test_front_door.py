@@ -10,6 +10,7 @@ import sys
 import children
 import numpy as np
 import pytest
+from shared import one_device
 
 from mmjax import data, tools
 from mmjax.data.tokens import counting
@@ -188,7 +189,8 @@ def started(*flags, **env):
     return children.Child(sys.executable, "train.py", *flags, XLA_FLAGS=children.xla_flags(), **env)
 
 
-def test_kill_minus_nine_loses_at_most_one_interval(tmp_path, compiled):
+@pytest.mark.usefixtures("no_page")
+def test_kill_minus_nine_loses_at_most_one_interval(tmp_path, compiled, here):
     workdir = tmp_path / "run"
     flags = [WORDS, f"--workdir={workdir}", "--config.steps=40", "--config.save_every=3", "--config.log_every=1"]
     flags += ["--config.eval.every=0", *SHORT[1:]]
@@ -199,15 +201,14 @@ def test_kill_minus_nine_loses_at_most_one_interval(tmp_path, compiled):
     reached = max(
         reached, *(int(line.split()[1].split("/")[0]) for line in printed.splitlines() if "step " in line[:5])
     )
-    again = train(*flags, **compiled)
-    assert again.returncode == 0, again.stderr
-    start = int(again.stdout.split("going on from step ")[1].split()[0])
+    with one_device():  # in this process, which has started already
+        status, again, said = here(*flags)
+        assert status == 0, said
+        _, straight, _ = here(*flags[:1], f"--workdir={tmp_path / 'straight'}", *flags[2:])
+    start = int(again.split("going on from step ")[1].split()[0])
     assert reached - 2 * 3 <= start <= reached + 3  # the save under way may have been cut off, the one before never
-    straight = train(*flags[:1], f"--workdir={tmp_path / 'straight'}", *flags[2:], **compiled)
-    assert (
-        again.stdout.split("trivial baseline")[1].split("report")[0]
-        == (straight.stdout.split("trivial baseline")[1].split("report")[0])
-    )
+    figures = [said.split("trivial baseline")[1].split("report")[0] for said in (again, straight)]
+    assert figures[0] == figures[1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
