@@ -1,5 +1,6 @@
 """Tiny networks that pick voices out of mixtures, and voices that are tones, for tests of both."""
 
+import jax
 import numpy as np
 from shared import get_config
 
@@ -37,3 +38,14 @@ def clips(rng, rows=4):
         "index": np.arange(rows, dtype=np.int32),
         "valid": np.ones(rows, bool),
     }
+
+
+def begun(task, batch, rng):
+    """Fresh variables, drawn by NumPy: to compile what draws those of several networks takes longer than most tests."""
+
+    def draw(path, leaf):
+        if leaf.ndim > 1:  # kernels, and an LSTM's
+            return rng.normal(0, (2 / np.prod(leaf.shape[:-1])) ** 0.5, leaf.shape).astype(np.float32)
+        return np.full(leaf.shape, {"scale": 1, "var": 1, "slope": 0.25}.get(path[-1].key, 0), np.float32)
+
+    return jax.tree.map_with_path(draw, jax.eval_shape(task.init, jax.random.key(0), batch))

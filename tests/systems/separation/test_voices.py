@@ -1,11 +1,13 @@
 """Looking to Listen as a system: its loss by hand, whose face has which mask, padding, order, noise, close pitches."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from mixed_voices import clips, small
+from mixed_voices import begun, clips, small
 
 from mmjax import systems
 from mmjax.engine import step as steps
@@ -101,10 +103,10 @@ def test_ideal_masks_of_compressed_spectra_give_the_voices_back(rng):
 def test_a_bound_is_undone_by_its_own_inverse(rng):
     bounded, loose, batch = speakers.make(small(model__bound=10.0)), speakers.make(small()), clips(rng)
     faces = jnp.asarray(rng.normal(size=(2, 2, 10, 6)), jnp.float32)
+    variables = begun(loose, batch, rng)
 
     @jax.jit
     def both(batch):
-        variables = loose.init(jax.random.key(0), batch)
         mixture = loose.listed(batch)
         where, whole = loose.lasts(batch, mixture), loose.compressed(mixture.sound)
         return [made.masks(variables, whole, faces, where)[0] for made in (bounded, loose)]
@@ -147,7 +149,7 @@ def test_each_face_has_its_own_mask_and_controls_take_it_away(rng, monkeypatch):
 
 def test_faces_stay_where_they_are_after_the_last_word(rng):
     made, batch = speakers.make(small()), clips(rng)
-    variables = jax.jit(systems.build(small()).init)(jax.random.key(0), batch)
+    variables = begun(made, batch, rng)
     see = jax.jit(lambda b: made.see(variables, b)[0])
     found = see(batch)
     np.testing.assert_allclose(found[-1, 5:], np.broadcast_to(found[-1, 4], (5, 6)), rtol=1e-5)
@@ -222,8 +224,10 @@ def test_the_loss_falls(network):
     if network == "voices_only":
         batch = {k: v for k, v in batch.items() if not k.startswith("face")}
         assert set(task.modalities) == {"speech"}
-    optimisers = {GROUP: optax.adam(1e-2)}
-    state = jax.jit(lambda key: steps.create(task, optimisers, key, batch))(jax.random.key(0))
+    optimisers = {GROUP: optax.flatten(optax.adam(1e-2))}  # one array compiles faster than many
+    fresh = jax.eval_shape(lambda: steps.create(task, optimisers, jax.random.key(0), batch))
+    fresh = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), fresh)  # as Adam's moments are
+    state = dataclasses.replace(fresh, **begun(task, batch, np.random.default_rng(1)))
     step = jax.jit(lambda state, key: steps.train_step(task, optimisers, state, batch, key))
     values = []
     for i in range(60):
@@ -289,7 +293,7 @@ def test_each_face_of_a_film_has_its_own_voice_at_its_own_time(rng):
 def test_a_film_goes_through_the_networks(rng):
     """The task's own prediction of a film, of another length than training's clips."""
     task, batch = voices.task(small()), clips(rng)
-    variables = jax.jit(task.init)(jax.random.key(0), batch)
+    variables = begun(task, batch, rng)
     film = {"faces_frames": batch["face_frames"][None, :2], "speech": batch["speech"][:1]}
     film["speech_length"] = np.full(1, 22_050, np.int32)
     found = jax.jit(task.predict)(variables, film, jax.random.key(0))
