@@ -8,6 +8,7 @@ import pytest
 from mmjax.models.joint.looking_to_listen import VISUAL, LookingToListen, audio_layers
 
 TINY = LookingToListen(width=3, faces=4, units=5, hidden=6)
+SHALLOW = TINY.clone(depth=2)  # 6 layers that hear instead of 14: what is asked of each is asked of these
 
 
 def shapes(model, speakers=2, frames=298):
@@ -32,11 +33,20 @@ def test_sizes_are_the_published_ones():
 
 @pytest.fixture(scope="module")
 def tiny():
+    return drawn(TINY)
+
+
+@pytest.fixture(scope="module")
+def shallow():
+    return drawn(SHALLOW)
+
+
+def drawn(model):
     """Weights none of which is what a fresh network has, sounds of 26 frames and faces of 7 pictures."""
     rng = np.random.default_rng(0)
     sound, faces = rng.standard_normal((2, 26, 9, 2)), rng.standard_normal((2, 2, 7, 5))
     sound, faces = sound.astype(np.float32), faces.astype(np.float32)
-    fresh = jax.eval_shape(TINY.init, jax.random.key(0), sound, faces)
+    fresh = jax.eval_shape(model.init, jax.random.key(0), sound, faces)
     draw = lambda x: rng.uniform(0.2, 0.8, x.shape).astype(np.float32) * rng.choice([-1, 1], x.shape)  # noqa: E731
     variables = jax.tree.map(lambda x: draw(x).astype(np.float32), fresh)
     variables["state"] = jax.tree.map(np.abs, variables["state"])
@@ -91,29 +101,29 @@ def test_masks_are_what_they_were(tiny):
 GOLDEN = [1.497276, -2.373933, 1.739057]  # of the seeded weights and inputs above, checked against PyTorch
 
 
-def test_a_clip_has_the_same_masks_alone_and_padded(tiny):
-    variables, sound, faces = tiny
+def test_a_clip_has_the_same_masks_alone_and_padded(shallow):
+    variables, sound, faces = shallow
     where, seen = np.arange(26)[None] < np.array([[26], [17]]), np.arange(7)[None] < np.array([[7], [5]])
     sound, faces = sound.copy(), faces.copy()
     sound[1, 17:], faces[1, :, 5:] = 1e3, -1e3  # what lies in the padding is nobody's
-    both = jax.jit(TINY.apply)(variables, sound, faces, where, seen)
-    alone = jax.jit(TINY.apply)(variables, sound[1:, :17], faces[1:, :, :5])
+    both = jax.jit(SHALLOW.apply)(variables, sound, faces, where, seen)
+    alone = jax.jit(SHALLOW.apply)(variables, sound[1:, :17], faces[1:, :, :5])
     np.testing.assert_allclose(both[1:, :, :17], alone, atol=1e-5 * np.abs(alone).max())
     assert not np.asarray(both[1, :, 17:]).any()
 
     @jax.jit
     def statistics(*x):
-        return TINY.apply(variables, *x, train=True, mutable=["state"])[1]["state"]
+        return SHALLOW.apply(variables, *x, train=True, mutable=["state"])[1]["state"]
 
     cut = statistics(sound[1:, :17], faces[1:, :, :5])
     padded = statistics(sound[1:], faces[1:], where[1:], seen[1:])
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), cut, padded)
 
 
-def test_what_moves_is_seen_beside_what_stands_still(tiny):
+def test_what_moves_is_seen_beside_what_stands_still(shallow):
     """As a network that is given by hand how far each embedding is from the clip's mean, in standard deviations."""
-    variables, sound, faces = tiny
-    model, seen = TINY.clone(moving=True), np.arange(7)[None] < np.array([[7], [5]])
+    variables, sound, faces = shallow
+    model, seen = SHALLOW.clone(moving=True), np.arange(7)[None] < np.array([[7], [5]])
     rng = np.random.default_rng(1)
     own = jax.tree.map(lambda x: x, variables)
     kernel = own["params"]["visual"]["conv1"]["kernel"]
@@ -124,7 +134,7 @@ def test_what_moves_is_seen_beside_what_stands_still(tiny):
     moving["params"]["moves"], moving["state"]["moves"] = {"scale": scale, "bias": bias}, {"mean": mean, "var": var}
     apart = np.stack([face - face[:, :n].mean(1, keepdims=True) for face, n in zip(faces, (7, 5))])
     given = np.concatenate([faces, (apart - mean) / np.sqrt(var + 1e-5) * scale + bias], -1)
-    wanted = jax.jit(TINY.apply)(own, sound, given, None, seen)
+    wanted = jax.jit(SHALLOW.apply)(own, sound, given, None, seen)
     changed = faces.copy()
     changed[1, :, 5:] = 1e3  # nobody's
     found = jax.jit(model.apply)(moving, sound, changed, None, seen)
@@ -136,13 +146,13 @@ def test_what_moves_is_seen_beside_what_stands_still(tiny):
     np.testing.assert_allclose(updated["state"]["moves"]["var"], 0.9 * var + 0.1 * real.var(0, ddof=1), rtol=1e-4)
 
 
-def test_a_bound_holds_and_gradients_reach_faces_and_sound(tiny):
-    variables, sound, faces = tiny
-    model = TINY.clone(bound=2.0)
-    loose, bound = jax.jit(lambda *x: (TINY.apply(*x), model.apply(*x)))(variables, sound, faces)
+def test_a_bound_holds_and_gradients_reach_faces_and_sound(shallow):
+    variables, sound, faces = shallow
+    model = SHALLOW.clone(bound=2.0)
+    loose, bound = jax.jit(lambda *x: (SHALLOW.apply(*x), model.apply(*x)))(variables, sound, faces)
     np.testing.assert_allclose(bound, 2 * np.tanh(loose), atol=1e-5)
     assert np.min(loose) < -0.1
-    slopes = jax.jit(jax.grad(lambda s, v: jnp.sum(jnp.square(TINY.apply(variables, s, v))), (0, 1)))(sound, faces)
+    slopes = jax.jit(jax.grad(lambda s, v: jnp.sum(jnp.square(SHALLOW.apply(variables, s, v))), (0, 1)))(sound, faces)
     for slope in slopes:
         assert np.isfinite(slope).all()
         assert np.any(np.asarray(slope))
