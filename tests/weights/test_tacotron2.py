@@ -1,5 +1,7 @@
 """Tacotron 2 in NVIDIA's and torchaudio's layout: where each number goes, torchaudio's own outputs, and refusals."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -110,10 +112,11 @@ def test_outputs_are_torchaudios(tmp_path, rng, monkeypatch):
         wanted = network(tokens, lengths[0], torch.from_numpy(mel).transpose(1, 2), lengths[1])
         with pytest.warns(UserWarning, match="max decoder steps"):
             spoken = network.infer(tokens, lengths[0])
-    found = model.apply(variables, units, length, mel, frames)
+    found = jax.jit(model.apply)(variables, units, length, mel, frames)
     before, after, gate, attention = (one.numpy() for one in wanted)
     wanted = {"before": before.swapaxes(1, 2), "after": after.swapaxes(1, 2), "gate": gate, "attention": attention}
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), found, wanted)
-    said = model.apply(variables, units, length, steps=7, threshold=1.0, method="speak")
+    speak = functools.partial(model.apply, steps=7, threshold=1.0, method="speak")
+    said = jax.jit(speak)(variables, units, length)
     np.testing.assert_allclose(said["after"], spoken[0].numpy().swapaxes(1, 2), atol=1e-4)
     np.testing.assert_allclose(said["attention"], spoken[2].numpy(), atol=1e-4)

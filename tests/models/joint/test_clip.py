@@ -208,7 +208,7 @@ def test_remat_and_half_precision_change_only_how(rng, model):
     again, (out, state) = grad(variables["params"], dataclasses.replace(model, remat=True))
     if model is TEXT:
         plain, aux = grad(variables["params"], model)
-        assert all(jnp.any(leaf != 0) for leaf in jax.tree.leaves(plain))
+        assert all(np.any(leaf) for leaf in jax.tree.leaves(plain))
     else:  # the gradient of a second residual network takes ten seconds to compile
         plain, (_, aux) = again, jax.jit(loss, static_argnums=1)(variables["params"], model)
     near = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)  # noqa: E731
@@ -216,7 +216,8 @@ def test_remat_and_half_precision_change_only_how(rng, model):
     rough = jax.jit(functools.partial(model.clone(dtype=jnp.bfloat16).apply, mutable=["state"], **train))
     rough, _ = rough(variables, *inputs)
     assert rough.dtype == jnp.float32
-    assert jnp.sum(rough * out) / jnp.linalg.norm(rough) / jnp.linalg.norm(out) > 0.99
+    rough, out = np.asarray(rough), np.asarray(out)
+    assert np.sum(rough * out) / np.linalg.norm(rough) / np.linalg.norm(out) > 0.99
 
 
 def test_a_fresh_residual_block_is_its_shortcut_and_statistics_follow_the_batch(rng):
@@ -226,5 +227,6 @@ def test_a_fresh_residual_block_is_its_shortcut_and_statistics_follow_the_batch(
     assert len(blocks) == 2
     assert all(not np.any(variables["params"][name]["norm3"]["scale"]) for name in blocks)
     _, new = jax.jit(lambda v, x: RESNET.apply(v, x, train=True, mutable=["state"]))(variables, image)
-    moved = jax.tree.map(lambda a, b: float(jnp.max(jnp.abs(a - b))), variables["state"], new["state"])
+    before, after = jax.device_get((variables["state"], new["state"]))
+    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), before, after)
     assert min(jax.tree.leaves(moved)) > 0

@@ -189,18 +189,22 @@ def test_features_are_what_the_next_layer_sees(rng):
     model = SoundNet(depth=5, **SMALL)
     waveform = _waveform(rng, 1, 60_000)
     variables = _drawn(rng, model, waveform)
-    layers = {n: model.apply(variables, waveform, layer=n, method="features") for n in soundnet.layer_names(5)}
+    names = ("conv5", "conv1", "pool2", "pool3")
+
+    @jax.jit  # in one program: each asks for a part of the same network
+    def asked(v, x):
+        layers = {n: model.apply(v, x, layer=n, method="features") for n in soundnet.layer_names(5)}
+        return layers, model.apply(v, x, layers=names, method="activations"), model.apply(v, x)
+
+    layers, several, out = jax.device_get(asked(variables, waveform))
     for i in (1, 2, 3):
-        conv, pool = np.asarray(layers[f"conv{i}"]), layers[f"pool{i}"]
+        conv, pool = layers[f"conv{i}"], layers[f"pool{i}"]
         steps = conv.shape[1] // 8
         np.testing.assert_allclose(pool, conv[:, : steps * 8].reshape(1, steps, 8, -1).max(2), rtol=1e-4, atol=1e-4)
-    names = ("conv5", "conv1", "pool2", "pool3")
-    several = model.apply(variables, waveform, layers=names, method="activations")
     assert set(several) == set(names)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), several, {n: layers[n] for n in names}
     )
-    out = model.apply(variables, waveform)
     np.testing.assert_allclose(layers["conv5"], np.concatenate([out["object"], out["scene"]], -1), rtol=1e-4, atol=1e-3)
 
 
@@ -225,12 +229,19 @@ def test_a_head_without_classes_is_left_out():
 
 def test_initial_values_are_the_originals():
     model = SoundNet(depth=5, conv_bias=True)
-    params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 56_798)))["params"]
-    assert abs(float(jnp.std(params["conv3"]["kernel"])) - 0.01) < 2e-4
-    gains = jnp.concatenate([params[f"norm{i}"]["scale"] for i in (1, 2, 3, 4)])
-    assert abs(float(jnp.mean(gains)) - 1) < 5e-3
-    assert abs(float(jnp.std(gains)) - 0.02) < 3e-3
-    assert not any(params[name]["bias"].any() for name in ("conv1", "norm1", "object"))
+
+    @jax.jit
+    def drawn(key):  # these and no others
+        params = model.init(key, jnp.zeros((1, 56_798)))["params"]
+        gains = [params[f"norm{i}"]["scale"] for i in (1, 2, 3, 4)]
+        return params["conv3"]["kernel"], gains, [params[name]["bias"] for name in ("conv1", "norm1", "object")]
+
+    kernel, gains, biases = jax.device_get(drawn(jax.random.key(0)))
+    assert abs(np.std(kernel) - 0.01) < 2e-4
+    gains = np.concatenate(gains)
+    assert abs(np.mean(gains) - 1) < 5e-3
+    assert abs(np.std(gains) - 0.02) < 3e-3
+    assert not any(bias.any() for bias in biases)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Tacotron 2: its size, a naive NumPy program, what padding and neighbours may change (nothing), and how it speaks."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -51,9 +53,14 @@ def test_first_weights_are_within_pytorchs_bounds():
     model = Tacotron2(**SMALL)
     one = np.ones(1, np.int32)
     rngs = {"params": jax.random.key(0), "prenet": jax.random.key(0)}
-    p = jax.jit(model.init)(rngs, one[None], one, np.zeros((1, 1, 3), np.float32), one)["params"]
-    conv = p["encoder"]["conv0"]["kernel"]  # [3 4 4] before a ReLU: sqrt 2 sqrt(6 / (12 + 12))
-    for array, bound in ((p["attend_frame"], 6**-0.5), (p["query"], 5 / 3 * (6 / 10) ** 0.5), (conv, 2**-0.5)):
+
+    @jax.jit
+    def drawn(rngs):  # these and no others
+        p = model.init(rngs, one[None], one, np.zeros((1, 1, 3), np.float32), one)["params"]
+        return p["attend_frame"], p["query"], p["encoder"]["conv0"]["kernel"]
+
+    # The last is [3 4 4] before a ReLU: sqrt 2 sqrt(6 / (12 + 12)).
+    for array, bound in zip(drawn(rngs), (6**-0.5, 5 / 3 * (6 / 10) ** 0.5, 2**-0.5), strict=True):
         assert 0.8 * bound < np.abs(array).max() <= bound
 
 
@@ -118,6 +125,7 @@ def test_every_regulariser_draws_from_its_own_key(rng, options, key):
     model = Tacotron2(**SMALL, **{**STILL, **options, **({"prenet_dropout": 0.5} if key == "prenet" else {})})
     variables = make_variables(model, rng, batch)
 
+    @functools.partial(jax.jit, static_argnums=1)
     def run(seed, train):
         rngs = {"dropout": jax.random.key(0), "prenet": jax.random.key(0), key: jax.random.key(seed)}
         return model.apply(variables, **batch, train=train, mutable=["state"], rngs=rngs)[0]["before"]
@@ -145,7 +153,7 @@ def test_what_it_speaks_is_what_it_writes_given_its_own_frames(rng):
     )
     assert said["frames"].tolist() == [10, 10, 10]
     assert not said["fired"].any()
-    forced = model.apply(variables, batch["units"], batch["length"], said["before"], said["frames"])
+    forced = jax.jit(model.apply)(variables, batch["units"], batch["length"], said["before"], said["frames"])
     for name in ("before", "after", "gate", "attention"):
         np.testing.assert_allclose(said[name], forced[name], rtol=1e-4, atol=1e-5)
 
@@ -199,7 +207,7 @@ def test_taken_apart_it_speaks_as_in_one_program(rng):
     assert [x.shape for x in kept] == [(4, 5), (4, 5)]
     assert 0.2 < np.mean(kept) < 0.8
     assert len(np.unique(np.concatenate(kept, 1), axis=0)) > 1  # drawn anew for each step
-    memory, state = model.apply(variables, *sentences, method="begin")
+    memory, state = jax.jit(functools.partial(model.apply, method="begin"))(variables, *sentences)
     step = jax.jit(lambda *x: model.apply(variables, memory, *x, method="go_on"))
     written = []
     for t in range(4):
@@ -207,7 +215,8 @@ def test_taken_apart_it_speaks_as_in_one_program(rng):
         written.append(state.frame.reshape(3, 2, -1))
         np.testing.assert_allclose(gate, want["gate"][:, t], rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(state.attended.looked, want["attention"][:, t], rtol=1e-5, atol=1e-6)
-    found = model.apply(variables, jnp.concatenate(written, 1), want["frames"], method="finish")
+    finish = jax.jit(functools.partial(model.apply, method="finish"))
+    found = finish(variables, jnp.concatenate(written, 1), want["frames"])
     for name in ("before", "after"):
         np.testing.assert_allclose(found[name], want[name], rtol=1e-4, atol=1e-5)
     still, _ = step(state, None)

@@ -43,10 +43,10 @@ def test_shapes_at_the_published_size(depth, widths):
 def test_block_adds_its_input(rng):
     x = jnp.asarray(rng.normal(size=(2, 5, 5, 16)), jnp.float32)
     block = resnet.Residual(16, 1, False, jnp.float32)
-    variables = block.init(jax.random.key(0), x, train=False)
+    variables = jax.device_get(jax.jit(lambda: block.init(jax.random.key(0), x, train=False))())
     assert "shortcut" not in variables["params"]
-    variables["params"]["norm2"] = jax.tree.map(jnp.zeros_like, variables["params"]["norm2"])
-    np.testing.assert_array_equal(block.apply(variables, x, train=False), np.maximum(x, 0))
-    _, state = block.apply(variables, x, train=True, mutable=["state"])
-    moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), variables["state"], state["state"])
+    variables["params"]["norm2"] = jax.tree.map(np.zeros_like, variables["params"]["norm2"])
+    np.testing.assert_array_equal(jax.jit(lambda v: block.apply(v, x, train=False))(variables), np.maximum(x, 0))
+    _, state = jax.device_get(jax.jit(lambda v: block.apply(v, x, train=True, mutable=["state"]))(variables))
+    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), variables["state"], state["state"])
     assert min(jax.tree.leaves(moved)) > 0
