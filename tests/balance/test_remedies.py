@@ -87,7 +87,7 @@ def stepped(batch, optimiser, count=1, **options):
 
 def change(batch, optimiser, count=1, **options):
     before, after, _ = stepped(batch, optimiser, count, **options)
-    return jax.tree.map(lambda a, b: np.asarray(b - a), before.params, after.params)
+    return jax.tree.map(lambda a, b: np.asarray(b) - np.asarray(a), before.params, after.params)
 
 
 def by_hand(batch):

@@ -122,12 +122,12 @@ def test_the_momentum_encoder_follows_and_is_the_one_that_is_asked(rng):
     c = config(boxes=0.0, loss__supervised=0.0, loss__method="slavc", model__projections=2, loss__momentum=0.75)
     task, optimisers, state = start(c, batch)
     net = task.updates[0].loss.arguments[0].net
-    moved = dataclasses.replace(state, params=jax.tree.map(lambda x: x + 1, state.params))
+    moved = dataclasses.replace(state, params=jax.tree.map(lambda x: x + 1, jax.device_get(state.params)))
     after, _ = jax.jit(bind(train_step, task, optimisers), compiler_options=QUICK)(moved, batch, jax.random.key(0))
-    old, new = state.state["momentum"]["params"], after.state["momentum"]["params"]
+    old, new = jax.device_get((state.state["momentum"]["params"], after.state["momentum"]["params"]))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(b, a + 0.25, atol=1e-5), old, new)
     see = jax.jit(net.see, compiler_options=QUICK)
-    trained = {**after.variables, "params": jax.tree.map(jnp.zeros_like, after.params)}
+    trained = {**after.variables, "params": jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), after.params)}
     np.testing.assert_array_equal(see(trained, batch["image"]), see(after.variables, batch["image"]))
 
 

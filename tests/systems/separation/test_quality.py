@@ -7,7 +7,8 @@ import types
 import jax
 import numpy as np
 import pytest
-from mixed_voices import clips, small
+from mixed_voices import begun, clips, small
+from shared import one_device
 
 from mmjax import systems
 from mmjax.engine import evaluate, mesh
@@ -64,9 +65,10 @@ def config():
 
 def looked_at(task, batch):
     """The figures and predictions of a look at two batches of this one twice, no picture and no sound kept."""
-    batch = {name: np.concatenate([value, value]) for name, value in batch.items()}  # as many as there are devices
-    state = jax.jit(task.init)(jax.random.key(0), batch)
-    return evaluate.Evaluator(task, mesh.Jitted()).full(state, [batch, batch], gallery=0)
+    batch = {name: np.concatenate([value, value]) for name, value in batch.items()}
+    variables = begun(task, batch, np.random.default_rng(1))
+    with one_device():
+        return evaluate.Evaluator(task, mesh.Jitted()).full(variables, [batch, batch], gallery=0)
 
 
 def test_every_example_is_measured_though_no_sound_is_kept(rng, monkeypatch):
