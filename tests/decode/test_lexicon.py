@@ -42,19 +42,21 @@ def certain(units, count=5):
 
 def test_a_unit_twice_in_a_row_needs_a_blank_between_within_a_word_and_between_words():
     words = np.array([[0, 1], [1, 1], [1, -1]], np.int32)
+    run = jax.jit(lexicon.words, static_argnames="most")
+
+    def heard(units, words, **more):  # padded, so that all of one vocabulary are one program
+        return run(certain((*units, *[-1] * (6 - len(units))))[None], np.array([len(units)]), words, **more)
+
     for units, wanted in (((0, 1, 1), [0]), ((1, -1, 1), [1]), ((0, 1, -1, 1), [0, 2]), ((-1, -1), [])):
-        said = lexicon.words(certain(units)[None], np.array([len(units)]), words)
+        said = heard(units, words)
         assert said.words[0][: len(wanted) + 1].tolist() == [*wanted, -1], units
     for spoken, with_blank, without in (
         ([[1, 1]], (1, -1, 1), (1, 1)),
         ([[0, 1], [1, 2]], (0, 1, -1, 1, 2), (0, 1, 1, 2)),
     ):
-        sure, unsure = (
-            lexicon.words(certain(units)[None], np.array([len(units)]), np.array(spoken, np.int32))
-            for units in (with_blank, without)
-        )
+        sure, unsure = (heard(units, np.array(spoken, np.int32)) for units in (with_blank, without))
         assert (sure.length, sure.score > -2, unsure.score < -15) == (len(spoken), True, True), spoken
-    said = lexicon.words(certain((0, 1, 0, 1, 0, 1))[None], np.array([6]), words, most=2)
+    said = heard((0, 1, 0, 1, 0, 1), words, most=2)
     assert said.words.tolist() == [[0, 0]]  # of three words the last two
 
 

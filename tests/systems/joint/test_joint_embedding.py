@@ -325,7 +325,8 @@ def test_an_encoder_s_mistakes_name_their_section(name, changes, said, batch):
 
 
 def test_what_is_found_while_the_step_is_traced_names_its_section(batch):
-    task, variables = start(make(**{"loss.negatives": "some"}), batch)
+    task = joint_embedding.build(make(**{"loss.negatives": "some"}))
+    variables = jax.eval_shape(task.init, jax.random.key(0), {**batch, **CONSTANTS})
     with pytest.raises(UserError, match=r"config.loss.negatives is 'some'"):
         jax.eval_shape(task.updates[0].loss, variables, batch, jax.random.key(0))
     with pytest.raises(
