@@ -99,7 +99,8 @@ def test_gradients_in_picture_source_and_target(rng):
         source = jnp.asarray(rng.uniform(0.2, 0.8, (1, 4, 2)))
         target = source + jnp.asarray(rng.uniform(-0.05, 0.05, source.shape))
         picture = jnp.asarray(rng.uniform(size=(1, 5, 6, 2)))
-        check_grads(lambda *a: warp.warp(*a), (picture, source, target), 1, ["rev"], eps=1e-6, atol=1e-5, rtol=1e-5)
+        run = jax.jit(lambda *a: warp.warp(*a))
+        check_grads(run, (picture, source, target), 1, ["rev"], eps=1e-6, atol=1e-5, rtol=1e-5)
 
 
 def test_gradients_are_finite_where_points_agree():
