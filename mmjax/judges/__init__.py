@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from mmjax.errors import UserError
-from mmjax.judges import inception, listener, recogniser
+from mmjax.judges import english, inception, listener, recogniser
 from mmjax.judges.listener import SpeechJudge
 from mmjax.judges.measuring import FeatureJudge
 
 PLAIN: dict[str, Callable[[], FeatureJudge]] = {"recogniser": recogniser.judge}
 FROM_FILE: dict[str, Callable[[str], FeatureJudge]] = {"inception": inception.judge}
-LISTENING: dict[str, Callable[[], SpeechJudge]] = {"listener": listener.judge}
+LISTENING: dict[str, Callable[[int], SpeechJudge]] = {"listener": listener.judge, "pocketsphinx": english.judge}
 KNOWN = (*PLAIN, *(f"{name}:FILE" for name in FROM_FILE))
 
 
@@ -38,11 +38,16 @@ def chosen(names: Sequence[str]) -> tuple[FeatureJudge, ...]:
     return tuple(found)
 
 
-def listening(names: Sequence[str]) -> tuple[SpeechJudge, ...]:
-    """The judges of speech that config.eval.judges names. Raises UserError for an unknown name, or one given twice."""
+def listening(names: Sequence[str], sample_rate: int) -> tuple[SpeechJudge, ...]:
+    """The judges of speech of a rate in Hz that config.eval.judges names. Raises UserError for an unknown name, or more
+    than one, since figures have no room for two opinions."""
     for name in names:
         if name not in LISTENING:
             raise UserError(f"config.eval.judges: {name!r} is unknown: choose {' or '.join(LISTENING)}")
     if len(set(names)) < len(names):
         raise UserError(f"config.eval.judges: {names[0]} stands there twice")
-    return tuple(LISTENING[name]() for name in names)
+    if len(names) > 1:
+        raise UserError(
+            f"config.eval.judges: {' and '.join(names)} both listen: choose one, its words are the figures'"
+        )
+    return tuple(LISTENING[name](sample_rate) for name in names)

@@ -22,11 +22,11 @@ class Heard(NamedTuple):
 
     Attributes:
       words: their letters, UTF-8, zeros behind; a pause is a word without letters.
-      speaker: the hidden factors of the voice.
+      speaker: the hidden factors of the voice; None from who does not tell.
     """
 
     words: UInt8[Array, "b n letters"]
-    speaker: Float[Array, "b k"]
+    speaker: Float[Array, "b k"] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +65,7 @@ def hear(weights: Any, sound: Float[Array, "b time"], length: Int[Array, " b"]) 
     return Heard(words, out["speaker"])
 
 
-def judge() -> SpeechJudge:
-    """The judge "listener"."""
+def judge(sample_rate: int) -> SpeechJudge:
+    """The judge "listener", which hears at its own rate."""
+    del sample_rate
     return SpeechJudge("listener", load, hear, _shipped().spec.sample_rate)

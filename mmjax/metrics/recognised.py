@@ -38,10 +38,22 @@ def error_rate(said: Sequences, wanted: Sequences) -> float:
 
 
 def figures(name: str, said: Sequences, wanted: Sequences) -> dict[str, float]:
-    """The error rate under a name, beside that of silence and that of the sentence of the example before."""
+    """The error rate under a name, beside that of silence and that of another sentence: the last one before, in a
+    circle, that is not the same, for a split may have each sentence by several voices."""
     found = {name: error_rate(said, wanted), f"{name}/silence": error_rate([()] * len(wanted), wanted)}
-    another = [*wanted[-1:], *wanted[:-1]]
-    return found | {f"{name}/another_sentence": error_rate(another, wanted)}
+    return found | {f"{name}/another_sentence": error_rate(_others(wanted), wanted)}
+
+
+def _others(wanted: Sequences) -> Sequences:
+    """For each sentence the last one before it that differs; where all are the same, that one."""
+    found = list(wanted)
+    other = wanted[:1]
+    for n, sentence in enumerate([*wanted, *wanted]):  # twice around: the first ones find theirs at the end
+        before = wanted[n % len(wanted) - 1]
+        if list(before) != list(sentence):
+            other = [before]
+        found[n % len(wanted)] = other[0]
+    return found
 
 
 def words(texts: Iterable[str]) -> list[list[str]]:

@@ -29,5 +29,13 @@ def test_error_rates_by_hand():
     assert np.isnan(recognised.error_rate([["a"]], [[]]))
 
 
+def test_another_sentence_is_another_one_where_several_voices_say_the_same():
+    wanted = [["a", "car"], ["a", "car"], ["the", "dog"], ["the", "dog"], ["the", "dog"]]
+    found = recognised.figures("word_error", wanted, wanted)
+    assert found["word_error/another_sentence"] == 1
+    assert recognised.figures("word_error", wanted[:2], wanted[:2])["word_error/another_sentence"] == 0  # no other
+    assert np.isnan(recognised.figures("word_error", [], [])["word_error/another_sentence"])
+
+
 def test_words_are_those_that_are_heard():
     assert recognised.words(["Under water, a red bell.", ""]) == [["under", "water", "a", "red", "bell"], []]

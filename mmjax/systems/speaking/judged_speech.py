@@ -23,7 +23,7 @@ HEARD = {"": "heard", "/recording": "heard_in_recording", "/true_frames": "heard
 
 def chosen(config: ConfigDict, sample_rate: int) -> Judges:
     """The judges of config.eval.judges. Raises UserError for one that is unknown or hears sounds of another rate."""
-    found = judges.listening(config.eval.get("judges", ()))
+    found = judges.listening(config.eval.get("judges", ()), sample_rate)
     if found and found[0].sample_rate != sample_rate:
         raise OptionError("config.frames.sample_rate", f"is {sample_rate}: the listener hears {found[0].sample_rate}")
     return found
@@ -65,6 +65,7 @@ def score(predictions: Mapping[str, np.ndarray], references: Mapping[str, Any]) 
         for suffix, key in others.items():
             differ = recognised.error_rate(another, texts(predictions[f"text/{key}"]))
             figures[f"voices_differ{suffix}"] = differ
+    if "number/voices" in predictions:
         figures |= voices(predictions["number/voices"])
     return figures
 

@@ -286,7 +286,8 @@ def understood(
         by_other: Any = judged_speech.listen(listeners, variables, other["sound"], other["frames"] * spec.hop)
         out["text/heard_by_another_voice"] = by_other.words
         out["text/heard_of_another_sentence"] = heard.words[another]
-        out["number/voices"] = jnp.stack([speaker, heard.speaker, recorded.speaker], 1)
+        if heard.speaker is not None:
+            out["number/voices"] = jnp.stack([speaker, heard.speaker, recorded.speaker], 1)
     return out
 
 

@@ -44,6 +44,9 @@ def test_listeners_by_name():
     assert judged_speech.listen(judged_speech.chosen(config, 22_050), {"params": {}}, None, None) is None
     with pytest.raises(OptionError, match="is 16000: the listener hears 22050"):
         judged_speech.chosen(config, 16_000)
-    for names, words in ((("recogniser",), "'recogniser' is unknown: choose listener"), (("listener",) * 2, "twice")):
+    for names, words in (
+        (("recogniser",), "'recogniser' is unknown: choose listener or pocketsphinx"),
+        (("listener",) * 2, "twice"),
+    ):
         with pytest.raises(UserError, match=words):
             judged_speech.chosen(ConfigDict({"eval": {"judges": names}}), 22_050)
