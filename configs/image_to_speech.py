@@ -8,6 +8,7 @@
 
 configs/image_to_speech.py        the joined chain on held-out pictures; nothing is trained
 configs/image_to_speech.py:tiny   seconds, for a look and for the tests: a voice that learned nothing
+configs/image_to_speech.py:folder spoken captions of your own pictures: --config.data.path=DIR, runs of `:folder`, too
 
 Without `units` the true units of one of the captions are spoken: what a network of pictures is measured against.
 Without any text, by units that a run hears in speech:
@@ -63,4 +64,9 @@ def _tiny(c: ConfigDict) -> None:
     c.speak.seconds, c.speak.n_iter = 1.0, 2
 
 
-VARIANTS = {"": base.unchanged, "tiny": _tiny}
+def _folder(c: ConfigDict) -> None:
+    c.data = ConfigDict({"name": "spoken_captions", "path": ""})
+    c.eval.judges = ("pocketsphinx",)  # the listener knows the words of the drawn speakers' sentences
+
+
+VARIANTS = {"": base.unchanged, "tiny": _tiny, "folder": _folder}

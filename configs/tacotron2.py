@@ -3,6 +3,7 @@
 configs/tacotron2.py            the drawn speakers' units, any voice: a quarter of an hour on two cores
 configs/tacotron2.py:tiny       seconds, for a look and for the tests
 configs/tacotron2.py:learned    units that a run of configs/units.py hears: --config.units=WORKDIR; no text
+configs/tacotron2.py:folder     the same on one voice of your own spoken captions: also --config.data.path=DIR
 configs/tacotron2.py:nvidia     NVIDIA's sizes and settings on the same units: an accelerator
 configs/tacotron2.py:ljspeech   NVIDIA's sizes on a folder like LJSpeech's: --config.data.path=DIR; an accelerator
 """
@@ -82,6 +83,14 @@ def _learned(c: ConfigDict) -> None:
     c.model.window = 31  # a true unit is heard as three and more
 
 
+def _folder(c: ConfigDict) -> None:
+    _learned(c)
+    c.data = ConfigDict({"name": "spoken_captions", "path": ""})
+    c.sentences.mean, c.sentences.scale = -6.0, 2.6  # of log-mel values of read speech, measured
+    c.model.speaker = 0  # one voice: --config.data.voices names the others
+    c.eval.judges = ("pocketsphinx",)  # the listener knows the words of the drawn speakers' sentences
+
+
 def _nvidia(c: ConfigDict) -> None:
     c.sentences.mean, c.sentences.scale = 0.0, 1.0
     c.sentences.seconds, c.sentences.units = 8.0, 80
@@ -104,4 +113,11 @@ def _ljspeech(c: ConfigDict) -> None:
     c.speak.seconds = 12.0
 
 
-VARIANTS = {"": base.unchanged, "tiny": _tiny, "learned": _learned, "nvidia": _nvidia, "ljspeech": _ljspeech}
+VARIANTS = {
+    "": base.unchanged,
+    "tiny": _tiny,
+    "learned": _learned,
+    "folder": _folder,
+    "nvidia": _nvidia,
+    "ljspeech": _ljspeech,
+}

@@ -15,7 +15,7 @@ import functools
 import hashlib
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ from mmjax.data.fingerprints import Print
 from mmjax.errors import UserError
 
 FIELDS: tuple[str, ...] = (
-    *("image", "speech", "caption", "group", "id", "index"),
+    *("image", "speech", "caption", "captions", "group", "id", "index"),
     *("new_speaker", "speech_same", "speech_other"),
 )
 SOUNDS = ("speech", "speech_same", "speech_other")
@@ -47,6 +47,7 @@ class SpokenCaptions:
       captions: of the split.
       same, other: for each caption the place of one with its text by another speaker, and of one of its speaker with
         another text; -1 for none.
+      said: all texts of each picture, whoever speaks them.
       heard: the speakers of the training split.
       named: of the fingerprints.
     """
@@ -54,6 +55,7 @@ class SpokenCaptions:
     captions: tuple[Spoken, ...]
     same: tuple[int, ...]
     other: tuple[int, ...]
+    said: Mapping[str, tuple[str, ...]]
     heard: frozenset[str]
     fields: tuple[str, ...]
     size: int
@@ -67,7 +69,10 @@ class SpokenCaptions:
     @property
     def prints(self) -> dict[str, Print]:
         """Fingerprints, of the files' sizes and not of every sample."""
-        told = [(c.picture, c.sound, c.text, pathlib.Path(c.sound).stat().st_size) for c in self.captions]
+        told = [
+            (c.picture, c.sound, c.text, pathlib.Path(c.sound).stat().st_size, self.said[c.picture])
+            for c in self.captions
+        ]
         about = ("spoken_captions", EDITION, *self.named, self.size, self.fit, self.longest, told)
         return {f: fingerprints.whole(*about, f) for f in self.fields if f != "index"}
 
@@ -78,6 +83,7 @@ class SpokenCaptions:
         made: dict[str, Any] = {
             "image": lambda: self._picture(own),
             "caption": lambda: own.text,
+            "captions": lambda: self.said[own.picture],
             "group": lambda: own.picture,
             "id": lambda: own.sound,
             "index": lambda: np.int32(index),
@@ -121,7 +127,8 @@ def source(
       split: "train", "validation" or "test", as the files say; of captions whose split they do not say, and for one
         that no caption is of, a share is held out by a hash. Captions of one picture or with one text stay together,
         so that training knows no held-out picture and no held-out sentence.
-      fields: of FIELDS. Speech is padded with zeros and brings `<field>_length` along, 0 where there is none.
+      fields: of FIELDS. `captions` are all texts of a picture. Speech is padded with zeros and brings `<field>_length`
+        along, 0 where there is none.
       path: the folder.
       size: of the square pictures, in pixels.
       fit: "crop", "squash" or "pad", as of captioned_images.
@@ -148,9 +155,12 @@ def source(
         raise UserError(f"config.data.path={path!r} has no usable caption of split {split!r}")
     same, other = _partners(chosen)
     heard = frozenset(c.speaker for c in trained)
+    said: dict[str, tuple[str, ...]] = {}
+    for c in (caption for captions in parts.values() for caption in captions):
+        said[c.picture] = tuple(dict.fromkeys((*said.get(c.picture, ()), *([c.text] if c.text else ()))))
     longest = round(seconds * media.SAMPLE_RATE)
     named = (split, *sorted(new))
-    return SpokenCaptions(tuple(chosen), same, other, heard, fields, size, fit, longest, named)
+    return SpokenCaptions(tuple(chosen), same, other, said, heard, fields, size, fit, longest, named)
 
 
 @functools.lru_cache(maxsize=4)

@@ -58,6 +58,7 @@ def test_spoken_coco_with_partners_and_a_voice_held_out(tmp_path):
     assert lengths == pytest.approx([0.2 * RATE, 0.2 * RATE, 0.3 * RATE], abs=2)
     levels = [np.median(example[name][1000:4000]) / 32768 for name in ("speech", "speech_same", "speech_other")]
     np.testing.assert_allclose(levels, [0.2, 0.1, 0.2], atol=0.01)  # bob, ann, bob again
+    assert example["captions"] == ("a dog",)
     alone = spoken_captions.source("train", ("speech_same",), **given)[0]
     assert alone["speech_same_length"] == 0
     assert set(alone) == {"speech_same", "speech_same_length"}
