@@ -41,18 +41,16 @@ def figures(name: str, said: Sequences, wanted: Sequences) -> dict[str, float]:
     """The error rate under a name, beside that of silence and that of another sentence: the last one before, in a
     circle, that is not the same, for a split may have each sentence by several voices."""
     found = {name: error_rate(said, wanted), f"{name}/silence": error_rate([()] * len(wanted), wanted)}
-    return found | {f"{name}/another_sentence": error_rate(_others(wanted), wanted)}
+    return found | {f"{name}/another_sentence": error_rate([wanted[n] for n in others(wanted)], wanted)}
 
 
-def _others(wanted: Sequences) -> Sequences:
-    """For each sentence the last one before it that differs; where all are the same, that one."""
-    found = list(wanted)
-    other = wanted[:1]
-    for n, sentence in enumerate([*wanted, *wanted]):  # twice around: the first ones find theirs at the end
-        before = wanted[n % len(wanted) - 1]
-        if list(before) != list(sentence):
-            other = [before]
-        found[n % len(wanted)] = other[0]
+def others(rows: Sequences) -> list[int]:
+    """For each row the place of the last one before it, in a circle, that differs; where all are the same, 0."""
+    found, other = [0] * len(rows), 0
+    for n in [*range(len(rows))] * 2:  # twice around: the first ones find theirs at the end
+        if list(rows[n - 1]) != list(rows[n]):
+            other = (n - 1) % len(rows)
+        found[n] = other
     return found
 
 

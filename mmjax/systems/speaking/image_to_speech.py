@@ -22,8 +22,7 @@ from mmjax import errors, systems
 from mmjax.errors import OptionError
 from mmjax.known import units_run
 from mmjax.known.whole_run import WholeRun
-from mmjax.metrics import caption
-from mmjax.ops.partners import partners
+from mmjax.metrics import caption, recognised
 from mmjax.systems.speaking import judged_speech, saying, tacotron2
 from mmjax.systems.speaking.judged_speech import Judges
 from mmjax.task import Batch, Constants, Figures, Task, Variables, bind
@@ -31,7 +30,8 @@ from mmjax.text import vocabulary
 
 PICTURE_SYSTEM = "image_to_units"
 BASELINES = ("nearest_picture", "random")  # of the run of pictures, where it has them
-TRUE, HEARD, RECORDING, SILENCE = "/true_units", "/recording_units", "/recording", "/silence"
+TRUE, HEARD, RECORDING = "/true_units", "/recording_units", "/recording"
+ANOTHER, SILENCE = "/another_picture", "/silence"
 FIGURES = ("bleu4", "rouge_l", "cider_d")
 END = vocabulary.SPECIAL[vocabulary.END].encode()
 PREFIX = "text/heard_of_"
@@ -225,7 +225,6 @@ def predict(
     if not understood:
         return out
     out["text/heard"] = understood["words"]
-    out["text/heard_of_another_picture"] = understood["words"][partners(batch["valid"], jax.random.fold_in(key, 2))]
     for suffix, (units, length) in spoken.items():
         if suffix:
             out[f"text/heard_of_{suffix[1:]}"] = heard(units, length)[1]["words"]
@@ -238,9 +237,9 @@ def predict(
 def score(predictions: Mapping[str, np.ndarray], references: Mapping[str, Any]) -> Figures:
     """BLEU-4, ROUGE-L and CIDEr-D of what is heard against all captions of each picture.
 
-    Beside: silence; what is heard of another picture; the units of the nearest training picture and of a random one,
-    spoken; the true units of one of the captions, spoken, or where units are learned those heard in its recording; and
-    the recording itself, which no network sees.
+    Beside: silence; what is heard of another picture, one with other captions; the units of the nearest training
+    picture and of a random one, spoken; the true units of one of the captions, spoken, or where units are learned those
+    heard in its recording; and the recording itself, which no network sees.
     """
     if "text/heard" not in predictions:
         return {}
@@ -248,6 +247,7 @@ def score(predictions: Mapping[str, np.ndarray], references: Mapping[str, Any]) 
     texts = {"": predictions["text/heard"]}
     texts |= {f"/{key.removeprefix(PREFIX)}": value for key, value in predictions.items() if key.startswith(PREFIX)}
     said = {suffix: [" ".join(words) for words in judged_speech.texts(rows)] for suffix, rows in texts.items()}
+    said[ANOTHER] = [said[""][n] for n in recognised.others(people)]
     said[SILENCE] = [""] * len(people)
     found = {suffix: caption.scores(heard, people) for suffix, heard in said.items()}
     return {f"{figure}{suffix}": scores[figure] for figure in FIGURES for suffix, scores in found.items()}
