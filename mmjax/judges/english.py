@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import math
+import threading
 from typing import Any
 
 import jax
@@ -23,6 +24,7 @@ from mmjax.task import bind
 RATE = 16_000  # of its acoustic model
 WORDS, LETTERS = 64, 32  # the most that are written down: no caption is longer, and no word of its dictionary
 LEAST = 0.1  # seconds, below which there is nothing to be heard
+_LISTENING = threading.Lock()  # one decoder for all programs, which call back from threads of their own
 
 
 @functools.cache
@@ -45,20 +47,29 @@ def load() -> dict[str, Any]:
 
 def written_down(sound: Float[np.ndarray, "b time"], length: Int[np.ndarray, " b"], rate: int) -> list[list[str]]:
     """The words of each sound of so many samples: -1..1, at `rate` in Hz."""
-    common, decoder = math.gcd(rate, RATE), _decoder()
-    found: list[list[str]] = []
-    for row, samples in zip(np.asarray(sound), np.asarray(length), strict=True):
-        if samples < LEAST * rate or not np.any(row[:samples]):  # in digital silence it hears a word
-            found.append([])
-            continue
-        heard = scipy.signal.resample_poly(row[:samples].astype(np.float64), RATE // common, rate // common)
+    return [_words(_samples(row[:n], rate)) for row, n in zip(np.asarray(sound), np.asarray(length), strict=True)]
+
+
+def _samples(sound: Float[np.ndarray, " time"], rate: int) -> Int[np.ndarray, " n"]:
+    """16 bits at its own rate; none of what is too short, or no number."""
+    if len(sound) < LEAST * rate or not np.isfinite(sound).all():
+        return np.zeros(0, np.int16)
+    common = math.gcd(rate, RATE)
+    heard = scipy.signal.resample_poly(np.clip(sound, -1, 1).astype(np.float64), RATE // common, rate // common)
+    return np.round(np.clip(heard, -1, 1) * 32767).astype(np.int16)
+
+
+def _words(samples: Int[np.ndarray, " n"]) -> list[str]:
+    if not np.any(samples):  # in digital silence it hears a word
+        return []
+    decoder = _decoder()
+    with _LISTENING:
         decoder.reinit_feat()  # else what it hears depends on what it heard before: findings/pocketsphinx_remembers.sh
         decoder.start_utt()
-        decoder.process_raw(np.round(np.clip(heard, -1, 1) * 32767).astype("<i2").tobytes(), full_utt=True)
+        decoder.process_raw(samples.astype("<i2").tobytes(), full_utt=True)
         decoder.end_utt()
         best = decoder.hyp()
-        found.append(best.hypstr.split() if best else [])
-    return found
+    return best.hypstr.split() if best else []
 
 
 def _spelled(sound: Any, length: Any, rate: int) -> UInt8[np.ndarray, "b n letters"]:

@@ -1,6 +1,8 @@
 """pocketsphinx as a judge: what is handed over, what comes back through jit, and that it is missed in one line."""
 
+import concurrent.futures
 import sys
+import time
 import types
 
 import jax
@@ -30,6 +32,7 @@ class Decoder:
     def start_utt(self):
         assert self.fresh, "it remembers"
         self.heard, self.fresh = None, False
+        time.sleep(0.001)  # for another thread to come between
 
     def process_raw(self, samples, full_utt):
         assert full_utt
@@ -65,6 +68,21 @@ WORDS = [["seconds1.00", "level0.5"], ["seconds0.50", "level0.2"], *[[]] * 6]
 
 def test_it_hears_what_is_real_at_its_own_rate(decoder):
     assert english.written_down(*sounds(), RATE) == WORDS
+
+
+@pytest.mark.parametrize("rate", [16_000, RATE, 22_049])
+def test_what_is_no_sound_in_16_bits_is_silence(decoder, monkeypatch, rate):
+    monkeypatch.setattr(Decoder, "process_raw", lambda *_, **__: pytest.fail("handed over"))
+    x = np.zeros((6, rate), np.float32)
+    x[0], x[1], x[2] = 1e-6, np.nan, np.inf
+    x[3, ::2] = np.nan
+    x[4] = 0.5
+    assert english.written_down(x, np.array([*[rate] * 4, rate // 10 - 1, 0]), rate) == [[]] * 6
+
+
+def test_threads_take_turns(decoder):
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        assert all(found == WORDS for found in pool.map(lambda _: english.written_down(*sounds(), RATE), range(6)))
 
 
 @pytest.mark.parametrize("devices", [1, 8])
