@@ -69,12 +69,12 @@ class SpokenCaptions:
     @property
     def prints(self) -> dict[str, Print]:
         """Fingerprints, of the files' sizes and not of every sample."""
-        told = [
-            (c.picture, c.sound, c.text, pathlib.Path(c.sound).stat().st_size, self.said[c.picture])
-            for c in self.captions
-        ]
+        told = [(c.picture, c.sound, c.text, pathlib.Path(c.sound).stat().st_size) for c in self.captions]
         about = ("spoken_captions", EDITION, *self.named, self.size, self.fit, self.longest, told)
-        return {f: fingerprints.whole(*about, f) for f in self.fields if f != "index"}
+        found = {f: fingerprints.whole(*about, f) for f in self.fields if f != "index"}
+        if "captions" in found:  # what else is said of a picture, by left-out voices, too: of this field alone
+            found["captions"] = fingerprints.whole(*about, [self.said[c.picture] for c in self.captions], "captions")
+        return found
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         index = int(index)

@@ -64,6 +64,21 @@ def test_spoken_coco_with_partners_and_a_voice_held_out(tmp_path):
     assert set(alone) == {"speech_same", "speech_same_length"}
 
 
+def test_what_else_is_said_of_a_picture_is_of_the_captions_alone(tmp_path):
+    table = tmp_path / "SpokenCOCO_train.json"
+    found = []
+    for text in ("a cat", "a red cat", ""):
+        coco(tmp_path)
+        whole = json.loads(table.read_text())
+        whole["data"][0]["captions"][1]["text"] = text  # bob's, who is left out
+        table.write_text(json.dumps(whole))
+        spoken_captions._parts.cache_clear()
+        source = spoken_captions.source("train", ("speech", "caption", "captions"), path=str(tmp_path), voices=("bob",))
+        found.append({field: own.content for field, own in source.prints.items()})
+        assert source[0]["captions"] == ("a dog", *filter(None, [text]))
+    assert [len({one[field] for one in found}) for field in ("speech", "caption", "captions")] == [1, 1, 3]
+
+
 def test_places_and_what_is_missing_is_named(tmp_path, capsys):
     data = []
     for n in range(40):
