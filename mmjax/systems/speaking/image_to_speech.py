@@ -235,7 +235,7 @@ def predict(
 
 
 def score(predictions: Mapping[str, np.ndarray], references: Mapping[str, Any]) -> Figures:
-    """BLEU-4, ROUGE-L and CIDEr-D of what is heard against all captions of each picture.
+    """BLEU-4, ROUGE-L and CIDEr-D of what is heard against all captions of each picture that has captions in writing.
 
     Beside: silence; what is heard of another picture, one with other captions; the units of the nearest training
     picture and of a random one, spoken; the true units of one of the captions, spoken, or where units are learned those
@@ -244,9 +244,14 @@ def score(predictions: Mapping[str, np.ndarray], references: Mapping[str, Any]) 
     if "text/heard" not in predictions:
         return {}
     people = [list(map(str, several)) for several in references["captions"]]
+    told = [n for n, several in enumerate(people) if several]
+    if not told:
+        return {}
+    people = [people[n] for n in told]
     texts = {"": predictions["text/heard"]}
     texts |= {f"/{key.removeprefix(PREFIX)}": value for key, value in predictions.items() if key.startswith(PREFIX)}
-    said = {suffix: [" ".join(words) for words in judged_speech.texts(rows)] for suffix, rows in texts.items()}
+    kept = {suffix: judged_speech.texts(np.asarray(rows)[np.array(told)]) for suffix, rows in texts.items()}
+    said = {suffix: [" ".join(words) for words in rows] for suffix, rows in kept.items()}
     said[ANOTHER] = [said[""][n] for n in recognised.others(people)]
     said[SILENCE] = [""] * len(people)
     found = {suffix: caption.scores(heard, people) for suffix, heard in said.items()}

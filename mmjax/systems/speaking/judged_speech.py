@@ -45,7 +45,7 @@ def texts(rows: Any) -> list[list[str]]:
 
 
 def score(predictions: Mapping[str, np.ndarray], references: Mapping[str, Any]) -> Figures:
-    """The listener's errors, where one listened.
+    """The listener's errors, where one listened. Of words: in the sentences whose text somebody wrote down.
 
     Word error of what is said, beside that of silence, of another sentence, of the true recordings (which no speaker
     beats: the listener's own error) and of their frames made sound again. How much two voices that say the same differ
@@ -55,10 +55,14 @@ def score(predictions: Mapping[str, np.ndarray], references: Mapping[str, Any]) 
     if "text/heard" not in predictions:
         return {}
     wanted = recognised.words(references["caption"])
-    figures = recognised.figures("word_error", texts(predictions["text/heard"]), wanted)
-    for suffix, key in HEARD.items():
-        if suffix and f"text/{key}" in predictions:
-            figures[f"word_error{suffix}"] = recognised.error_rate(texts(predictions[f"text/{key}"]), wanted)
+    told = [n for n, sentence in enumerate(wanted) if sentence]
+    wanted = [wanted[n] for n in told]
+    figures: dict[str, float] = {}
+    for suffix, key in HEARD.items() if told else ():
+        if f"text/{key}" in predictions:
+            said = texts(predictions[f"text/{key}"][np.array(told)])
+            rate = recognised.error_rate(said, wanted)
+            figures |= {f"word_error{suffix}": rate} if suffix else recognised.figures("word_error", said, wanted)
     if "text/heard_by_another_voice" in predictions:
         another = texts(predictions["text/heard_by_another_voice"])
         others = {"": "heard", "/another_sentence": "heard_of_another_sentence"}

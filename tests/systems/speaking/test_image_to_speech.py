@@ -95,6 +95,12 @@ def test_figures_by_hand():
     assert found["bleu4"] > 0.99 > 1e-3 > found["bleu4/silence"]
     assert found["cider_d"] > 2 > found["cider_d/another_picture"]
     assert image_to_speech.score({}, {}) == {}
+    more = {"text/heard": np.concatenate([rows[:1], rows])}
+    assert (
+        image_to_speech.score(more, {"captions": [(), ["a red bell rings", "the bell rings"], ["a blue car", "a car"]]})
+        == found
+    )
+    assert image_to_speech.score({"text/heard": rows}, {"captions": [(), ()]}) == {}
 
 
 def test_without_runs_the_true_units_are_spoken_and_wrong_runs_are_named(tmp_path):

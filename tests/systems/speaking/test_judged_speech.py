@@ -38,6 +38,15 @@ def test_figures_by_hand():
     assert judged_speech.score({}, {}) == {}
 
 
+def test_sentences_that_nobody_wrote_down_are_no_errors():
+    heard = rows("a red bell", "what is this", "a car")
+    heard = {"text/heard": heard, "text/heard_in_recording": heard}
+    found = judged_speech.score(heard, {"caption": ["a red bell", "", "the car"]})
+    assert found["word_error"] == found["word_error/recording"] == 1 / 5
+    assert found["word_error/another_sentence"] == (3 + 3) / 5
+    assert judged_speech.score(heard, {"caption": ["", "", ""]}) == {}
+
+
 def test_listeners_by_name():
     config = ConfigDict({"eval": {"judges": ("listener",)}})
     assert judged_speech.chosen(config, 22_050) == judged_speech.chosen(config, 22_050)
