@@ -64,6 +64,7 @@ def told(speaking: Speaking) -> dict[str, Any]:
 
 def of_run(run: restore.Restored, columns: Mapping[str, Any], size: int) -> Found:
     """What the run itself says of held-out examples, by the names of `Task.speaking.spoken`; `size` at once."""
+    _with_judges(run)  # a judge that is not installed is said now, and not after all was spoken
     assert run.task.speaking is not None
     return _each(run, jax.jit(run.task.speaking.spoken), columns, size)
 
