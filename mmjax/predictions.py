@@ -27,6 +27,7 @@ class Kind:
       meaning: what it is, with its range.
       few: whether only the examples that a page shows are kept (and computed), and not the whole split.
       alone: whether one example of it says something by itself, and the gallery can show it.
+      kept: whether anything of it stays behind `Task.on_host`.
     """
 
     dtypes: tuple[str, ...]
@@ -34,6 +35,7 @@ class Kind:
     meaning: str
     few: bool = False
     alone: bool = True
+    kept: bool = True
 
 
 KINDS: dict[str, Kind] = {
@@ -48,6 +50,14 @@ KINDS: dict[str, Kind] = {
         ("float32",), ("t i j",), "a map over image/picture for each word of text/<name>", few=True, alone=False
     ),
     "audio": Kind(("int16", "float32"), ("time",), "mono sound at the task's sample_rate", few=True),
+    "waveform": Kind(
+        ("float32",),
+        ("time",),
+        "mono sound at the task's sample_rate, for `Task.on_host` alone",
+        few=True,
+        alone=False,
+        kept=False,
+    ),
     "video": Kind(
         ("uint8",), ("f h w 3",), "RGB pictures, 25 a second, 0..255, with the sound of audio/<name> if any", few=True
     ),
@@ -142,6 +152,7 @@ NUMBERS: dict[str, str] = {
     "tag_truth": "c: whether the example has it",
     "tag_frequency": "c: its share of the training examples, the same in each row",
     "spoken": "6: of a spoken sentence: attention in order, of all of it, gate fired, its s, true s, usual s",
+    "samples_of_<text>": "how many samples of the sound that text/<text> was heard in are real",
     "voices": "3 k: a voice's hidden factors: true, heard in what is said, heard in the true recording",
     "codes": "t: the code of each step of an utterance; -1 behind the last",
     "codes_<rival>": "t: the same of another way to make codes",
@@ -232,6 +243,11 @@ def answers(keys: Collection[str], declared: Sequence[str] = ()) -> list[str]:
 def few(key: str) -> bool:
     """Whether only the examples that a page shows are kept of this prediction."""
     return split(key)[0].few
+
+
+def kept(key: str) -> bool:
+    """Whether anything is kept of this prediction."""
+    return split(key)[0].kept
 
 
 def alone(key: str) -> bool:

@@ -277,9 +277,9 @@ class Task:
         [b k] names the columns of each example: an n-best list.
       score: (predictions, references) -> {name: value}: on the host with NumPy, over the whole split, for what
         no sum can give (R@K, CIDEr-D, an SVM on features).
-      on_host: ({"kind/name": array [b ...]} that was predicted of a batch) -> {"number/name": array [b ...]}: on the
-        host with NumPy, in the final evaluation alone: what no program can say of each picture or sound, most of which
-        are not kept. What it gives is predicted, too, and `score` finds it there.
+      on_host: ({"kind/name": array [b ...]} that was predicted of a batch) -> {"kind/name": array [b ...]}: on the host
+        with NumPy, in the final evaluation alone: what no program can say of each picture or sound, most of which are
+        not kept. What it gives is predicted, too, and `score` finds it there.
       references: the batch fields that `score` wants as its second argument.
       modalities: {modality: its fields}, of those among `fields` (references among them) that go in and not of what is
         asked for: {"picture": ("image",), "words": ("question_tokens",)}; a name of `data.spec.MODALITIES`. What a

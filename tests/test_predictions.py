@@ -49,7 +49,8 @@ def test_arrays_must_be_as_their_kind_says():
 
 def test_media_are_kept_for_few_examples_and_the_rest_for_all():
     few = {kind for kind in predictions.KINDS if kind != "number" and predictions.few(f"{kind}/x")}
-    assert few == {"image", "heatmap", "attention", "audio", "video"}
+    assert few == {"image", "heatmap", "attention", "audio", "video", "waveform"}
+    assert [kind for kind in predictions.KINDS if not predictions.kept(f"{kind}/index")] == ["waveform"]
     alone = {kind for kind in predictions.KINDS if predictions.alone(f"{kind}/x")}
     assert alone == {"image", "heatmap", "audio", "video", "text", "scores", "label"}
     assert {field.name for field in dataclasses.fields(predictions.Kind)} >= {"dtypes", "axes", "meaning", "few"}

@@ -140,6 +140,7 @@ class Evaluator:
             guessed = meshes.gather(predict(variables, batch, jax.random.key(position)))
             if self.task.on_host is not None:
                 guessed |= self.task.on_host(guessed)
+                guessed = {name: value for name, value in guessed.items() if glossary.kept(name)}
             for name, value in guessed.items():
                 rows = readable(name, value)[valid]
                 predictions.setdefault(name, []).append(rows[: max(gallery - seen, 0)] if glossary.few(name) else rows)

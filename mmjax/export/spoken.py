@@ -43,14 +43,15 @@ def tried(
     Returns:
       {precision: {figure: {"run", "export"}}}: of both what the system and its judges think.
     """
+    listening = _with_judges(run)  # a judge that is not installed is said now, and not after all was spoken
     want, found = of_run(run, held, size), {}
-    of_itself = judged(run, held, want, size)
+    of_itself = judged(listening, held, want, size)
     for precision, own in paths.items():
         got = of_files(run, every, own, held, about, size)
         about["files"][own[-1].name]["by_loop"] = compared(want, got)
         names = " and ".join((", ".join(one.name for one in own[:-1]), own[-1].name))
         say(f"{names}, by loop.py: {line(compared(want, got), len(want['frames']))}")
-        of_them = judged(run, held, got, size)
+        of_them = judged(listening, held, got, size)
         both = {name: {"run": of_itself[name], "export": of_them[name]} for name in of_itself}
         found[precision] = evaluate.in_order(both, run.task.headline)
     return found
@@ -64,7 +65,6 @@ def told(speaking: Speaking) -> dict[str, Any]:
 
 def of_run(run: restore.Restored, columns: Mapping[str, Any], size: int) -> Found:
     """What the run itself says of held-out examples, by the names of `Task.speaking.spoken`; `size` at once."""
-    _with_judges(run)  # a judge that is not installed is said now, and not after all was spoken
     assert run.task.speaking is not None
     return _each(run, jax.jit(run.task.speaking.spoken), columns, size)
 
@@ -86,7 +86,7 @@ def of_files(
 
 
 def judged(run: restore.Restored, columns: Mapping[str, Any], found: Found, size: int) -> dict[str, float]:
-    """The figures of the system that can be made of what was said, its judges' among them."""
+    """The figures of the system that can be made of what was said, those of the judges that the run has among them."""
     speaking = run.task.speaking
     assert speaking is not None
 
@@ -95,7 +95,9 @@ def judged(run: restore.Restored, columns: Mapping[str, Any], found: Found, size
         return speaking.judged(variables, batch, {name.removeprefix("said "): batch[name] for name in said})
 
     said = {f"said {name}": value for name, value in found.items()}  # beside fields of the same name
-    predicted = _each(_with_judges(run), jax.jit(judge), {**columns, **said}, size)
+    predicted = _each(run, jax.jit(judge), {**columns, **said}, size)
+    if run.task.on_host is not None:
+        predicted |= run.task.on_host(predicted)
     readable = {name: evaluate.readable(name, value) for name, value in predicted.items()}
     return figures.figures(run.task, readable, {name: np.asarray(columns[name]) for name in run.task.references})
 

@@ -13,19 +13,18 @@ import math
 import threading
 from typing import Any
 
-import jax
 import numpy as np
 import scipy.signal
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from mmjax.errors import UserError
-from mmjax.judges.listener import Heard, SpeechJudge
+from mmjax.judges.listener import SpeechJudge
 from mmjax.task import bind
 
 RATE = 16_000  # of its acoustic model
-WORDS, LETTERS = 64, 32  # the most that are written down: no caption is longer, and no word of its dictionary
+WORDS, LETTERS = 64, 32  # the most that are written down; its dictionary has no word of more than 28
 LEAST = 0.1  # seconds, below which there is nothing to be heard
-_LISTENING = threading.Lock()  # one decoder for all programs, which call back from threads of their own
+_LISTENING = threading.Lock()  # one decoder for all threads
 
 
 @functools.cache
@@ -73,7 +72,10 @@ def _words(samples: Int[np.ndarray, " n"]) -> list[str]:
     return best.hypstr.split() if best else []
 
 
-def _spelled(sound: Any, length: Any, rate: int) -> UInt8[np.ndarray, "b n letters"]:
+def written(
+    sound: Float[np.ndarray, "b time"], length: Int[np.ndarray, " b"], rate: int
+) -> UInt8[np.ndarray, "b n letters"]:
+    """`written_down` as letters, UTF-8 with zeros behind."""
     out = np.zeros((len(sound), WORDS, LETTERS), np.uint8)
     for row, words in enumerate(written_down(sound, length, rate)):
         for place, word in enumerate(words[:WORDS]):
@@ -82,13 +84,10 @@ def _spelled(sound: Any, length: Any, rate: int) -> UInt8[np.ndarray, "b n lette
     return out
 
 
-def hear(weights: Any, sound: Float[Array, "b time"], length: Int[Array, " b"], *, rate: int) -> Heard:
-    """See `SpeechJudge`; it says nothing about the voice."""
-    del weights
-    shape = jax.ShapeDtypeStruct((sound.shape[0], WORDS, LETTERS), np.uint8)
-    return Heard(jax.pure_callback(functools.partial(_spelled, rate=rate), shape, sound, length), None)
-
-
 def judge(sample_rate: int) -> SpeechJudge:
-    """The judge "pocketsphinx", of sounds of any rate."""
-    return SpeechJudge("pocketsphinx", load, bind(hear, rate=sample_rate), sample_rate)
+    """The judge "pocketsphinx", of sounds of any rate; it says nothing about the voice.
+
+    It is asked between programs and not by a callback of one: of the few threads of a CPU, all may wait for a callback
+    that waits for one of them, to hand it the sound.
+    """
+    return SpeechJudge("pocketsphinx", load, sample_rate, written=bind(written, rate=sample_rate))

@@ -34,12 +34,15 @@ class SpeechJudge(Judge):
     """A `Judge` of speech.
 
     Attributes:
-      hear: (weights, sound [b time] in -1..1, samples of each that are real [b]) -> `Heard`.
       sample_rate: of the sound, in Hz.
+      hear: (weights, sound [b time] in -1..1, samples of each that are real [b]) -> `Heard`, inside of a program; None
+        of a judge that is no network.
+      written: (sound [b time], samples of each [b]) -> letters as in `Heard`, on the host; None of a network.
     """
 
-    hear: Callable[[Any, Any, Any], Heard]
     sample_rate: int
+    hear: Callable[[Any, Any, Any], Heard] | None = None
+    written: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
 
 
 @functools.cache
@@ -68,4 +71,4 @@ def hear(weights: Any, sound: Float[Array, "b time"], length: Int[Array, " b"]) 
 def judge(sample_rate: int) -> SpeechJudge:
     """The judge "listener", which hears at its own rate."""
     del sample_rate
-    return SpeechJudge("listener", load, hear, _shipped().spec.sample_rate)
+    return SpeechJudge("listener", load, _shipped().spec.sample_rate, hear=hear)

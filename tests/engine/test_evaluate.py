@@ -51,3 +51,22 @@ def test_what_it_will_give_is_told_by_the_trace_of_the_looks_themselves(rng):
     assert seen == 16
     assert kept["label/large"].shape == (16,)
     np.testing.assert_allclose(found["error"], 2 * batch["areas"].sum() / 16, rtol=1e-6)
+
+
+def test_what_the_host_makes_of_a_batch_is_predicted_and_what_it_alone_listens_to_is_not_kept():
+    def predict(variables, batch, key):
+        return {"waveform/heard": jnp.tile(batch["areas"], (1, 5)), "audio/speech": batch["areas"]}
+
+    def on_host(predicted):
+        return {"text/heard": np.uint8(97 + predicted["waveform/heard"].sum(1, keepdims=True) / 5)}
+
+    def score(predictions, truth):
+        return {"heard": float(len(set(predictions["text/heard"])))}
+
+    task = Task(("areas",), lambda k, b: {}, (), lambda v, b: {}, predict, score, on_host=on_host)
+    batch = {"areas": np.arange(8, dtype=np.float32)[:, None], "valid": np.arange(8) < 7}
+    found, kept, _ = evaluate.Evaluator(task, mesh.Jitted()).full({}, [batch, batch], gallery=2)
+    assert kept["text/heard"].tolist() == [letter.encode() for letter in "abcdefg" * 2]
+    assert kept["audio/speech"].shape == (2, 1)
+    assert found == {"heard": 7.0}
+    assert set(kept) == {"text/heard", "audio/speech"}

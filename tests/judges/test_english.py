@@ -4,13 +4,16 @@ import concurrent.futures
 import sys
 import time
 import types
+from unittest import mock
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from mmjax import judges
+from mmjax import judges, predictions
+from mmjax.engine import evaluate
 from mmjax.errors import OptionError, UserError
 from mmjax.judges import english
 from mmjax.systems.speaking import judged_speech
@@ -86,21 +89,31 @@ def test_threads_take_turns(decoder):
 
 
 @pytest.mark.parametrize("devices", [1, 8])
-def test_it_listens_inside_of_a_program_on_any_number_of_devices(decoder, devices):
-    (judge,) = judges.listening(["pocketsphinx"], RATE)
+def test_it_listens_to_what_a_program_says_on_any_number_of_devices(decoder, devices):
+    judges_ = judged_speech.chosen(ConfigDict({"eval": {"judges": ("pocketsphinx",)}}), RATE)
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:devices]), "x")
     rows = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("x"))
-    heard = jax.jit(judge.hear)(judge.load(), *(jax.device_put(x, rows) for x in sounds()))
-    assert heard.speaker is None
-    assert heard.words.shape == (8, english.WORDS, english.LETTERS)
-    rows = [[bytes(word).rstrip(b"\0") for word in row] for row in np.asarray(heard.words)]
-    assert judged_speech.texts(rows) == WORDS
+    given = [jax.device_put(x, rows) for x in sounds()]
+
+    def program(weights, sound, length):
+        found, who = judged_speech.listen(judges_, {"judges": weights}, "heard", sound, length)
+        assert who is None
+        return found | judged_speech.of_rows(found, jnp.arange(8)[::-1], "heard", "heard_of_another_sentence")
+
+    predicted = jax.device_get(jax.jit(program)({"pocketsphinx": judges_[0].load()}, *given))
+    predictions.check({name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in predicted.items()})
+    with mock.patch.object(Decoder, "end_utt", autospec=True, side_effect=Decoder.end_utt) as listened:
+        heard = judged_speech.on_host(judges_)(predicted)
+    assert listened.call_count == 2  # to each sound once
+    assert heard["text/heard"].shape == (8, english.WORDS, english.LETTERS)
+    texts = {key: judged_speech.texts(evaluate.readable(key, rows)) for key, rows in heard.items()}
+    assert texts == {"text/heard": WORDS, "text/heard_of_another_sentence": WORDS[::-1]}
 
 
 def test_words_and_letters_beyond_the_most_are_cut(decoder, monkeypatch):
     monkeypatch.setattr(english, "WORDS", 1)
     monkeypatch.setattr(english, "LETTERS", 4)
-    assert bytes(english._spelled(*sounds(), RATE)[0].reshape(-1)) == b"seco"
+    assert bytes(english.written(*sounds(), RATE)[0].reshape(-1)) == b"seco"
 
 
 def test_one_listens_and_is_equal_by_value():

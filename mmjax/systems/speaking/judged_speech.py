@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,9 @@ from ml_collections import ConfigDict
 
 from mmjax import judges
 from mmjax.errors import OptionError
-from mmjax.judges.listener import Heard, SpeechJudge
+from mmjax.judges.listener import SpeechJudge
 from mmjax.metrics import recognised
-from mmjax.task import Figures, Variables
+from mmjax.task import Figures, Variables, bind
 from mmjax.text import vocabulary
 
 Judges = tuple[SpeechJudge, ...]
@@ -29,14 +29,51 @@ def chosen(config: ConfigDict, sample_rate: int) -> Judges:
     return found
 
 
+def there(listeners: Judges, variables: Variables) -> bool:
+    """Whether a judge listens: not where none was chosen, nor in a restored run."""
+    return any(judge.name in variables.get("judges", {}) for judge in listeners)
+
+
 def listen(
-    listeners: Judges, variables: Variables, sound: Float[Array, "b time"], length: Int[Array, " b"]
-) -> Heard | None:
-    """What the judge hears of sounds of so many samples; None where none was chosen, or in a restored run."""
-    for judge in listeners:
-        if judge.name in variables.get("judges", {}):
-            return judge.hear(variables["judges"][judge.name], sound, length)
-    return None
+    listeners: Judges, variables: Variables, name: str, sound: Float[Array, "b time"], length: Int[Array, " b"]
+) -> tuple[dict[str, Array], Float[Array, "b k"] | None]:
+    """What the judge that is `there` hears of sounds of so many samples.
+
+    Returns:
+      (the prediction text/<name>, or where the judge is no network, what `on_host` makes it of; the hidden factors of
+      the voices, None from who does not tell).
+    """
+    (judge,) = listeners
+    if judge.hear is None:
+        return {f"waveform/{name}": sound, f"number/samples_of_{name}": length}, None
+    heard = judge.hear(variables["judges"][judge.name], sound, length)
+    return {f"text/{name}": heard.words}, heard.speaker
+
+
+def of_rows(found: Mapping[str, Array], rows: Int[Array, " b"], name: str, other: str) -> dict[str, Array]:
+    """What `listen` found by `name` in other rows, by the name `other`."""
+    return {key.removesuffix(name) + other: value[rows] for key, value in found.items()}
+
+
+def on_host(listeners: Judges) -> Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]] | None:
+    """See `Task.on_host`: what a judge that is no network understands of the sounds of `listen`; None without one."""
+    writers = [judge.written for judge in listeners if judge.written]
+    return bind(_written, writers[0]) if writers else None
+
+
+def _written(writer: Callable[..., np.ndarray], predicted: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    found: dict[str, np.ndarray] = {}
+    known: dict[bytes, np.ndarray] = {}  # the same sound may stand for several things
+    for key in [key for key in predicted if key.startswith("waveform/")]:
+        name, texts = key.removeprefix("waveform/"), []
+        for sound, length in zip(predicted[key], predicted[f"number/samples_of_{name}"], strict=True):
+            real = np.ascontiguousarray(sound[:length])
+            what = real.tobytes()
+            if what not in known:
+                (known[what],) = writer(real[None], np.array([len(real)]))
+            texts.append(known[what])
+        found[f"text/{name}"] = np.stack(texts)
+    return found
 
 
 def texts(rows: Any) -> list[list[str]]:

@@ -8,6 +8,7 @@ What is learned is log-mel frames, each step given the true frames before it; wh
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,6 +54,7 @@ def build(config: ConfigDict) -> Task:
         metrics=bind(metrics, network),
         predict=bind(predict, network, listeners, **config.speak),
         score=score,
+        on_host=judged_speech.on_host(listeners),
         references=("caption",) if listeners else (),
         judges=listeners,
         ask=None if network.run else bind(ask, network),
@@ -247,8 +249,10 @@ def judged(
     """What `score` needs of sentences that were spoken by whomever: see `task.Speaking`."""
     batch = saying.in_units(network, variables, batch)
     out = {"number/spoken": measured(network, variables, batch, found)}
-    heard = judged_speech.listen(listeners, variables, found["audio/speech"], found["frames"] * network.spec.hop)
-    return out if heard is None else {**out, "text/heard": heard.words}
+    if judged_speech.there(listeners, variables):
+        samples = found["frames"] * network.spec.hop
+        out |= judged_speech.listen(listeners, variables, "heard", found["audio/speech"], samples)[0]
+    return out
 
 
 def understood(
@@ -265,29 +269,27 @@ def understood(
     Each sentence is said once more by the voice of another example, so that the same units by two voices can be
     compared, and two sentences by one voice.
     """
-    spec = network.spec
-    heard = judged_speech.listen(listeners, variables, found["sound"], found["frames"] * spec.hop)
-    if heard is None:
+    if not judged_speech.there(listeners, variables):
         return {}
-    out = {"text/heard": heard.words}
+    spec, listen = network.spec, functools.partial(judged_speech.listen, listeners, variables)
+    heard, who_says = listen("heard", found["sound"], found["frames"] * spec.hop)
+    out = dict(heard)
     if "speech" not in batch:
         return out
     most = round(speaking["seconds"] * spec.sample_rate)
     sound = batch["speech"][:, :most].astype(jnp.float32) / 32768
     length = jnp.minimum(batch["speech_length"], most)
     again = saying.sound_of(network, variables, spec(sound), spec.frames(length), speaking["n_iter"])
-    recorded: Any = judged_speech.listen(listeners, variables, sound, length)
-    vocoded: Any = judged_speech.listen(listeners, variables, again, length)
-    out |= {"text/heard_in_recording": recorded.words, "text/heard_in_true_frames": vocoded.words}
+    recorded, who_recorded = listen("heard_in_recording", sound, length)
+    out |= recorded | listen("heard_in_true_frames", again, length)[0]
     if network.model.speaker:
         units, count = saying.said(network, batch)
         speaker, another = batch["speaker"], partners(batch["valid"], jax.random.fold_in(key, 1))
         other = saying.speak(network, variables, units, count, speaker[another], key, **speaking)
-        by_other: Any = judged_speech.listen(listeners, variables, other["sound"], other["frames"] * spec.hop)
-        out["text/heard_by_another_voice"] = by_other.words
-        out["text/heard_of_another_sentence"] = heard.words[another]
-        if heard.speaker is not None:
-            out["number/voices"] = jnp.stack([speaker, heard.speaker, recorded.speaker], 1)
+        out |= listen("heard_by_another_voice", other["sound"], other["frames"] * spec.hop)[0]
+        out |= judged_speech.of_rows(heard, another, "heard", "heard_of_another_sentence")
+        if who_says is not None and who_recorded is not None:
+            out["number/voices"] = jnp.stack([speaker, who_says, who_recorded], 1)
     return out
 
 

@@ -12,6 +12,7 @@ from planted_units import RUN
 from shared import get_config
 
 from mmjax.errors import OptionError
+from mmjax.judges.listener import Heard, SpeechJudge
 from mmjax.known import units_run
 from mmjax.known.whole_run import WholeRun
 from mmjax.systems.speaking import image_to_speech, saying, tacotron2
@@ -177,13 +178,13 @@ def test_units_of_a_recording_stand_in_for_those_that_the_data_knows(rng):
         return {"sound": units.astype(jnp.float32), "frames": length, "fired": length > 0, "attention": silent,
                 "log_mel": silent}  # fmt: skip
 
-    def listen(listeners, variables, sound, length):
-        return mock.Mock(
-            words=jnp.stack([sound, jnp.broadcast_to(length[:, None], sound.shape).astype(sound.dtype)], 1)
-        )
+    def hear(weights, sound, length):
+        words = jnp.stack([sound, jnp.broadcast_to(length[:, None], sound.shape).astype(sound.dtype)], 1)
+        return Heard(words, None)
 
-    with mock.patch.object(saying, "speak", speak), mock.patch.object(image_to_speech.judged_speech, "listen", listen):
-        run = jax.jit(lambda *given: image_to_speech.predict(chain, (), *given, jax.random.key(0), **SPEAKING))
+    judges, variables = (SpeechJudge("ears", dict, 8000, hear=hear),), {**variables, "judges": {"ears": {}}}
+    with mock.patch.object(saying, "speak", speak):
+        run = jax.jit(lambda *given: image_to_speech.predict(chain, judges, *given, jax.random.key(0), **SPEAKING))
         out = run(variables, batch)
     assert "text/heard_of_true_units" not in out
     assert out["text/heard"][:, 0, :2].tolist() == [[2, 3]] * 2

@@ -50,7 +50,11 @@ def test_sentences_that_nobody_wrote_down_are_no_errors():
 def test_listeners_by_name():
     config = ConfigDict({"eval": {"judges": ("listener",)}})
     assert judged_speech.chosen(config, 22_050) == judged_speech.chosen(config, 22_050)
-    assert judged_speech.listen(judged_speech.chosen(config, 22_050), {"params": {}}, None, None) is None
+    for there in ({}, {"listener": {}}):
+        found = judged_speech.there(judged_speech.chosen(config, 22_050), {"params": {}, "judges": there})
+        assert found == bool(there)
+    assert not judged_speech.there((), {"judges": {"listener": {}}})
+    assert judged_speech.on_host(judged_speech.chosen(config, 22_050)) is None
     with pytest.raises(OptionError, match="is 16000: the listener hears 22050"):
         judged_speech.chosen(config, 16_000)
     for names, words in (
