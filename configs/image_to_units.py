@@ -86,8 +86,8 @@ def _learned(c: ConfigDict) -> None:
 
 
 def _folder(c: ConfigDict) -> None:
+    _learned(c)
     c.data = ConfigDict({"name": "spoken_captions", "path": ""})
-    c.length = 176
     # Published weights, as they are: 14 x 14 places of 112 channels. Few people have spoken captions by the thousand.
     c.train_encoder = False
     c.encoder.name, c.encoder.layer = "efficientnet_lite0", "stage5"

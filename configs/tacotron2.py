@@ -86,7 +86,7 @@ def _learned(c: ConfigDict) -> None:
 def _folder(c: ConfigDict) -> None:
     _learned(c)
     c.data = ConfigDict({"name": "spoken_captions", "path": ""})
-    c.sentences.mean, c.sentences.scale = -6.0, 2.6  # of log-mel values of read speech, measured
+    c.sentences.mean, c.sentences.scale = -6.0, 2.6  # of log-mel values of flite's speech, measured
     c.model.speaker = 0  # one voice: --config.data.voices names the others
     c.eval.judges = ("pocketsphinx",)  # the listener knows the words of the drawn speakers' sentences
 

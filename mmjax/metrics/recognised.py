@@ -39,19 +39,20 @@ def error_rate(said: Sequences, wanted: Sequences) -> float:
 
 def figures(name: str, said: Sequences, wanted: Sequences) -> dict[str, float]:
     """The error rate under a name, beside that of silence and that of another sentence: the last one before, in a
-    circle, that is not the same, for a split may have each sentence by several voices."""
+    circle, that is not the same, for a split may have each sentence by several voices; none where all are the same."""
     found = {name: error_rate(said, wanted), f"{name}/silence": error_rate([()] * len(wanted), wanted)}
-    return found | {f"{name}/another_sentence": error_rate([wanted[n] for n in others(wanted)], wanted)}
+    another = [wanted[n] for n in others(wanted)]
+    return found | ({f"{name}/another_sentence": error_rate(another, wanted)} if another else {})
 
 
 def others(rows: Sequences) -> list[int]:
-    """For each row the place of the last one before it, in a circle, that differs; where all are the same, 0."""
-    found, other = [0] * len(rows), 0
+    """For each row the place of the last one before it, in a circle, that differs; [] where all are the same."""
+    found, other = [-1] * len(rows), -1
     for n in [*range(len(rows))] * 2:  # twice around: the first ones find theirs at the end
         if list(rows[n - 1]) != list(rows[n]):
             other = (n - 1) % len(rows)
         found[n] = other
-    return found
+    return found if other >= 0 else []
 
 
 def words(texts: Iterable[str]) -> list[list[str]]:

@@ -33,8 +33,9 @@ def test_another_sentence_is_another_one_where_several_voices_say_the_same():
     wanted = [["a", "car"], ["a", "car"], ["the", "dog"], ["the", "dog"], ["the", "dog"]]
     found = recognised.figures("word_error", wanted, wanted)
     assert found["word_error/another_sentence"] == 1
-    assert recognised.figures("word_error", wanted[:2], wanted[:2])["word_error/another_sentence"] == 0  # no other
-    assert np.isnan(recognised.figures("word_error", [], [])["word_error/another_sentence"])
+    assert recognised.others(wanted) == [4, 4, 1, 1, 1]
+    for same in (wanted[:2], wanted[:1], []):  # there is no other
+        assert set(recognised.figures("word_error", same, same)) == {"word_error", "word_error/silence"}
 
 
 def test_words_are_those_that_are_heard():

@@ -92,6 +92,7 @@ def build(config: ConfigDict) -> Task:
         metrics=_nothing,
         predict=bind(predict, chain, listeners, **config.speak),
         score=score,
+        on_host=judged_speech.on_host(listeners),
         references=("captions",),
         judges=listeners,
         ask=None if picture or network.run else bind(ask, chain),
@@ -184,17 +185,16 @@ def predict(
     """
     of_picture, of_speech = jax.random.split(key)
     voice, names = variables["frozen"]["speech"], variables["frozen"]["speech"]["frozen"]["units_names"]
-    who = saying.who(chain.speech, batch)
+    who, judging = saying.who(chain.speech, batch), judged_speech.there(listeners, variables)
 
-    def heard(units: Array, length: Array) -> tuple[dict[str, Array], dict[str, Array]]:
-        """What is said, and the words that are understood."""
+    def heard(name: str, units: Array, length: Array) -> tuple[dict[str, Array], dict[str, Array]]:
+        """What is said, and what is understood of it."""
         found = saying.speak(chain.speech, voice, units, jnp.maximum(length, 1), who, of_speech, **speaking)
         samples = jnp.where(length > 0, found["frames"] * chain.speech.spec.hop, 0)  # who says nothing is silent
-        return found, words(found["sound"], samples)
+        return found, words(name, found["sound"], samples)
 
-    def words(sound: Array, samples: Array) -> dict[str, Array]:
-        understood = judged_speech.listen(listeners, variables, sound, samples)
-        return {} if understood is None else {"words": understood.words}
+    def words(name: str, sound: Array, samples: Array) -> dict[str, Array]:
+        return judged_speech.listen(listeners, variables, name, sound, samples)[0] if judging else {}
 
     batch = saying.in_units(chain.speech, voice, batch)
     true = saying.said(chain.speech, batch) if "units" in batch else None
@@ -211,7 +211,7 @@ def predict(
     if true is not None:
         spoken = {**spoken, HEARD if chain.speech.run else TRUE: true} if spoken else {"": true}
     units, length = spoken[""]
-    found, understood = heard(units, length)
+    found, understood = heard("heard", units, length)
     where = jnp.arange(units.shape[1])[None] < length[:, None]
     out = {
         "text/units": jnp.where(where[..., None], names[units], jnp.uint8(0)),
@@ -222,15 +222,15 @@ def predict(
         **({"image/picture": batch["image"]} if "image" in batch else {}),
         **{key: value for key, value in seen.items() if key.startswith("attention/")},
     }
-    if not understood:
+    if not judging:
         return out
-    out["text/heard"] = understood["words"]
+    out |= understood
     for suffix, (units, length) in spoken.items():
         if suffix:
-            out[f"text/heard_of_{suffix[1:]}"] = heard(units, length)[1]["words"]
+            out |= heard(f"heard_of_{suffix[1:]}", units, length)[1]
     if "speech" in batch:
         sound, samples = batch["speech"].astype(jnp.float32) / 32768, batch["speech_length"]
-        out[f"text/heard_of_{RECORDING[1:]}"] = words(sound, samples)["words"]
+        out |= words(f"heard_of_{RECORDING[1:]}", sound, samples)
     return out
 
 
@@ -252,7 +252,8 @@ def score(predictions: Mapping[str, np.ndarray], references: Mapping[str, Any]) 
     texts |= {f"/{key.removeprefix(PREFIX)}": value for key, value in predictions.items() if key.startswith(PREFIX)}
     kept = {suffix: judged_speech.texts(np.asarray(rows)[np.array(told)]) for suffix, rows in texts.items()}
     said = {suffix: [" ".join(words) for words in rows] for suffix, rows in kept.items()}
-    said[ANOTHER] = [said[""][n] for n in recognised.others(people)]
+    if another := recognised.others(people):
+        said[ANOTHER] = [said[""][n] for n in another]
     said[SILENCE] = [""] * len(people)
     found = {suffix: caption.scores(heard, people) for suffix, heard in said.items()}
     return {f"{figure}{suffix}": scores[figure] for figure in FIGURES for suffix, scores in found.items()}
