@@ -1,6 +1,7 @@
 """`mmjax export` of the `:tiny` run of Tacotron 2: three files and a loop say what the run says, in either format."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import re
@@ -9,11 +10,12 @@ import numpy as np
 import pytest
 from shared import tiny_run
 
-from mmjax import tools
+from mmjax import systems, tools
 from mmjax.data import spec
 from mmjax.engine import restore
 from mmjax.errors import UserError
 from mmjax.export import exported, parts, spoken
+from mmjax.judges import english
 from mmjax.light import precisions
 
 SENTENCE = "_ u r e d b e l _"
@@ -130,6 +132,25 @@ def test_fewer_bits_are_read_by_every_function(home):
     )
     assert set(start.inputs) == set(batch)
     assert 0 < np.abs(np.asarray(want) - np.asarray(got)).max() < 0.1
+
+
+def test_a_judge_outside_of_programs_listens_to_what_is_said(home, monkeypatch):
+    def written(sound, length, rate):
+        assert rate == run.task.sample_rate
+        return np.array([[[97 + int(abs(row[:n]).max() > 0.5)]] for row, n in zip(sound, length)], np.uint8)
+
+    run = restore.restore(home)
+    monkeypatch.setattr(english, "written", written)
+    config = run.config.copy_and_resolve_references()
+    config.eval.judges = ("pocketsphinx",)
+    run = dataclasses.replace(
+        run, task=systems.build(config), variables={**run.variables, "judges": {"pocketsphinx": {}}}
+    )
+    columns = {**batch_of(run), "caption": np.array(["b", "a"], object)}
+    found = spoken.of_run(run, columns, 2)
+    found["audio/speech"] = np.full_like(found["audio/speech"], 0.9) * np.array([[1], [0]], np.float32)
+    assert spoken.judged(run, columns, found, 2)["word_error"] == 0.0
+    assert spoken.judged(run, {**columns, "caption": np.array(["b", "b"], object)}, found, 2)["word_error"] == 0.5
 
 
 def test_what_differs_is_told():
