@@ -38,6 +38,12 @@ def without_few(predict: Any, variables: Any, batch: Batch, key: Any) -> dict[st
     return {k: v for k, v in predict(variables, batch, key).items() if not glossary.few(k)}
 
 
+def with_host(task: Task, predicted: Mapping[str, Any]) -> dict[str, Any]:
+    """The predictions of a batch and what the host makes of them, without what only it wants."""
+    found = {**predicted, **(task.on_host(predicted) if task.on_host else {})}
+    return {name: value for name, value in found.items() if glossary.kept(name)}
+
+
 def readable(name: str, value: np.ndarray) -> np.ndarray:
     """A prediction with its text as byte strings: text/... is made of UTF-8 letters, padded with zeros."""
     if not name.startswith("text/") or value.dtype != np.uint8:
@@ -138,9 +144,7 @@ class Evaluator:
             shown = seen < max(gallery, 1) or self.task.on_host is not None
             predict = self._predict if shown else self._unseen
             guessed = meshes.gather(predict(variables, batch, jax.random.key(position)))
-            if self.task.on_host is not None:
-                guessed |= self.task.on_host(guessed)
-                guessed = {name: value for name, value in guessed.items() if glossary.kept(name)}
+            guessed = with_host(self.task, guessed)
             for name, value in guessed.items():
                 rows = readable(name, value)[valid]
                 predictions.setdefault(name, []).append(rows[: max(gallery - seen, 0)] if glossary.few(name) else rows)

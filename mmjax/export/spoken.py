@@ -95,9 +95,7 @@ def judged(run: restore.Restored, columns: Mapping[str, Any], found: Found, size
         return speaking.judged(variables, batch, {name.removeprefix("said "): batch[name] for name in said})
 
     said = {f"said {name}": value for name, value in found.items()}  # beside fields of the same name
-    predicted = _each(run, jax.jit(judge), {**columns, **said}, size)
-    if run.task.on_host is not None:
-        predicted |= run.task.on_host(predicted)
+    predicted = evaluate.with_host(run.task, _each(run, jax.jit(judge), {**columns, **said}, size))
     readable = {name: evaluate.readable(name, value) for name, value in predicted.items()}
     return figures.figures(run.task, readable, {name: np.asarray(columns[name]) for name in run.task.references})
 
