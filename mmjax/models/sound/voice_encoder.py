@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from mmjax.errors import OptionError, UserError
-from mmjax.models.blocks.norm import BatchNorm
-from mmjax.models.blocks.pictures import Convolution
+from mmjax.models.blocks.norm import BatchNorm, moments, of_batch
 from mmjax.models.sound.soundnet import tile
 from mmjax.ops import maximum
+from mmjax.ops.convolution import convolve
 from mmjax.ops.sound.resample import resample
 from mmjax.ops.sound.spectral import stft
 
@@ -134,6 +134,40 @@ def _minimum() -> int:
 MINIMUM = _minimum()  # frames: 259, 2.6 s in steps of 10 ms
 
 
+class Folded(nn.Module):
+    """An unpadded convolution of x * gain + offset, computed as one of x.
+
+    Without padding a convolution sees the offset everywhere alike, so that both go into its own kernel and bias: a map
+    that is normalised by the batch is not read and written once more, and no sum over it is left in the gradient of
+    its gain, which is that of the kernel. Parameters, numbers and gradients are those of the convolution behind a
+    normalisation, but for rounding.
+
+    Attributes:
+      channels: of the output.
+      stride: in both directions.
+      dtype: of the computation.
+    """
+
+    channels: int
+    stride: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b t f c"], gain: Float[Array, " c"] | None, offset: Float[Array, " c"] | None
+    ) -> Float[Array, "b i j d"]:
+        """The convolution of x [b t f c] * gain [c] + offset [c], both float32; of x itself where they are None."""
+        he = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+        kernel = self.param("kernel", he, (KERNEL, KERNEL, x.shape[-1], self.channels), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (self.channels,), jnp.float32)
+        if gain is not None and offset is not None:
+            bias = bias + jnp.einsum("klcd,c->d", kernel, offset)
+            kernel = kernel * gain[None, None, :, None]
+        strides, axes = (self.stride, self.stride), ("NHWC", "HWIO", "NHWC")
+        y = convolve(x, kernel.astype(self.dtype), strides, "VALID", dimension_numbers=axes)
+        return y + bias.astype(self.dtype)[None, None, None]
+
+
 class VoiceEncoder(nn.Module):
     """Nine convolutions over time and frequency, a mean over all time that is left, two fully connected layers.
 
@@ -168,17 +202,19 @@ class VoiceEncoder(nn.Module):
             raise UserError(f"{sound.shape[1]} frames are too few for the voice encoder: it needs {MINIMUM}")
         if sound.shape[2] < FEWEST_BINS:
             raise UserError(f"{sound.shape[2]} bins are too few for the voice encoder: it needs {FEWEST_BINS}")
-        x = sound.astype(self.dtype)
+        x, gain, offset = sound.astype(self.dtype), None, None
         for i, layer in enumerate(LAYERS, start=1):
-            last = i == len(LAYERS)
-            out = max(1, round(layer.out * self.width))
-            size, strides = (KERNEL, KERNEL), (layer.stride, layer.stride)
-            he = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
-            conv = Convolution(out, size, strides, "VALID", dtype=self.dtype, kernel_init=he, name=f"conv{i}")
-            x = conv(x)
-            x = jnp.mean(x, 1) if last else x  # b t f c -> b f c
-            x = BatchNorm(dtype=self.dtype, name=f"norm{i}")(nn.relu(x), train=train)
+            out, norm = max(1, round(layer.out * self.width)), BatchNorm(dtype=self.dtype, name=f"norm{i}")
+            x = Folded(out, layer.stride, self.dtype, name=f"conv{i}")(x, gain, offset)
+            if i == len(LAYERS):
+                x = norm(nn.relu(jnp.mean(x, 1)), train=train)  # b t f c -> b f c
+                break
+            x = nn.relu(x)
+            gain, offset = norm.affine(out, moments(x) if train or of_batch() else None)
             if layer.pool > 1:
+                # The maximum of what is normalised: where the gain is negative, of its negative.
+                sign = jnp.where(gain < 0, -1, 1).astype(jnp.float32)
+                x, gain = x * sign.astype(x.dtype)[None, None, None], gain * sign
                 kept = x.shape[1] // layer.pool * layer.pool
                 x = maximum.over(x[:, :kept].reshape(x.shape[0], -1, layer.pool, *x.shape[2:]), (2,))
         x = x.reshape(x.shape[0], -1).astype(self.dtype)  # b f c -> b (f c)

@@ -1,5 +1,6 @@
 """The voice encoder: the paper's sizes and counts, parity with a forward pass of its own, and every length."""
 
+import flax.linen as nn
 import jax
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import scipy.signal
 from jax import numpy as jnp
 
 from mmjax.errors import OptionError, UserError
+from mmjax.models.blocks.norm import BatchNorm
 from mmjax.models.sound import voice_encoder
 from mmjax.models.sound.voice_encoder import LAYERS, MINIMUM, Hearing, VoiceEncoder
 
@@ -69,14 +71,55 @@ def naive(variables, sound):
     return x @ params["fc2"]["kernel"] + params["fc2"]["bias"]
 
 
+def moved(variables, rng):
+    """Not what it started with; gains of both signs, of which the maximum of two steps must not mix up one."""
+    noisy = jax.tree.map(lambda x: x * (1 + 0.1 * rng.normal(size=x.shape).astype(np.float32)) + 0.1, variables)
+    for i in (3, 5):
+        scale = noisy["params"][f"norm{i}"]["scale"]
+        noisy["params"][f"norm{i}"]["scale"] = scale.at[1].multiply(-1)
+    return noisy
+
+
+class Plain(nn.Module):
+    """The same network as it is told: nine convolutions, each followed by a normalisation."""
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        for i, layer in enumerate(LAYERS, 1):
+            out = max(1, layer.out // 32)
+            x = nn.Conv(out, (4, 4), (layer.stride, layer.stride), "VALID", name=f"conv{i}")(x)
+            x = nn.relu(jnp.mean(x, 1) if i == len(LAYERS) else x)
+            x = BatchNorm(name=f"norm{i}")(x, train=train)
+            if layer.pool > 1:
+                x = nn.max_pool(x, (2, 1), (2, 1))
+        x = nn.relu(nn.Dense(9, name="fc1")(x.reshape(len(x), -1)))
+        return nn.Dense(5, name="fc2")(x)
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_its_gradients_and_statistics_are_those_of_convolutions_each_normalised(train, rng):
+    sound, aim = rng.normal(size=(3, 387, 33, 2)).astype(np.float32), rng.normal(size=(3, 5)).astype(np.float32)
+    model = VoiceEncoder(features=5, width=1 / 32, hidden=9)
+    variables = moved(jax.jit(model.init)(jax.random.key(1), sound), rng)
+
+    def loss(params, network):
+        out, new = network.apply(variables | {"params": params}, sound, train=train, mutable=["state"])
+        return jnp.mean(jnp.square(out - aim)), new["state"]
+
+    both = [jax.jit(jax.value_and_grad(loss, has_aux=True), static_argnums=1)(variables["params"], network)
+            for network in (model, Plain())]  # fmt: skip
+    assert jax.tree.structure(both[0]) == jax.tree.structure(both[1])
+    for own, other in zip(jax.tree.leaves(both[0]), jax.tree.leaves(both[1]), strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-3, atol=1e-4 * np.abs(other).max() + 1e-7)
+
+
 @pytest.mark.parametrize("frames", [MINIMUM, 387])  # one step of time is left, and three: the mean is over all
 def test_it_is_an_independent_forward_pass(frames, rng):
-    model = VoiceEncoder(features=5, width=1 / 32, hidden=6)
+    model = VoiceEncoder(features=5, width=1 / 32, hidden=9)
     sound = rng.normal(size=(2, frames, 33, 2)).astype(np.float32)
     assert voice_encoder.steps(frames) == (1 if frames == MINIMUM else 3)
     variables = jax.jit(model.init)(jax.random.key(1), sound)
-    moved = lambda x: x * (1 + 0.1 * rng.normal(size=x.shape).astype(np.float32)) + 0.1  # noqa: E731
-    variables = jax.tree.map(moved, variables)
+    variables = moved(variables, rng)
     found = jax.jit(model.apply)(variables, sound)
     for own, one in zip(found, sound, strict=True):
         np.testing.assert_allclose(own, naive(variables, one), rtol=1e-4, atol=1e-5)
