@@ -37,7 +37,8 @@ OFF = "MMJAX_ONEDNN"  # environment variable: "0", before mmjax is imported, lea
 _WHEEL, _LIBRARY = "onednn-cpu-gomp", "libdnnl.so.3"
 
 _F32, _ANY, _FORWARD, _DIRECT = 3, 1, 64, 1  # of dnnl_types.h
-_IMPLEMENTATION, _WEIGHTS, _DIFF_WEIGHTS, _SCRATCHPAD = 8, 131, 132, 136  # what a primitive's description is asked for
+# What a primitive's description is asked for.
+_IMPLEMENTATION, _SOURCE, _WEIGHTS, _DIFF_WEIGHTS, _DIFF_RESULT, _SCRATCHPAD = 8, 129, 131, 132, 134, 136
 _ARGUMENTS = {"forward": (1, 33, 17), "input": (129, 33, 145), "kernel": (1, 161, 145)}  # picture, kernel, result
 _USER_SCRATCHPAD = 1
 _installed = _failed = False  # what `used` says
@@ -146,9 +147,15 @@ def _plain(ctx: Any, params: dict[str, Any]) -> bool:
 
 # --- oneDNN's side ---
 
+# Whether a kernel's gradient is made of pictures that are first laid out in blocks of channels; None = where the
+# processor has no AVX-512. There oneDNN's form for channels last has about half of the speed of that for blocks, copies
+# included; of fewer channels than _FEW, a fraction of it is padding. With AVX-512 it was not measured.
+BLOCKS: bool | None = None
+_FEW, _AVX512 = 16, 0x20
+
 _lock = threading.Lock()
 _made: dict[int, tuple[Convolution, int | None]] = {}
-_ROWS, _COLUMNS = 4096, 16
+_ROWS, _COLUMNS = 4096, 24
 _table = np.zeros((_ROWS, _COLUMNS), np.int64)  # what the compiled function reads: a row per convolution, by its key
 
 
@@ -224,9 +231,26 @@ def _make(conv: Convolution, key: int, dnnl: ctypes.CDLL, engine: ctypes.c_void_
         )
         return made
 
+    def freely(sizes: tuple[int, ...]) -> ctypes.c_void_p:
+        """As the primitive likes it best."""
+        made = _P()
+        _check(dnnl.dnnl_memory_desc_create_with_tag(_ref(made), len(sizes), dims(*sizes), _F32, _ANY))
+        return made
+
+    def turning(source: ctypes.c_void_p, goal: ctypes.c_void_p) -> tuple[int, int]:
+        """What brings one layout into another, and bytes of that which is not the caller's; zeros where they agree."""
+        if dnnl.dnnl_memory_desc_equal(source, goal):
+            return 0, 0
+        made, turn = _P(), _P()
+        _check(dnnl.dnnl_reorder_primitive_desc_create(_ref(made), source, engine, goal, engine, None))
+        _check(dnnl.dnnl_primitive_create(_ref(turn), made))
+        sizes = (dnnl.dnnl_memory_desc_get_size(each) for each in (source, goal))
+        return turn.value or 0, -(-max(sizes) // 64) * 64
+
     x, y = described(conv.picture, conv.picture_strides), described(conv.result, conv.result_strides)
-    kernel, free = described(conv.kernel, conv.kernel_strides), _P()
-    _check(dnnl.dnnl_memory_desc_create_with_tag(_ref(free), len(conv.kernel), dims(*conv.kernel), _F32, _ANY))
+    kernel, free = described(conv.kernel, conv.kernel_strides), freely(conv.kernel)
+    blocks = conv.kind == "kernel" and conv.picture[1] >= _FEW and (_narrow(dnnl) if BLOCKS is None else BLOCKS)
+    asked_x, asked_y = (freely(conv.picture), freely(conv.result)) if blocks else (x, y)
     attributes = _P()
     _check(dnnl.dnnl_primitive_attr_create(_ref(attributes)))
     _check(dnnl.dnnl_primitive_attr_set_scratchpad_mode(attributes, _USER_SCRATCHPAD))
@@ -234,7 +258,7 @@ def _make(conv: Convolution, key: int, dnnl: ctypes.CDLL, engine: ctypes.c_void_
     forward, chosen = _P(), _P()
     _check(
         dnnl.dnnl_convolution_forward_primitive_desc_create(
-            _ref(forward), engine, _FORWARD, _DIRECT, x, free, None, y, *where, attributes
+            _ref(forward), engine, _FORWARD, _DIRECT, asked_x, free, None, asked_y, *where, attributes
         )
     )
     if conv.kind == "forward":
@@ -248,7 +272,7 @@ def _make(conv: Convolution, key: int, dnnl: ctypes.CDLL, engine: ctypes.c_void_
     else:
         _check(
             dnnl.dnnl_convolution_backward_weights_primitive_desc_create(
-                _ref(chosen), engine, _DIRECT, x, free, None, y, *where, forward, attributes
+                _ref(chosen), engine, _DIRECT, asked_x, free, None, asked_y, *where, forward, attributes
             )
         )
     name = ctypes.c_char_p()
@@ -261,25 +285,30 @@ def _make(conv: Convolution, key: int, dnnl: ctypes.CDLL, engine: ctypes.c_void_
     pad = _P(dnnl.dnnl_primitive_desc_query_md(chosen, _SCRATCHPAD, 0))
     run = _P()
     _check(dnnl.dnnl_primitive_create(_ref(run), chosen))
-    turn, turned = _P(), 0
-    if not dnnl.dnnl_memory_desc_equal(kernel, own):  # it wants the kernel in blocks
-        source, goal = (own, kernel) if conv.kind == "kernel" else (kernel, own)
-        made = _P()
-        _check(dnnl.dnnl_reorder_primitive_desc_create(_ref(made), source, engine, goal, engine, None))
-        _check(dnnl.dnnl_primitive_create(_ref(turn), made))
-        turned = -(-dnnl.dnnl_memory_desc_get_size(own) // 64) * 64
-    scratch = dnnl.dnnl_memory_desc_get_size(pad)
+    # What it wants in blocks of channels: the kernel, or what a kernel's gradient is made of.
+    turn, turned = turning(own, kernel) if conv.kind == "kernel" else turning(kernel, own)
+    own_x, own_y = x, y
+    if blocks:
+        own_x, own_y = (_P(dnnl.dnnl_primitive_desc_query_md(chosen, what, 0)) for what in (_SOURCE, _DIFF_RESULT))
+    (turn_x, turned_x), (turn_y, turned_y) = turning(x, own_x), turning(y, own_y)
+    scratch = -(-dnnl.dnnl_memory_desc_get_size(pad) // 64) * 64
     place = key % _ROWS
     while _table[place, 0]:
         place = (place + 1) % _ROWS
-    row = [x.value, y.value, kernel.value, own.value, pad.value, run.value, turn.value or 0, turned, scratch]
+    row = [x.value, y.value, kernel.value, own.value, pad.value, run.value, turn, turned, scratch]
     kinds = {"forward": 0, "input": 1, "kernel": 2}
     _table[place, 1 : 1 + len(row)] = row
     _table[place, 10] = kinds[conv.kind]
     _table[place, 11:14] = _ARGUMENTS[conv.kind]
     _table[place, 14] = threads
+    _table[place, 15:20] = [own_x.value or 0, turn_x, turned_x, own_y.value or 0, turn_y]
     _table[place, 0] = key  # last: from here on it is found
-    return turned + scratch + 64
+    return turned + scratch + turned_x + turned_y + 64  # aligned
+
+
+def _narrow(dnnl: ctypes.CDLL) -> bool:
+    """Whether the processor, as far as oneDNN may use it, has no AVX-512."""
+    return not int(dnnl.dnnl_get_effective_cpu_isa()) & _AVX512
 
 
 @functools.cache

@@ -102,6 +102,7 @@ def target(dnnl: ctypes.CDLL, engine: ctypes.c_void_p, table: np.ndarray) -> Any
     def run(row, made, hold, args, left, right, out, room):
         """Status of one convolution; `row` is its row's address in the table."""
         kind, turn, turned, scratch = _load(row, 10), _load(row, 7), _load(row, 8), _load(row, 9)
+        turn_x, turned_x, turn_y = _load(row, 16), _load(row, 17), _load(row, 19)
         x, k, y = left, right, out
         if kind == 1:  # the gradient of the input: what comes in is the result's
             x, k, y = out, right, left
@@ -112,30 +113,40 @@ def target(dnnl: ctypes.CDLL, engine: ctypes.c_void_p, table: np.ndarray) -> Any
         room = (room + 63) // 64 * 64
         failed = stream_create(made, own, 1)
         stream = _load(made, 0)
-        descriptions = (_load(row, 1), _load(row, 3), _load(row, 2), _load(row, 4), _load(row, 5))
-        places = (x, k, y, room, room + turned)
-        for i in range(5):
+        behind = room + turned + scratch
+        descriptions = (
+            _load(row, 1), _load(row, 3), _load(row, 2), _load(row, 4), _load(row, 5), _load(row, 15), _load(row, 18),
+        )  # fmt: skip
+        places = (x, k, y, room, room + turned, behind, behind + turned_x)
+        needed = (1, 1, 1, turn, scratch, turn_x, turn_y)
+        for i in range(7):
             _store(hold, i, 0)
-            if i < 3 or (i == 3 and turn != 0) or (i == 4 and scratch != 0):
+            if needed[i] != 0:
                 failed |= memory_create(made, descriptions[i], own, places[i])
                 _store(hold, i, _load(made, 0))
         kernel = _load(hold, 3) if turn != 0 else _load(hold, 1)
+        picture = _load(hold, 5) if turn_x != 0 else _load(hold, 0)
+        result = _load(hold, 6) if turn_y != 0 else _load(hold, 2)
         if failed == 0 and turn != 0 and kind != 2:
             failed |= reorder(turn, stream, args, _load(hold, 1), kernel)
+        if failed == 0 and turn_x != 0:
+            failed |= reorder(turn_x, stream, args, _load(hold, 0), picture)
+        if failed == 0 and turn_y != 0:
+            failed |= reorder(turn_y, stream, args, _load(hold, 2), result)
         if failed == 0:
             _store(args, 0, _load(row, 11))
-            _store(args, 1, _load(hold, 0))
+            _store(args, 1, picture)
             _store(args, 2, _load(row, 12))
             _store(args, 3, kernel)
             _store(args, 4, _load(row, 13))
-            _store(args, 5, _load(hold, 2))
+            _store(args, 5, result)
             _store(args, 6, 80)
             _store(args, 7, _load(hold, 4))
             failed |= execute(_load(row, 6), stream, 4 if scratch != 0 else 3, args)
         if failed == 0 and turn != 0 and kind == 2:
             failed |= reorder(turn, stream, args, kernel, _load(hold, 1))
         failed |= stream_wait(stream)
-        for i in range(5):
+        for i in range(7):
             if _load(hold, i) != 0:
                 memory_destroy(_load(hold, i))
         stream_destroy(stream)

@@ -102,6 +102,28 @@ def test_each_of_the_three_passes_is_its(rng, options):
         assert onednn.TARGET not in text(jax.grad(lambda *a: value(*a), (0, 1)), x, k)
 
 
+@needs
+@pytest.mark.parametrize("blocks", [True, False])
+@pytest.mark.parametrize(("inside", "outside", "stride"), [(16, 16, 1), (19, 37, 2), (40, 5, 1)])
+def test_a_kernels_gradient_is_the_same_from_blocks_of_channels(rng, monkeypatch, blocks, inside, outside, stride):
+    monkeypatch.setattr(onednn, "BLOCKS", blocks)
+    monkeypatch.setattr(onednn, "_made", {})
+    # Of other sizes than the test's with the other form: a row is found by the sizes alone.
+    x = rng.normal(size=(3 + blocks, 11, 14, inside)).astype(np.float32)
+    k = rng.normal(size=(3, 4, inside, outside)).astype(np.float32)
+
+    def value(k, x):
+        y = lax.conv_general_dilated(x, k, (stride, stride), ((0, 1), (2, 1)), dimension_numbers=NHWC)
+        return jnp.sum(jnp.sin(y * 0.1))
+
+    with platform.any_platform():
+        want = jax.jit(jax.grad(value))(k, x)
+    got = jax.jit(jax.grad(lambda *a: value(*a)))(k, x)
+    np.testing.assert_allclose(got, want, atol=1e-5 * np.abs(want).max())
+    rows = [onednn._table[list(onednn._table[:, 0]).index(key)] for key in onednn._made]
+    assert any(row[16] and row[19] for row in rows) == blocks
+
+
 def numbers_of(*spec):
     return lax.conv_dimension_numbers((2, 8, 8, 4), (4, 4, 4, 8), spec)
 
@@ -152,7 +174,7 @@ def test_what_it_has_no_form_for(change, why):
 @needs
 def test_a_slow_form_of_its_is_not_taken(rng):
     """It has none but a plain loop for the gradient of a kernel as wide as this."""
-    x, k = rng.normal(size=(2, 56, 56, 16)).astype(np.float32), rng.normal(size=(17, 17, 16, 16)).astype(np.float32)
+    x, k = rng.normal(size=(2, 56, 56, 8)).astype(np.float32), rng.normal(size=(17, 17, 8, 16)).astype(np.float32)
 
     def value(x, k):
         return jnp.sum(lax.conv_general_dilated(x, k, (1, 1), "SAME", dimension_numbers=NHWC) ** 2)
