@@ -8,6 +8,10 @@ both gradients would cost at best is three times that. With the extra `onednn` n
 library; without it, where ours has no form of its own the program is the same, and the ratio shows the noise of the
 machine. `ratio N.NN` is XLA's time over ours, the minimum of each over the rounds: on a busy machine the minimum is
 what others disturbed least.
+
+With the extra a second table follows: the gradient of a kernel alone, by oneDNN from pictures as they lie, channels
+last, and from blocks of channels, copies included; `ratio` is the first over the second. What is used by default
+depends on the processor (mmjax/ops/onednn.py, BLOCKS).
 """
 
 from __future__ import annotations
@@ -41,6 +45,14 @@ SHAPES = {
     "ResNet-18, 3x3": (28, 64, 64, 3, 1, 1),
     "64 x 64, 3x3": (64, 32, 32, 3, 1, 1),
 }
+# Of the networks whose steps are measured in this folder.
+KERNELS = {
+    "ResNet-18 at 224 pixels, 3x3": (56, 64, 64, 3, 1, 1),
+    "ResNet-18 at 224 pixels, deeper": (28, 128, 128, 3, 1, 1),
+    "ResNet-18 at 224 pixels, deeper yet": (14, 256, 256, 3, 1, 1),
+    "ResNet-18 at 224 pixels, last": (7, 512, 512, 3, 1, 1),
+    "voice encoder, 4x4": (128, 32, 32, 4, 1, 0),
+}
 NHWC = ("NHWC", "HWIO", "NHWC")
 
 
@@ -61,6 +73,38 @@ def main() -> None:
             f"XLA's own {times['xla']:.1f}, its forward pass alone {times['forward']:.1f}",
             flush=True,
         )
+    if not onednn.used():
+        return
+    print("gradient of the kernel alone, milliseconds")
+    for name, shape in (SHAPES | KERNELS).items():
+        if shape[1] >= 16 and shape[3] > 1:
+            times = kernels(shape, options.batch, 5 if options.quick else 15)
+            print(
+                f"ratio {times['last'] / times['blocks']:.2f} {name:<34} {shape}: "
+                f"channels last {times['last']:.1f}, blocks {times['blocks']:.1f}",
+                flush=True,
+            )
+
+
+def kernels(shape: tuple[int, ...], batch: int, rounds: int) -> dict[str, float]:
+    """Milliseconds, the minimum of the rounds, of "last" and "blocks"."""
+    side, channels, out, size, stride, pad = shape
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(batch, side, side, channels)), jnp.float32)
+    kernel = jnp.zeros((size, size, channels, out), jnp.float32)
+    conv = functools.partial(
+        convolve, window_strides=(stride, stride), padding=((pad, pad), (pad, pad)), dimension_numbers=NHWC
+    )
+    slope = jnp.asarray(rng.normal(size=jax.eval_shape(conv, x, kernel).shape), jnp.float32)
+    before, sides = onednn.BLOCKS, {}
+    for name in ("last", "blocks"):
+        onednn.BLOCKS = name == "blocks"
+        one = jax.jit(lambda x, slope: jax.vjp(lambda kernel: conv(x, kernel), kernel)[1](slope)[0])
+        one(x, slope)
+        sides[name] = functools.partial(lambda one: jax.block_until_ready(one(x, slope)), one)
+    onednn.BLOCKS = before
+    np.testing.assert_allclose(sides["last"](), sides["blocks"](), rtol=1e-4, atol=1e-2)
+    return {name: 1e3 * min(t) for name, t in side_by_side.alternate(sides, rounds, 20.0).items()}
 
 
 def measured(shape: tuple[int, ...], batch: int, rounds: int) -> dict[str, float]:

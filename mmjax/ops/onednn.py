@@ -41,6 +41,12 @@ _F32, _ANY, _FORWARD, _DIRECT = 3, 1, 64, 1  # of dnnl_types.h
 _IMPLEMENTATION, _SOURCE, _WEIGHTS, _DIFF_WEIGHTS, _DIFF_RESULT, _SCRATCHPAD = 8, 129, 131, 132, 134, 136
 _ARGUMENTS = {"forward": (1, 33, 17), "input": (129, 33, 145), "kernel": (1, 161, 145)}  # picture, kernel, result
 _USER_SCRATCHPAD = 1
+
+# Whether a kernel's gradient is made of pictures that are first copied into blocks of channels; None = where the
+# processor, as far as oneDNN may use it, has no AVX-512. There its form for channels last takes up to twice as long,
+# copies included (benchmarks/convolutions.py); with AVX-512 that was not measured. Of few channels a block is padding.
+BLOCKS: bool | None = None
+_FEW, _AVX512 = 16, 0x20
 _installed = _failed = False  # what `used` says
 
 
@@ -101,7 +107,7 @@ def _lower(before: Any, ctx: Any, lhs: Any, rhs: Any, **params: Any) -> Any:
         names = ("window_strides", "padding", "lhs_dilation", "rhs_dilation", "dimension_numbers")
         found = plan(*shapes, **{name: params[name] for name in names})
     if found:
-        found = dataclasses.replace(found, threads=_threads(ctx))
+        found = dataclasses.replace(found, threads=_threads(ctx), blocks=_blocks(found))
     made = _primitive(found) if found else None
     if found is None or made is None:
         return before(ctx, lhs, rhs, **params)
@@ -145,13 +151,17 @@ def _plain(ctx: Any, params: dict[str, Any]) -> bool:
     return constant and groups == (1, 1) and all(aval.dtype == np.float32 for aval in avals)
 
 
-# --- oneDNN's side ---
+def _blocks(conv: Convolution) -> bool:
+    if conv.kind != "kernel" or conv.picture[1] < _FEW:
+        return False
+    if BLOCKS is not None:
+        return BLOCKS
+    with _lock:
+        loaded = _loaded()
+    return loaded is not None and not int(loaded[0].dnnl_get_effective_cpu_isa()) & _AVX512
 
-# Whether a kernel's gradient is made of pictures that are first laid out in blocks of channels; None = where the
-# processor has no AVX-512. There oneDNN's form for channels last has about half of the speed of that for blocks, copies
-# included; of fewer channels than _FEW, a fraction of it is padding. With AVX-512 it was not measured.
-BLOCKS: bool | None = None
-_FEW, _AVX512 = 16, 0x20
+
+# --- oneDNN's side ---
 
 _lock = threading.Lock()
 _made: dict[int, tuple[Convolution, int | None]] = {}
@@ -249,8 +259,7 @@ def _make(conv: Convolution, key: int, dnnl: ctypes.CDLL, engine: ctypes.c_void_
 
     x, y = described(conv.picture, conv.picture_strides), described(conv.result, conv.result_strides)
     kernel, free = described(conv.kernel, conv.kernel_strides), freely(conv.kernel)
-    blocks = conv.kind == "kernel" and conv.picture[1] >= _FEW and (_narrow(dnnl) if BLOCKS is None else BLOCKS)
-    asked_x, asked_y = (freely(conv.picture), freely(conv.result)) if blocks else (x, y)
+    asked_x, asked_y = (freely(conv.picture), freely(conv.result)) if conv.blocks else (x, y)
     attributes = _P()
     _check(dnnl.dnnl_primitive_attr_create(_ref(attributes)))
     _check(dnnl.dnnl_primitive_attr_set_scratchpad_mode(attributes, _USER_SCRATCHPAD))
@@ -288,7 +297,7 @@ def _make(conv: Convolution, key: int, dnnl: ctypes.CDLL, engine: ctypes.c_void_
     # What it wants in blocks of channels: the kernel, or what a kernel's gradient is made of.
     turn, turned = turning(own, kernel) if conv.kind == "kernel" else turning(kernel, own)
     own_x, own_y = x, y
-    if blocks:
+    if conv.blocks:
         own_x, own_y = (_P(dnnl.dnnl_primitive_desc_query_md(chosen, what, 0)) for what in (_SOURCE, _DIFF_RESULT))
     (turn_x, turned_x), (turn_y, turned_y) = turning(x, own_x), turning(y, own_y)
     scratch = -(-dnnl.dnnl_memory_desc_get_size(pad) // 64) * 64
@@ -304,11 +313,6 @@ def _make(conv: Convolution, key: int, dnnl: ctypes.CDLL, engine: ctypes.c_void_
     _table[place, 15:20] = [own_x.value or 0, turn_x, turned_x, own_y.value or 0, turn_y]
     _table[place, 0] = key  # last: from here on it is found
     return turned + scratch + turned_x + turned_y + 64  # aligned
-
-
-def _narrow(dnnl: ctypes.CDLL) -> bool:
-    """Whether the processor, as far as oneDNN may use it, has no AVX-512."""
-    return not int(dnnl.dnnl_get_effective_cpu_isa()) & _AVX512
 
 
 @functools.cache

@@ -26,6 +26,7 @@ class Convolution:
       threads: that compute it; 0 = as many as there are.
       turned: whose pixels are turned round first, or last: "kernel" of an "input", "result" of the gradient of a
         transposed convolution's kernel, in which picture and result have also changed places; "" = none.
+      blocks: of a "kernel", picture and result are first copied into blocks of channels.
     """
 
     kind: str
@@ -41,6 +42,7 @@ class Convolution:
     high: tuple[int, ...]
     threads: int = 0
     turned: str = ""
+    blocks: bool = False
 
     @property
     def key(self) -> int:

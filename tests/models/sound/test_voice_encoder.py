@@ -122,7 +122,7 @@ def test_it_is_an_independent_forward_pass(frames, rng):
     variables = moved(variables, rng)
     found = jax.jit(model.apply)(variables, sound)
     for own, one in zip(found, sound, strict=True):
-        np.testing.assert_allclose(own, naive(variables, one), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(own, naive(variables, one), rtol=1e-5, atol=1e-5)
     assert np.std(found, 0).min() > 1e-4
 
 
