@@ -154,7 +154,6 @@ def report(options: Any, times: Times, sizes: Mapping[str, int | float], path: p
     seconds, of = medians(counted), ratios(counted)
     best = min(of, key=seconds.__getitem__)
     figures = {
-        "device": side_by_side.device_name(),
         "versions": versions(),
         "settings": {**settings(options, sizes), "devices": options.devices},
         "strongest_peer": best,
@@ -164,5 +163,5 @@ def report(options: Any, times: Times, sizes: Mapping[str, int | float], path: p
         "ratio": round(of[best], 3),
     }
     own = settings(options, sizes) == sizes and jax.default_backend() == "cpu"
-    side_by_side.keep(figures, path, side_by_side.unwritten(options, own))
+    side_by_side.keep_of_device(figures, path, side_by_side.unwritten(options, own))
     print(f"ratio {of[best]:.2f} {what}: mmjax over PyTorch {torch.__version__}, {best}")

@@ -77,7 +77,7 @@ def main() -> None:
         return
     print("gradient of the kernel alone, milliseconds")
     for name, shape in (SHAPES | KERNELS).items():
-        if shape[1] >= 16 and shape[3] > 1:
+        if min(shape[1:3]) >= 16 and shape[3] > 1:
             times = kernels(shape, options.batch, 5 if options.quick else 15)
             print(
                 f"ratio {times['last'] / times['blocks']:.2f} {name:<34} {shape}: "

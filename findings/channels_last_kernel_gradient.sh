@@ -19,7 +19,7 @@
 #SEEN
 #
 # Exits 0 as long as, over the four, the gradient of the kernel is at least 1.15 times as fast from contiguous pictures,
-# and the forward pass is not; 1 if not. A minute, and a large download.
+# and the forward pass less than 1.05 times; 1 if not. A minute, and a large download.
 set -euo pipefail
 
 folder=$(mktemp -d)

@@ -146,9 +146,14 @@ def _bits(found: Mapping[str, Any]) -> Iterator[str]:
 def _accident(found: Mapping[str, Any]) -> Iterator[str]:
     if "accident" in found:
         there, name = found["accident"], found["figure"]
-        before, now = found["figures"][name], there["figures"][name]
-        yield f"Where {there['options']}, {name} is {within(now)} instead of {within(before)}."
-        if all(of["value"] == found["figures"][n]["value"] for n, of in there["figures"].items()):
+        both = {n: (of, found["figures"][n]) for n, of in there["figures"].items() if n in found["figures"]}
+        if name in both:
+            now, before = both[name]
+            yield f"Where {there['options']}, {name} is {within(now)} instead of {within(before)}."
+        else:  # as where nothing sounds, of which nothing can be pointed at
+            has = "; ".join(f"{n} is {within(now)} instead of {within(before)}" for n, (now, before) in both.items())
+            yield f"Where {there['options']}, no example has {name}; {has or 'nor any other figure'}."
+        if both and all(now["value"] == before["value"] for now, before in both.values()):
             yield "No figure differs there: does that change anything of the data of this run?"
 
 

@@ -44,7 +44,8 @@ _USER_SCRATCHPAD = 1
 
 # Whether a kernel's gradient is made of pictures that are first copied into blocks of channels; None = where the
 # processor, as far as oneDNN may use it, has no AVX-512. There its form for channels last takes up to twice as long,
-# copies included (benchmarks/convolutions.py); with AVX-512 that was not measured. Of few channels a block is padding.
+# copies included (benchmarks/convolutions.py); with AVX-512 that was not measured. Of few channels a block is padding,
+# and where a kernel is dilated it has no form for blocks.
 BLOCKS: bool | None = None
 _FEW, _AVX512 = 16, 0x20
 _installed = _failed = False  # what `used` says
@@ -152,7 +153,8 @@ def _plain(ctx: Any, params: dict[str, Any]) -> bool:
 
 
 def _blocks(conv: Convolution) -> bool:
-    if conv.kind != "kernel" or conv.picture[1] < _FEW:
+    plain = conv.kind == "kernel" and all(d == 1 for d in conv.dilation)
+    if not plain or min(conv.picture[1], conv.result[1]) < _FEW:
         return False
     if BLOCKS is not None:
         return BLOCKS

@@ -72,6 +72,20 @@ def test_an_accident_that_changes_nothing_is_told():
     )
 
 
+def test_an_accident_that_leaves_no_example_of_the_figure_is_told():
+    """As `sounding=none` does: of what does not sound nothing can be pointed at."""
+    figures, _, _ = audited(lambda one, two: one, lambda one, two: one)
+    other = {**figures["right"], "value": 0.25}
+    found = about({**figures, "marked": other})
+    there = {"options": "sounding=none", "figures": {"marked": {**other, "value": 0.125}}}
+    told = [line for line in words.told({**found, "accident": there})["sentences"] if "sounding=none" in line]
+    assert len(told) == 1
+    assert told[0].startswith("Where sounding=none, no example has right; marked is 0.125 (")
+    there["figures"] = {}
+    told = words.told({**found, "accident": there})["sentences"]
+    assert "Where sounding=none, no example has right; nor any other figure." in told
+
+
 def test_xor_is_only_there_together():
     figures, _, _ = audited(lambda one, two: one ^ two, lambda one, two: one ^ two)
     for name in ("right", "whole"):

@@ -104,10 +104,10 @@ def test_each_of_the_three_passes_is_its(rng, options):
 
 @needs
 @pytest.mark.parametrize("blocks", [True, False])
-@pytest.mark.parametrize(("inside", "outside", "stride"), [(16, 16, 1), (19, 37, 2), (40, 5, 1)])
+@pytest.mark.parametrize(("inside", "outside", "stride"), [(16, 16, 1), (19, 37, 2), (40, 18, 1)])
 def test_a_kernels_gradient_is_the_same_from_blocks_of_channels(rng, monkeypatch, blocks, inside, outside, stride):
     monkeypatch.setattr(onednn, "BLOCKS", blocks)
-    made = set(onednn._made)
+    monkeypatch.setattr(onednn, "_made", {})
     x = rng.normal(size=(3, 11, 14, inside)).astype(np.float32)
     k = rng.normal(size=(3, 4, inside, outside)).astype(np.float32)
 
@@ -119,7 +119,7 @@ def test_a_kernels_gradient_is_the_same_from_blocks_of_channels(rng, monkeypatch
         want = jax.jit(jax.grad(value))(k, x)
     got = jax.jit(jax.grad(lambda *a: value(*a)))(k, x)
     np.testing.assert_allclose(got, want, atol=1e-5 * np.abs(want).max())
-    rows = [onednn._table[list(onednn._table[:, 0]).index(key)] for key in set(onednn._made) - made]
+    rows = [onednn._table[list(onednn._table[:, 0]).index(key)] for key in onednn._made]
     assert any(row[16] and row[19] for row in rows) == blocks
 
 

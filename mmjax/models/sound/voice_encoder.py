@@ -135,12 +135,13 @@ MINIMUM = _minimum()  # frames: 259, 2.6 s in steps of 10 ms
 
 
 class Folded(nn.Module):
-    """An unpadded convolution of x * gain + offset, computed as one of x.
+    """An unpadded convolution of x * gain + offset, in float32 computed as one of x.
 
     Without padding a convolution sees the offset everywhere alike, so that both go into its own kernel and bias: a map
     that is normalised by the batch is not read and written once more, and no sum over it is left in the gradient of
     its gain, which is that of the kernel. Parameters, numbers and gradients are those of the convolution behind a
-    normalisation, but for rounding.
+    normalisation, but for rounding. In a shorter float the bias would have to cancel what the kernel has rounded, and
+    its gradient, with all of the normalisation's in it, would be a sum of short floats: there x is normalised first.
 
     Attributes:
       channels: of the output.
@@ -160,11 +161,13 @@ class Folded(nn.Module):
         he = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
         kernel = self.param("kernel", he, (KERNEL, KERNEL, x.shape[-1], self.channels), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (self.channels,), jnp.float32)
-        if gain is not None and offset is not None:
+        if gain is not None and offset is not None and jnp.dtype(self.dtype) != jnp.float32:
+            x = x.astype(jnp.float32) * gain[None, None, None] + offset[None, None, None]
+        elif gain is not None and offset is not None:
             bias = bias + jnp.einsum("klcd,c->d", kernel, offset)
             kernel = kernel * gain[None, None, :, None]
         strides, axes = (self.stride, self.stride), ("NHWC", "HWIO", "NHWC")
-        y = convolve(x, kernel.astype(self.dtype), strides, "VALID", dimension_numbers=axes)
+        y = convolve(x.astype(self.dtype), kernel.astype(self.dtype), strides, "VALID", dimension_numbers=axes)
         return y + bias.astype(self.dtype)[None, None, None]
 
 

@@ -10,7 +10,7 @@ from jax import numpy as jnp
 from mmjax.errors import OptionError, UserError
 from mmjax.models.blocks.norm import BatchNorm
 from mmjax.models.sound import voice_encoder
-from mmjax.models.sound.voice_encoder import LAYERS, MINIMUM, Hearing, VoiceEncoder
+from mmjax.models.sound.voice_encoder import LAYERS, MINIMUM, Folded, Hearing, VoiceEncoder
 
 
 def shapes(model, frames, bins):
@@ -111,6 +111,23 @@ def test_its_gradients_and_statistics_are_those_of_convolutions_each_normalised(
     assert jax.tree.structure(both[0]) == jax.tree.structure(both[1])
     for own, other in zip(jax.tree.leaves(both[0]), jax.tree.leaves(both[1]), strict=True):
         np.testing.assert_allclose(own, other, rtol=1e-3, atol=1e-4 * np.abs(other).max() + 1e-7)
+
+
+def test_in_short_floats_no_sum_over_a_map_stands_still(rng):
+    """As 70,000 numbers of one sign do when they are added up in bfloat16."""
+    x = jnp.asarray(rng.uniform(size=(1, 267, 267, 2)), jnp.bfloat16)
+    layer = Folded(2, 1, "bfloat16")
+    variables = jax.jit(layer.init)(jax.random.key(0), x, jnp.ones(2), jnp.ones(2))
+
+    def total(gain, offset):
+        return jnp.sum(layer.apply(variables, x, gain, offset).astype(jnp.float32))
+
+    own = jax.jit(jax.grad(total, (0, 1)))(jnp.ones(2), jnp.ones(2))
+    kernel = np.asarray(variables["params"]["kernel"], np.float64)
+    # The offset of a channel reaches each of 264 x 264 places through all of that channel's weights.
+    close = 0.01 * np.abs(kernel).sum((0, 1, 3)) * 264**2
+    assert np.all(np.abs(own[1] - kernel.sum((0, 1, 3)) * 264**2) < close)
+    assert np.all(np.abs(own[0] - kernel.sum((0, 1, 3)) * 264**2 / 2) < close)  # x has a mean of one half
 
 
 @pytest.mark.parametrize("frames", [MINIMUM, 387])  # one step of time is left, and three: the mean is over all
