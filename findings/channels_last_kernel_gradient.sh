@@ -3,22 +3,29 @@
 #
 # channels_last is what is recommended for picture networks on CPUs, and forward passes do gain by it. oneDNN, which
 # computes both, copies a picture [batch, channels, height, width] into blocks of channels first, and takes a picture
-# whose channels lie last as it lies. For forward passes and the gradient of the input its AVX2 code is as fast or
-# faster then; for the gradient of the kernel it is slower than from blocks, copies included, so that of a training step
-# the two layouts cost about the same and neither has the best of all three passes. No message tells; a benchmark of
-# inference says that channels_last is faster, and a profile of one layout shows nothing odd.
+# whose channels lie last as it lies. For forward passes its AVX2 code is faster then; for the gradient of the kernel it
+# is slower than from blocks, the copies included, so that of a training step neither layout has the best of all three
+# passes. No message tells; a benchmark of inference says that channels_last is faster.
 #
 # Who meets it: anybody who trains or fine-tunes a convolutional network on a processor without AVX-512 (most desktop
 # processors, many rented ones). mmjax, whose pictures have their channels last, has the extra `onednn` copy them into
 # blocks for that one pass (mmjax/ops/onednn.py, BLOCKS).
 #
-# Below: one convolution, float32, billions of operations a second of each pass in each layout, the best of ROUNDS in
+# Below: convolutions of ResNet-18 at 224 pixels, float32, billions of operations a second of each pass in each layout, the best of ROUNDS in
 # turns; oneDNN is held to AVX2 by ONEDNN_MAX_CPU_ISA, so that other processors show it as well.
 #
 # Seen on 2026-12-02 with torch 2.14.1 (oneDNN of its own), Python 3.11, Linux x86-64 (AMD EPYC, 2 cores, AVX2):
-#SEEN
+#   32 x 64 x 56^2, 64 kernels of 3^2: channels last forward 195, input 135, kernel 92; contiguous forward 177,
+#     input 145, kernel 112
+#   32 x 128 x 28^2, 128 kernels of 3^2: channels last forward 192, input 175, kernel 120; contiguous forward 179,
+#     input 166, kernel 155
+#   32 x 256 x 14^2, 256 kernels of 3^2: channels last forward 198, input 112, kernel 140; contiguous forward 172,
+#     input 164, kernel 154
+#   32 x 512 x 7^2, 512 kernels of 3^2: channels last forward 157, input 119, kernel 109; contiguous forward 132,
+#     input 123, kernel 112
+#   contiguous over channels last: forward 0.89, kernel 1.16
 #
-# Exits 0 as long as, over the four, the gradient of the kernel is at least 1.15 times as fast from contiguous pictures,
+# Exits 0 as long as, over the four, the gradient of the kernel is at least 1.1 times as fast from contiguous pictures,
 # and the forward pass less than 1.05 times; 1 if not. A minute, and a large download.
 set -euo pipefail
 
@@ -37,7 +44,7 @@ import torch
 
 ROUNDS = 7
 LAYOUTS = {"channels last": torch.channels_last, "contiguous": torch.contiguous_format}
-SIZES = [(8, 32, 128, 32, 4), (32, 64, 56, 64, 3), (32, 128, 28, 128, 3), (32, 256, 14, 256, 3)]
+SIZES = [(32, 64, 56, 64, 3), (32, 128, 28, 128, 3), (32, 256, 14, 256, 3), (32, 512, 7, 512, 3)]
 torch.set_num_threads(os.cpu_count() or 1)
 torch.manual_seed(0)
 
@@ -78,6 +85,6 @@ for batch, inside, side, outside, size in SIZES:
     print(f"{batch} x {inside} x {side}^2, {outside} kernels of {size}^2: {both}")
 means = {what: statistics.geometric_mean(found) for what, found in gains.items()}
 print("contiguous over channels last: " + ", ".join(f"{what} {mean:.2f}" for what, mean in means.items()))
-sys.exit(not (means["kernel"] >= 1.15 and means["forward"] < 1.05))
+sys.exit(not (means["kernel"] >= 1.1 and means["forward"] < 1.05))
 PYTHON
 ONEDNN_MAX_CPU_ISA=AVX2 "$folder/venv/bin/python" "$folder/layouts.py"
