@@ -198,7 +198,7 @@ def _loaded() -> tuple[ctypes.CDLL, ctypes.c_void_p] | None:
     return dnnl, engine
 
 
-_P, _N = ctypes.c_void_p, ctypes.c_int
+_P, _N, _DIMS = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64 * 12
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "dnnl_primitive_desc_query_md": (_P, [_P, _N, _N]),
     "dnnl_primitive_desc_query": (_N, [_P, _N, _N, _P]),
@@ -232,76 +232,25 @@ def _primitive(conv: Convolution) -> int | None:
 
 
 def _make(conv: Convolution, key: int, dnnl: ctypes.CDLL, engine: ctypes.c_void_p) -> int:
-    dims = ctypes.c_int64 * 12
     threads = min(conv.threads or _most(dnnl), _most(dnnl))
     dnnl.omp_set_num_threads(threads)  # of this thread's calls: a primitive is made for as many as run it
-
-    def described(sizes: tuple[int, ...], strides: tuple[int, ...]) -> ctypes.c_void_p:
-        made = _P()
-        _check(
-            dnnl.dnnl_memory_desc_create_with_strides(_ref(made), len(sizes), dims(*sizes), _F32, dims(*strides)),
-        )
-        return made
-
-    def freely(sizes: tuple[int, ...]) -> ctypes.c_void_p:
-        """As the primitive likes it best."""
-        made = _P()
-        _check(dnnl.dnnl_memory_desc_create_with_tag(_ref(made), len(sizes), dims(*sizes), _F32, _ANY))
-        return made
-
-    def turning(source: ctypes.c_void_p, goal: ctypes.c_void_p) -> tuple[int, int]:
-        """What brings one layout into another, and bytes of that which is not the caller's; zeros where they agree."""
-        if dnnl.dnnl_memory_desc_equal(source, goal):
-            return 0, 0
-        made, turn = _P(), _P()
-        _check(dnnl.dnnl_reorder_primitive_desc_create(_ref(made), source, engine, goal, engine, None))
-        _check(dnnl.dnnl_primitive_create(_ref(turn), made))
-        sizes = (dnnl.dnnl_memory_desc_get_size(each) for each in (source, goal))
-        return turn.value or 0, -(-max(sizes) // 64) * 64
-
-    x, y = described(conv.picture, conv.picture_strides), described(conv.result, conv.result_strides)
-    kernel, free = described(conv.kernel, conv.kernel_strides), freely(conv.kernel)
-    asked_x, asked_y = (freely(conv.picture), freely(conv.result)) if conv.blocks else (x, y)
-    attributes = _P()
-    _check(dnnl.dnnl_primitive_attr_create(_ref(attributes)))
-    _check(dnnl.dnnl_primitive_attr_set_scratchpad_mode(attributes, _USER_SCRATCHPAD))
-    where = dims(*conv.strides), dims(*(d - 1 for d in conv.dilation)), dims(*conv.low), dims(*conv.high)
-    forward, chosen = _P(), _P()
-    _check(
-        dnnl.dnnl_convolution_forward_primitive_desc_create(
-            _ref(forward), engine, _FORWARD, _DIRECT, asked_x, free, None, asked_y, *where, attributes
-        )
-    )
-    if conv.kind == "forward":
-        chosen = forward
-    elif conv.kind == "input":
-        _check(
-            dnnl.dnnl_convolution_backward_data_primitive_desc_create(
-                _ref(chosen), engine, _DIRECT, x, free, y, *where, forward, attributes
-            )
-        )
-    else:
-        _check(
-            dnnl.dnnl_convolution_backward_weights_primitive_desc_create(
-                _ref(chosen), engine, _DIRECT, asked_x, free, None, asked_y, *where, forward, attributes
-            )
-        )
-    name = ctypes.c_char_p()
-    _check(dnnl.dnnl_primitive_desc_query(chosen, _IMPLEMENTATION, 0, _ref(name)))
-    form = (name.value or b"").decode()
-    if form.startswith("ref") or (len(conv.picture) == 3 and conv.kind == "input" and form.startswith("gemm")):
-        raise RuntimeError(f"oneDNN has the form {form} alone, which is slower than XLA's")
+    x = _layout(dnnl, conv.picture, conv.picture_strides)
+    y = _layout(dnnl, conv.result, conv.result_strides)
+    kernel = _layout(dnnl, conv.kernel, conv.kernel_strides)
+    chosen = _chosen(conv, dnnl, engine, x, y)
     query = _DIFF_WEIGHTS if conv.kind == "kernel" else _WEIGHTS
     own = _P(dnnl.dnnl_primitive_desc_query_md(chosen, query, 0))
     pad = _P(dnnl.dnnl_primitive_desc_query_md(chosen, _SCRATCHPAD, 0))
     run = _P()
     _check(dnnl.dnnl_primitive_create(_ref(run), chosen))
-    # What it wants in blocks of channels: the kernel, or what a kernel's gradient is made of.
-    turn, turned = turning(own, kernel) if conv.kind == "kernel" else turning(kernel, own)
+    # What it wants in blocks of channels: the kernel, and what a kernel's gradient is made of.
+    ends = (own, kernel) if conv.kind == "kernel" else (kernel, own)
+    turn, turned = _turning(dnnl, engine, *ends)
     own_x, own_y = x, y
     if conv.blocks:
         own_x, own_y = (_P(dnnl.dnnl_primitive_desc_query_md(chosen, what, 0)) for what in (_SOURCE, _DIFF_RESULT))
-    (turn_x, turned_x), (turn_y, turned_y) = turning(x, own_x), turning(y, own_y)
+    turn_x, turned_x = _turning(dnnl, engine, x, own_x)
+    turn_y, turned_y = _turning(dnnl, engine, y, own_y)
     scratch = -(-dnnl.dnnl_memory_desc_get_size(pad) // 64) * 64
     place = key % _ROWS
     while _table[place, 0]:
@@ -314,7 +263,56 @@ def _make(conv: Convolution, key: int, dnnl: ctypes.CDLL, engine: ctypes.c_void_
     _table[place, 14] = threads
     _table[place, 15:20] = [own_x.value or 0, turn_x, turned_x, own_y.value or 0, turn_y]
     _table[place, 0] = key  # last: from here on it is found
-    return turned + scratch + turned_x + turned_y + 64  # aligned
+    return turned + scratch + turned_x + turned_y + 64  # by so much it may begin off a multiple of 64
+
+
+def _layout(dnnl: ctypes.CDLL, sizes: tuple[int, ...], strides: tuple[int, ...] = ()) -> ctypes.c_void_p:
+    """A description of an array; without strides it is laid out as a primitive likes it best."""
+    made, count = _P(), len(sizes)
+    if strides:
+        _check(dnnl.dnnl_memory_desc_create_with_strides(_ref(made), count, _DIMS(*sizes), _F32, _DIMS(*strides)))
+    else:
+        _check(dnnl.dnnl_memory_desc_create_with_tag(_ref(made), count, _DIMS(*sizes), _F32, _ANY))
+    return made
+
+
+def _chosen(conv: Convolution, dnnl: ctypes.CDLL, engine: ctypes.c_void_p, x: Any, y: Any) -> ctypes.c_void_p:
+    """The description of oneDNN's primitive. Raises RuntimeError where it has none, or one slower than XLA's."""
+    free = _layout(dnnl, conv.kernel)
+    if conv.blocks:
+        x, y = _layout(dnnl, conv.picture), _layout(dnnl, conv.result)
+    attributes = _P()
+    _check(dnnl.dnnl_primitive_attr_create(_ref(attributes)))
+    _check(dnnl.dnnl_primitive_attr_set_scratchpad_mode(attributes, _USER_SCRATCHPAD))
+    where = _DIMS(*conv.strides), _DIMS(*(d - 1 for d in conv.dilation)), _DIMS(*conv.low), _DIMS(*conv.high)
+    forward, chosen = _P(), _P()
+    create = dnnl.dnnl_convolution_forward_primitive_desc_create
+    _check(create(_ref(forward), engine, _FORWARD, _DIRECT, x, free, None, y, *where, attributes))
+    if conv.kind == "forward":
+        chosen = forward
+    elif conv.kind == "input":
+        create = dnnl.dnnl_convolution_backward_data_primitive_desc_create
+        _check(create(_ref(chosen), engine, _DIRECT, x, free, y, *where, forward, attributes))
+    else:
+        create = dnnl.dnnl_convolution_backward_weights_primitive_desc_create
+        _check(create(_ref(chosen), engine, _DIRECT, x, free, None, y, *where, forward, attributes))
+    name = ctypes.c_char_p()
+    _check(dnnl.dnnl_primitive_desc_query(chosen, _IMPLEMENTATION, 0, _ref(name)))
+    form = (name.value or b"").decode()
+    if form.startswith("ref") or (len(conv.picture) == 3 and conv.kind == "input" and form.startswith("gemm")):
+        raise RuntimeError(f"oneDNN has the form {form} alone, which is slower than XLA's")
+    return chosen
+
+
+def _turning(dnnl: ctypes.CDLL, engine: ctypes.c_void_p, source: Any, goal: Any) -> tuple[int, int]:
+    """What brings one layout into another, and bytes of the larger of them; zeros where they agree."""
+    if dnnl.dnnl_memory_desc_equal(source, goal):
+        return 0, 0
+    made, turn = _P(), _P()
+    _check(dnnl.dnnl_reorder_primitive_desc_create(_ref(made), source, engine, goal, engine, None))
+    _check(dnnl.dnnl_primitive_create(_ref(turn), made))
+    sizes = (dnnl.dnnl_memory_desc_get_size(each) for each in (source, goal))
+    return turn.value or 0, -(-max(sizes) // 64) * 64
 
 
 @functools.cache

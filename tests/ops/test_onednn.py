@@ -1,6 +1,7 @@
 """Convolutions by oneDNN against XLA's own: which they are, their numbers and derivatives, and who keeps XLA's."""
 
 import concurrent.futures
+import dataclasses
 import functools
 import os
 import types
@@ -121,6 +122,28 @@ def test_a_kernels_gradient_is_the_same_from_blocks_of_channels(rng, monkeypatch
     np.testing.assert_allclose(got, want, atol=1e-5 * np.abs(want).max())
     rows = [onednn._table[list(onednn._table[:, 0]).index(key)] for key in onednn._made]
     assert any(row[16] and row[19] for row in rows) == blocks
+
+
+@pytest.mark.parametrize(
+    ("processor", "change", "expected"),
+    [
+        (0x07, {}, True),  # AVX2
+        (0x0F, {}, True),  # AVX-VNNI
+        (0x27, {}, False),  # AVX-512
+        (0x07, {"kind": "input"}, False),
+        (0x07, {"kind": "forward"}, False),
+        (0x07, {"picture": (8, 15, 20, 20)}, False),
+        (0x07, {"result": (8, 15, 20, 20)}, False),
+        (0x07, {"dilation": (1, 2)}, False),
+    ],
+)
+def test_which_gradients_are_made_from_blocks(monkeypatch, processor, change, expected):
+    library = types.SimpleNamespace(dnnl_get_effective_cpu_isa=lambda: processor)
+    monkeypatch.setattr(onednn, "_loaded", lambda: (library, None))
+    shape, step = (8, 16, 20, 20), (6400, 400, 20, 1)
+    kernel = ((16, 16, 3, 3), (144, 9, 3, 1))
+    conv = onednn_plan.Convolution("kernel", shape, step, *kernel, shape, step, (1, 1), (1, 1), (1, 1), (1, 1))
+    assert onednn._blocks(dataclasses.replace(conv, **change)) == expected
 
 
 def numbers_of(*spec):

@@ -155,17 +155,19 @@ class Folded(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "b t f c"], gain: Float[Array, " c"] | None, offset: Float[Array, " c"] | None
+        self, x: Float[Array, "b t f c"], affine: tuple[Float[Array, " c"], Float[Array, " c"]] | None
     ) -> Float[Array, "b i j d"]:
-        """The convolution of x [b t f c] * gain [c] + offset [c], both float32; of x itself where they are None."""
+        """The convolution of x [b t f c] * gain [c] + offset [c], `affine` in float32; of x itself where it is None."""
         he = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
         kernel = self.param("kernel", he, (KERNEL, KERNEL, x.shape[-1], self.channels), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (self.channels,), jnp.float32)
-        if gain is not None and offset is not None and jnp.dtype(self.dtype) != jnp.float32:
-            x = x.astype(jnp.float32) * gain[None, None, None] + offset[None, None, None]
-        elif gain is not None and offset is not None:
-            bias = bias + jnp.einsum("klcd,c->d", kernel, offset)
-            kernel = kernel * gain[None, None, :, None]
+        if affine is not None:
+            gain, offset = affine
+            if jnp.dtype(self.dtype) == jnp.float32:
+                bias = bias + jnp.einsum("klcd,c->d", kernel, offset)
+                kernel = kernel * gain[None, None, :, None]
+            else:
+                x = x.astype(jnp.float32) * gain[None, None, None] + offset[None, None, None]
         strides, axes = (self.stride, self.stride), ("NHWC", "HWIO", "NHWC")
         y = convolve(x.astype(self.dtype), kernel.astype(self.dtype), strides, "VALID", dimension_numbers=axes)
         return y + bias.astype(self.dtype)[None, None, None]
@@ -205,10 +207,10 @@ class VoiceEncoder(nn.Module):
             raise UserError(f"{sound.shape[1]} frames are too few for the voice encoder: it needs {MINIMUM}")
         if sound.shape[2] < FEWEST_BINS:
             raise UserError(f"{sound.shape[2]} bins are too few for the voice encoder: it needs {FEWEST_BINS}")
-        x, gain, offset = sound.astype(self.dtype), None, None
+        x, affine = sound.astype(self.dtype), None
         for i, layer in enumerate(LAYERS, start=1):
             out, norm = max(1, round(layer.out * self.width)), BatchNorm(dtype=self.dtype, name=f"norm{i}")
-            x = Folded(out, layer.stride, self.dtype, name=f"conv{i}")(x, gain, offset)
+            x = Folded(out, layer.stride, self.dtype, name=f"conv{i}")(x, affine)
             if i == len(LAYERS):
                 x = norm(nn.relu(jnp.mean(x, 1)), train=train)  # b t f c -> b f c
                 break
@@ -220,6 +222,7 @@ class VoiceEncoder(nn.Module):
                 x, gain = x * sign.astype(x.dtype)[None, None, None], gain * sign
                 kept = x.shape[1] // layer.pool * layer.pool
                 x = maximum.over(x[:, :kept].reshape(x.shape[0], -1, layer.pool, *x.shape[2:]), (2,))
+            affine = gain, offset
         x = x.reshape(x.shape[0], -1).astype(self.dtype)  # b f c -> b (f c)
         x = nn.relu(nn.Dense(self.hidden, dtype=self.dtype, name="fc1")(x)).astype(jnp.float32)
         return nn.Dense(self.features, name="fc2")(x)

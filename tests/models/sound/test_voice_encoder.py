@@ -117,12 +117,12 @@ def test_in_short_floats_no_sum_over_a_map_stands_still(rng):
     """As 70,000 numbers of one sign do when they are added up in bfloat16."""
     x = jnp.asarray(rng.uniform(size=(1, 267, 267, 2)), jnp.bfloat16)
     layer = Folded(2, 1, "bfloat16")
-    variables = jax.jit(layer.init)(jax.random.key(0), x, jnp.ones(2), jnp.ones(2))
+    variables = jax.jit(layer.init)(jax.random.key(0), x, (jnp.ones(2), jnp.ones(2)))
 
-    def total(gain, offset):
-        return jnp.sum(layer.apply(variables, x, gain, offset).astype(jnp.float32))
+    def total(affine):
+        return jnp.sum(layer.apply(variables, x, affine).astype(jnp.float32))
 
-    own = jax.jit(jax.grad(total, (0, 1)))(jnp.ones(2), jnp.ones(2))
+    own = jax.jit(jax.grad(total))((jnp.ones(2), jnp.ones(2)))
     kernel = np.asarray(variables["params"]["kernel"], np.float64)
     # The offset of a channel reaches each of 264 x 264 places through all of that channel's weights.
     close = 0.01 * np.abs(kernel).sum((0, 1, 3)) * 264**2
