@@ -48,7 +48,12 @@ SHAPES = {
     "ResNet-18 at 224 pixels, deeper": (28, 128, 128, 3, 1, 1),
     "ResNet-18 at 224 pixels, deeper yet": (14, 256, 256, 3, 1, 1),
     "ResNet-18 at 224 pixels, last": (7, 512, 512, 3, 1, 1),
+    "ResNet-18 at 224 pixels, stride 2": (56, 64, 128, 3, 2, 1),
+}
+# Of which oneDNN's two forms alone are compared: sums over so many places are apart from XLA's by more than 1e-5.
+LARGE = {
     "voice encoder, 4x4": (128, 32, 32, 4, 1, 0),
+    "U-Net at 256 pixels, 4x4 of stride 2": (128, 64, 128, 4, 2, 1),
 }
 NHWC = ("NHWC", "HWIO", "NHWC")
 
@@ -73,7 +78,7 @@ def main() -> None:
     if not onednn.used():
         return
     print("gradient of the kernel alone, milliseconds")
-    for name, shape in SHAPES.items():
+    for name, shape in (SHAPES | LARGE).items():
         if min(shape[1:3]) >= 16 and shape[3] > 1:
             times = kernels(shape, options.batch, 5 if options.quick else 15)
             print(

@@ -11,8 +11,8 @@
 # processors, many rented ones). mmjax, whose pictures have their channels last, has the extra `onednn` copy them into
 # blocks for that one pass (mmjax/ops/onednn.py, BLOCKS).
 #
-# Below: convolutions of ResNet-18 at 224 pixels, float32, billions of operations a second of each pass in each layout, the best of ROUNDS in
-# turns; oneDNN is held to AVX2 by ONEDNN_MAX_CPU_ISA, so that other processors show it as well.
+# Below: convolutions of the sizes of ResNet-18 at 224 pixels, float32, billions of operations a second of each pass in
+# each layout, the best of ROUNDS in turns; oneDNN is held to AVX2 by ONEDNN_MAX_CPU_ISA, so that other processors show it as well.
 #
 # Seen on 2026-12-02 with torch 2.14.1 (oneDNN of its own), Python 3.11, Linux x86-64 (AMD EPYC, 2 cores, AVX2):
 #   32 x 64 x 56^2, 64 kernels of 3^2: channels last forward 195, input 135, kernel 92; contiguous forward 177,

@@ -43,11 +43,12 @@ _ARGUMENTS = {"forward": (1, 33, 17), "input": (129, 33, 145), "kernel": (1, 161
 _USER_SCRATCHPAD = 1
 
 # Whether a kernel's gradient is made of pictures that are first copied into blocks of channels; None = where the
-# processor, as far as oneDNN may use it, has no AVX-512. There its form for channels last takes up to twice as long,
-# copies included (benchmarks/convolutions.py); with AVX-512 that was not measured. Of few channels a block is padding,
-# and where a kernel is dilated it has no form for blocks.
+# processor, as far as oneDNN may use it, has no AVX-512, and the products are at least _MANY. There its form for
+# channels last takes 1.03 to 1.7 times as long, copies included, and below that number down to 0.7 times
+# (benchmarks/convolutions.py); with AVX-512 that was not measured. Of few channels a block is padding, and for a
+# dilated kernel there is no form for blocks.
 BLOCKS: bool | None = None
-_FEW, _AVX512 = 16, 0x20
+_FEW, _MANY, _AVX512 = 16, 2**30, 0x20
 _installed = _failed = False  # what `used` says
 
 
@@ -158,6 +159,8 @@ def _blocks(conv: Convolution) -> bool:
         return False
     if BLOCKS is not None:
         return BLOCKS
+    if conv.products < _MANY:
+        return False
     with _lock:
         loaded = _loaded()
     return loaded is not None and not int(loaded[0].dnnl_get_effective_cpu_isa()) & _AVX512

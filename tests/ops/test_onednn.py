@@ -132,15 +132,16 @@ def test_a_kernels_gradient_is_the_same_from_blocks_of_channels(rng, monkeypatch
         (0x27, {}, False),  # AVX-512
         (0x07, {"kind": "input"}, False),
         (0x07, {"kind": "forward"}, False),
-        (0x07, {"picture": (8, 15, 20, 20)}, False),
-        (0x07, {"result": (8, 15, 20, 20)}, False),
+        (0x07, {"picture": (64, 15, 100, 100)}, False),
+        (0x07, {"result": (64, 15, 100, 100)}, False),
         (0x07, {"dilation": (1, 2)}, False),
+        (0x07, {"result": (32, 16, 100, 100)}, False),  # too little to do
     ],
 )
 def test_which_gradients_are_made_from_blocks(monkeypatch, processor, change, expected):
     library = types.SimpleNamespace(dnnl_get_effective_cpu_isa=lambda: processor)
     monkeypatch.setattr(onednn, "_loaded", lambda: (library, None))
-    shape, step = (8, 16, 20, 20), (6400, 400, 20, 1)
+    shape, step = (64, 16, 100, 100), (160_000, 10_000, 100, 1)
     kernel = ((16, 16, 3, 3), (144, 9, 3, 1))
     conv = onednn_plan.Convolution("kernel", shape, step, *kernel, shape, step, (1, 1), (1, 1), (1, 1), (1, 1))
     assert onednn._blocks(dataclasses.replace(conv, **change)) == expected
