@@ -25,6 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from mmjax.engine import memory
 from mmjax.ops import onednn, platform
 from mmjax.ops.convolution import convolve
 
@@ -64,6 +65,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few rounds: ends within a minute")
     parser.add_argument("--batch", type=int, default=32)
     options = parser.parse_args()
+    memory.keep()  # as train.py does: otherwise every copy pays for fresh pages
     by = "oneDNN" if onednn.used() else "XLA: pip install 'mmjax[onednn]' for the other"
     print(
         f"ours by {by}; {side_by_side.device_name()}, jax {jax.__version__}, batches of {options.batch}, milliseconds"

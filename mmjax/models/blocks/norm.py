@@ -113,10 +113,16 @@ class BatchNorm(nn.Module):
 
         `where` [...] keeps padding out of the statistics; padded entries are normalised like any other.
         """
-        gain, offset = self.affine(x.shape[-1], moments(x, where) if train or of_batch() else None)
+        gain, offset = self.of(x, train=train, where=where)
         lead = (1,) * (x.ndim - 1) + (-1,)
         y = x.astype(jnp.float32) * gain.reshape(lead) + offset.reshape(lead)
         return y.astype(self.dtype or x.dtype)
+
+    def of(
+        self, x: Float[Array, "*batch c"], *, train: bool, where: Bool[Array, "*#batch"] | None = None
+    ) -> tuple[Float[Array, " c"], Float[Array, " c"]]:
+        """The gain and offset [c] of `affine` for x, for who applies them otherwise; arguments as of a call."""
+        return self.affine(x.shape[-1], moments(x, where) if train or of_batch() else None)
 
     @nn.compact
     def affine(

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from mmjax.errors import OptionError, UserError
-from mmjax.models.blocks.norm import BatchNorm, moments, of_batch
+from mmjax.models.blocks.norm import BatchNorm
 from mmjax.models.sound.soundnet import tile
 from mmjax.ops import maximum
 from mmjax.ops.convolution import convolve
@@ -215,7 +215,7 @@ class VoiceEncoder(nn.Module):
                 x = norm(nn.relu(jnp.mean(x, 1)), train=train)  # b t f c -> b f c
                 break
             x = nn.relu(x)
-            gain, offset = norm.affine(out, moments(x) if train or of_batch() else None)
+            gain, offset = norm.of(x, train=train)
             if layer.pool > 1:
                 # The maximum of what is normalised: where the gain is negative, of its negative.
                 sign = jnp.where(gain < 0, -1, 1).astype(jnp.float32)
