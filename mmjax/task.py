@@ -136,11 +136,13 @@ class Fit:
       solve: (variables, {name: array [n ...]}) -> a nested dict of arrays: on the host, of the valid examples in order;
         what it computes may be jitted.
       split: "train", or "validation" for what training has made too easy on its own examples, such as a threshold.
+      fields: that `observe` reads, where the data need not make or read the others for it; () all of the task's.
     """
 
     observe: Callable[[Variables, Batch], dict[str, Any]]
     solve: Callable[[Variables, Mapping[str, Any]], dict[str, Any]]
     split: str = "train"
+    fields: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -244,7 +244,8 @@ def fit(ready: Ready, state: steps.TrainState) -> Variables:
         return state.variables
     split, most = ready.config[f"{ready.task.fit.split}_split"], ready.config.eval.fit_examples
     say(f"fitting on {split}")
-    fitted, examples = ready.evaluator.fitted(state.variables, ready.held_out(split, most))
+    batches = ready.held_out(split, most, ready.task.fit.fields)
+    fitted, examples = ready.evaluator.fitted(state.variables, batches)
     if examples < len(ready.sources[split]):
         say(f"fitted on {examples:,} of {len(ready.sources[split]):,} examples: config.eval.fit_examples")
     ready.saver.save_fitted(int(state.step), fitted)

@@ -55,10 +55,12 @@ class Ready:
             return self.ahead
         return train_batches(self.training, self.config, start)
 
-    def held_out(self, split: str, examples: int) -> Iterator[Batch]:
-        """One pass over a held-out split, in order, padded and masked."""
-        size = self.config.eval.batch_size
-        return pipeline.eval_batches(self.sources[split], size, examples, self.process, **self.config.loader)
+    def held_out(self, split: str, examples: int, fields: tuple[str, ...] = ()) -> Iterator[Batch]:
+        """One pass over a held-out split, in order, padded and masked; of these fields alone where some are named."""
+        source, config = self.sources[split], self.config
+        if fields:
+            source = data.open(split, fields, train_split=config.train_split, **config.data)
+        return pipeline.eval_batches(source, config.eval.batch_size, examples, self.process, **config.loader)
 
 
 def prepare(config: ConfigDict, workdir: Path, command: str = "") -> Ready:

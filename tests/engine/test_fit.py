@@ -76,6 +76,40 @@ def test_the_final_evaluation_and_a_restored_run_have_what_was_solved(tmp_path, 
     assert not np.allclose(mmjax.restore(tmp_path / "run").variables["fitted"]["line"]["slope"], slope, rtol=1e-4)
 
 
+@pytest.mark.parametrize("fields", [(), ("areas", "boxes")])
+@pytest.mark.usefixtures("no_page")
+def test_of_the_data_only_what_it_reads_is_asked_for(tmp_path, monkeypatch, fields):
+    """Drawing a sound that nobody hears took longer than the pictures that were fitted on."""
+    whole = fitted_regression()
+    seen, opened = [], []
+
+    def observe_and_tell(variables, batch):
+        seen.append(set(batch))  # once, when it is traced
+        return observe(variables, batch)
+
+    class Asked(toy.Numbers):
+        def __init__(self, names):
+            super().__init__()
+            self.names = names
+
+        def __getitem__(self, at):
+            example = {**toy.Numbers.__getitem__(self, at), "label": np.int32(at)}
+            return {name: value for name, value in example.items() if name in self.names}
+
+    def opening(split, names, **_):
+        opened.append((split, tuple(names)))
+        return Asked(names)
+
+    monkeypatch.setattr(data, "open", opening)
+    fit = Fit(observe_and_tell, solve, fields=fields)
+    reads = (*whole.fields, "label")
+    planted = dataclasses.replace(whole, fields=reads, fit=fit, names={})
+    monkeypatch.setattr(systems, "build", lambda config: planted)
+    assert loop.run(toy.config(), tmp_path / "run")["squares"] == pytest.approx(1.622, rel=1e-3)
+    assert seen == [{*(fields or reads), "valid"}]
+    assert opened.count(("train", fields)) == bool(fields)
+
+
 def test_names_of_classes_come_from_the_data_or_are_missed(tmp_path, monkeypatch):
     ready = loop.prepare(toy.config(), tmp_path / "run")
     ready.saver.close()

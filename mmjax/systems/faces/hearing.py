@@ -93,7 +93,7 @@ def task(
         predict=bind(predict, parts),
         score=bind(finding.score, face.kind, factors, tuple(f"{s}s" for s in DURATIONS)),
         references=references[:1],
-        fit=Fit(bind(observe, parts), bind(solve, parts)) if factors else None,
+        fit=Fit(bind(observe, parts), bind(solve, parts), fields=(face.field, "speaker")) if factors else None,
         features=Features(face.field, _frozen_face, bind(_features, face)),
         predicts_from=("speech", "speech_length"),
         modalities={"speech": ("speech",)},
