@@ -375,7 +375,7 @@ def test_a_part_travels_as_a_workdir_and_as_a_file(tmp_path):
         ({"parts.decoder": ""}, "config.loss.first_layer needs config.parts.decoder"),
         ({"loss.direction": -1.0}, "config.loss.direction is -1.0"),
         ({"loss.temperature": 0.0}, "config.loss.temperature is 0.0"),
-        ({"hearing.seconds": 1.0}, "config.hearing.seconds=1.0 give 49 frames"),
+        ({"hearing.seconds": 1.0}, "config.hearing.seconds=1.0 give 43 frames"),
     ],
 )
 def test_what_is_wrong_is_one_line(change, said):
