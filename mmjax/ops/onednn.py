@@ -44,7 +44,7 @@ _USER_SCRATCHPAD = 1
 
 # Whether a kernel's gradient is made of pictures that are first copied into blocks of channels; None = where the
 # processor, as far as oneDNN may use it, has no AVX-512, and the products are at least _MANY. There its form for
-# channels last takes 1.03 to 1.7 times as long, copies included, and below that number down to 0.7 times
+# channels last takes 1.03 to 1.7 times as long, copies included, and below that number 0.94 to 1.12 times
 # (benchmarks/convolutions.py); with AVX-512 that was not measured. Of few channels a block is padding, and for a
 # dilated kernel there is no form for blocks.
 BLOCKS: bool | None = None
