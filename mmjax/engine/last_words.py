@@ -1,8 +1,8 @@
 """A run of several processes ends as one: where one of them dies, every other ends soon, with a line that says so.
 
 JAX ends a process whose peers are gone from a thread of C++, past every handler of Python, with a stack trace
-(findings/peer_killed.sh). So the line is left with a shell beside each process, which says it unless it hears that the
-process ended by itself.
+(findings/peer_killed.sh). So the line is left with a shell beside each process, which says it when the process is gone,
+below whatever that printed, unless it hears that the process ended by itself.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 
 import jax
@@ -21,7 +20,8 @@ from mmjax.errors import NonFinite, UserError
 HEARTBEAT = 60
 # Errors that all processes raise together, and so may take leave of each other as they do at the end of a run.
 TOGETHER = (UserError, NonFinite, KeyboardInterrupt, SystemExit)
-_SHELL = 'read -r word || printf "%s\\n" "$0" >&2'
+# Says the last line that it was told, once nobody can tell it another.
+_SHELL = 'last=$0; while IFS= read -r line; do last=$line; done; [ -z "$last" ] || printf "%s\\n" "$last" >&2'
 
 
 @contextlib.contextmanager
@@ -47,11 +47,12 @@ def spoken(called: str) -> Iterator[None]:
         raise
     except Exception as error:
         said = str(error).strip().splitlines() or [""]
-        print(f"{who} failed: {type(error).__name__}: {said[0][:300]}; {goes}", file=sys.stderr, flush=True)
-        _silence(shell)
+        # By the shell, too: what made it fail may be ending this process from C++ already.
+        _tell(shell, f"{who} failed: {type(error).__name__}: {said[0][:300]}; {goes}")
         os._exit(1)
     finally:
-        _silence(shell)
+        _tell(shell, "")
+        shell.communicate()
 
 
 def alone(error: BaseException) -> bool:
@@ -61,12 +62,11 @@ def alone(error: BaseException) -> bool:
 
 def _left_with(words: str) -> subprocess.Popen[bytes]:
     # A session of its own: Ctrl-C is for this process, which then ends by itself.
-    return subprocess.Popen(["sh", "-c", _SHELL, words], stdin=subprocess.PIPE, start_new_session=True)
+    return subprocess.Popen(["sh", "-c", _SHELL, words], stdin=subprocess.PIPE, bufsize=0, start_new_session=True)
 
 
-def _silence(shell: subprocess.Popen[bytes]) -> None:
+def _tell(shell: subprocess.Popen[bytes], words: str) -> None:
+    """Has the shell say these words, or nothing, in the place of those that it has."""
     with contextlib.suppress(OSError, ValueError):  # it is gone already
         assert shell.stdin is not None
-        shell.stdin.write(b"done\n")
-        shell.stdin.close()
-        shell.wait()
+        shell.stdin.write(f"{words}\n".encode(errors="replace"))

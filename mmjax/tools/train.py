@@ -59,7 +59,7 @@ class Hosts:
             return
         import jax
 
-        from mmjax.engine import last_words, mesh
+        from mmjax.engine import last_words
 
         try:
             jax.distributed.initialize(
@@ -67,7 +67,6 @@ class Hosts:
                 heartbeat_timeout_seconds=last_words.HEARTBEAT,
                 shutdown_timeout_seconds=3600,  # at the end the others wait for the first, which writes the report
             )
-            mesh.meet()
         except (RuntimeError, ValueError) as error:
             raise UserError(f"the hosts could not be joined: {' '.join(str(error).split())}") from None
 
@@ -87,11 +86,15 @@ def main(arguments: Sequence[str], typed: str) -> None:
         if config.cpu_devices > 1:  # 1 leaves XLA_FLAGS its say
             jax.config.update("jax_num_cpu_devices", config.cpu_devices)
         hosts.join()
-        from mmjax.engine import last_words, loop
+        from mmjax.engine import last_words
 
-        if not hosts.process:
-            print(f"workdir: {workdir}", flush=True)
         with last_words.spoken(Path(typed.split()[-1]).name if typed.endswith(".py") else typed):
+            from mmjax.engine import loop, mesh  # takes a second, in which others may die
+
+            if jax.process_count() > 1:
+                mesh.meet()
+            if not hosts.process:
+                print(f"workdir: {workdir}", flush=True)
             loop.run(config, workdir, command=f"{typed} {shlex.join(arguments)}")
     except KeyboardInterrupt:
         raise KeyboardInterrupt("interrupted; the same command goes on from the last checkpoint") from None
