@@ -4,8 +4,8 @@
 
 Two ResNet-18 from the same fresh weights, pictures of noise and 3 s of noise as sound, the best place of each pair,
 both cross-entropies, the backward pass, BatchNorm by each batch, and Adam (1e-4), in float32. Ours is
-mmjax.engine.step.train_step as the system of configs/sound_localisation.py:ezvsl runs it, gradient norm included, from
-the waveform on; the peer is handed its spectrogram ready made.
+mmjax.engine.step.train_step as the system of configs/sound_localisation.py:ezvsl runs it, gradient norm included. Both
+sides are given pixels and samples, and make their log spectra of them in the step.
 
 The peer is torchvision's networks joined as EZ-VSL's paper says, eager and compiled by torch.compile (Inductor; left
 out, with a line, where that does not work), each in both memory formats: four peers, of which the fastest counts.
@@ -38,7 +38,7 @@ from mmjax.losses import localisation as losses
 from mmjax.models.joint.localiser import RATE, SCALE, Localiser
 from mmjax.models.vision import resnet
 from mmjax.ops import collective
-from mmjax.ops.sound.power_spectrum import log_density
+from mmjax.ops.sound.power_spectrum import FLOOR, tukey
 from mmjax.weights import localisers
 
 RESULT = pathlib.Path(__file__).parent / "results" / "localisation_step.json"
@@ -126,15 +126,29 @@ def torch_step(initial, batch, layout, compiled) -> Callable[[], float]:
     network = network.to(memory_format=layout).train()
     optimiser = torch.optim.Adam(network.parameters(), LEARNING_RATE, fused=True)
     mean, std = (torch.tensor(v).reshape(1, 3, 1, 1) for v in (resnet.MEAN, resnet.STD))
-    image = torch.from_numpy(batch["image"])
-    heard = log_density(jnp.asarray(batch["waveform"], jnp.float32) / 32_768, RATE) / SCALE
-    spectrum = torch.from_numpy(np.array(heard))[:, None].contiguous(memory_format=layout)
+    image, waveform = torch.from_numpy(batch["image"]), torch.from_numpy(batch["waveform"])
 
     def of(image, spectrum):
         x = (image.permute(0, 3, 1, 2).float() - mean) / std
         return network(x.contiguous(memory_format=layout), spectrum)
 
-    return peers.torch_step(optimiser, torch.compile(of) if compiled else of, image, spectrum)
+    forward = torch.compile(of) if compiled else of  # spectra outside: Inductor makes nothing of complex numbers
+
+    def whole(image, waveform):
+        return forward(image, log_spectrum(waveform).contiguous(memory_format=layout))
+
+    return peers.torch_step(optimiser, whole, image, waveform)
+
+
+def log_spectrum(waveform: torch.Tensor) -> torch.Tensor:
+    """What scipy.signal.spectrogram makes of it in the authors' code, its logarithm, scaled, [b 1 freq frames]."""
+    frames = (waveform.float() / 32_768).unfold(-1, 512, 512 - 274)
+    frames = frames - frames.mean(-1, keepdim=True)
+    sides = torch.full((257,), 2.0)
+    sides[[0, -1]] = 1.0
+    window = torch.from_numpy(tukey(512)).float()
+    density = torch.fft.rfft(frames * window).abs().square() * (sides / (RATE * window.square().sum()))
+    return (density + FLOOR).log().transpose(1, 2)[:, None] / SCALE
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
@@ -42,8 +43,7 @@ def moments(
     """Mean, biased variance and count of each channel, over every other axis and over all devices, in one pass.
 
     Sums are of x less the mean of the first entry along axis 0 in which something counts. That lies among the others,
-    so that a mean large beside the deviation cancels nothing; then
-    Var x = E[(x-s)^2] - (E[x]-s)^2 holds for any s, and its gradient too, so that none flows into s.
+    so that a mean large beside the deviation cancels nothing, and Var x = E[(x-s)^2] - (E[x]-s)^2 holds for any s.
 
     Args:
       x: [... c], any float dtype; sums are float32.
@@ -52,20 +52,41 @@ def moments(
     Returns:
       mean [c], variance [c], count []: float32.
     """
-    axes = tuple(range(x.ndim - 1))
     mask = None if where is None else jnp.broadcast_to(where[..., None], x.shape)
-    wide = x.astype(jnp.float32)
+    count = jnp.float32(x.size // x.shape[-1]) if mask is None else jnp.sum(mask[..., 0], dtype=jnp.float32)
+    mean, variance = _own(x, mask)
+    return merge(mean, variance, count)
+
+
+@jax.custom_jvp
+def _own(x, mask):
+    """Mean and variance [c] of this device's entries; `mask` of x's shape, or None."""
+    axes, wide = tuple(range(x.ndim - 1)), x.astype(jnp.float32)
     if mask is None:
-        shift = lax.stop_gradient(_mean(wide[:1], axes, None))
+        shift = _mean(wide[:1], axes, None)
     else:
         first_real = jnp.argmax(jnp.any(mask, (*axes[1:], x.ndim - 1)))
-        one = [lax.dynamic_slice_in_dim(lax.stop_gradient(a), first_real, 1) for a in (wide, mask)]
+        one = [lax.dynamic_slice_in_dim(a, first_real, 1) for a in (wide, mask)]
         shift = _mean(one[0], axes, one[1])
-    deviation = wide - shift.reshape((1,) * len(axes) + (-1,))
-    first = _mean(deviation, axes, mask)
-    second = _mean(jnp.square(deviation), axes, mask)
-    count = jnp.float32(x.size // x.shape[-1]) if mask is None else jnp.sum(mask[..., 0], dtype=jnp.float32)
-    return merge(shift + first, jnp.maximum(second - jnp.square(first), 0.0), count)
+    first = _mean(wide - _along(shift, x), axes, mask)
+    # Behind a barrier, and so a deviation of its own: one that two sums share is written down on a CPU, and read twice.
+    second = _mean(jnp.square(wide - _along(lax.optimization_barrier(shift), x)), axes, mask)
+    return shift + first, jnp.maximum(second - jnp.square(first), 0.0)
+
+
+@_own.defjvp
+def _own_jvp(primals, tangents):
+    # Of the moments themselves, in which the shift has no part; no deviation is kept for it, but one made again.
+    (x, mask), (change, _) = primals, tangents
+    axes = tuple(range(x.ndim - 1))
+    mean, variance = _own(x, mask)
+    wide = change.astype(jnp.float32)
+    deviation = x.astype(jnp.float32) - _along(mean, x)
+    return (mean, variance), (_mean(wide, axes, mask), 2 * _mean(deviation * wide, axes, mask))
+
+
+def _along(values, x):
+    return values.reshape((1,) * (x.ndim - 1) + (-1,))
 
 
 def _mean(x, axes, mask):
