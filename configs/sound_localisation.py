@@ -1,6 +1,6 @@
 """Sound source localisation: where in a picture the sound of a clip comes from.
 
-configs/sound_localisation.py             sounding scenes without boxes, ten minutes on two cores
+configs/sound_localisation.py             sounding scenes without boxes, nine minutes on two cores
 configs/sound_localisation.py:tiny        seconds, for a look and for the tests
 configs/sound_localisation.py:supervised  every training clip has boxes
 configs/sound_localisation.py:semi        a tenth of them has (--config.boxes=0.1)
@@ -26,7 +26,7 @@ from mmjax.engine import config as base
 def get_config(variant: str = "") -> ConfigDict:
     """The config of a variant."""
     c = base.engine("sound_localisation", variant)
-    c.steps = 3000  # 96,000 clips; nine minutes on two cores
+    c.steps = 3000  # 96,000 clips
     c.batch_size = 32
     c.log_every, c.save_every = 50, 1000
     c.eval.every, c.eval.examples = 1000, 512
