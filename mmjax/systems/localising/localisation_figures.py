@@ -228,15 +228,21 @@ def predict(measured: Measured, variables: Variables, batch: Batch, key: Key[Arr
 
 
 def score(truth: Truth, predictions: Mapping[str, Any], references: Mapping[str, Any]) -> Figures:
-    """AP and the largest F1 of finding what sounds, among as many pictures to which another clip's sound is played;
-    and among the negatives of the data, where there are some (SLAVC's lists)."""
+    """AP and the largest F1 of finding what sounds, among as many pictures to which another clip's sound is played,
+    among as many that are silent, and among the negatives of the data, where there are some (SLAVC's lists).
+
+    Another clip's sound may be that of a thing that is seen here, too: who finds it is counted as wrong.
+    """
     del references
     if "number/ciou" not in predictions:
         return {}
     sounds = np.asarray(predictions["number/sounding"]).any(1)
     right, own = predictions[f"number/{truth.found}"], predictions["number/confidence"]
-    other = predictions["number/confidence_another_sound"][sounds]
-    beside = {"found_among_others": other, "found_among_negatives": own[~sounds]}
+    beside = {
+        "found_among_others": predictions["number/confidence_another_sound"][sounds],
+        "found_among_silent": predictions["number/confidence_silence"][sounds],
+        "found_among_negatives": own[~sounds],
+    }
     found: Figures = {}
     for name, confident in beside.items():
         if sounds.any() and len(confident):

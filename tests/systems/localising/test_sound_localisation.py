@@ -237,15 +237,19 @@ def test_the_object_prior_is_mixed_in_by_hand(rng):
     np.testing.assert_allclose(figures.mixed(jnp.asarray(maps), jnp.asarray(objects), "corners"), wanted, atol=1e-5)
 
 
-def test_others_sounds_are_negatives_of_the_score():
+def test_others_sounds_and_silence_are_negatives_of_the_score():
     said = {
         "number/sounding": np.array([[True], [True], [False]]),
         "number/ciou": np.array([0.9, 0.4, 0.0]),
         "number/pointing": np.array([1.0, 1.0, 0.0]),
         "number/confidence": np.array([0.9, 0.8, 5.0]),
         "number/confidence_another_sound": np.array([0.1, 0.2, 5.0]),
+        "number/confidence_silence": np.array([0.85, 0.1, 5.0]),
     }
     found = figures.score(figures.Truth(), said, {})
+    # One silent picture is surer than the second: precision 2/3 over the half of recall that the evaluator counts.
+    assert found["found_among_silent_ap"] == pytest.approx(0.5 * 2 / 3)
+    assert found["found_among_silent_max_f1"] == pytest.approx(2 * 2 / (2 * 2 + 1))
     assert found["found_among_others_max_f1"] == 1
     assert found["found_among_others_ap/random_confidence"] == 0.5
     assert found["found_among_negatives_max_f1"] == pytest.approx(2 * 2 / (2 * 2 + 1))  # the negative is the surest
