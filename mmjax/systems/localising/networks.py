@@ -202,6 +202,10 @@ class TwoTowers:
 class Attended:
     """Senocak et al. 2018: attention over a frozen picture network's map by what a frozen SoundNet hears.
 
+    Two things are not as in the official code, which draws both while it loads an example: the other clip of the
+    unsupervised loss is one of the batch, as far along it for all; and the boxes that teach are those of all annotators
+    (`sound_localisation.boxes_teach`: the share of a place that any of them covers), not of one who is drawn by lot.
+
     Attributes:
       picture: gives a map [b h w c].
       sound: gives the objects that a SoundNet hears, [b steps n].
