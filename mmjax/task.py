@@ -304,6 +304,8 @@ class Task:
         sentences alone.
       whole: whether a sound that a user gives goes in whole, of whatever length; else it is cut into pieces as long as
         training's clips.
+      heard: seconds of a sound that predict hears, where it hears less than training's clips hold: a user's sound is
+        cut into pieces as long, so that none of it is lost. 0 = all of a clip.
       faces: how many faces a user's video of people talking has to show, for a system that takes `faces_frames`.
       answers: the keys of predict that answer whoever asks with files of his own (`mmjax predict`), in the order in
         which he reads them; nothing else is computed for him. () = what `predictions.answers` takes for answers. A
@@ -348,6 +350,7 @@ class Task:
     predicts_from: tuple[str, ...] = ()
     also_from: tuple[tuple[str, ...], ...] = ()
     whole: bool = False
+    heard: float = 0.0
     faces: int = 0
     answers: tuple[str, ...] = ()
     headline: tuple[str, ...] = ()

@@ -44,6 +44,7 @@ class Reader:
       say: gets a line for the user.
       whole: whether a sound goes in whole, and a video is one moment: the picture in its middle, and all of its sound.
       faces: how many a video of people talking has to show.
+      heard: seconds of a sound that are heard, where they are fewer than training's clips have; 0 = all of a clip.
     """
 
     config: Any
@@ -54,6 +55,7 @@ class Reader:
     say: Callable[[str], None]
     whole: bool = False
     faces: int = 0
+    heard: float = 0.0
 
     def examples(self, items: Sequence[Item]) -> Iterator[tuple[Item, Iterable[Asked] | Fault]]:
         """All examples of each item, in order, or why there are none; they are to be taken before the next item."""
@@ -89,9 +91,11 @@ class Reader:
     def _how(self, items: Sequence[Item]) -> pieces.How:
         fields = {medium: field for item in items for medium, field in item.way.media.items()}
         wide = self.shapes.get(fields.get("picture", ""), (0, 0, 0, PIXELS))[-2]
-        long = 0 if self.whole else self.shapes.get(fields.get("sound", ""), (0, 0, 0))[2]
+        long = 0 if self.whole else int(self.shapes.get(fields.get("sound", ""), (0, 0, 0))[2])
+        if long and self.heard:
+            long = min(long, round(self.heard * pipeline.RATE))
         fit, size = data.fit(self.config.data.name, self.config.data.to_dict())
-        return pieces.How(size or int(wide), fit, int(long), self.every)
+        return pieces.How(size or int(wide), fit, long, self.every)
 
     @property
     def film_fit(self) -> str:

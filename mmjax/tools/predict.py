@@ -136,7 +136,8 @@ def predict(run: restore.Restored, options: Any, say: Any) -> tuple[int, int]:
             options.output, [key for key in task.answers if key.partition("/")[0] in ("image", "audio", "video")]
         )
     ask = None if task.ask is None else functools.partial(_ask, run)
-    reader = reading.Reader(run.config, run.constants, run.shapes, ask, options.every, say, task.whole, task.faces)
+    given = (run.config, run.constants, run.shapes, ask, options.every, say)
+    reader = reading.Reader(*given, whole=task.whole, faces=task.faces, heard=task.heard)
     points = [key for key in task.answers if key.startswith("embedding/")]
     several = len({item.way.fields for item in items}) > 1  # whose answers have columns of their own
     kept: list[rows.Answer] = []

@@ -2,6 +2,7 @@
 
 import numpy as np
 import soundfile
+from ml_collections import ConfigDict
 from PIL import Image
 
 from mmjax.answers import inputs, reading
@@ -28,3 +29,19 @@ def test_each_picture_goes_with_each_piece_of_its_sound(tmp_path):
         np.testing.assert_allclose(sound / 32768, tone[2 * 22_050 : 4 * 22_050], atol=1e-4)
         assert item.sound == given[0]
     assert all(isinstance(read, Fault) and read.path == given[1] for _, read in found[2:])
+
+
+def test_a_piece_is_no_longer_than_what_is_heard_of_it(tmp_path):
+    tone = (np.sin(np.arange(5 * 22_050) / 10) / 2).astype(np.float32)
+    soundfile.write(tmp_path / "voice.wav", tone, 22_050)
+    (way,) = inputs.ways([("speech", "speech_length")], False)
+    items, _ = inputs.items([way], [str(tmp_path / "voice.wav")])
+    config = ConfigDict({"data": {"name": "sounding_scenes"}})
+    shapes = {"speech": ("int16", 8, 4 * 22_050)}
+    for heard, lengths in ((0.0, (4, 1)), (2.0, (2, 2, 1)), (6.0, (4, 1))):
+        reader = reading.Reader(config, {}, shapes, None, 1.0, print, heard=heard)
+        ((_, found),) = reader.examples(items)
+        assert [int(example["speech_length"]) for _, example in found] == [n * 22_050 for n in lengths]
+        assert [len(example["speech"]) for _, example in found] == [4 * 22_050] * len(lengths)
+        at = sum(lengths[:1]) * 22_050
+        np.testing.assert_allclose(found[1][1]["speech"][:22_050] / 32768, tone[at : at + 22_050], atol=1e-4)

@@ -97,6 +97,7 @@ def task(
         features=Features(face.field, _frozen_face, bind(_features, face)),
         predicts_from=("speech", "speech_length"),
         modalities={"speech": ("speech",)},
+        heard=heard.seconds,
         answers=("image/face",) if decoder else ("embedding/voice",),
         sample_rate=RATE,
         notes=(NO_LIKENESS,) if decoder else (),
