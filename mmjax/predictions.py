@@ -125,7 +125,7 @@ NAMES: dict[str, str] = {
 LISTS = ("neighbours",)
 
 # <figure>/<name> that knows what no network is told, or is the teacher, and so is a bound and not a baseline.
-CEILINGS = re.compile(r"oracle|encoder|true_factors|ideal_\w+|recording|true_frames|true_units")
+CEILINGS = re.compile(r"oracle|encoder|true_factors|true_feature|face|ideal_\w+|recording|true_frames|true_units")
 
 # Pattern of the name (<x> stands for any word) -> axes and meaning.
 NUMBERS: dict[str, str] = {

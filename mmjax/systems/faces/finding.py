@@ -40,6 +40,7 @@ def score(
     if kind == "speaker":
         gallery, own = _by_speaker(gallery, references["group"])
     others = {"another_voice": voice[_another(own)], mean: predictions[f"embedding/{mean}"]}
+    others |= {f"voice_{suffix}": predictions[f"embedding/voice_{suffix}"] for suffix in durations}
     figures: Figures = {}
     near = None
     if kind == "speaker":
@@ -61,9 +62,6 @@ def score(
             for other, query in others.items():
                 found = _found(f"{name}_{measure}", query, gallery, own, among, measure)
                 figures |= {f"{k}/{other}": v for k, v in found.items() if "/" not in k}
-    for suffix in durations:
-        shorter = predictions[f"embedding/voice_{suffix}"]
-        figures |= _found(f"voice_{suffix}", shorter, gallery, own, every, "cosine")
     return figures
 
 

@@ -101,7 +101,7 @@ def task(
         answers=("image/face",) if decoder else ("embedding/voice",),
         sample_rate=RATE,
         notes=(NO_LIKENESS,) if decoder else (),
-        headline=(f"{face.kind}_l2_r@10", f"{face.kind}_l2_median_rank", f"voice_{DURATIONS[-1]}s_r@10"),
+        headline=(f"{face.kind}_l2_r@10", f"{face.kind}_l2_median_rank"),
     )
 
 
