@@ -1,6 +1,7 @@
 """Speech2Face (Oh et al. 2019): the face behind a voice, of parts that are trained apart and frozen then.
 
 configs/speech2face.py                 drawn speakers, our face network and decoder: eight minutes on two cores
+                                       (twelve without the extra onednn)
 configs/speech2face.py:tiny            seconds, for a look and for the tests
 configs/speech2face.py:faces           trains the face network on the same speakers: 270 s of one processor
 configs/speech2face.py:talking_faces   the same of people who speak: it sees how the mouth is open, too

@@ -291,13 +291,8 @@ def test_a_tiny_run_has_every_figure_and_draws_a_face_from_a_sound_file(tmp_path
     results = json.loads((run.workdir / "results.json").read_text())["values"]
     for factor in ("build", "length", "age", "warmth"):
         assert f"{factor}_r2/face" in results
-    assert {
-        "face_cosine_r@10/true_factors",
-        "alike_l1_r@100/chance",
-        "face_l2_r@10/voice_3s",
-        "alike_l2_r@10/voice_1s",
-        "shape_error/true_factors",
-    } <= {*results}
+    shown = {"face_cosine_r@10/true_factors", "alike_l1_r@100/chance", "shape_error/true_factors"}
+    assert shown | {"face_l2_r@10/voice_3s", "alike_l2_r@10/voice_1s"} <= {*results}
     page = (run.workdir / "report.html").read_text()
     assert hearing.NO_LIKENESS in page
     assert "heard in the voice" in page
