@@ -44,16 +44,27 @@ def whole(truth: Float[Array, "b s s"]) -> Scores:
     }
 
 
+def boxed(boxes: Float[Array, "b 4"], size: int = grid.SIZE) -> Float[Array, "b s s"]:
+    """A map of one box ymin, xmin, ymax, xmax, 0..1, that orders what is alike from the box's middle outwards."""
+    edges = jnp.floor(jnp.clip(boxes, 0.0, 1.0) * size)  # those of grid.inside
+    middle = (edges[:, :2] + edges[:, 2:] - 1) / 2  # b 2: of its first and last pixel
+    away = jnp.square((jnp.arange(size, dtype=jnp.float32)[None, None] - middle[..., None]) / (size - 1))  # b 2 s
+    return grid.inside(boxes, size).astype(jnp.float32) - (away[:, 0, :, None] + away[:, 1, None]) / 8
+
+
 def some_object(
     boxes: Float[Array, "b n 4"], present: Bool[Array, "b n"], truth: Float[Array, "b s s"], ap: bool = True
 ) -> Scores:
-    """What one of the picture's objects, drawn at random, is expected to score: sound is not heard, boxes are known."""
-    maps = grid.inside(boxes, truth.shape[-1]).astype(jnp.float32)  # b n s s
+    """What one of the picture's objects, drawn at random, is expected to score: sound is not heard, boxes are known.
 
-    def of_one(boxed: Array) -> Scores:
-        return protocols.scores(ranked(boxed), truth, ap=ap)
+    The map of an object has its box on top and falls off from the box's own middle: from the picture's, it would point
+    to where the boxes of neighbours overlap with it.
+    """
 
-    each = jax.lax.map(of_one, jnp.moveaxis(maps, 1, 0))  # {name: n b}
+    def of_one(chosen: Float[Array, "b 4"]) -> Scores:
+        return protocols.scores(boxed(chosen, truth.shape[-1]), truth, ap=ap)
+
+    each = jax.lax.map(of_one, jnp.moveaxis(boxes, 1, 0))  # {name: n b}
     weight = present.astype(jnp.float32).T
     weight = weight / jnp.maximum(jnp.sum(weight, 0, keepdims=True), 1.0)
     return {name: jnp.sum(values * weight, 0) for name, values in each.items()}

@@ -68,9 +68,19 @@ def test_objects_at_random():
     boxes = jnp.asarray([[[0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0], [0.0, 0.5, 0.5, 1.0]]])
     found = trivial.some_object(boxes, jnp.asarray([[True, True, False]]), truth)
     np.testing.assert_allclose(found["pointing"], 1 / 2)
-    # Half of the picture is marked: around the right quarter all of it; around the opposite one none, or what lies
-    # in the middle of it.
-    assert float(found["ciou_adaptive"][0]) == pytest.approx(15 / 16 / 2)
+    # As many are marked as lie above the sixteenth: of the right quarter all but its corners, which are as far from its
+    # middle; of the opposite one none.
+    assert float(found["ciou_adaptive"][0]) == pytest.approx(12 / 16 / 2)
+
+
+def test_an_object_at_random_points_to_its_own_middle_and_not_to_the_neighbour_before_it():
+    # Left and right, overlapping in the picture's middle: in neither lies the middle of the other.
+    boxes = jnp.asarray([[[0.25, 0.5, 0.75, 0.9], [0.25, 0.1, 0.75, 0.6], [0.0, 0.0, 0.0, 0.0]]])
+    truth = grid.union(boxes[:, :1], jnp.ones((1, 1), bool))
+    found = trivial.some_object(boxes, jnp.asarray([[True, True, False]]), truth, ap=False)
+    np.testing.assert_allclose(found["pointing"], 1 / 2)
+    peak = jnp.argmax(trivial.boxed(boxes[0, :2]).reshape(2, -1), 1)  # rows 56 to 167, columns 112 to 200 and 22 to 133
+    np.testing.assert_array_equal(np.unravel_index(peak, (224, 224)), [[111, 111], [156, 77]])
 
 
 def vggss():
