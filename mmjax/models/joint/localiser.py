@@ -6,6 +6,7 @@ of its cosines with the sound, of which there are one, or two (SLAVC).
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import flax.linen as nn
@@ -29,6 +30,7 @@ from mmjax.ops.vectors import unit
 
 RATE = 22_050
 TRUNKS = ("light", "resnet18")
+DTYPES = ("float32", "bfloat16")
 SCALE = 12.0  # what the official codes divide log densities by
 
 
@@ -75,13 +77,35 @@ class Localiser(nn.Module):
 
     def __post_init__(self) -> None:
         stages.paired(self.widths, self.depths)
+        self._check()
         super().__post_init__()
 
-    def setup(self) -> None:
+    @nn.nowrap
+    def _check(self) -> None:
+        """Raises OptionError for an option that is out of its range."""
         if self.trunk not in TRUNKS:
             raise OptionError("trunk", f"is {self.trunk!r}: choose {' or '.join(map(repr, TRUNKS))}")
         if not 0 <= self.projections <= 2:
             raise OptionError("projections", f"is {self.projections}: choose 0, 1 or 2")
+        if self.last_stride not in (1, 2):
+            raise OptionError("last_stride", f"is {self.last_stride}: choose 1 or 2")
+        if self.dimension < 1:
+            raise OptionError("dimension", f"is {self.dimension}: it must be at least 1")
+        for name in ("dropout_picture", "dropout_sound"):
+            if not 0 <= getattr(self, name) < 1:
+                raise OptionError(name, f"is {getattr(self, name)}: it must be from 0 to below 1")
+        for name in ("widths", "depths", "sound_widths"):
+            numbers = getattr(self, name)
+            if not numbers or min(numbers) < 1:
+                raise OptionError(name, f"is {tuple(numbers)}: it must be one number or more, each at least 1")
+        if self.mels < 2 or self.mels % 2:
+            raise OptionError("mels", f"is {self.mels}: it must be an even number of bands, at least 2")
+        if not math.isfinite(self.floor):
+            raise OptionError("floor", f"is {self.floor}: it must be finite")
+        if isinstance(self.dtype, str) and self.dtype not in DTYPES:
+            raise OptionError("dtype", f"is {self.dtype!r}: choose {' or '.join(map(repr, DTYPES))}")
+
+    def setup(self) -> None:
         self.picture: nn.Module
         self.sound: nn.Module
         if self.trunk == "light":

@@ -12,6 +12,7 @@ Both kinds have the same methods:
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ from mmjax.ops.vectors import unit
 from mmjax.task import Batch, Variables
 
 METHODS = ("ez_vsl", "lvs", "slavc", "senocak")
+POOLINGS = ("max", "sum")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,8 +61,15 @@ class Loss:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise OptionError("method", f"is {self.method!r}: choose {', '.join(METHODS)}")
-        if not self.temperature > 0:
-            raise OptionError("temperature", f"is {self.temperature}: it must be above 0")
+        if self.pooling not in POOLINGS:
+            raise OptionError("pooling", f"is {self.pooling!r}: choose {' or '.join(map(repr, POOLINGS))}")
+        if not 0 < self.temperature < math.inf:
+            raise OptionError("temperature", f"is {self.temperature}: it must be above 0, and finite")
+        for name in ("unsupervised", "supervised"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise OptionError(name, f"is {getattr(self, name)}: a weight is 0 or more, and finite")
+        if not 0 <= self.momentum <= 1:
+            raise OptionError("momentum", f"is {self.momentum}: it must be from 0 to 1")
         if not (self.unsupervised or self.supervised):
             raise OptionError("supervised", "and unsupervised are both 0: there is nothing to learn from")
 
@@ -114,6 +123,10 @@ class TwoTowers:
                 raise OptionError(name, f"={path!r}: no such file")
 
     def init(self, key: Key[Array, ""], batch: Batch) -> Variables:
+        high, wide = batch["image"].shape[1:3]
+        if self.model.trunk == "light" and (high % 2 or wide % 2):
+            even = "the trunk 'light' wants an even number each way, see image_size, or size of videos"
+            raise OptionError("config.data", f"gives pictures of {high} x {wide} pixels: {even}")
         made: Any = self.model.init(key, batch["image"], batch["waveform"])
         state = {"net": made["state"]}
         if self.loss.method == "slavc":
@@ -294,5 +307,7 @@ def make(config: ConfigDict) -> TwoTowers | Attended:
             start = {name: options.pop(name, "") for name in ("imagenet", "released")}
             return TwoTowers(Localiser(**options), loss, **start).checked()
         hidden = options.pop("hidden")
+        if hidden < 1:
+            raise OptionError("hidden", f"is {hidden}: it must be at least 1")
         sound = localisers.listened_to(options.pop("soundnet"))
         return Attended(localisers.looked_at(**options), sound, loss, hidden)

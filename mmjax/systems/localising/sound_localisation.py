@@ -39,6 +39,8 @@ def build(config: ConfigDict) -> Task:
         raise OptionError("config.boxes", f"={share:g}: it must be from 0 to 1, the share of the clips that have boxes")
     if measured.net.loss.supervised and not (truth.boxes and share):
         raise OptionError("config.loss.supervised", "is above 0, but config.boxes or config.truth.boxes says: no boxes")
+    if share and not measured.net.loss.supervised:
+        raise OptionError("config.boxes", f"={share:g}, but config.loss.supervised is 0: no box would teach anything")
     heard = ("image", "waveform", "waveform_length")
     fields = (*heard, "boxes", "sounding") if truth.boxes else heard
     return Task(

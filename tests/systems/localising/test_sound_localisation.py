@@ -25,6 +25,7 @@ from mmjax.systems.localising import networks, sound_localisation
 from mmjax.task import bind
 
 B, SIDE, TIME = 8, 32, 4096
+NAN, INF = float("nan"), float("inf")
 QUICK = {"xla_backend_optimization_level": 0}  # what runs once or twice is compiled in half the time
 
 
@@ -196,6 +197,15 @@ def test_every_variant_can_be_built():
         systems.build(file.get_config("paper"))
 
 
+def test_pictures_that_the_light_trunk_cannot_halve_are_one_line(rng):
+    batch = make_batch(rng, 2)
+    task = systems.build(config())
+    wrong = {**batch, "image": batch["image"][:, :31, :31]}
+    with pytest.raises(UserError, match=r"config.data gives pictures of 31 x 31 pixels: .* even") as error:
+        jax.eval_shape(task.init, jax.random.key(0), wrong)
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -205,6 +215,29 @@ def test_every_variant_can_be_built():
         ({"boxes": 0.0}, r"config.loss.supervised is above 0, but .* no boxes"),
         ({"loss__unsupervised": 0.0, "loss__supervised": 0.0}, r"nothing to learn from"),
         ({"loss__temperature": 0.0}, r"config.loss.temperature is 0.0"),
+        ({"loss__temperature": INF}, r"config.loss.temperature is inf"),
+        ({"loss__pooling": "maks"}, r"config.loss.pooling is 'maks': choose 'max' or 'sum'"),
+        ({"loss__momentum": 1.5}, r"config.loss.momentum is 1.5: it must be from 0 to 1"),
+        ({"loss__momentum": -1.0}, r"config.loss.momentum is -1.0"),
+        ({"loss__unsupervised": -1.0}, r"config.loss.unsupervised is -1.0: a weight is 0 or more"),
+        ({"loss__unsupervised": NAN}, r"config.loss.unsupervised is nan"),
+        ({"loss__supervised": -1.0}, r"config.loss.supervised is -1.0"),
+        ({"model__dropout_picture": 1.5}, r"config.model.dropout_picture is 1.5: it must be from 0 to below 1"),
+        ({"model__dropout_sound": -1.0}, r"config.model.dropout_sound is -1.0"),
+        ({"model__last_stride": 3}, r"config.model.last_stride is 3: choose 1 or 2"),
+        ({"model__sound_widths": ()}, r"config.model.sound_widths is \(\): it must be one number or more"),
+        ({"boxes": 0.1, "loss__supervised": 0.0}, r"config.boxes=0.1, but config.loss.supervised is 0"),
+        ({"boxes": NAN}, r"config.boxes=nan"),
+        ({"model__dimension": 0}, r"config.model.dimension is 0: it must be at least 1"),
+        ({"model__dimension": -3}, r"config.model.dimension is -3"),
+        ({"model__mels": 63}, r"config.model.mels is 63: it must be an even number of bands"),
+        ({"model__mels": 0}, r"config.model.mels is 0"),
+        ({"model__floor": NAN}, r"config.model.floor is nan"),
+        ({"model__dtype": "float12"}, r"config.model.dtype is 'float12': choose 'float32' or 'bfloat16'"),
+        ({"model__trunk": "resnet18", "model__last_stride": 0}, r"config.model.last_stride is 0: choose 1 or 2"),
+        ({"model__widths": (), "model__depths": ()}, r"config.model.widths is \(\)"),
+        ({"model__widths": (0, 8, 8)}, r"config.model.widths is \(0, 8, 8\)"),
+        ({"model__depths": (1, -1, 1)}, r"config.model.depths is \(1, -1, 1\)"),
         ({"model__imagenet": "x.pth"}, r"config.model.imagenet='x.pth' is for the trunk resnet18"),
         ({"prior__name": "vgg"}, r"config.prior.name is 'vgg'"),
         ({"truth__several": "mean"}, r"config.truth.several is 'mean'"),
