@@ -23,6 +23,7 @@ ENDINGS = {"image": ".png", "audio": ".wav", "video": ".mp4", "heatmap": ".npy"}
 # Of a run that makes one picture, or one sound, of each: the first has the name that was given, face.png, and others
 # face_2.png, face_3.png; there is no table then.
 ALONE = {".png": ("image", "picture"), ".wav": ("audio", "sound")}
+ALL = (*KINDS, *ALONE, *drawn_video.SUFFIXES)  # every ending that `mmjax predict` knows
 TABLE = "predictions.csv"  # of a folder
 FIRST = ("file", "text", "start", "end")  # columns of a table
 # What the fields' evaluators read: {its name there: the column}.
@@ -42,7 +43,7 @@ def check(target: str, media: Sequence[str] | None = None) -> None:
     path = pathlib.Path(target).expanduser()
     kind = "" if _is_folder(path) else path.suffix.lower()
     if target and not _is_folder(path) and kind not in (*KINDS, *ALONE):
-        raise UserError(f"-o {target}: give a name that ends in {', '.join(KINDS)}, or a folder")
+        raise UserError(f"-o {target}: give a name that ends in {', '.join(ALL)}, or a folder")
     if target and not path.parent.is_dir():
         raise UserError(f"-o {target}: there is no folder {path.parent}")
     if target and kind in ALONE:

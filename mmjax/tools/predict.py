@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -109,8 +110,9 @@ def _parser(typed: str) -> Parser:
 
 def _check(options: Any) -> None:
     for name, least in (("top", 1), ("batch", 1), ("every", 0.04), ("seed", 0)):
-        if getattr(options, name) < least:
-            raise UserError(f"--{name} {getattr(options, name)}: it must be at least {least}")
+        if not least <= getattr(options, name) < math.inf:  # nor is NaN
+            finite = ", and finite" if name == "every" else ""
+            raise UserError(f"--{name} {getattr(options, name)}: it must be at least {least}{finite}")
     if options.seed >= 2**31:
         raise UserError(f"--seed {options.seed}: it must be 0 to {2**31 - 1}")
 

@@ -194,7 +194,12 @@ def test_what_a_text_means_is_asked_of_the_task(predict, tmp_path):
     [
         (["a.png", "--batch", "0"], "--batch 0: it must be at least 1"),
         (["a.png", "--seed", "2147483648"], "--seed 2147483648: it must be 0 to 2147483647"),
-        (["a.png", "-o", "x.xml"], "-o x.xml: give a name that ends in"),
+        (["a.png", "--every", "nan"], "--every nan: it must be at least 0.04"),
+        (["a.png", "--every", "inf"], "--every inf: it must be at least 0.04, and finite"),
+        (
+            ["a.png", "-o", "x.avi"],
+            "-o x.avi: give a name that ends in .csv, .jsonl, .json, .png, .wav, .mp4, .mov, .mkv, or a folder",
+        ),
         (["--text", "a"], "reads no text"),
         (["a.png", "-o", "~nobody-of-that-name/x.csv"], "begins with ~ and a name of no user"),
     ],
