@@ -219,10 +219,14 @@ def predict(measured: Measured, variables: Variables, batch: Batch, key: Key[Arr
         return out
     truth = measured.truth.of(batch, grid.SIZE)
     out["number/boxes"], out["number/sounding"] = jnp.asarray(batch["boxes"]), jnp.asarray(batch["sounding"])
-    shown = {"": maps[""], **trivial_maps(variables, truth), "another_sound": maps["another_sound"]}
+    shown = {"": maps[""], **{name: maps[name] for name in OTHERS}}
+    if measured.prior is not None:
+        shown["object_prior"] = measured.objects(variables, batch)
+    shown |= trivial_maps(variables, truth) | {"oracle": trivial.ranked(truth)}
     found = scored(shown, truth, measured.truth.how, ap=False)
+    found["whole"] = trivial.whole(truth)  # no map: one that is everywhere alike marks nothing where it is adaptive
     out |= {f"number/{name}": found[""][name] for name in ("ciou", "ciou_adaptive", "pointing")}
-    for other in list(shown)[1:]:
+    for other in list(found)[1:]:
         out |= {f"number/{name}_{other}": found[other][name] for name in ("ciou", "ciou_adaptive")}
     return out
 

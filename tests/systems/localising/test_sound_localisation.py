@@ -249,6 +249,30 @@ def test_wrong_options_are_one_line(changes, said):
     assert "\n" not in str(error.value)
 
 
+def test_curves_are_of_every_map_that_stands_beside_the_figures(rng):
+    def objects(variables, picture):  # brighter pictures at the left
+        return jnp.zeros((len(picture), 2, 2, 3)).at[:, :, 0].set(1.0), None
+
+    batch = make_batch(rng, 4)
+    _, _, state = start(config(), batch)
+    net = networks.make(config())
+    variables = {**state.variables, "frozen": {"prior": {}}}
+    measured = figures.Measured(net, objects, figures.Truth())
+    run = jax.jit(bind(figures.predict, measured), compiler_options=QUICK)
+    found = run(variables, batch, jax.random.key(0))
+    truth = grid.union(batch["boxes"], batch["sounding"])
+    others = ("another_sound", "silence", "object_prior", "disc", "mean_map", "oracle", "whole")
+    for protocol in ("ciou", "ciou_adaptive"):
+        own = {f"number/{protocol}_{name}" for name in others}
+        assert own == {k for k in found if k.startswith(f"number/{protocol}_")} - (
+            {k for k in found if "adaptive" in k} if protocol == "ciou" else set()
+        )
+        np.testing.assert_allclose(found[f"number/{protocol}_whole"], np.mean(truth, (1, 2)), rtol=1e-5)  # marks all
+    np.testing.assert_allclose(found["number/ciou_oracle"], 1 / 2, rtol=1e-3)  # a quarter of the picture, of half
+    wanted = figures.scored({"": objects(0, batch["image"])[0].mean(-1)}, truth, "corners", False)[""]
+    np.testing.assert_allclose(found["number/ciou_object_prior"], wanted["ciou"], rtol=1e-5)
+
+
 def test_what_stays_marked_by_hand():
     truth = jnp.zeros((1, 28, 28)).at[:, :14].set(1.0)
     left = jnp.zeros((1, 2, 2)).at[:, :, 0].set(1.0)
