@@ -13,12 +13,13 @@ import numpy as np
 from mmjax.data import fingerprints
 from mmjax.data.files import prepared, sounding_boxes
 from mmjax.data.files.faults import Fault
-from mmjax.data.files.sounding_boxes import Box, Boxes
+from mmjax.data.files.sounding_boxes import Box, Boxes, Negatives
 from mmjax.data.fingerprints import Print
 
 FIELDS = ("boxes", "sounding")
 HEARD = ("waveform",)  # what a negative has of the other clip
 MISSING = "annotation of a clip that is not there"
+SAME = "video of the same name as an annotated one, left out"
 
 
 class Clip(NamedTuple):
@@ -53,24 +54,31 @@ def choose(
     videos: Mapping[str, Sequence[Clip]],
     starts: Mapping[Clip, float],
     annotation: Boxes,
-    negatives: Sequence[tuple[str, str]],
+    negatives: Negatives,
 ) -> tuple[list[Chosen], list[Fault]]:
     """The examples of a split: the test has what is annotated and the negatives, the others have all else.
 
-    Of an annotated video of several clips that in the middle counts, whose picture was annotated.
+    Of an annotated video of several clips that in the middle counts, whose picture was annotated. What is published for
+    a test is never trained on, so that a clip whose annotation is of no use is in no split.
     """
+    held = set(annotation.clips) | annotation.without | negatives.named
     middle: dict[str, Clip] = {}
+    faults: list[Fault] = []
     for clips in videos.values():
         ordered = sorted(clips, key=lambda clip: starts[clip])
-        middle.setdefault(sounding_boxes.clip_of(ordered[0].video), ordered[(len(ordered) - 1) // 2])
-    faults = [Fault(name, MISSING) for name in annotation.clips if name not in middle]
+        name = sounding_boxes.clip_of(ordered[0].video)
+        if name in middle and name in held:
+            faults.append(Fault(ordered[0].video, SAME))
+        middle.setdefault(name, ordered[(len(ordered) - 1) // 2])
+    faults += [Fault(name, MISSING) for name in annotation.clips if name not in middle]
     if split != "test":
-        held = set(annotation.clips) | {name for pair in negatives for name in pair}
         left = [c for clips in videos.values() for c in clips if sounding_boxes.clip_of(c.video) not in held]
-        return [Chosen(clip, clip, ()) for clip in sorted(left) if clip.split == split], faults
+        # The test is not of those whose hash says so: it would leave out a part of what may be trained on.
+        own = [clip for clip in sorted(left) if (clip.split == "validation") == (split == "validation")]
+        return [Chosen(clip, clip, ()) for clip in own], faults
     named = [(middle[name], boxes) for name, boxes in annotation.clips.items() if name in middle]
     chosen = [Chosen(clip, clip, boxes) for clip, boxes in named]
-    for seen, heard in negatives:
+    for seen, heard in negatives.pairs:
         if seen in middle and heard in middle:
             chosen.append(Chosen(middle[seen], middle[heard], ()))
         else:

@@ -17,7 +17,7 @@ import json
 import math
 import pathlib
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 import numpy as np
@@ -29,16 +29,27 @@ from mmjax.errors import UserError
 FRAME = 256  # pixels on a side of what Flickr-SoundNet's annotators saw
 LARGEST = 1 << 20  # bytes of an XML file; published ones have less than 2,000
 OTHER = "annotation of another layout"
+TWICE = "annotated twice, of which the first counts"
 NEGATIVE = "non-sounding"
 Box = tuple[float, float, float, float]  # ymin, xmin, ymax, xmax in 0..1
 
 
 @dataclasses.dataclass(frozen=True)
 class Boxes:
-    """The boxes of each clip that has one at least, as they are published, and what was left out or changed."""
+    """The boxes of each clip that has one at least, as they are published; the clips that are named without one, which
+    are published for a test all the same; and what was left out or changed."""
 
     clips: dict[str, tuple[Box, ...]]
+    without: frozenset[str]
     faults: tuple[Fault, ...]
+
+
+class Negatives(NamedTuple):
+    """(clip of the picture, clip of the sound) of each negative, all clips that rows name, and rows that are none."""
+
+    pairs: list[tuple[str, str]]
+    named: frozenset[str]
+    faults: list[Fault]
 
 
 def clip_of(path: str) -> str:
@@ -58,10 +69,10 @@ def read(path: str) -> Boxes:
     place = pathlib.Path(path).expanduser()
     if place.is_dir():
         files = sorted(file for file in place.iterdir() if file.suffix.lower() == ".xml")
-        given, faults = _of_xml(files)
+        given, without, faults = _of_xml(files)
         wanted = "a folder with <clip>.xml of Flickr-SoundNet"
     elif place.is_file():
-        given, faults = _of_json(place)
+        given, without, faults = _of_json(place)
         wanted = 'a list of {"file": ..., "bbox": [[xmin, ymin, xmax, ymax], ...]}, as vggss.json'
     else:
         raise UserError(f"config.data.annotation={path!r} is neither a folder of .xml nor a .json file")
@@ -75,11 +86,13 @@ def read(path: str) -> Boxes:
     if not clips:
         told = f": {faults[0].kind} ({faults[0].path})" if faults else ""
         raise UserError(f"config.data.annotation={path!r} has no box, but must be {wanted}{told}")
-    return Boxes(clips, tuple(faults))
+    return Boxes(clips, frozenset((without | set(given)) - set(clips)), tuple(faults))
 
 
-def _of_xml(files: Iterable[pathlib.Path]) -> tuple[dict[str, list[Any]], list[Fault]]:
+def _of_xml(files: Iterable[pathlib.Path]) -> tuple[dict[str, list[Any]], set[str], list[Fault]]:
+    """The boxes of each clip, the clips of files of another layout, and faults."""
     given: dict[str, list[Any]] = {}
+    without: set[str] = set()
     faults: list[Fault] = []
     for file in files:
         try:
@@ -93,26 +106,31 @@ def _of_xml(files: Iterable[pathlib.Path]) -> tuple[dict[str, list[Any]], list[F
                 raise ValueError("a <bbox> without four numbers behind its first child")
             given[clip_of(file.name)] = boxes
         except (ElementTree.ParseError, ValueError, OSError, RecursionError) as error:
+            without.add(clip_of(file.name))
             faults.append(Fault(file.name, OTHER, str(error)))
-    return given, faults
+    return given, without, faults
 
 
-def _of_json(file: pathlib.Path) -> tuple[dict[str, list[Any]], list[Fault]]:
+def _of_json(file: pathlib.Path) -> tuple[dict[str, list[Any]], set[str], list[Fault]]:
+    """The boxes of each clip, the clips of entries of another layout, and faults."""
     try:
         rows = json.loads(encodings.strict(file.read_bytes()))
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"config.data.annotation={str(file)!r} cannot be read as JSON: {error}") from None
     given: dict[str, list[Any]] = {}
+    without: set[str] = set()
     faults: list[Fault] = []
     for number, row in enumerate(rows if isinstance(rows, list) else [rows], start=1):
-        boxes = row.get("bbox") if isinstance(row, dict) else None
-        if not isinstance(boxes, list) or not isinstance(row.get("file"), str):
+        boxes, name = (row.get("bbox"), row.get("file")) if isinstance(row, dict) else (None, None)
+        clip = clip_of(name) if isinstance(name, str) else ""
+        if not isinstance(boxes, list) or not clip:
             faults.append(Fault(f"{file.name}, entry {number}", OTHER))
-        elif clip_of(row["file"]) in given:
-            faults.append(Fault(row["file"], "annotated twice, of which the first counts"))
+            without |= {clip} - {""}
+        elif clip in given:
+            faults.append(Fault(str(name), TWICE))
         else:
-            given[clip_of(row["file"])] = boxes
-    return given, faults
+            given[clip] = boxes
+    return given, without, faults
 
 
 def _checked(clip: str, box: Any, faults: list[Fault]) -> Box | None:
@@ -136,8 +154,8 @@ def _checked(clip: str, box: Any, faults: list[Fault]) -> Box | None:
     return inside[0], inside[1], inside[2], inside[3]
 
 
-def negatives(path: str) -> tuple[list[tuple[str, str]], list[Fault]]:
-    """(clip of the picture, clip of the sound) of each row that is labelled as a negative, and rows that are none.
+def negatives(path: str) -> Negatives:
+    """What a list says.
 
     Raises:
       UserError: the list is not there, or has no negative.
@@ -146,16 +164,20 @@ def negatives(path: str) -> tuple[list[tuple[str, str]], list[Fault]]:
         text = encodings.decoded(pathlib.Path(path).expanduser().read_bytes())
     except OSError as error:
         raise UserError(f"config.data.negatives={path!r} cannot be read: {error.strerror}") from None
-    found, faults = [], []
+    found: list[tuple[str, str]] = []
+    named: set[str] = set()
+    faults: list[Fault] = []
     for number, row in enumerate(csv.reader(encodings.lines(text)), start=1):
         cells = [cell.strip() for cell in row]
+        if len(cells) == 3:
+            named |= {clip_of(cell) for cell in cells[:2]} - {""}
         if len(cells) == 3 and cells[2] == NEGATIVE and all(cells):
             found.append((clip_of(cells[0]), clip_of(cells[1])))
         elif any(cells) and len(cells) != 3:
             faults.append(Fault(f"line {number}", "row that is not video,audio,label", ",".join(cells)[:80]))
     if not found:
         raise UserError(f"config.data.negatives={path!r} has no row `video,audio,{NEGATIVE}`")
-    return found, faults
+    return Negatives(found, frozenset(named), faults)
 
 
 def padded(boxes: Sequence[Box], most: int) -> tuple[np.ndarray, np.ndarray]:

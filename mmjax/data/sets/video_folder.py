@@ -85,7 +85,8 @@ def source(
       fit: "crop": the short side is scaled and the middle cut out; "squash": the whole picture, as boxes want it.
       annotation: where boxes of what sounds are published: a folder of Flickr-SoundNet's XML files, or VGG-SS's JSON
         file, see `sounding_boxes`. The test is then of the annotated videos (of several clips that in the middle),
-        the other splits of all others. Flickr-SoundNet's boxes are of three annotators, whose votes count.
+        whatever their hash; of all others those that are not for validation are for training. In no split is a video
+        that is named without a box of any use. Flickr-SoundNet's boxes are of three annotators, whose votes count.
       negatives: SLAVC's list of pictures with another clip's sound, which the test has, too, without boxes.
 
     Returns:
@@ -129,13 +130,13 @@ def _annotated(
 ) -> annotated_clips.Annotated:
     """A split by what is annotated, of clips from all prepared splits."""
     boxes = sounding_boxes.read(annotation)
-    pairs, wrong = sounding_boxes.negatives(negatives) if negatives else ([], [])
+    listed = sounding_boxes.negatives(negatives) if negatives else sounding_boxes.Negatives([], frozenset(), [])
     names = [entry["name"] for entry in prepared.read_info(directory)["splits"]]
     told = {name: _stored(directory, name, ("group", "start")) for name in names}
     videos = annotated_clips.of_videos(told)
     starts = {c: float(told[c.split][c.place]["start"]) for clips in videos.values() for c in clips}
-    chosen, missing = annotated_clips.choose(split, videos, starts, boxes, pairs)
-    for line in faults.listed([*boxes.faults, *wrong, *missing]) if split == "test" else ():
+    chosen, missing = annotated_clips.choose(split, videos, starts, boxes, listed)
+    for line in faults.listed([*boxes.faults, *listed.faults, *missing]) if split == "test" else ():
         print(f"video_folder: annotation: {line}", file=sys.stderr)
     if split == "test" and not any(one.boxes for one in chosen):
         raise UserError(f"config.data.annotation={annotation!r} names no video of the folder by its clips' names")

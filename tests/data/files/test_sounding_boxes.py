@@ -30,6 +30,7 @@ def test_three_annotators_of_flickr_soundnet(tmp_path):
     found = sounding_boxes.read(str(tmp_path))
     one = (32 / 256, 64 / 256, 1.0, 0.5)
     assert found.clips == {"12": (one, (0.0, 0.0, 0.5, 1.0), one), "13": ((0.0, 0.0, 0.5, 1.0),)}
+    assert found.without == {"14", "15", "16"}  # of a test, too
     assert kinds(found) == [
         ("13", "box beyond the picture's edge, cut there"),
         ("13", "box whose ends are in the wrong order"),
@@ -47,6 +48,7 @@ def test_vgg_ss(tmp_path):
         {"file": "abc_000030.mp4", "bbox": [[0, 0, 1, 1]]},
         {"clip": "x"},
         "y",
+        {"file": "no_000000", "bbox": None},
     ]
     (tmp_path / "v.json").write_text(json.dumps(rows))
     found = sounding_boxes.read(str(tmp_path / "v.json"))
@@ -61,7 +63,9 @@ def test_vgg_ss(tmp_path):
         ("out_000000", "box that is not four numbers"),
         ("v.json, entry 5", sounding_boxes.OTHER),
         ("v.json, entry 6", sounding_boxes.OTHER),
+        ("v.json, entry 7", sounding_boxes.OTHER),
     ]
+    assert found.without == {"out_000000", "none_000000", "no_000000"}
     boxes, there = sounding_boxes.padded(found.clips["abc_000030"], 3)
     np.testing.assert_allclose(boxes, [[0.2, 0.1, 0.4, 0.3], [0.5, 0.5, 1, 1], [0, 0, 0, 0]])
     assert there.tolist() == [True, True, False]
@@ -70,8 +74,9 @@ def test_vgg_ss(tmp_path):
 def test_negatives_of_slavc(tmp_path):
     file = tmp_path / "n.csv"
     file.write_text("a,a,sounding\na,b.wav,non-sounding\nbroken,row\n\nc, d ,non-sounding\n")
-    found, faults = sounding_boxes.negatives(str(file))
+    found, named, faults = sounding_boxes.negatives(str(file))
     assert found == [("a", "b"), ("c", "d")]
+    assert named == set("abcd")
     assert [(fault.path, fault.kind) for fault in faults] == [("line 3", "row that is not video,audio,label")]
 
 
