@@ -13,6 +13,7 @@ configs/sound_localisation.py:flickr      EZ-VSL on Flickr-SoundNet: also --conf
 configs/sound_localisation.py:vggss       EZ-VSL on VGG-SS: also --config.data.annotation=vggss.json
 configs/sound_localisation.py:paper       Senocak et al. 2018 at its sizes on a folder of your videos, an accelerator:
                                           --config.model.weights=vgg16-397923af.pth --config.model.soundnet=FILE
+                                          and for figures of the test --config.truth.boxes=True and its annotation
 
 In the variants at published sizes --config.model.imagenet=resnet18-f37072fd.pth begins where the authors began, and
 --config.model.released=FILE with what they released; --config.data.negatives=LIST adds SLAVC's negatives.
@@ -165,6 +166,7 @@ def _paper(c: ConfigDict) -> None:
     c.data.seconds = c.loader.clip_seconds = 20.0
     c.data.size = 320
     c.data.annotation, c.truth.several = "", "votes"
+    c.truth.boxes = False  # it learns without any; with an annotation of the test, True
     # VGG-16 without its last ReLU under an attention that listens to SoundNet's objects.
     c.model = ConfigDict({"picture": "vgg16", "weights": "", "size": 320, "soundnet": "", "hidden": 1000})
     c.loss.method, c.loss.temperature = "senocak", 1.0

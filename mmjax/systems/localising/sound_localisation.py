@@ -48,7 +48,7 @@ def build(config: ConfigDict) -> Task:
         modalities={"picture": ("image",), "sound": ("waveform",)},
         init=bind(init, measured),
         fill=bind(fill, measured),
-        needs=(bind(check, measured),),
+        needs=(bind(check, measured), bind(check_annotation, truth.boxes, *annotation_of(config))),
         updates=(Update("net", bind(loss, measured, share)),),
         metrics=bind(figures.metrics, measured),
         predict=bind(figures.predict, measured),
@@ -69,6 +69,32 @@ def check(measured: Measured) -> None:
     if measured.prior is not None:
         with section("config.prior"):
             measured.prior.check()
+
+
+def annotation_of(config: ConfigDict) -> tuple[str | None, bool]:
+    """Where the boxes of a folder of videos are published, None for other data; and whether boxes are to teach."""
+    data = config.get("data", {})
+    of_videos = data.get("name") == "video_folder"
+    return (data.get("annotation", "") if of_videos else None), bool(config.loss.supervised)
+
+
+def check_annotation(boxes: bool, annotation: str | None, taught: bool) -> None:
+    """Raises UserError where the options of a folder of videos contradict each other."""
+    if annotation is None:
+        return
+    if taught:
+        raise OptionError(
+            "config.loss.supervised",
+            "is above 0, but published boxes of videos are the test's alone and teach nothing: it must be 0",
+        )
+    if boxes and not annotation:
+        raise OptionError(
+            "config.data.annotation",
+            "is empty, but config.truth.boxes says that videos have boxes: give the file or folder of boxes, or "
+            "config.truth.boxes=False",
+        )
+    if annotation and not boxes:
+        raise OptionError("config.data.annotation", "is given, but config.truth.boxes says: no boxes; it must be True")
 
 
 def init(measured: Measured, key: Key[Array, ""], batch: Batch) -> Variables:

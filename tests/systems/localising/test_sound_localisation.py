@@ -206,6 +206,39 @@ def test_pictures_that_the_light_trunk_cannot_halve_are_one_line(rng):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("variant", ["flickr", "vggss", "paper", "videos"])
+def test_what_is_published_of_videos_is_there_and_only_for_the_test(variant, monkeypatch):
+    monkeypatch.setattr(sound_localisation, "make", lambda config: senocak(config.loss.supervised))
+    monkeypatch.setattr(networks.Attended, "check", lambda self: None)
+
+    def fields_of(**changes):
+        c = config_file("sound_localisation").get_config(variant)
+        c.prior.name = ""
+        with c.unlocked():
+            for name, value in changes.items():
+                section, _, field = name.partition("__")
+                (c[section] if field else c)[field or section] = value
+        task = systems.build(c)
+        for need in task.needs:
+            need()
+        return set(task.fields)
+
+    wanting = variant in ("flickr", "vggss")
+    if wanting:
+        with pytest.raises(UserError, match=r"config.data.annotation is empty.*config.truth.boxes=False"):
+            fields_of()
+    assert "boxes" not in fields_of(truth__boxes=False)  # as its header has it
+    assert "boxes" in fields_of(truth__boxes=True, data__annotation="x")
+    with pytest.raises(UserError, match=r"config.data.annotation is given, but config.truth.boxes"):
+        fields_of(truth__boxes=False, data__annotation="x")
+    for unsupervised in (0.0, 1.0):
+        taught = {"loss__supervised": 1.0, "loss__unsupervised": unsupervised, "boxes": 1.0}
+        with pytest.raises(UserError, match=r"config.loss.supervised is above 0, but published boxes .* test's alone"):
+            fields_of(truth__boxes=True, data__annotation="x", **taught)
+    if not wanting:
+        assert "boxes" not in fields_of()
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
