@@ -14,8 +14,8 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-import math
 import pathlib
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
@@ -102,10 +102,13 @@ def _of_xml(files: Iterable[pathlib.Path]) -> tuple[dict[str, list[Any]], set[st
             elements = [element for annotator in root for element in annotator if element.tag == "bbox"]
             # In floating point, so that "12.0" is a number too; published code takes whole ones only.
             boxes = [[float(str(side.text)) / FRAME for side in list(element)[1:5]] for element in elements]
-            if any(len(box) != 4 for box in boxes) or not all(len(annotator) or annotator.text for annotator in root):
+            if any(len(box) != 4 for box in boxes):
                 raise ValueError("a <bbox> without four numbers behind its first child")
-            given[clip_of(file.name)] = boxes
-        except (ElementTree.ParseError, ValueError, OSError, RecursionError) as error:
+            if clip_of(file.name) in given:
+                faults.append(Fault(file.name, TWICE))
+            else:
+                given[clip_of(file.name)] = boxes
+        except (ElementTree.ParseError, ValueError, LookupError, OSError, RecursionError) as error:
             without.add(clip_of(file.name))
             faults.append(Fault(file.name, OTHER, str(error)))
     return given, without, faults
@@ -136,7 +139,7 @@ def _of_json(file: pathlib.Path) -> tuple[dict[str, list[Any]], set[str], list[F
 def _checked(clip: str, box: Any, faults: list[Fault]) -> Box | None:
     """xmin, ymin, xmax, ymax as ymin, xmin, ymax, xmax inside the picture; None, and a fault, for no such box."""
     sides = list(box) if isinstance(box, list | tuple) else []
-    numbers = [float(side) for side in sides if isinstance(side, int | float) and math.isfinite(side)]
+    numbers = [float(side) for side in sides if isinstance(side, int | float) and abs(side) <= sys.float_info.max]
     if len(numbers) != 4 or len(sides) != 4:
         faults.append(Fault(clip, "box that is not four numbers", str(box)[:80]))
         return None
@@ -167,8 +170,12 @@ def negatives(path: str) -> Negatives:
     found: list[tuple[str, str]] = []
     named: set[str] = set()
     faults: list[Fault] = []
-    for number, row in enumerate(csv.reader(encodings.lines(text)), start=1):
-        cells = [cell.strip() for cell in row]
+    for number, line in enumerate(encodings.lines(text), start=1):
+        try:
+            cells = [cell.strip() for cell in next(csv.reader([line]), [])]
+        except csv.Error as error:  # a cell that is longer than csv reads
+            faults.append(Fault(f"line {number}", "row that is not video,audio,label", str(error)))
+            continue
         if len(cells) == 3:
             named |= {clip_of(cell) for cell in cells[:2]} - {""}
         if len(cells) == 3 and cells[2] == NEGATIVE and all(cells):

@@ -71,6 +71,35 @@ def test_vgg_ss(tmp_path):
     assert there.tolist() == [True, True, False]
 
 
+def test_an_annotator_without_a_box_and_files_of_one_clip(tmp_path):
+    whole = ((0.0, 0.0, 1.0, 1.0),)
+    (tmp_path / "a.xml").write_text(xml([(0, 0, 256, 256)], []))
+    (tmp_path / "b.1.xml").write_text(xml([(0, 0, 256, 256)]))
+    (tmp_path / "b.xml").write_text(xml([(0, 0, 128, 128)]))
+    (tmp_path / "c.xml").write_text("<?xml version='1.0' encoding='x-none'?>" + xml([(0, 0, 128, 128)]))
+    (tmp_path / "d.xml").write_text(xml([]))
+    found = sounding_boxes.read(str(tmp_path))
+    assert found.clips == {"a": whole, "b": whole}
+    assert kinds(found) == [
+        ("b.xml", sounding_boxes.TWICE),
+        ("c.xml", sounding_boxes.OTHER),
+        ("d", "annotation without a box"),
+    ]
+
+
+def test_numbers_and_cells_beyond_all_bounds(tmp_path):
+    file = tmp_path / "v.json"
+    file.write_text(f'[{{"file": "a", "bbox": [[0, 0, 1, 1], [0, 0, {"9" * 400}, 1], [0, 0, NaN, 1]]}}]')
+    found = sounding_boxes.read(str(file))
+    assert found.clips == {"a": ((0.0, 0.0, 1.0, 1.0),)}
+    assert kinds(found) == [("a", "box that is not four numbers")] * 2
+    file = tmp_path / "n.csv"
+    file.write_text(f"a,{'b' * 200_000},non-sounding\na,b,non-sounding\n")
+    pairs, _, faults = sounding_boxes.negatives(str(file))
+    assert pairs == [("a", "b")]
+    assert [(fault.path, fault.kind) for fault in faults] == [("line 1", "row that is not video,audio,label")]
+
+
 def test_negatives_of_slavc(tmp_path):
     file = tmp_path / "n.csv"
     file.write_text("a,a,sounding\na,b.wav,non-sounding\nbroken,row\n\nc, d ,non-sounding\n")
