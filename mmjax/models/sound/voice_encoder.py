@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -191,6 +192,14 @@ class VoiceEncoder(nn.Module):
     width: float = 1.0
     hidden: int = 4096
     dtype: Any = "float32"
+
+    def checked(self) -> VoiceEncoder:
+        """Itself; raises OptionError for a number that is out of its range."""
+        narrowest = min(layer.out for layer in LAYERS)
+        if not 0 < self.width < math.inf or round(narrowest * self.width) < 1:
+            wanted = f"times {narrowest} channels it must give at least 1, and finitely many"
+            raise OptionError("width", f"is {self.width}: {wanted}")
+        return self
 
     @nn.compact
     def __call__(self, sound: Float[Array, "b frames bins 2"], *, train: bool = False) -> Float[Array, "b features"]:

@@ -39,8 +39,8 @@ def task(model: FaceDecoder, face: Face, found: Landmarks | None, **weights: flo
         raise OptionError("config.parts.face", "is no face network: its features draw no face")
     if found is not None and model.points != POINTS:
         raise OptionError("config.model.points", f"is {model.points}, and config.parts.landmarks finds {POINTS}")
-    if min(weights.values()) < 0:
-        raise OptionError("config.loss", f"is {weights}: weights must be at least 0")
+    if not any(weights.values()):
+        raise OptionError("config.loss", "has no term: all its weights are 0")
     return Task(
         fields=("face",) if found else ("face", "landmarks"),
         init=bind(init, model, face, found),

@@ -24,6 +24,7 @@ from mmjax.models.sound.voice_encoder import RATE, Hearing, VoiceEncoder
 from mmjax.ops import collective
 from mmjax.systems.faces import finding
 from mmjax.systems.faces.decoding import as_picture
+from mmjax.systems.faces.recognising import check_factors
 from mmjax.task import Batch, Constants, Features, Figures, Fit, Task, Update, Variables, bind
 
 DURATIONS = (1, 2, 3)  # seconds of voice that an evaluation hears beside all of it
@@ -114,9 +115,6 @@ def _check(face: Face, decoder: Decoder | None, factors: tuple[str, ...], weight
         raise OptionError("config.loss.first_layer", "needs config.parts.decoder: say which, or set it to 0")
     if weights.distillation and not face.last:
         raise OptionError("config.loss.distillation", "needs a face network that tells identities apart: set it to 0")
-    for name in ("first_layer", "direction", "distillation", "shortest"):
-        if getattr(weights, name) < 0:
-            raise OptionError(f"config.loss.{name}", f"is {getattr(weights, name)}: it must be at least 0")
     if not weights.first_layer + weights.direction + weights.distillation > 0:
         raise OptionError("config.loss", "has no term: all its weights are 0")
     if not weights.temperature > 0:
@@ -125,6 +123,7 @@ def _check(face: Face, decoder: Decoder | None, factors: tuple[str, ...], weight
 
 def init(parts: Parts, key: Array, batch: Batch) -> dict[str, Any]:
     """Fresh encoder, the trees of the frozen parts, and a mean face of nothing."""
+    check_factors(parts.factors, batch)
     heard = jax.eval_shape(parts.heard, batch["speech"][:1], batch["speech_length"][:1])
     made = parts.model.init(key, jnp.zeros(heard.shape, heard.dtype))
     frozen = {"face": parts.face.init(batch[parts.face.field])}

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from mmjax.errors import OptionError
 from mmjax.losses import classification, divergence
 from mmjax.metrics import prior, running_mean
 from mmjax.models.vision.face_network import THUMBNAIL, FaceNetwork
@@ -17,6 +18,7 @@ from mmjax.ops import collective
 from mmjax.ops.pictures import resize
 from mmjax.task import Batch, Figures, Task, Update, Variables, bind
 
+FACTORS = ("build", "length", "age", "warmth")  # the columns of `speaker` in the default data
 SHAPE = ("opening", "rounding")  # the columns of `mouth_shape`
 WORDS = {2: ("low", "high"), 3: ("low", "middle", "high")}
 
@@ -61,7 +63,7 @@ def task(model: FaceNetwork, kinds: Kinds, *, thumbnail: float, flip: bool, mout
     terms = bind(loss, model, kinds, thumbnail=thumbnail, flip=flip, mouth=mouth)
     return Task(
         fields=("face", "speaker", *(("mouth_shape",) if model.mouth else ())),
-        init=bind(init, model),
+        init=bind(init, model, kinds),
         updates=(Update("face_network", terms),),
         metrics=bind(metrics, model, kinds),
         predict=bind(predict, model, kinds),
@@ -72,13 +74,20 @@ def task(model: FaceNetwork, kinds: Kinds, *, thumbnail: float, flip: bool, mout
     )
 
 
-def init(model: FaceNetwork, key: Array, batch: Batch) -> dict[str, Any]:
+def init(model: FaceNetwork, kinds: Kinds, key: Array, batch: Batch) -> dict[str, Any]:
     """Fresh network, and for the baselines a uniform prior and a mean mouth of nothing."""
+    check_factors(kinds.factors, batch)
     made = model.init(key, batch["face"])
     state = {"net": made["state"], "prior": prior.fresh(model.identities)}
     if model.mouth:
         state["mouth"] = running_mean.fresh(jax.ShapeDtypeStruct((len(SHAPE),), jnp.float32))
     return {"params": {"face_network": made["params"]}, "state": state, "frozen": {}}
+
+
+def check_factors(factors: tuple[str, ...], batch: Batch) -> None:
+    """Raises OptionError where there are not as many names as the data has factors: they would name other columns."""
+    if factors and "speaker" in batch and batch["speaker"].shape[1] != len(factors):
+        raise OptionError("config.factors", f"is {factors}, and the data's speaker has {batch['speaker'].shape[1]}")
 
 
 def loss(

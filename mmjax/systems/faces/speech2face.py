@@ -6,6 +6,8 @@ of the speaker's face: each is trained where its data is, alone, and is frozen t
 
 from __future__ import annotations
 
+import math
+
 from ml_collections import ConfigDict
 
 from mmjax import errors
@@ -18,14 +20,26 @@ from mmjax.systems.faces import decoding, hearing, recognising
 from mmjax.task import Task
 
 PARTS = (*face_parts.PARTS, "voice")
+DRAWN = "sounding_scenes"  # the data whose factors are `recognising.FACTORS`; of others their names are unknown
 
 
 def build(config: ConfigDict) -> Task:
     """The task of the part that config.part names; each has the section model, and what that part is trained with."""
     if config.part not in PARTS:
         raise OptionError("config.part", f"is {config.part!r}: choose one of {', '.join(PARTS)}")
+    factors = tuple(config.factors)
+    if factors and config.data.get("name") == DRAWN and factors != recognising.FACTORS:
+        wanted = f"the columns of the data's speaker are {recognising.FACTORS}, () asks for none"
+        raise OptionError("config.factors", f"is {factors}: {wanted}")
+    for name in config.loss:
+        if not 0 <= config.loss[name] < math.inf:
+            raise OptionError(f"config.loss.{name}", f"is {config.loss[name]}: it must be at least 0, and finite")
     if config.part == "face_network":
-        kinds = recognising.Kinds(tuple(config.factors), config.levels)
+        if config.levels < 2:
+            raise OptionError("config.levels", f"is {config.levels}: with less than 2 all people are of one kind")
+        if not factors:
+            raise OptionError("config.factors", "is (): without any, all people are of one kind")
+        kinds = recognising.Kinds(factors, config.levels)
         network = FaceNetwork(**face_parts.face_network(config))
         return recognising.task(network, kinds, **config.loss)
     face = face_parts.face(config.parts.face)
@@ -34,6 +48,7 @@ def build(config: ConfigDict) -> Task:
         return decoding.task(FaceDecoder(**config.model), face, found, **config.loss)
     with errors.section("config.hearing"):
         heard = Hearing(**config.hearing).checked()
-    model = VoiceEncoder(face.size, **config.model)
+    with errors.section("config.model"):
+        model = VoiceEncoder(face.size, **config.model).checked()
     decoder = face_parts.decoder(config.parts.decoder) if config.parts.decoder else None
-    return hearing.task(model, heard, face, decoder, tuple(config.factors), hearing.Weights(**config.loss))
+    return hearing.task(model, heard, face, decoder, factors, hearing.Weights(**config.loss))

@@ -385,6 +385,47 @@ def test_what_is_wrong_is_one_line(change, said):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("variant", "change", "said"),
+    [
+        ("", {"model.width": -1.0}, "config.model.width is -1.0: times 64 channels it must give at least 1"),
+        ("", {"model.width": 0.0}, "config.model.width is 0.0"),
+        ("", {"model.width": 0.005}, "config.model.width is 0.005"),  # 0.3 channels
+        ("", {"model.width": np.inf}, "config.model.width is inf"),
+        ("", {"factors": ("build", "nose")}, r"config.factors is \('build', 'nose'\): the columns .* 'length', 'age'"),
+        ("", {"factors": ("length", "build", "age", "warmth")}, r"config.factors is \('length', 'build'"),
+        ("", {"loss.temperature": np.inf}, "config.loss.temperature is inf"),
+        ("", {"loss.direction": np.nan}, "config.loss.direction is nan: it must be at least 0"),
+        ("faces", {"factors": ("build", "nose")}, r"config.factors is \('build', 'nose'\)"),
+        ("faces", {"factors": ()}, r"config.factors is \(\)"),
+        ("faces", {"levels": 1}, "config.levels is 1: with less than 2"),
+        ("faces", {"loss.thumbnail": -1.0}, "config.loss.thumbnail is -1.0: it must be at least 0"),
+        ("talking_faces", {"loss.mouth": -20.0}, "config.loss.mouth is -20.0"),
+        ("decoder", {"loss.texture": -1.0}, "config.loss.texture is -1.0"),
+        ("decoder", dict.fromkeys(("loss.landmarks", "loss.texture", "loss.picture", "loss.feature"), 0.0), "no term"),
+    ],
+)
+def test_no_option_makes_a_run_of_nothing(variant, change, said):
+    config = get_config("speech2face", variant)
+    config.update_from_flattened_dict(change)
+    with pytest.raises(OptionError, match=said) as error:
+        speech2face.build(config)
+    assert "\n" not in str(error.value)
+
+
+def test_factors_are_the_columns_of_the_speaker():
+    assert recognising.FACTORS == sounding_scenes.FACTORS
+    fields = {"": ("face", "speech", "speech_length", "speaker", "landmarks"), "faces": ("face", "speaker")}
+    for variant, wanted in fields.items():
+        config = get_config("speech2face", variant)
+        config.data.name, config.factors = "own", ("build", "nose")  # of unknown data their number alone is known
+        init = speech2face.build(config).init
+        with pytest.raises(OptionError, match=r"config.factors is \('build', 'nose'\), and the data's speaker has 4"):
+            jax.eval_shape(init, jax.random.key(0), data(wanted))
+        config.factors = ("a", "b", "c", "d")
+        jax.eval_shape(speech2face.build(config).init, jax.random.key(0), data(wanted))
+
+
 def test_a_voice_can_be_trained_towards_a_speaker_encoder(tmp_path, rng):
     config = get_config("speech2face", "voices")
     config.model.update({"width": 0.03125, "hidden": 8})
