@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from mmjax.errors import OptionError
+from mmjax.models.blocks import options
 from mmjax.models.blocks.adversarial import pixels
 from mmjax.models.blocks.pictures import Convolution
 from mmjax.ops.convolution import convolve
@@ -66,6 +68,14 @@ class FaceDecoder(nn.Module):
     shape: tuple[int, ...] = (128,)
     points: int = 68
     dtype: Any = "float32"
+
+    def checked(self) -> FaceDecoder:
+        """Itself; raises OptionError for a number that is out of its range."""
+        if not self.widths:
+            raise OptionError("widths", "is (): the texture's first map needs channels")
+        options.sizes(self, "first", "grid", "widths", "shape", "points")
+        options.floating(self.dtype)
+        return self
 
     @property
     def side(self) -> int:

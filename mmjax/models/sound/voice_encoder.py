@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from mmjax.errors import OptionError, UserError
+from mmjax.models.blocks import options
 from mmjax.models.blocks.norm import BatchNorm
 from mmjax.models.sound.soundnet import tile
 from mmjax.ops import maximum
@@ -49,8 +50,15 @@ class Hearing:
         if not 0 <= self.bins <= self.n_fft // 2 + 1:
             raise OptionError("bins", f"is {self.bins}: an n_fft of {self.n_fft} gives {self.n_fft // 2 + 1}")
         for name in ("rate", "seconds", "window", "hop", "n_fft", "power"):
-            if not getattr(self, name) > 0:
-                raise OptionError(name, f"is {getattr(self, name)}: it must be above 0")
+            if not 0 < getattr(self, name) < math.inf:
+                raise OptionError(name, f"is {getattr(self, name)}: it must be above 0, and finite")
+        for name in ("window", "hop"):
+            if round(getattr(self, name) * self.rate) < 1:
+                raise OptionError(name, f"is {getattr(self, name)}: not one sample at a rate of {self.rate}")
+        kept = self.bins or self.n_fft // 2 + 1
+        if kept < FEWEST_BINS:
+            name = "bins" if self.bins else "n_fft"
+            raise OptionError(name, f"={getattr(self, name)} gives {kept} bins: the encoder needs {FEWEST_BINS}")
         if round(self.window * self.rate) > self.n_fft:
             raise OptionError("n_fft", f"is {self.n_fft}: a window has {round(self.window * self.rate)} samples")
         if self.frames < MINIMUM:
@@ -199,6 +207,8 @@ class VoiceEncoder(nn.Module):
         if not 0 < self.width < math.inf or round(narrowest * self.width) < 1:
             wanted = f"times {narrowest} channels it must give at least 1, and finitely many"
             raise OptionError("width", f"is {self.width}: {wanted}")
+        options.sizes(self, "hidden")
+        options.floating(self.dtype)
         return self
 
     @nn.compact

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
-from mmjax.models.blocks import stages
+from mmjax.errors import OptionError
+from mmjax.models.blocks import options, stages
 from mmjax.models.blocks.pictures import mean_and_max, pyramid
 
 THUMBNAIL = 8  # pixels a side of the picture that the features are asked for
@@ -37,6 +38,14 @@ class FaceNetwork(nn.Module):
     def __post_init__(self) -> None:
         stages.paired(self.widths, self.depths)
         super().__post_init__()
+
+    def checked(self) -> FaceNetwork:
+        """Itself; raises OptionError for a number that is out of its range."""
+        options.sizes(self, "identities", "features", "widths", "depths")
+        if not self.widths:
+            raise OptionError("widths", "is (): without stages there are no features")
+        options.floating(self.dtype)
+        return self
 
     @nn.compact
     def __call__(self, face: Num[Array, "b h w 3"], *, train: bool = False) -> dict[str, Array]:

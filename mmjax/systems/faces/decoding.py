@@ -58,6 +58,8 @@ def task(model: FaceDecoder, face: Face, found: Landmarks | None, **weights: flo
 
 def init(model: FaceDecoder, face: Face, found: Landmarks | None, key: Array, batch: Batch) -> dict[str, Any]:
     """Fresh decoder, the trees of the frozen networks' weights, and a mean face of nothing."""
+    if found is None and batch["landmarks"].shape[1] != model.points:
+        raise OptionError("config.model.points", f"is {model.points}, and the data has {batch['landmarks'].shape[1]}")
     params = model.init(key, jnp.zeros((1, face.size)))["params"]
     shapes = {
         "landmarks": jax.ShapeDtypeStruct((model.points, 2), jnp.float32),

@@ -128,6 +128,11 @@ def init(parts: Parts, key: Array, batch: Batch) -> dict[str, Any]:
     made = parts.model.init(key, jnp.zeros(heard.shape, heard.dtype))
     frozen = {"face": parts.face.init(batch[parts.face.field])}
     if parts.decoder is not None:
+        drawn = parts.decoder.model.points
+        if "landmarks" in batch and batch["landmarks"].shape[1] != drawn:
+            raise OptionError(
+                "config.parts.decoder", f"draws {drawn} landmarks, and the data has {batch['landmarks'].shape[1]}"
+            )
         frozen["decoder"] = parts.decoder.init(parts.face.size)
     known = running_mean.fresh({"feature": jax.ShapeDtypeStruct((parts.face.size,), jnp.float32)})
     return {"params": {"voice": made["params"]}, "state": {"net": made["state"], "known": known}, "frozen": frozen}

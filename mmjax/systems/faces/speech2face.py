@@ -40,12 +40,15 @@ def build(config: ConfigDict) -> Task:
         if not factors:
             raise OptionError("config.factors", "is (): without any, all people are of one kind")
         kinds = recognising.Kinds(factors, config.levels)
-        network = FaceNetwork(**face_parts.face_network(config))
+        with errors.section("config.model"):
+            network = FaceNetwork(**face_parts.face_network(config)).checked()
         return recognising.task(network, kinds, **config.loss)
     face = face_parts.face(config.parts.face)
     if config.part == "face_decoder":
         found = face_parts.landmarks(config.parts.landmarks) if config.parts.get("landmarks") else None
-        return decoding.task(FaceDecoder(**config.model), face, found, **config.loss)
+        with errors.section("config.model"):
+            drawer = FaceDecoder(**config.model).checked()
+        return decoding.task(drawer, face, found, **config.loss)
     with errors.section("config.hearing"):
         heard = Hearing(**config.hearing).checked()
     with errors.section("config.model"):

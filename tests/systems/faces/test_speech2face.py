@@ -413,6 +413,45 @@ def test_no_option_makes_a_run_of_nothing(variant, change, said):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("variant", "change", "said"),
+    [
+        ("", {"model.hidden": 0}, "config.model.hidden is 0: it must be at least 1"),
+        ("", {"model.dtype": "float99"}, "config.model.dtype is 'float99': choose one of float32, bfloat16"),
+        ("", {"model.dtype": "int32"}, "config.model.dtype is 'int32'"),
+        ("", {"hearing.hop": 1e-9}, "config.hearing.hop is 1e-09: not one sample at a rate of 16000"),
+        ("", {"hearing.window": 1e-9}, "config.hearing.window is 1e-09: not one sample"),
+        ("", {"hearing.seconds": np.inf}, "config.hearing.seconds is inf"),
+        ("", {"hearing.bins": 30}, "config.hearing.bins=30 gives 30 bins: the encoder needs"),
+        ("faces", {"model.features": 0}, "config.model.features is 0"),
+        ("faces", {"model.widths": (24, 0, 96)}, r"config.model.widths is \(24, 0, 96\): each must be at least 1"),
+        ("faces", {"model.depths": (1, 1)}, "config.model.depths has 2 stages"),
+        ("faces", {"model.dtype": "float99"}, "config.model.dtype is 'float99'"),
+        ("decoder", {"model.grid": 0}, "config.model.grid is 0: it must be at least 1"),
+        ("decoder", {"model.first": 0}, "config.model.first is 0"),
+        ("decoder", {"model.widths": ()}, "config.model.widths is"),
+        ("decoder", {"model.shape": (0,)}, r"config.model.shape is \(0,\)"),
+        ("decoder", {"model.dtype": "float99"}, "config.model.dtype is 'float99'"),
+        ("decoder", {"model.points": -1}, "config.model.points is -1"),
+    ],
+)
+def test_no_option_gives_a_traceback(variant, change, said):
+    config = get_config("speech2face", variant)
+    config.update_from_flattened_dict(change)
+    with pytest.raises(OptionError, match=said) as error:
+        speech2face.build(config)
+    assert "\n" not in str(error.value)
+
+
+def test_a_decoder_has_as_many_landmarks_as_the_data():
+    key, batch = jax.random.key(0), data(("face", "landmarks", "speech", "speech_length", "speaker"))
+    with pytest.raises(OptionError, match=r"config.model.points is 72, and the data has 68"):
+        jax.eval_shape(small("decoder", points=72).init, key, batch)
+    batch["landmarks"] = batch["landmarks"][:, :5]
+    with pytest.raises(OptionError, match=r"config.parts.decoder draws 68 landmarks, and the data has 5"):
+        jax.eval_shape(small("").init, key, batch)
+
+
 def test_factors_are_the_columns_of_the_speaker():
     assert recognising.FACTORS == sounding_scenes.FACTORS
     fields = {"": ("face", "speech", "speech_length", "speaker", "landmarks"), "faces": ("face", "speaker")}
