@@ -20,7 +20,7 @@ class OptionError(UserError):
     """
 
     def __init__(self, option: str, wrong: str):
-        super().__init__(f"{option}{wrong}" if wrong.startswith("=") else f"{option} {wrong}")
+        super().__init__(f"{option}{wrong}" if wrong.startswith(("=", ":")) else f"{option} {wrong}")
         self.option, self.wrong = option, wrong
 
 
@@ -32,6 +32,19 @@ def refuse_pointer(path: object, head: bytes) -> None:
     """Raises UserError where a file begins as a pointer of Git LFS, so that nobody takes that for its content."""
     if head.startswith(POINTER):
         raise UserError(f"{path} is a pointer of Git LFS, not the file itself: `git lfs pull` brings it")
+
+
+@contextmanager
+def file_of(option: str) -> Iterator[None]:
+    """Puts the option that named a file before what a `UserError` from inside says of the file."""
+    try:
+        yield
+    except OptionError as error:
+        if error.option != "weights":  # as `Network` calls what it was given
+            raise
+        raise OptionError(option, error.wrong) from None
+    except UserError as error:
+        raise OptionError(option, f": {error}") from None
 
 
 @contextmanager

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Num
 
+from mmjax import errors
 from mmjax.errors import OptionError
 from mmjax.known import runs
 from mmjax.known.network import Network
@@ -70,7 +71,8 @@ class Face:
 
     def load(self, fresh: Mapping[str, Any]) -> dict[str, Any]:
         """The weights in the tree of `init`, NumPy arrays. Raises UserError for a file that is missing or no such."""
-        return self.network.fill({"params": {}, "state": {}, "frozen": fresh})["frozen"]
+        with errors.file_of("config.parts.face"):
+            return self.network.fill({"params": {}, "state": {}, "frozen": fresh})["frozen"]
 
     def feature(self, weights: Mapping[str, Any], face: Num[Array, b * shape]) -> Float[Array, "b d"]:
         """The feature of faces, or of utterances, float32; gradients flow back to the pictures."""
@@ -141,14 +143,17 @@ def face(source: str, dtype: str = "float32", option: str = "config.parts.face")
         return Face(network, "features", UNITS, field="speech_other")
     if source not in NAMES and not Path(source).expanduser().exists():
         raise OptionError(option, f"={source!r}: no such file or folder; 'shipped' is our own")
-    if _is_part(source):
+    with errors.file_of(option):
+        ours = _is_part(source)
+    if ours:
         where = (source, "face_network", option)
         model = FaceNetwork(**_options(*where))
         network = Network(model, "features", _side(*where), _weights, where, found=_options, trained=False)
         return Face(network, "features", model.features, "identity", model.identities)
     path = Path(source).expanduser()
     if path.is_dir() or path.name.endswith(tfjs_file.SUFFIX):
-        face_api.manifest(path, face_api.DESCRIPTOR)
+        with errors.file_of(option):
+            face_api.manifest(path, face_api.DESCRIPTOR)
         described = face_api_networks.FaceDescriptor(dtype=dtype)
         size = face_api_networks.DESCRIPTOR_SIDE
         network = Network(described, "features", size, face_api.descriptor, (source,), trained=False)
@@ -190,7 +195,8 @@ class Landmarks:
 
     def load(self, fresh: Mapping[str, Any]) -> dict[str, Any]:
         """The weights in the tree of `init`. Raises UserError for a file that is missing or no such."""
-        return self.network.fill({"params": {}, "state": {}, "frozen": fresh})["frozen"]
+        with errors.file_of("config.parts.landmarks"):
+            return self.network.fill({"params": {}, "state": {}, "frozen": fresh})["frozen"]
 
     def __call__(self, weights: Mapping[str, Any], face: Num[Array, "b h w 3"]) -> Float[Array, "b 68 2"]:
         """x, y in 0..1, in the order of 300-W; no gradient flows back."""
@@ -267,7 +273,8 @@ def _file(source: str, part: str, option: str) -> tuple[dict[str, Any], dict[str
         raise OptionError(option, f"={source!r}: no {part} ships by this name")
     if path.is_dir():
         raise OptionError(option, f"={source!r} is no workdir: it has no config.json")
-    tree, said = safetensors_file.load(path)
+    with errors.file_of(option):
+        tree, said = safetensors_file.load(path)
     if said.get("part") != part:
         raise OptionError(option, f"={source!r} is no {part}: mmjax export-part writes one from a run")
     return tree, said

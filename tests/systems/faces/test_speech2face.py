@@ -452,6 +452,21 @@ def test_a_decoder_has_as_many_landmarks_as_the_data():
         jax.eval_shape(small("").init, key, batch)
 
 
+def test_a_file_of_something_else_is_said_of_the_option_that_named_it(tmp_path, rng):
+    for name in ("junk.pth", "junk.safetensors"):
+        (tmp_path / name).write_bytes(b"junk" * 9)
+    write_zip(tmp_path / "other.pth", {"layer.weight": rng.normal(size=(2, 3)).astype(np.float32)})
+    for name, wrong in (("junk.pth", "not a PyTorch"), ("other.pth", "not the weights"), ("junk.safetensors", "not a")):
+        path = str(tmp_path / name)
+        with pytest.raises(OptionError, match=rf"^config\.parts\.face: .*{name}.*{wrong}"):
+            face_parts.face(path).load({})
+    with pytest.raises(OptionError, match=r"^config\.parts\.decoder: .*junk.pth"):
+        face_parts.decoder(str(tmp_path / "junk.pth"))
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OptionError, match=r"^config\.parts\.landmarks: .*no such file"):
+        face_parts.landmarks(str(tmp_path / "folder")).load({})
+
+
 def test_factors_are_the_columns_of_the_speaker():
     assert recognising.FACTORS == sounding_scenes.FACTORS
     fields = {"": ("face", "speech", "speech_length", "speaker", "landmarks"), "faces": ("face", "speaker")}
