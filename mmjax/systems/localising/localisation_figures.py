@@ -75,11 +75,14 @@ class Measured:
       net: the networks.
       prior: a frozen picture network whose features stand for objects; None for none.
       truth: of the data.
+      taught: whether training and validation clips have boxes, which make a mean map and a threshold; those of
+        published annotation have none.
     """
 
     net: TwoTowers | Attended
     prior: Network | None
     truth: Truth
+    taught: bool = True
 
     def maps(self, variables: Variables, batch: Batch, key: Key[Array, ""]) -> dict[str, Float[Array, "b h w"]]:
         """The scores of each place: "" for the own sound, and for OTHERS."""
@@ -122,7 +125,7 @@ def metrics(measured: Measured, variables: Variables, batch: Batch) -> Figures:
     if measured.prior is not None:
         shown["/object_prior"] = objects = measured.objects(variables, batch)
         shown["/with_object_prior"] = mixed(maps[""], objects, measured.truth.how)
-    shown |= {f"/{name}": values for name, values in trivial_maps(variables, truth).items()}
+    shown |= {f"/{name}": values for name, values in trivial_maps(variables, truth, measured.taught).items()}
     shown["/oracle"] = trivial.ranked(truth)
     for suffix, scores in scored(shown, truth, measured.truth.how).items():
         found |= protocols.figures(scores, where, suffix)
@@ -154,10 +157,13 @@ def mixed(maps: Float[Array, "b h w"], objects: Float[Array, "b i j"], how: str)
     return (1 - PRIOR_SHARE) * stretched(maps) + PRIOR_SHARE * stretched(objects)
 
 
-def trivial_maps(variables: Variables, truth: Float[Array, "b s s"]) -> dict[str, Float[Array, "b h w"]]:
-    """Maps that are the same for every picture: the mean truth of training, and a disc in the middle."""
-    mean = variables["state"]["mean_map"]["mean"]
-    same = {"mean_map": mean, "disc": trivial.disc(truth.shape[-1])}
+def trivial_maps(
+    variables: Variables, truth: Float[Array, "b s s"], taught: bool = True
+) -> dict[str, Float[Array, "b h w"]]:
+    """Maps that are the same for every picture: the mean truth of training, where it has any, and a disc in the
+    middle."""
+    same = {"mean_map": variables["state"]["mean_map"]["mean"]} if taught else {}
+    same["disc"] = trivial.disc(truth.shape[-1])
     return {name: jnp.broadcast_to(one[None], (len(truth), *one.shape)) for name, one in same.items()}
 
 
@@ -222,7 +228,7 @@ def predict(measured: Measured, variables: Variables, batch: Batch, key: Key[Arr
     shown = {"": maps[""], **{name: maps[name] for name in OTHERS}}
     if measured.prior is not None:
         shown["object_prior"] = measured.objects(variables, batch)
-    shown |= trivial_maps(variables, truth) | {"oracle": trivial.ranked(truth)}
+    shown |= trivial_maps(variables, truth, measured.taught) | {"oracle": trivial.ranked(truth)}
     found = scored(shown, truth, measured.truth.how, ap=False)
     found["whole"] = trivial.whole(truth)  # no map: one that is everywhere alike marks nothing where it is adaptive
     out |= {f"number/{name}": found[""][name] for name in ("ciou", "ciou_adaptive", "pointing")}

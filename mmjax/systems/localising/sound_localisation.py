@@ -34,7 +34,8 @@ def build(config: ConfigDict) -> Task:
         truth = Truth(**config.truth)
     with section("config.prior"):
         prior = localisers.object_prior(**config.prior)
-    measured, share = Measured(make(config), prior, truth), float(config.boxes)
+    annotation, taught = annotation_of(config)
+    measured, share = Measured(make(config), prior, truth, annotation is None), float(config.boxes)
     if not 0 <= share <= 1:
         raise OptionError("config.boxes", f"={share:g}: it must be from 0 to 1, the share of the clips that have boxes")
     if measured.net.loss.supervised and not (truth.boxes and share):
@@ -43,17 +44,18 @@ def build(config: ConfigDict) -> Task:
         raise OptionError("config.boxes", f"={share:g}, but config.loss.supervised is 0: no box would teach anything")
     heard = ("image", "waveform", "waveform_length")
     fields = (*heard, "boxes", "sounding") if truth.boxes else heard
+    fit = Fit(bind(figures.observe, measured), figures.solve, "validation")
     return Task(
         fields=(*fields, "index") if 0 < share < 1 else fields,
         modalities={"picture": ("image",), "sound": ("waveform",)},
         init=bind(init, measured),
         fill=bind(fill, measured),
-        needs=(bind(check, measured), bind(check_annotation, truth.boxes, *annotation_of(config))),
+        needs=(bind(check, measured), bind(check_annotation, truth.boxes, annotation, taught)),
         updates=(Update("net", bind(loss, measured, share)),),
         metrics=bind(figures.metrics, measured),
         predict=bind(figures.predict, measured),
         score=bind(figures.score, truth),
-        fit=Fit(bind(figures.observe, measured), figures.solve, "validation") if truth.boxes else None,
+        fit=fit if truth.boxes and measured.taught else None,
         predicts_from=heard,
         answers=("heatmap/heat", "number/confidence"),
         notes=() if truth.boxes else (NO_BOXES,),

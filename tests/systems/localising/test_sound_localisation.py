@@ -221,6 +221,7 @@ def test_what_is_published_of_videos_is_there_and_only_for_the_test(variant, mon
         task = systems.build(c)
         for need in task.needs:
             need()
+        assert task.fit is None  # nothing but the test has boxes from which a threshold could be fitted
         return set(task.fields)
 
     wanting = variant in ("flickr", "vggss")
@@ -304,6 +305,18 @@ def test_curves_are_of_every_map_that_stands_beside_the_figures(rng):
     np.testing.assert_allclose(found["number/ciou_oracle"], 1 / 2, rtol=1e-3)  # a quarter of the picture, of half
     wanted = figures.scored({"": objects(0, batch["image"])[0].mean(-1)}, truth, "corners", False)[""]
     np.testing.assert_allclose(found["number/ciou_object_prior"], wanted["ciou"], rtol=1e-5)
+
+
+def test_training_without_boxes_has_no_mean_map(rng):
+    batch = make_batch(rng, 4)
+    _, _, state = start(config(), batch)
+    for taught in (True, False):
+        measured = figures.Measured(networks.make(config()), None, figures.Truth(), taught)
+        shown = jax.eval_shape(bind(figures.predict, measured), state.variables, batch, jax.random.key(0))
+        assert ("number/ciou_mean_map" in shown) == taught
+        assert "number/ciou_disc" in shown
+        counted = jax.eval_shape(bind(figures.metrics, measured), state.variables, {**batch, "valid": np.ones(4, bool)})
+        assert ("ciou/mean_map" in counted) == taught
 
 
 def test_what_stays_marked_by_hand():
