@@ -15,7 +15,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int, Num, Shaped
 
 from mmjax.errors import OptionError
-from mmjax.models.blocks import stages
+from mmjax.models.blocks import options, stages
 from mmjax.models.blocks.norm import BatchNorm
 from mmjax.models.blocks.pictures import Block, mean_and_max, space_to_depth
 from mmjax.models.blocks.recurrent import uniform
@@ -30,7 +30,6 @@ from mmjax.ops.vectors import unit
 
 RATE = 22_050
 TRUNKS = ("light", "resnet18")
-DTYPES = ("float32", "bfloat16")
 SCALE = 12.0  # what the official codes divide log densities by
 
 
@@ -89,21 +88,18 @@ class Localiser(nn.Module):
             raise OptionError("projections", f"is {self.projections}: choose 0, 1 or 2")
         if self.last_stride not in (1, 2):
             raise OptionError("last_stride", f"is {self.last_stride}: choose 1 or 2")
-        if self.dimension < 1:
-            raise OptionError("dimension", f"is {self.dimension}: it must be at least 1")
         for name in ("dropout_picture", "dropout_sound"):
             if not 0 <= getattr(self, name) < 1:
                 raise OptionError(name, f"is {getattr(self, name)}: it must be from 0 to below 1")
-        for name in ("widths", "depths", "sound_widths"):
-            numbers = getattr(self, name)
-            if not numbers or min(numbers) < 1:
-                raise OptionError(name, f"is {tuple(numbers)}: it must be one number or more, each at least 1")
+        for name in ("widths", "sound_widths"):
+            if not getattr(self, name):
+                raise OptionError(name, "is (): without stages there is no map")
+        options.sizes(self, "dimension", "widths", "depths", "sound_widths")
         if self.mels < 2 or self.mels % 2:
             raise OptionError("mels", f"is {self.mels}: it must be an even number of bands, at least 2")
         if not math.isfinite(self.floor):
             raise OptionError("floor", f"is {self.floor}: it must be finite")
-        if isinstance(self.dtype, str) and self.dtype not in DTYPES:
-            raise OptionError("dtype", f"is {self.dtype!r}: choose {' or '.join(map(repr, DTYPES))}")
+        options.floating(self.dtype)
 
     def setup(self) -> None:
         self.picture: nn.Module

@@ -74,10 +74,8 @@ def check(measured: Measured) -> None:
 
 
 def annotation_of(config: ConfigDict) -> tuple[str | None, bool]:
-    """Where the boxes of a folder of videos are published, None for other data; and whether boxes are to teach."""
-    data = config.get("data", {})
-    of_videos = data.get("name") == "video_folder"
-    return (data.get("annotation", "") if of_videos else None), bool(config.loss.supervised)
+    """Where boxes of the data are published, None for data that has no such option; and whether boxes are to teach."""
+    return config.get("data", {}).get("annotation"), bool(config.loss.supervised)
 
 
 def check_annotation(boxes: bool, annotation: str | None, taught: bool) -> None:
