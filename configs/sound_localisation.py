@@ -1,6 +1,7 @@
 """Sound source localisation: where in a picture the sound of a clip comes from.
 
-configs/sound_localisation.py             sounding scenes without boxes, nine minutes on two cores
+configs/sound_localisation.py             sounding scenes without boxes, nine minutes on two cores with the
+                                          extra onednn
 configs/sound_localisation.py:tiny        seconds, for a look and for the tests
 configs/sound_localisation.py:supervised  every training clip has boxes
 configs/sound_localisation.py:semi        a tenth of them has (--config.boxes=0.1)

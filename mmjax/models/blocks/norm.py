@@ -69,7 +69,8 @@ def _own(x, mask):
         one = [lax.dynamic_slice_in_dim(a, first_real, 1) for a in (wide, mask)]
         shift = _mean(one[0], axes, one[1])
     first = _mean(wide - _along(shift, x), axes, mask)
-    # Behind a barrier, and so a deviation of its own: one that two sums share is written down on a CPU, and read twice.
+    # Behind a barrier, and so a deviation of its own: one that two sums share is written down on a CPU, and read twice
+    # (findings/shared_deviation.sh).
     second = _mean(jnp.square(wide - _along(lax.optimization_barrier(shift), x)), axes, mask)
     return shift + first, jnp.maximum(second - jnp.square(first), 0.0)
 
