@@ -52,7 +52,7 @@ def main() -> None:
     options = side_by_side.parser(__doc__, SIZES).parse_args()
     options.load = side_by_side.load()  # before our own work counts
     options.kept = memory.keep()
-    options.rounds, options.limit = (5, 30.0) if options.quick else (15, 80.0)
+    options.rounds, options.limit = (5, 30.0) if options.quick else (15, 150.0)
     torch.set_num_threads(os.cpu_count() or 1)
     side_by_side.peer_without_avx512(torch)
     times = {
