@@ -76,6 +76,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c.truth.boxes = True  # whether the data have any
     c.truth.several = "union"  # or "votes" of annotators
     c.truth.how = "corners"  # how maps are resized: EZ-VSL's
+    c.truth.kinds = True  # whether the data say of which kind each box is
     c.truth.found = "pointing"  # objects of the scenes are too small for a cIoU of a half at the median
 
     c.optim.net = base.adam(2e-3, warmup=100, decay="cosine")
@@ -133,6 +134,7 @@ def _slavc(c: ConfigDict) -> None:
 
 def _of_videos(c: ConfigDict) -> None:
     c.data = ConfigDict({"name": "video_folder", "path": "", "seconds": 3.0, "size": 224, "fit": "squash"})
+    c.truth.kinds = False
     c.loader.clip_seconds = 3.0
 
 
@@ -170,7 +172,7 @@ def _paper(c: ConfigDict) -> None:
     c.truth.boxes = False  # it learns without any; with an annotation of the test, True
     # VGG-16 without its last ReLU under an attention that listens to SoundNet's objects.
     c.model = ConfigDict({"picture": "vgg16", "weights": "", "size": 320, "soundnet": "", "hidden": 1000})
-    c.loss.method, c.loss.temperature = "senocak", 1.0
+    c.loss.method, c.loss.temperature, c.loss.pooling = "senocak", 1.0, "max"
     c.loss.silence, c.loss.normalised = False, False
     c.prior.name = "efficientnet_lite0"
     c.optim.net = base.adam(1e-4)

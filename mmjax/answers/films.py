@@ -75,15 +75,24 @@ def _spooled(path: str, cut: video.Cut) -> Iterator[tuple[pathlib.Path, str] | F
 
 
 def _moments(spool: pathlib.Path, samples: int) -> Iterator[Moment]:
-    sound = np.concatenate([clip["waveform"] for _, clip in clip_spool.read(spool)])
+    sound = _on_disk(spool)
     for _, clip in clip_spool.read(spool):
         first = round(clip["start"] * media.SAMPLE_RATE)
         last = first + len(clip["waveform"])
-        piece = around(sound, (first + last) // 2, samples)
+        piece = np.array(around(sound, (first + last) // 2, samples))
         start = float(clip["start"])
         yield Moment(
             pictures.decode(clip["frames"][0]), piece, start, start + len(clip["waveform"]) / media.SAMPLE_RATE
         )
+
+
+def _on_disk(spool: pathlib.Path) -> np.ndarray:
+    """All of the sound of the clips, int16 [time], of which only what is read comes into memory."""
+    file = spool.with_name(f"{spool.name}.sound")
+    with file.open("wb") as written:
+        for _, clip in clip_spool.read(spool):
+            written.write(np.ascontiguousarray(clip["waveform"], np.int16).data)
+    return np.memmap(file, np.int16, "r") if file.stat().st_size else np.zeros(0, np.int16)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -91,7 +91,8 @@ class Logs:
         with files.writing(self.workdir / files.METRICS):
             self.file.write(json.dumps({"step": step, "kind": kind, "time": time.time(), "values": safe}) + "\n")
         for name, value in plain.items():
-            self.board.add_scalar(f"{kind}/{name}", value, step)
+            if np.isfinite(value):  # of what is none it draws nothing, and warns at each
+                self.board.add_scalar(f"{kind}/{name}", value, step)
 
     def gallery(self, step: int, predictions: Mapping[str, np.ndarray], sample_rate: int, most: int = 8) -> None:
         """Sends pictures, sounds and their spectrograms to TensorBoard."""

@@ -9,6 +9,7 @@ are of another utterance of the same speaker.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import importlib.util
 import json
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ import numpy as np
 from jaxtyping import Array, Float, Num
 
 from mmjax import errors
-from mmjax.errors import OptionError
+from mmjax.errors import OptionError, UserError
 from mmjax.known import runs
 from mmjax.known.network import Network
 from mmjax.models.drawing import face_decoder
@@ -37,6 +38,7 @@ SYSTEM = "speech2face"
 PARTS = ("face_network", "face_decoder")
 NAMES = {"shipped": "", "shipped_talking": "talking_"}  # what the files of each begin with
 SHIPPED = {name: Path(__file__).with_name(f"{name}.safetensors") for name in (*PARTS, "talking_face_network")}
+OF_LANDMARKS = "landmarks"  # of what is frozen in a run of a decoder; the face network's collections lie beside it
 RESEMBLYZER = "resemblyzer"  # the installed package's weights; "resemblyzer:FILE" those of a file
 
 
@@ -105,21 +107,54 @@ class Decoder:
         fresh = jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan, x.dtype), shapes["params"])
         return {"params": fresh, "template": jnp.full((self.model.points, 2), jnp.nan, jnp.float32)}
 
-    def load(self, fresh: Mapping[str, Any]) -> dict[str, Any]:
-        """The weights in the tree of `init`. Raises OptionError where the decoder was made for other features."""
+    def load(self, fresh: Mapping[str, Any], face: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The weights in the tree of `init`.
+
+        Args:
+          face: the weights of the face network whose features it is to decode; None: not compared.
+
+        Raises:
+          OptionError: the decoder was trained on the features of another network.
+        """
         found = _weights(self.source, "face_decoder", "config.parts.decoder")
         for name, ours in fresh["params"]["first"].items():
             theirs = np.shape(found["params"]["first"][name])
             if theirs != ours.shape:
                 wanted = f"decodes features of {theirs[0]}, and the face network has {ours.shape[0]}"
                 raise OptionError("config.parts.decoder", f"={self.source!r} {wanted}")
+        own = self._trained_on() if face is not None else ""
+        if own and face is not None and own != fingerprint(face):
+            wanted = "decodes the features of another face network than config.parts.face"
+            raise OptionError("config.parts.decoder", f"={self.source!r} {wanted}: they are as long, but mean others")
         return {"params": found["params"], "template": found["state"]["template"]}
+
+    def _trained_on(self) -> str:
+        """The fingerprint of its face network; "" where a file does not say it, or that of a run is there no more."""
+        path = Path(self.source).expanduser()
+        if not (path / "config.json").is_file():
+            return _file(self.source, "face_decoder", "config.parts.decoder")[1].get("face", "")
+        try:
+            own = face(runs.config_of(path, SYSTEM, "config.parts.decoder")["parts"]["face"])
+            return fingerprint(own.load(jax.eval_shape(own.init, jnp.zeros((1, SIDE, SIDE, 3)))))
+        except UserError:
+            return ""
 
     def __call__(self, weights: Mapping[str, Any], feature: Float[Array, "b d"]) -> dict[str, Array]:
         """What the decoder makes of features, see `FaceDecoder`; "landmarks" and "face" [b side side 3]."""
         found: Any = self.model.apply({"params": weights["params"]}, feature)
         landmarks, face = face_decoder.joined(found, weights["template"])
         return {**found, "landmarks": landmarks, "face": face}
+
+
+def fingerprint(weights: Mapping[str, Any]) -> str:
+    """By which a decoder knows the face network that it was trained on, from its weights in half precision, in which
+    parts travel; from all that is frozen in a run of a decoder as well."""
+    found = hashlib.sha256()
+    own = {name: tree for name, tree in weights.items() if name != OF_LANDMARKS}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(own):
+        array = np.asarray(leaf).astype(np.float16)
+        found.update(f"{jax.tree_util.keystr(path)} {array.shape}".encode() + array.tobytes())
+    return found.hexdigest()[:16]
 
 
 def face(source: str, dtype: str = "float32", option: str = "config.parts.face") -> Face:

@@ -8,6 +8,7 @@ mmjax audit runs/vqa --retrain --seeds 3           trains each side alone, and t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,8 +26,8 @@ def main(arguments: Sequence[str], typed: str) -> None:
     for name, least in (("examples", 0), ("permutations", 19), ("seed", 0), ("seeds", 1)):
         if getattr(options, name) < least:
             raise UserError(f"--{name} {getattr(options, name)}: it must be at least {least}")
-    if any(rate <= 0 for rate in options.rates):
-        raise UserError("--rates: each is a factor of the run's learning rates, above 0")
+    if not all(0 < rate < math.inf for rate in options.rates):
+        raise UserError("--rates: each is a factor of the run's learning rates, above 0 and finite")
     if options.rates != [1.0] and not options.retrain:
         raise UserError("--rates: they are of --retrain, which is not asked")
     if options.step.isdigit() and options.seeds > 1:

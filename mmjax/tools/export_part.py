@@ -90,6 +90,8 @@ def _part(workdir: Path, trained: Restored) -> tuple[Any, dict[str, str], str]:
     known = config.to_dict()
     options = face_parts.face_network(known) if part == "face_network" else known["model"]
     metadata = {"part": part, "model": json.dumps(options)}
+    if part == "face_decoder":
+        metadata["face"] = face_parts.fingerprint(trained.variables["frozen"])
     return face_parts.picked(trained.variables, part), metadata, f"configs/speech2face.py:{config.variant}"
 
 

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str], typed: str) -> None:
         ("seconds", [options.seconds]),
         ("examples", [options.examples]),
     ):
-        if min(values) < (0 if name == "seconds" else 1):
+        if not min(values) >= (0 if name == "seconds" else 1):  # nor is NaN
             raise UserError(f"--{name} {min(values)}: it must be at least {0 if name == 'seconds' else 1}")
     asked = weighing.Options(tuple(dict.fromkeys(options.batch)), options.rounds, options.seconds, options.examples)
     places = [place.expanduser() for place in options.places]

@@ -29,6 +29,12 @@ def test_moments_of_a_video(tmp_path):
     assert [(round(m.start, 3), round(m.end, 3)) for m in found] == [(0, 1), (1, 2), (2, 2.5)]
     assert [number_of(m.picture) for m in found] == [5, 15, 22]
     assert [len(m.sound) for m in found] == [22_050] * 3  # a whole second also around the last half
+    assert not any(isinstance(m.sound, np.memmap) for m in found)  # the file is gone
+    with films.opened(str(tmp_path / "v.mp4"), 1.0, 64, 0) as (moments, _):
+        whole = [m.sound for m in moments]
+    np.testing.assert_array_equal(whole[0][:22_050], found[0].sound)
+    np.testing.assert_array_equal(whole[2][-22_050:], found[2].sound)
+    assert np.abs(whole[0][-11_025:]).max() > 1000
     for name, content, kind in (("none.mp4", b"no video", "unreadable"), ("cut.mp4", None, "")):
         data = (tmp_path / "v.mp4").read_bytes()
         (tmp_path / name).write_bytes(data[: len(data) * 3 // 4] if content is None else content)

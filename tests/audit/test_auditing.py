@@ -170,6 +170,11 @@ def test_few_examples_have_no_parts(rng):
         (["--accident", "shfit=reverse"], "config.data.shfit: data set 'sounding_scenes' has no such option"),
         (["--permutations", "3"], "--permutations 3: it must be at least 19"),
         (["--retrain", "--rates", "0"], "--rates: each is a factor of the run's learning rates"),
+        (
+            ["--retrain", "--rates", "1", "nan"],
+            "--rates: each is a factor of the run's learning rates, above 0 and finite",
+        ),
+        (["--retrain", "--rates", "inf"], "learning rates, above 0 and finite"),
         (["--rates", "1", "3"], "--rates: they are of --retrain"),
         (["--seeds", "0"], "--seeds 0: it must be at least 1"),
         (["--seeds", "2", "--step", "3"], "--step 3: runs from --seeds may not have kept it; write best"),

@@ -226,7 +226,7 @@ def test_numbers_are_short():
 
 
 def test_mistakes_are_one_line(runs, tmp_path, capsys):
-    for more in (("--batch", "0"), ("--rounds", "0"), ("--seconds", "-1")):
+    for more in (("--batch", "0"), ("--rounds", "0"), ("--seconds", "-1"), ("--seconds", "nan")):
         assert tools.run("light", [str(runs[0]), *more]) == 2
         assert "it must be at least" in capsys.readouterr().err
     file = tmp_path / "nowhere" / "light.json"

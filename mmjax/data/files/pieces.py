@@ -17,6 +17,7 @@ import numpy as np
 from mmjax.data.files import container, media, packets, pictures, sound_file, upright
 from mmjax.data.files.faults import Fault, Unusable
 
+SHORTEST = 0.05  # seconds, of which a sound is not heard any more: a click
 LEAST = 1.0  # seconds: a shorter rest of a longer sound is left out, as of the videos that training cuts
 
 
@@ -76,6 +77,9 @@ def _picture(how: How, path: str) -> Pieces:
 
 def _sound(how: How, path: pathlib.Path) -> Pieces:
     wave, remark = sound_file.read(path)
+    if len(wave) < SHORTEST * media.SAMPLE_RATE:
+        wanted = f"{len(wave)} samples at {media.SAMPLE_RATE} Hz, and {SHORTEST:g} s are the least"
+        raise Unusable("too short to be heard", wanted)
     length, rate = how.samples or len(wave), media.SAMPLE_RATE
     starts = [at for at in range(0, len(wave), length) if at == 0 or len(wave) - at >= LEAST * rate]
     cut = [(at, wave[at : at + length]) for at in starts]

@@ -1,9 +1,9 @@
 """Where in a picture a sound comes from: heat maps with their boxes, the same picture with other sounds, and curves.
 
 Drawn for `heatmap/heat` over `image/picture`. Beside it stand `audio/sound`, maps of the same picture for other sounds,
-`heatmap/heat_<sound>`, all in one scale of colours, and boxes, `number/boxes` with `number/sounding`. Curves are of the
-share of pictures whose cIoU is at least a threshold, for `number/ciou` and `number/ciou_adaptive` and each map that
-stands beside them under these names with a suffix.
+`heatmap/heat_<sound>`, all in one scale of colours, these sounds as `audio/sound_<sound>` where they are given, and
+boxes, `number/boxes` with `number/sounding`. Curves are of the share of pictures whose cIoU is at least a threshold,
+for `number/ciou` and `number/ciou_adaptive` and each map that stands beside them under these names with a suffix.
 """
 
 from __future__ import annotations
@@ -32,8 +32,10 @@ _PROTOCOLS = {
 
 
 def covers(predictions: Predictions) -> set[str]:
-    """The maps, and the sound that is played beside them."""
-    return {f"heatmap/{name}" for name in _maps(predictions)} | ({"audio/sound"} if _maps(predictions) else set())
+    """The maps, and the sounds that are played beside them."""
+    maps = _maps(predictions)
+    sounds = {_sound_of(name) for name in maps}
+    return {f"heatmap/{name}" for name in maps} | (sounds & {*predictions.arrays})
 
 
 def _maps(predictions: Predictions) -> dict[str, Float[np.ndarray, "n h w"]]:
@@ -108,22 +110,34 @@ def _card(predictions: Predictions, maps: dict[str, np.ndarray], example: int, r
     figures = [picture.figure(_boxed(ground, predictions, example), f"Picture of example {example}", "picture")]
     for name, own in maps.items():
         low, high = picture.bounds(np.asarray(own[example], np.float64))
-        title = name.removeprefix("heat").lstrip("_").replace("_", " ") or "its own sound"
+        title = _title(name)
         drawn = _boxed(picture.overlay(own[example], ground, limits), predictions, example)
         caption = f"{title}: {html.number(low)} to {html.number(high)}"
         figures.append(picture.figure(drawn, f"Heat map of example {example} for {title}", caption))
     said = "" if right is None else f"{'✓ points to' if right else '✗ misses'} what sounds"
     chip = tag("span", said, class_=f"chip {'good' if right else 'bad'}") if said else ""
-    heard = predictions.get("audio/sound")
-    player = ""
-    if heard is not None and example < len(heard):
-        player = sound.player(heard[example], predictions.sample_rate, "sound", example, _SECONDS)
+    players = []
+    for name in maps:
+        heard = predictions.get(_sound_of(name))
+        if heard is not None and example < len(heard):
+            called = _title(name) if name != "heat" else "sound"
+            players.append(sound.player(heard[example], predictions.sample_rate, called, example, _SECONDS))
     return tag(
         "article",
         tag("header", tag("b", f"Example {example}"), chip),
-        tag("div", tag("div", *figures, class_="pictures"), tag("div", player, class_="sounds"), class_="media"),
+        tag("div", tag("div", *figures, class_="pictures"), tag("div", *players, class_="sounds"), class_="media"),
         class_="card",
     )
+
+
+def _sound_of(name: str) -> str:
+    """The key of the sound that a map is for."""
+    return f"audio/{name.replace('heat', 'sound', 1)}"
+
+
+def _title(name: str) -> str:
+    """For which sound a map is."""
+    return name.removeprefix("heat").lstrip("_").replace("_", " ") or "its own sound"
 
 
 def _enlarged(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
@@ -179,7 +193,8 @@ def _plot(lines: dict[str, np.ndarray], words: str) -> Markup:
             area = np.trapezoid(shares, dx=0.05)
             colour = style.SERIES[number % len(style.SERIES)]
             label = f"{name}: {100 * shares[10]:.1f} at .5, area {100 * area:.1f}"
-            axes.plot(thresholds, shares, color=colour, label=label, linewidth=2.2 if number == 0 else 1.1)
+            line = "-" if number < len(style.SERIES) else "--"
+            axes.plot(thresholds, shares, line, color=colour, label=label, linewidth=2.2 if number == 0 else 1.1)
         axes.axvline(0.5, color=style.RULE, linewidth=0.8, zorder=0)
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="cIoU at least", ylabel="share of pictures", title=words)
         axes.legend(loc="upper right", fontsize=7.5)

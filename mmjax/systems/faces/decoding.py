@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mmjax.errors import OptionError
-from mmjax.known.face_parts import Face, Landmarks
+from mmjax.known.face_parts import OF_LANDMARKS, Face, Landmarks
 from mmjax.losses import cosine
 from mmjax.metrics import landmarks, running_mean
 from mmjax.models.drawing import face_decoder
@@ -21,7 +21,6 @@ from mmjax.ops.pictures import resize
 from mmjax.ops.warp import warp
 from mmjax.task import Batch, Constants, Figures, Task, Update, Variables, bind
 
-OF_LANDMARKS = "landmarks"  # of what is frozen; the face network's own collections lie beside it
 POINTS = 68  # that such a network finds
 DOT = 0.012  # radius of a landmark that is shown, as a share of the picture
 

@@ -14,6 +14,7 @@ from mmjax.metrics import regression, retrieval
 from mmjax.task import Figures
 
 CUTS = (1, 5, 10, 100)  # R@k
+LANDMARK_ERRORS = ("landmark_error", "shape_error")  # as they are caught, and laid onto the true ones
 ALIKE = 0.1  # by which faces agree in the factor that is easiest to hear
 ROWS = 64  # queries whose distances are computed at a time
 
@@ -32,7 +33,7 @@ def score(
       kind: "face" or "speaker", whose features are looked for.
       factors: names of the columns of the reference "speaker"; () for none.
       durations: suffixes of "embedding/voice_<suffix>".
-      predictions: "embedding/..." and "number/factors_of_..." of `hearing.predict`.
+      predictions: "embedding/...", "number/factors_of_..." and "number/landmark_errors_of_..." of `hearing.predict`.
       references: "speaker" [n k] where there are factors; "group" [n] of speakers.
     """
     voice, mean = predictions["embedding/voice"], f"mean_{kind}"
@@ -46,9 +47,14 @@ def score(
     if kind == "speaker":
         others["encoder"] = predictions["embedding/encoder"]
     if "number/factors_of_voice" in predictions:
-        figures |= _explained(factors, durations, predictions, references["speaker"])
         told = regression.explained(references["speaker"], predictions["number/factors_of_voice"])
         easiest = int(np.nanargmax(told))
+        # What each factor alone gives is known; shown is the one that this voice tells best.
+        renamed = {f"only_{name}": "" for name in factors} | {f"only_{factors[easiest]}": "easiest_factor"}
+        figures |= _explained(factors, predictions, references["speaker"], renamed)
+        for whose, errors in _of("number/landmark_errors_of_", predictions, renamed).items():
+            means = np.asarray(errors, np.float64).mean(0).tolist()
+            figures |= {f"{of}/{whose}": float(mean) for of, mean in zip(LANDMARK_ERRORS, means, strict=True)}
         others["easiest_factor"] = predictions[f"embedding/only_{factors[easiest]}"]
         others["true_factors"] = predictions["embedding/true_factors"]
         column = references["speaker"][:, easiest]
@@ -83,21 +89,25 @@ def _another(own: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
     return order[begins[following] + place % counts[following]]
 
 
+def _of(start: str, predictions: Mapping[str, np.ndarray], renamed: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """The predictions whose name begins so, by the rest of it; those renamed to "" are left out."""
+    found = {key.removeprefix(start): value for key, value in predictions.items() if key.startswith(start)}
+    return {renamed.get(name, name): value for name, value in found.items() if renamed.get(name, name)}
+
+
 def _explained(
     factors: tuple[str, ...],
-    durations: tuple[str, ...],
     predictions: Mapping[str, np.ndarray],
     speaker: Float[np.ndarray, "n k"],
+    renamed: Mapping[str, str],
 ) -> Figures:
     """R2 of each factor read from the drawn face, or from the feature where none is drawn, by the probe of true faces.
 
-    Beside it those of true faces, of the heard feature, of another's voice and of shorter pieces of the voice.
+    Beside it those of true faces, of the mean one, of the heard feature, of shorter pieces of the voice, of another's
+    voice, and of the features that go with all factors and with the easiest alone.
     """
-    read = {
-        key.removeprefix("number/factors_of_"): regression.explained(speaker, found)
-        for key, found in predictions.items()
-        if key.startswith("number/factors_of_") and key != "number/factors_of_speaker"
-    }
+    found = _of("number/factors_of_", predictions, {**renamed, "speaker": ""})
+    read = {name: regression.explained(speaker, factors_read) for name, factors_read in found.items()}
     read["another_voice"] = regression.explained(speaker, np.roll(predictions["number/factors_of_voice"], 1, 0))
     best = read.pop("drawn", read["voice"])
     figures: Figures = {}

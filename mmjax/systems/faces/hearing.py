@@ -28,6 +28,7 @@ from mmjax.systems.faces.recognising import check_factors
 from mmjax.task import Batch, Constants, Features, Figures, Fit, Task, Update, Variables, bind
 
 DURATIONS = (1, 2, 3)  # seconds of voice that an evaluation hears beside all of it
+ANOTHER = "/another_voice"
 DEGREE = 4  # of the polynomial from factors to features: the oracle's
 NO_LIKENESS = (
     "a face that is drawn from a voice is no likeness of the person who speaks: it is the average of the faces that go "
@@ -143,7 +144,7 @@ def fill(parts: Parts, variables: Variables, constants: Constants) -> dict[str, 
     del constants
     frozen = {"face": parts.face.load(variables["frozen"]["face"])}
     if parts.decoder is not None:
-        frozen["decoder"] = parts.decoder.load(variables["frozen"]["decoder"])
+        frozen["decoder"] = parts.decoder.load(variables["frozen"]["decoder"], frozen["face"])
     return {**variables, "frozen": frozen}
 
 
@@ -245,7 +246,8 @@ def _mapped(fit: Mapping[str, Array], x: Array) -> Array:
 
 
 def metrics(parts: Parts, variables: Variables, batch: Batch) -> Figures:
-    """Likeness of the heard feature and the true one beside the mean one's, and errors of landmarks in two ways."""
+    """Likeness of the heard feature and the true one beside the mean one's, and errors of landmarks in two ways; those
+    of shorter voices and of the easiest factor alone are `predict`'s and `finding.score`'s."""
     target, guess = seen(parts, variables, batch), hear(parts, variables, batch)[0]
     mean = jnp.broadcast_to(variables["state"]["known"]["mean"]["feature"][None], target.shape)
     kind = parts.face.kind
@@ -256,17 +258,30 @@ def metrics(parts: Parts, variables: Variables, batch: Batch) -> Figures:
         f"feature_distance/mean_{kind}": jnp.linalg.norm(target - mean, axis=-1),
     }
     if parts.decoder is not None and "landmarks" in batch:
-        asked = {"": guess, "/mean_face": mean, "/true_feature": target}
+        asked = {"": guess, "/mean_face": mean, "/true_feature": target, ANOTHER: jnp.roll(guess, 1, 0)}
         if "fitted" in variables:
             asked["/true_factors"] = _mapped(variables["fitted"]["oracle"], _monomials(batch["speaker"]))
         for name, feature in asked.items():
-            points = parts.decoder(variables["frozen"]["decoder"], feature)["landmarks"]
-            values[f"landmark_error{name}"] = landmarks.error(batch["landmarks"], points)
-            placed = landmarks.aligned(batch["landmarks"], points)
-            values[f"shape_error{name}"] = landmarks.error(batch["landmarks"], placed)
+            errors = _landmark_errors(parts, variables, batch, feature)
+            values |= {f"{of}{name}": errors[:, i] for i, of in enumerate(finding.LANDMARK_ERRORS)}
     where = batch["valid"]
-    count = jnp.sum(where, dtype=jnp.float32)
-    return {name: (jnp.sum(value, where=where, dtype=jnp.float32), count) for name, value in values.items()}
+    # Another's voice is that of the row before: where that is padding it is nobody's.
+    counts = {name: where & jnp.roll(where, 1) if name.endswith(ANOTHER) else where for name in values}
+    return {
+        name: (jnp.sum(value, where=counts[name], dtype=jnp.float32), jnp.sum(counts[name], dtype=jnp.float32))
+        for name, value in values.items()
+    }
+
+
+def _landmark_errors(
+    parts: Parts, variables: Variables, batch: Batch, feature: Float[Array, "b d"]
+) -> Float[Array, "b 2"]:
+    """Of the face that is drawn of a feature, in the order of `finding.LANDMARK_ERRORS`."""
+    assert parts.decoder is not None
+    points = parts.decoder(variables["frozen"]["decoder"], feature)["landmarks"]
+    truth = batch["landmarks"]
+    placed = landmarks.aligned(truth, points)
+    return jnp.stack([landmarks.error(truth, points), landmarks.error(truth, placed)], -1)
 
 
 def predict(parts: Parts, variables: Variables, batch: Batch, key: Array) -> dict[str, Array]:
@@ -300,8 +315,13 @@ def predict(parts: Parts, variables: Variables, batch: Batch, key: Array) -> dic
     for i, name in enumerate(parts.factors):
         out[f"embedding/only_{name}"] = _mapped(fitted["alone"][name], _monomials(batch["speaker"][:, i : i + 1]))
     out["number/factors_of_speaker"] = jnp.asarray(batch["speaker"], jnp.float32)
-    out |= {"number/factors_of_face": read(target), "number/factors_of_voice": read(heard)}
-    out |= {f"number/factors_of_voice_{s}s": read(out[f"embedding/voice_{s}s"]) for s in DURATIONS}
+    names = [*(f"voice_{s}s" for s in DURATIONS), *(f"only_{name}" for name in parts.factors)]
+    if drawn is not None and "landmarks" in batch:
+        for name in names:
+            errors = _landmark_errors(parts, variables, batch, out[f"embedding/{name}"])
+            out[f"number/landmark_errors_of_{name}"] = errors
+    for name in ("face", "mean_face", "voice", "true_factors", *names):
+        out[f"number/factors_of_{name}"] = read(out[f"embedding/{name}"])
     if drawn is not None:
         # The picture that one would see, and not only the feature that it was drawn from, seen by the face network.
         out["number/factors_of_drawn"] = read(parts.face.feature(variables["frozen"]["face"], 255 * drawn))

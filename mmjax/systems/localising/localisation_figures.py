@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax import numpy as jnp
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from mmjax.errors import OptionError
 from mmjax.known.network import Network
@@ -40,12 +40,15 @@ class Truth:
       how: how maps are resized to the grid of pixels, see `metrics.localisation.grid`.
       found: when a source counts as found among negatives: "ciou", of at least 0.5 at the map's median as in SLAVC's
         evaluator, which no map has of a box that is smaller than a quarter of the picture; or "pointing".
+      kinds: whether the data's `objects` say of which kind each box is: then other clips' sounds that nothing in the
+        picture makes, which are off-screen, are known apart from those that something else here could make as well.
     """
 
     boxes: bool = True
     several: str = "union"
     how: str = "corners"
     found: str = "pointing"
+    kinds: bool = False
 
     def __post_init__(self) -> None:
         for name, known in (("several", tuple(TRUTHS)), ("how", resizing.RESIZES), ("found", ("ciou", "pointing"))):
@@ -59,6 +62,13 @@ class Truth:
     def known(self, batch: Batch) -> Bool[Array, " b"]:
         """Which examples have a box that sounds."""
         return jnp.any(present(batch) & batch["sounding"], 1)
+
+    def off_screen(self, batch: Batch, other: Int[Array, " b"]) -> Bool[Array, " b"]:
+        """Whether the clip with the number `other` makes a sound, and none of a kind that is in the picture."""
+        here = jnp.where(present(batch), batch["objects"], -1)[:, :, None]  # b n 1
+        sounds = (present(batch) & batch["sounding"])[other]
+        there = jnp.where(sounds, batch["objects"][other], -2)[:, None]  # b 1 n
+        return jnp.any(sounds, 1) & ~jnp.any(here == there, (1, 2))
 
 
 def present(batch: Batch) -> Bool[Array, "b n"]:
@@ -84,14 +94,13 @@ class Measured:
     truth: Truth
     taught: bool = True
 
-    def maps(self, variables: Variables, batch: Batch, key: Key[Array, ""]) -> dict[str, Float[Array, "b h w"]]:
-        """The scores of each place: "" for the own sound, and for OTHERS."""
+    def maps(self, variables: Variables, batch: Batch, other: Int[Array, " b"]) -> dict[str, Float[Array, "b h w"]]:
+        """The scores of each place: "" for the own sound, and for OTHERS; `other` is whose sound is another's."""
         image, waveform = batch["image"], batch["waveform"]
         places = self.net.see(variables, image)
         sounds = self.net.hear(variables, waveform, batch["waveform_length"])
         silence = self.net.hear(variables, jnp.zeros_like(waveform[:1]), jnp.full(1, waveform.shape[1], jnp.int32))
-        other = sounds[partners(batch["valid"], key)]
-        heard = {"": sounds, "another_sound": other, "silence": jnp.broadcast_to(silence, sounds.shape)}
+        heard = {"": sounds, "another_sound": sounds[other], "silence": jnp.broadcast_to(silence, sounds.shape)}
         return {name: heat(places, points) for name, points in heard.items()}
 
     def objects(self, variables: Variables, batch: Batch) -> Float[Array, "b h w"]:
@@ -108,8 +117,9 @@ class Measured:
 def metrics(measured: Measured, variables: Variables, batch: Batch) -> Figures:
     """cIoU, AUC, pointing and pixel AP beside all that is trivial; how well pictures fit their own sounds; and at the
     threshold that was fitted, how much of the picture stays marked where there is nothing to mark."""
-    maps = measured.maps(variables, batch, jax.random.key(0))
     valid = batch["valid"]
+    other = partners(valid, jax.random.key(0))
+    maps = measured.maps(variables, batch, other)
     best = {name: jnp.max(values, (1, 2)) for name, values in maps.items()}
     count = jnp.sum(valid, dtype=jnp.float32)
     fits = 0.5 + 0.5 * jnp.sign(best[""] - best["another_sound"])
@@ -131,7 +141,10 @@ def metrics(measured: Measured, variables: Variables, batch: Batch) -> Figures:
         found |= protocols.figures(scores, where, suffix)
     found |= protocols.figures(trivial.whole(truth), where, "/whole")
     found |= protocols.figures(trivial.some_object(batch["boxes"], present(batch), truth), where, "/some_object")
-    return found | (marked(variables["fitted"]["threshold"], maps, truth, where) if "fitted" in variables else {})
+    if "fitted" not in variables:
+        return found
+    off_screen = measured.truth.off_screen(batch, other) if measured.truth.kinds else None
+    return found | marked(variables["fitted"]["threshold"], maps, truth, where, off_screen)
 
 
 def scored(
@@ -168,22 +181,25 @@ def trivial_maps(
 
 
 def marked(
-    threshold: Float[Array, ""], maps: Mapping[str, Array], truth: Float[Array, "b s s"], where: Bool[Array, " b"]
+    threshold: Float[Array, ""],
+    maps: Mapping[str, Array],
+    truth: Float[Array, "b s s"],
+    where: Bool[Array, " b"],
+    off_screen: Bool[Array, " b"] | None = None,
 ) -> Figures:
     """F1 of the places at least at a threshold; and the share of the picture that they are, which is to be 0 for
-    silence and, where what it is of cannot be seen, for another clip's sound."""
+    silence and, where what it is of cannot be seen (`off_screen`), for another clip's sound."""
     right, wrong, missed = (x[:, 0] for x in negatives.counts(maps[""], truth, jnp.asarray(threshold)[None]))
     area = jnp.mean((truth > 0).astype(jnp.float32), (1, 2))
     shares = {name: negatives.marked_share(values, threshold) for name, values in maps.items()}
-    count = jnp.sum(where, dtype=jnp.float32)
 
-    def mean(values):
-        return jnp.sum(values, where=where), count
+    def mean(values, of=where):
+        return jnp.sum(values, where=of), jnp.sum(of, dtype=jnp.float32)
 
     unknown = jnp.where(jnp.isnan(threshold), jnp.nan, 0.0)  # no score is at least NaN, and that is not "none marked"
     right, shares = right + unknown, {name: x + unknown for name, x in shares.items()}
 
-    return {
+    found = {
         "marked_f1": (jnp.sum(2 * right, where=where), jnp.sum(2 * right + wrong + missed, where=where)),
         "marked_f1/whole": (jnp.sum(2 * area, where=where), jnp.sum(1 + area, where=where)),
         "marked_on_silence": mean(shares["silence"]),
@@ -191,11 +207,14 @@ def marked(
         "marked_on_silence/another_sound": mean(shares["another_sound"]),
         "marked_on_silence/truth": mean(area),
     }
+    if off_screen is not None:
+        found["marked_on_silence/off_screen_sound"] = mean(shares["another_sound"], where & off_screen)
+    return found
 
 
 def observe(measured: Measured, variables: Variables, batch: Batch) -> dict[str, Array]:
     """Of each example, at each of THRESHOLDS, the shares that are marked rightly, falsely, and missed."""
-    maps = measured.maps(variables, batch, jax.random.key(0))[""]
+    maps = measured.maps(variables, batch, partners(batch["valid"], jax.random.key(0)))[""]
     truth = measured.truth.of(batch, grid.SIZE)
     counts = negatives.counts(maps, truth, jnp.asarray(THRESHOLDS))
     known = measured.truth.known(batch)[:, None]
@@ -213,11 +232,13 @@ def solve(variables: Variables, observed: Mapping[str, np.ndarray]) -> dict[str,
 
 def predict(measured: Measured, variables: Variables, batch: Batch, key: Key[Array, ""]) -> dict[str, Array]:
     """The picture, its sound, the scores of each place and how sure they are; and cIoU, beside that of other maps."""
-    maps = measured.maps(variables, batch, key)
+    whose = partners(batch["valid"], key)
+    maps = measured.maps(variables, batch, whose)
     suffix = {name: f"_{name}" if name else "" for name in maps}
     out: dict[str, Array] = {
         "image/picture": jnp.asarray(batch["image"]),
         "audio/sound": jnp.asarray(batch["waveform"]),
+        "audio/sound_another_sound": jnp.asarray(batch["waveform"])[whose],
     }
     out |= {f"heatmap/heat{suffix[name]}": values for name, values in maps.items()}
     out |= {f"number/confidence{suffix[name]}": negatives.confidence(values) for name, values in maps.items()}
@@ -225,12 +246,16 @@ def predict(measured: Measured, variables: Variables, batch: Batch, key: Key[Arr
         return out
     truth = measured.truth.of(batch, grid.SIZE)
     out["number/boxes"], out["number/sounding"] = jnp.asarray(batch["boxes"]), jnp.asarray(batch["sounding"])
+    if measured.truth.kinds:
+        out["number/off_screen"] = measured.truth.off_screen(batch, whose)
     shown = {"": maps[""], **{name: maps[name] for name in OTHERS}}
     if measured.prior is not None:
-        shown["object_prior"] = measured.objects(variables, batch)
+        shown["object_prior"] = objects = measured.objects(variables, batch)
+        shown["with_object_prior"] = mixed(maps[""], objects, measured.truth.how)
     shown |= trivial_maps(variables, truth, measured.taught) | {"oracle": trivial.ranked(truth)}
     found = scored(shown, truth, measured.truth.how, ap=False)
     found["whole"] = trivial.whole(truth)  # no map: one that is everywhere alike marks nothing where it is adaptive
+    found["some_object"] = trivial.some_object(batch["boxes"], present(batch), truth, ap=False)
     out |= {f"number/{name}": found[""][name] for name in ("ciou", "ciou_adaptive", "pointing")}
     for other in list(found)[1:]:
         out |= {f"number/{name}_{other}": found[other][name] for name in ("ciou", "ciou_adaptive")}
@@ -241,7 +266,8 @@ def score(truth: Truth, predictions: Mapping[str, Any], references: Mapping[str,
     """AP and the largest F1 of finding what sounds, among as many pictures to which another clip's sound is played,
     among as many that are silent, and among the negatives of the data, where there are some (SLAVC's lists).
 
-    Another clip's sound may be that of a thing that is seen here, too: who finds it is counted as wrong.
+    Another clip's sound may be that of a thing that is seen here, too: who finds it is counted as wrong. Where the data
+    know kinds, those sounds that nothing seen makes, off-screen, are the negatives of a figure of their own.
     """
     del references
     if "number/ciou" not in predictions:
@@ -253,6 +279,9 @@ def score(truth: Truth, predictions: Mapping[str, Any], references: Mapping[str,
         "found_among_silent": predictions["number/confidence_silence"][sounds],
         "found_among_negatives": own[~sounds],
     }
+    if "number/off_screen" in predictions:
+        away = np.asarray(predictions["number/off_screen"], bool) & sounds
+        beside["found_among_off_screen"] = predictions["number/confidence_another_sound"][away]
     found: Figures = {}
     for name, confident in beside.items():
         if sounds.any() and len(confident):

@@ -43,7 +43,7 @@ class Loss:
       unsupervised, supervised: weights of that, and of the boxes.
       temperature: by which cosines are divided.
       pooling: how EZ-VSL's pairs are scored: by the "max" over places, or the "sum" of their exponentials.
-      silence: whether silence is a further negative, which belongs to no picture.
+      silence: whether silence is a further negative, which belongs to no picture; LVS has none but where boxes teach.
       momentum: of SLAVC's second encoder.
       normalised: whether the places of each picture's boxes add up to 1; without, large boxes weigh more, as in
         Senocak's official code.
@@ -63,6 +63,10 @@ class Loss:
             raise OptionError("method", f"is {self.method!r}: choose {', '.join(METHODS)}")
         if self.pooling not in POOLINGS:
             raise OptionError("pooling", f"is {self.pooling!r}: choose {' or '.join(map(repr, POOLINGS))}")
+        if self.pooling != "max" and self.method in ("lvs", "slavc"):
+            raise OptionError("pooling", f"is {self.pooling!r}, which only ez_vsl knows: for {self.method} it is 'max'")
+        if self.silence and (self.method == "senocak" or (self.method == "lvs" and not self.supervised)):
+            raise OptionError("silence", f"is True, but teaches {self.method} nothing: set it to False")
         if not 0 < self.temperature < math.inf:
             raise OptionError("temperature", f"is {self.temperature}: it must be above 0, and finite")
         for name in ("unsupervised", "supervised"):

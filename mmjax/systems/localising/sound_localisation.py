@@ -43,7 +43,8 @@ def build(config: ConfigDict) -> Task:
     if share and not measured.net.loss.supervised:
         raise OptionError("config.boxes", f"={share:g}, but config.loss.supervised is 0: no box would teach anything")
     heard = ("image", "waveform", "waveform_length")
-    fields = (*heard, "boxes", "sounding") if truth.boxes else heard
+    kinds = ("objects",) if truth.kinds else ()
+    fields = (*heard, "boxes", "sounding", *kinds) if truth.boxes else heard
     fit = Fit(bind(figures.observe, measured), figures.solve, "validation")
     return Task(
         fields=(*fields, "index") if 0 < share < 1 else fields,

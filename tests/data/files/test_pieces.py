@@ -69,3 +69,12 @@ def test_what_cannot_be_read_is_a_fault(tmp_path, kind):
     (tmp_path / "a").write_bytes(b"no medium at all")
     assert isinstance(pieces.read(HOW, (0, kind, str(tmp_path / "a"))), Fault)
     assert pieces.read(HOW, (0, kind, str(tmp_path / "b"))).kind == "missing"
+
+
+def test_a_sound_too_short_to_be_heard_is_a_fault(tmp_path):
+    path = tmp_path / "click.wav"
+    for samples, usable in ((1, False), (1000, False), (1200, True)):
+        soundfile.write(path, np.full(samples, 900, np.int16), 22_050)
+        found = pieces.read(HOW, (0, "sound", str(path)))
+        assert isinstance(found, Fault) != usable
+        assert usable or found.kind == "too short to be heard"

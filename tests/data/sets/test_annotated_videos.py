@@ -96,6 +96,27 @@ def test_what_is_published_without_use_is_in_no_split_and_a_name_counts_once(tmp
     assert [(fault.path, fault.kind) for fault in found["test"][1]] == [("y/a.mp4", annotated_clips.SAME)]
 
 
+def test_where_all_that_is_held_out_is_annotated_a_tenth_validates(tmp_path):
+    (tmp_path / "b.json").write_text(json.dumps([{"file": "v", "bbox": [[0, 0, 1, 1]]}]))
+    annotation, none = sounding_boxes.read(str(tmp_path / "b.json")), sounding_boxes.Negatives([], frozenset(), [])
+    trained = [Clip("train", n, f"t{n // 2:02d}.mp4") for n in range(24)]  # twelve videos of two clips
+
+    def names(*held):
+        videos = {}
+        for clip in (*trained, *held):
+            videos.setdefault(clip.video, []).append(clip)
+        starts = {clip: float(clip.place) for clips in videos.values() for clip in clips}
+        chosen = {s: annotated_clips.choose(s, videos, starts, annotation, none)[0] for s in ("train", "validation")}
+        return {split: [one.seen.video for one in of] for split, of in chosen.items()}
+
+    found = names(Clip("validation", 0, "v.mp4"))
+    assert found["validation"] == ["t00.mp4", "t00.mp4", "t10.mp4", "t10.mp4"]  # whole videos
+    assert sorted(found["train"] + found["validation"]) == sorted(clip.video for clip in trained)
+    assert not set(found["train"]) & set(found["validation"])
+    assert names(Clip("validation", 0, "v.mp4"), Clip("validation", 1, "w.mp4"))["validation"] == ["w.mp4"]
+    assert names(Clip("test", 0, "v.mp4"))["validation"] == []  # none was asked for
+
+
 def test_fingerprints_follow_the_boxes(folder):
     prints = opened(folder, "test").prints
     assert set(prints) == set(FIELDS) - {"index"}

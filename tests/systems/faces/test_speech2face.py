@@ -192,6 +192,25 @@ def test_the_voices_loss_is_its_terms_and_does_not_change_with_the_batch():
     np.testing.assert_allclose(loss(variables, stored, jax.random.key(0))[0], value, rtol=1e-3)
 
 
+def test_anothers_voice_is_that_of_the_row_before_unless_it_is_padding():
+    batch = data(("face", "speech", "speech_length", "landmarks", "speaker"), 3)
+    batch["valid"] = np.array([True, True, False])
+    task = speech2face.build(get_config("speech2face"))
+    parts = task.updates[0].loss.arguments[0]
+    variables = made(task, batch)
+
+    @jax.jit
+    def looked(variables):
+        heard = hearing.hear(parts, variables, batch)[0]
+        return task.metrics(variables, batch), parts.decoder(variables["frozen"]["decoder"], heard)["landmarks"]
+
+    figures, points = jax.device_get(looked(variables))
+    own, another = figures["landmark_error"], figures["landmark_error/another_voice"]
+    assert (own[1], another[1]) == (2, 1)  # the row before the first is the last, of nobody
+    np.testing.assert_allclose(own[0], landmarks.error(batch["landmarks"], points)[:2].sum(), rtol=1e-4)
+    np.testing.assert_allclose(another[0], landmarks.error(batch["landmarks"][1:2], points[:1])[0], rtol=1e-4)
+
+
 def test_pieces_of_an_utterance_lie_inside_it():
     length = np.full(400, 44_100, np.int32)
     start, taken = hearing._piece(1.0, length, jax.random.key(0))
@@ -242,6 +261,12 @@ def test_the_score_of_who_hears_everything_and_of_who_hears_nothing(rng):
         "number/factors_of_voice": speaker + [[0.01, 0.1]] * rng.normal(size=(200, 2)),
         "number/factors_of_voice_1s": np.broadcast_to(speaker.mean(0), (200, 2)),
         "number/factors_of_drawn": speaker,
+        "number/factors_of_only_build": np.c_[speaker[:, :1], np.full((200, 1), 0.5)],
+        "number/factors_of_only_age": np.c_[np.full((200, 1), 0.5), speaker[:, 1:]],
+        "number/factors_of_mean_face": np.broadcast_to(speaker.mean(0), (200, 2)),
+        "number/landmark_errors_of_voice_1s": np.tile([0.2, 0.1], (200, 1)),
+        "number/landmark_errors_of_only_build": np.c_[np.linspace(0, 0.4, 200), np.full(200, 0.3)],
+        "number/landmark_errors_of_only_age": np.full((200, 2), 0.9),
     }
     figures = finding.score("face", ("build", "age"), ("1s",), predictions, {"speaker": speaker})
     assert figures["face_l2_r@1"] == figures["face_l1_r@5"] == figures["alike_l2_r@1"] == 1
@@ -260,6 +285,14 @@ def test_the_score_of_who_hears_everything_and_of_who_hears_nothing(rng):
     assert figures["age_r2/voice_1s"] == pytest.approx(0, abs=1e-6)
     assert figures["build_r2/voice"] > 0.99 > figures["age_r2/voice"] > 0.7
     assert figures["build_r2/another_voice"] < 0
+    # Of what each factor alone gives, that of the one that is told best.
+    assert figures["build_r2/easiest_factor"] == 1
+    assert figures["age_r2/easiest_factor"] < 0.05
+    assert figures["age_r2/mean_face"] == pytest.approx(0, abs=1e-6)
+    assert figures["landmark_error/easiest_factor"] == pytest.approx(0.2)
+    assert figures["shape_error/easiest_factor"] == pytest.approx(0.3)
+    assert (figures["landmark_error/voice_1s"], figures["shape_error/voice_1s"]) == pytest.approx((0.2, 0.1))
+    assert not any("only_" in name for name in figures)
 
 
 def test_a_speaker_is_found_by_the_mean_of_what_he_said(rng):
@@ -292,6 +325,8 @@ def test_a_tiny_run_has_every_figure_and_draws_a_face_from_a_sound_file(tmp_path
     for factor in ("build", "length", "age", "warmth"):
         assert f"{factor}_r2/face" in results
     shown = {"face_cosine_r@10/true_factors", "alike_l1_r@100/chance", "shape_error/true_factors"}
+    for other in ("voice_1s", "voice_3s", "easiest_factor", "mean_face", "another_voice", "true_factors"):
+        assert {f"landmark_error/{other}", f"shape_error/{other}", f"age_r2/{other}"} <= {*results}
     assert shown | {"face_l2_r@10/voice_3s", "alike_l2_r@10/voice_1s"} <= {*results}
     page = (run.workdir / "report.html").read_text()
     assert hearing.NO_LIKENESS in page
@@ -360,6 +395,22 @@ def test_a_part_travels_as_a_workdir_and_as_a_file(tmp_path):
     decoder = face_parts.decoder("shipped")
     with pytest.raises(OptionError, match="features of 128, and the face network has 5"):
         decoder.load(decoder.init(5))
+    # The same length is not enough: a decoder knows whose features it was trained on, as a run and as a file.
+    config = get_config("speech2face", "decoder")
+    config.steps, config.batch_size, config.eval.examples, config.eval.test_examples = 1, 2, 2, 2
+    config.parts.face = str(tmp_path / "faces")
+    config.model.update({"grid": 2, "widths": (4, 4, 4), "first": 8, "shape": (4,)})
+    with one_device():
+        loop.run(config, tmp_path / "decoder")
+    drawn = export_part.export(tmp_path / "decoder", tmp_path / "decoder.safetensors")
+    other = jax.tree.map(lambda x: np.asarray(x) + 1, weights)
+    for source in (str(tmp_path / "decoder"), str(drawn)):
+        decoder = face_parts.decoder(source)
+        fresh = decoder.init(5)
+        loaded = decoder.load(fresh, weights)  # those of the file, in half precision
+        assert loaded["params"]["first"]["kernel"].shape == (5, 8)
+        with pytest.raises(OptionError, match=r"config.parts.decoder=.* decodes the features of another face network"):
+            decoder.load(fresh, other)
     (tmp_path / "faces" / "results.json").unlink()
     assert tools.run("export-part", [str(tmp_path / "faces")]) == 2
 

@@ -59,6 +59,7 @@ def make_batch(rng, rows=B):
         "waveform_length": np.full(rows, TIME, np.int32),
         "boxes": boxes,
         "sounding": sounding,
+        "objects": np.c_[which, np.full(rows, -1)].astype(np.int32),
         "index": np.arange(rows, dtype=np.int32),
         "valid": np.ones(rows, bool),
     }
@@ -122,6 +123,7 @@ def test_it_learns_where_and_another_sound_leads_elsewhere(rng):
 def test_the_momentum_encoder_follows_and_is_the_one_that_is_asked(rng):
     batch = make_batch(rng)
     c = config(boxes=0.0, loss__supervised=0.0, loss__method="slavc", model__projections=2, loss__momentum=0.75)
+    c.loss.pooling = "max"
     task, optimisers, state = start(c, batch)
     net = task.updates[0].loss.arguments[0].net
     moved = dataclasses.replace(state, params=jax.tree.map(lambda x: x + 1, jax.device_get(state.params)))
@@ -171,7 +173,7 @@ def test_senocaks_system_is_his_networks_and_his_losses(rng):
 
 
 def test_released_weights_are_put_where_they_belong(rng, monkeypatch):
-    c = config(boxes=0.0, loss__supervised=0.0, loss__method="slavc", model__projections=2, model__released="x")
+    c = config(loss__method="slavc", loss__pooling="max", model__projections=2, model__released="x")
     batch = make_batch(rng)
     task = systems.build(c)
     with pytest.raises(UserError, match=r"config.model.released='x': no such file"):
@@ -245,13 +247,15 @@ def test_what_is_published_of_videos_is_there_and_only_for_the_test(variant, mon
     ("changes", "said"),
     [
         ({"loss__method": "avol"}, r"config.loss.method is 'avol': choose ez_vsl, lvs, slavc, senocak"),
-        ({"loss__method": "slavc"}, r"config.model.projections is 1: slavc has 2"),
+        ({"loss__method": "slavc", "loss__pooling": "max"}, r"config.model.projections is 1: slavc has 2"),
         ({"boxes": 1.5}, r"config.boxes=1.5: it must be from 0 to 1"),
         ({"boxes": 0.0}, r"config.loss.supervised is above 0, but .* no boxes"),
         ({"loss__unsupervised": 0.0, "loss__supervised": 0.0}, r"nothing to learn from"),
         ({"loss__temperature": 0.0}, r"config.loss.temperature is 0.0"),
         ({"loss__temperature": INF}, r"config.loss.temperature is inf"),
         ({"loss__pooling": "maks"}, r"config.loss.pooling is 'maks': choose 'max' or 'sum'"),
+        ({"loss__method": "lvs"}, r"config.loss.pooling is 'sum', which only ez_vsl knows: for lvs it is 'max'"),
+        ({"loss__method": "lvs", "loss__pooling": "max", "loss__supervised": 0.0}, r"config.loss.silence is True, but"),
         ({"loss__momentum": 1.5}, r"config.loss.momentum is 1.5: it must be from 0 to 1"),
         ({"loss__momentum": -1.0}, r"config.loss.momentum is -1.0"),
         ({"loss__unsupervised": -1.0}, r"config.loss.unsupervised is -1.0: a weight is 0 or more"),
@@ -296,7 +300,8 @@ def test_curves_are_of_every_map_that_stands_beside_the_figures(rng):
     run = jax.jit(bind(figures.predict, measured), compiler_options=QUICK)
     found = run(variables, batch, jax.random.key(0))
     truth = grid.union(batch["boxes"], batch["sounding"])
-    others = ("another_sound", "silence", "object_prior", "disc", "mean_map", "oracle", "whole")
+    others = ("another_sound", "silence", "object_prior", "with_object_prior", "disc", "mean_map", "oracle", "whole")
+    others += ("some_object",)
     for protocol in ("ciou", "ciou_adaptive"):
         wanted = {f"number/{protocol}_{name}" for name in others}
         assert wanted == {k for k in found if re.fullmatch(rf"number/{protocol}_(?!adaptive).*", k)}
@@ -304,6 +309,16 @@ def test_curves_are_of_every_map_that_stands_beside_the_figures(rng):
     np.testing.assert_allclose(found["number/ciou_oracle"], 1 / 2, rtol=1e-3)  # a quarter of the picture, of half
     wanted = figures.scored({"": objects(0, batch["image"])[0].mean(-1)}, truth, "corners", False)[""]
     np.testing.assert_allclose(found["number/ciou_object_prior"], wanted["ciou"], rtol=1e-5)
+    np.testing.assert_allclose(
+        found["number/ciou_adaptive_some_object"], 1 / 2, rtol=1e-3
+    )  # one of two, all or nothing
+    # Each sound that is played is the one that its map hears: every other clip's once.
+    np.testing.assert_array_equal(found["audio/sound"], batch["waveform"])
+    played = np.asarray(found["audio/sound_another_sound"])
+    assert {bytes(x) for x in played} == {bytes(x) for x in batch["waveform"]}
+    assert not any(np.array_equal(a, b) for a, b in zip(played, batch["waveform"], strict=True))
+    heard = run(variables, {**batch, "waveform": played}, jax.random.key(0))["heatmap/heat"]
+    np.testing.assert_allclose(heard, found["heatmap/heat_another_sound"], rtol=1e-4, atol=1e-5)
 
 
 def test_training_without_boxes_has_no_mean_map(rng):
@@ -327,6 +342,29 @@ def test_what_stays_marked_by_hand():
     assert found["marked_f1/whole"] == pytest.approx(2 * 0.5 / 1.5)
     assert found["marked_on_silence"] == 0
     assert (found["marked_on_silence/own_sound"], found["marked_on_silence/truth"]) == (0.5, 0.5)
+
+
+def test_what_is_off_screen_by_hand():
+    box = [0.0, 0, 1, 1]
+    batch = {
+        "boxes": np.array([[box, box], [box, box], [box, [0, 0, 0, 0]], [box, box]], np.float32),
+        "objects": np.array([[3, 5], [5, 7], [3, 9], [1, 2]], np.int32),
+        "sounding": np.array([[True, False], [False, True], [True, True], [False, False]]),
+    }
+    truth = figures.Truth(kinds=True)
+    # 0 hears 1's 7, 1 hears 0's 3, 2 hears 0's 3, which it shows, 3 hears 2's 3: padding (9) neither sounds nor shows.
+    found = truth.off_screen(batch, jnp.array([1, 0, 0, 2]))
+    np.testing.assert_array_equal(found, [True, True, False, True])
+    np.testing.assert_array_equal(truth.off_screen(batch, jnp.array([3, 3, 3, 3])), [False] * 4)  # 3 makes no sound
+    maps = dict.fromkeys(("", "silence"), jnp.zeros((4, 2, 2)))
+    maps["another_sound"] = jnp.arange(4.0).reshape(4, 1, 1) * jnp.ones((1, 2, 2))
+    where = np.array([True, True, True, False])
+    shares = figures.marked(jnp.float32(0.5), maps, jnp.ones((4, 4, 4)), where, found)
+    assert [float(x) for x in shares["marked_on_silence/off_screen_sound"]] == [1, 2]  # of 0 and 1, that of 1 is marked
+    shares = figures.marked(jnp.float32(0.5), maps, jnp.ones((4, 4, 4)), where)
+    assert "marked_on_silence/off_screen_sound" not in shares
+    assert "objects" in systems.build(config()).fields
+    assert "objects" not in systems.build(config(truth__kinds=False)).fields
 
 
 def test_the_object_prior_is_mixed_in_by_hand(rng):
@@ -355,6 +393,14 @@ def test_others_sounds_and_silence_are_negatives_of_the_score():
     assert found["found_among_others_max_f1"] == 1
     assert found["found_among_others_ap/random_confidence"] == 0.5
     assert found["found_among_negatives_max_f1"] == pytest.approx(2 * 2 / (2 * 2 + 1))  # the negative is the surest
+    assert not any("off_screen" in name for name in found)
+    # Of both sounds of other clips the surer one is of what is seen here: the other is off-screen, and below all.
+    of_kinds = {**said, "number/off_screen": np.array([True, False, True])}
+    of_kinds["number/confidence_another_sound"] = np.array([0.1, 0.95, 5.0])
+    found = figures.score(figures.Truth(kinds=True), of_kinds, {})
+    assert found["found_among_off_screen_max_f1"] == 1
+    assert found["found_among_off_screen_ap/random_confidence"] == pytest.approx(2 / 3)
+    assert found["found_among_others_max_f1"] < 1
     by_ciou = figures.score(figures.Truth(found="ciou"), said, {})
     assert by_ciou["found_among_others_ap/random_confidence"] == 0.25
     assert figures.score(figures.Truth(), {}, {}) == {}
