@@ -32,8 +32,8 @@ def get_config(variant: str = "") -> ConfigDict:
     c.parts.face = "shipped"  # also VGG-Face's weights, or the folder `model` of the npm package @vladmandic/face-api
     c.parts.decoder = "shipped"  # "" draws no face, and leaves the term of its first layer out
 
-    c.steps, c.batch_size = 2200, 8  # of as many examples more is learnt in smaller batches
-    c.eval.every, c.eval.examples, c.save_every = 1100, 256, 500
+    c.steps, c.batch_size = 2800, 8  # of as many examples more is learnt in smaller batches
+    c.eval.every, c.eval.examples, c.save_every = 1400, 256, 500
     c.eval.fit_examples = 2000  # of the maps from factors to features and back
     c.best = "feature_cosine"
 

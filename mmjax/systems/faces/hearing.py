@@ -265,8 +265,9 @@ def metrics(parts: Parts, variables: Variables, batch: Batch) -> Figures:
             errors = _landmark_errors(parts, variables, batch, feature)
             values |= {f"{of}{name}": errors[:, i] for i, of in enumerate(finding.LANDMARK_ERRORS)}
     where = batch["valid"]
-    # Another's voice is that of the row before: where that is padding it is nobody's.
-    counts = {name: where & jnp.roll(where, 1) if name.endswith(ANOTHER) else where for name in values}
+    # Another's voice is that of the row before: where that is padding, or the row itself, it is nobody's.
+    others = where & jnp.roll(where, 1) & (where.shape[0] > 1)
+    counts = {name: others if name.endswith(ANOTHER) else where for name in values}
     return {
         name: (jnp.sum(value, where=counts[name], dtype=jnp.float32), jnp.sum(counts[name], dtype=jnp.float32))
         for name, value in values.items()
