@@ -23,7 +23,8 @@ import numpy as np
 from jaxtyping import Array, Float, Num
 
 from mmjax import errors
-from mmjax.errors import OptionError, UserError
+from mmjax import workdir as files
+from mmjax.errors import OptionError
 from mmjax.known import runs
 from mmjax.known.network import Network
 from mmjax.models.drawing import face_decoder
@@ -129,15 +130,12 @@ class Decoder:
         return {"params": found["params"], "template": found["state"]["template"]}
 
     def _trained_on(self) -> str:
-        """The fingerprint of its face network; "" where a file does not say it, or that of a run is there no more."""
+        """The fingerprint of its face network; "" where neither file nor run says it."""
         path = Path(self.source).expanduser()
         if not (path / "config.json").is_file():
             return _file(self.source, "face_decoder", "config.parts.decoder")[1].get("face", "")
-        try:
-            own = face(runs.config_of(path, SYSTEM, "config.parts.decoder")["parts"]["face"])
-            return fingerprint(own.load(jax.eval_shape(own.init, jnp.zeros((1, SIDE, SIDE, 3)))))
-        except UserError:
-            return ""
+        kept = path / files.FROZEN  # as it was when that run began, wherever its part lies now
+        return fingerprint(runs.frozen(path, lambda tree: tree)) if kept.is_dir() else ""
 
     def __call__(self, weights: Mapping[str, Any], feature: Float[Array, "b d"]) -> dict[str, Array]:
         """What the decoder makes of features, see `FaceDecoder`; "landmarks" and "face" [b side side 3]."""

@@ -20,6 +20,8 @@ from mmjax.systems.faces import decoding, hearing, recognising
 from mmjax.task import Task
 
 PARTS = (*face_parts.PARTS, "voice")
+OWN = {"face_network": "levels", "face_decoder": "points", "voice": "rate"}
+VARIANT = {"face_network": ":faces", "face_decoder": ":decoder", "voice": ""}
 DRAWN = "sounding_scenes"  # the data whose factors are `recognising.FACTORS`; of others their names are unknown
 
 
@@ -27,6 +29,11 @@ def build(config: ConfigDict) -> Task:
     """The task of the part that config.part names; each has the section model, and what that part is trained with."""
     if config.part not in PARTS:
         raise OptionError("config.part", f"is {config.part!r}: choose one of {', '.join(PARTS)}")
+    # What each part is trained with: one option that a config of another part has not.
+    sections = {"face_network": config, "face_decoder": config.model, "voice": config.hearing}
+    if OWN[config.part] not in sections[config.part]:
+        variant = f"configs/speech2face.py{VARIANT[config.part]}"
+        raise OptionError("config.part", f"is {config.part!r}, whose other options are those of {variant}: train that")
     factors = tuple(config.factors)
     if factors and config.data.get("name") == DRAWN and factors != recognising.FACTORS:
         wanted = f"the columns of the data's speaker are {recognising.FACTORS}, () asks for none"

@@ -2,13 +2,16 @@
 
 import hashlib
 import json
+import shutil
 
 import face_api_writer
 import jax
 import numpy as np
 import pytest
+import soundfile
 from jax import numpy as jnp
 from ml_collections import ConfigDict
+from PIL import Image
 from shared import get_config, one_device, tiny_run
 from speaker_weights import published
 from torch_writer import write_zip
@@ -293,6 +296,10 @@ def test_the_score_of_who_hears_everything_and_of_who_hears_nothing(rng):
     assert figures["shape_error/easiest_factor"] == pytest.approx(0.3)
     assert (figures["landmark_error/voice_1s"], figures["shape_error/voice_1s"]) == pytest.approx((0.2, 0.1))
     assert not any("only_" in name for name in figures)
+    one = {name: value[:1] for name, value in predictions.items()}
+    figures = finding.score("face", ("build", "age"), ("1s",), one, {"speaker": speaker[:1]})
+    assert np.isnan(figures["build_r2"])  # of one speaker nothing varies
+    assert figures["face_l2_r@1"] == 1
 
 
 def test_a_speaker_is_found_by_the_mean_of_what_he_said(rng):
@@ -319,7 +326,7 @@ def test_a_speaker_is_found_by_the_mean_of_what_he_said(rng):
     np.testing.assert_array_equal(finding._another(np.array([1, 0, 1, 1])), [1, 0, 1, 1])  # one says most of all
 
 
-def test_a_tiny_run_has_every_figure_and_draws_a_face_from_a_sound_file(tmp_path):
+def test_a_tiny_run_has_every_figure_and_draws_a_face_from_a_sound_file(tmp_path, rng):
     run = tiny_run("speech2face")
     results = json.loads((run.workdir / "results.json").read_text())["values"]
     for factor in ("build", "length", "age", "warmth"):
@@ -331,6 +338,11 @@ def test_a_tiny_run_has_every_figure_and_draws_a_face_from_a_sound_file(tmp_path
     page = (run.workdir / "report.html").read_text()
     assert hearing.NO_LIKENESS in page
     assert "heard in the voice" in page
+    soundfile.write(tmp_path / "voice.wav", rng.normal(scale=0.1, size=16_000), 16_000)
+    assert tools.run("predict", [str(run.workdir), str(tmp_path / "voice.wav"), "-o", str(tmp_path / "out")]) == 0
+    (face,) = (tmp_path / "out").rglob("*.png")
+    with Image.open(face) as drawn:
+        assert drawn.size == (64, 64)
 
 
 # -- parts -------------------------------------------------------------------------------------------------------------
@@ -404,6 +416,7 @@ def test_a_part_travels_as_a_workdir_and_as_a_file(tmp_path):
         loop.run(config, tmp_path / "decoder")
     drawn = export_part.export(tmp_path / "decoder", tmp_path / "decoder.safetensors")
     other = jax.tree.map(lambda x: np.asarray(x) + 1, weights)
+    shutil.move(tmp_path / "faces", tmp_path / "elsewhere")  # the run keeps what it began with
     for source in (str(tmp_path / "decoder"), str(drawn)):
         decoder = face_parts.decoder(source)
         fresh = decoder.init(5)
@@ -411,14 +424,17 @@ def test_a_part_travels_as_a_workdir_and_as_a_file(tmp_path):
         assert loaded["params"]["first"]["kernel"].shape == (5, 8)
         with pytest.raises(OptionError, match=r"config.parts.decoder=.* decodes the features of another face network"):
             decoder.load(fresh, other)
-    (tmp_path / "faces" / "results.json").unlink()
-    assert tools.run("export-part", [str(tmp_path / "faces")]) == 2
+    (tmp_path / "elsewhere" / "results.json").unlink()
+    assert tools.run("export-part", [str(tmp_path / "elsewhere")]) == 2
 
 
 @pytest.mark.parametrize(
     ("variant", "change", "said"),
     [
         ("", {"part": "ear"}, "config.part is 'ear'"),
+        ("", {"part": "face_decoder"}, "config.part is 'face_decoder', whose other options are those of .*:decoder"),
+        ("", {"part": "face_network"}, "config.part is 'face_network', whose other options are those of .*:faces"),
+        ("decoder", {"part": "voice"}, r"config.part is 'voice', whose other options are those of .*speech2face.py:"),
         ("", {"parts.face": "nowhere"}, "config.parts.face='nowhere': no such file"),
         ("", {"parts.face": ""}, "config.parts.face is '': say which"),
         ("", {"parts.face": "resemblyzer"}, "config.parts.face tells speakers apart: set config.parts.decoder=''"),
