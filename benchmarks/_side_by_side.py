@@ -68,7 +68,7 @@ def alternate(sides: Mapping[str, Callable[[], Any]], rounds: int, limit: float)
 def parser(about: str, sizes: Mapping[str, int | float]) -> argparse.ArgumentParser:
     """The flags of every benchmark of a step: `about` is its docstring, and each of `sizes` may be changed."""
     made = argparse.ArgumentParser(description=about.splitlines()[0])
-    made.add_argument("--quick", action="store_true", help="fewer steps: ends within a minute on an idle laptop")
+    made.add_argument("--quick", action="store_true", help="fewer steps: ends within two minutes on an idle laptop")
     made.add_argument("--busy", action="store_true", help="write the result whatever the load")
     for name, size in sizes.items():
         made.add_argument(f"--{name.replace('_', '-')}", type=type(size), default=size)

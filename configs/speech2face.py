@@ -25,6 +25,7 @@ def get_config(variant: str = "") -> ConfigDict:
     c = base.engine("speech2face", variant)
     c.part = "voice"  # what is trained: "face_network", "face_decoder" or "voice"
     c.factors = face.FACTORS  # that face and voice share, the columns of `speaker`; () where the data knows none
+    c.persons = False  # whether the data's `group` tells whose faces are of one person: each speaker here is another
     c.data.face_size = 64
     c.data.voices = "held_out"  # half of the test speakers are of regions that training never hears
 
@@ -136,6 +137,7 @@ def _videos(c: ConfigDict) -> None:
     _measured(c)
     c.data = ConfigDict({"name": "talking_videos", "path": "", "seconds": 6.0, "size": 224})
     c.factors = ()  # nobody knows them
+    c.persons = True  # clips of one video
     c.parts.face, c.parts.decoder = "", ""  # say which: VGG-Face's weights, or face-api's folder
     c.hearing.hop, c.hearing.bins = 0.01, 0
     c.steps = 3000

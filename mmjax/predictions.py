@@ -125,8 +125,10 @@ NAMES: dict[str, str] = {
 # text/<name> of which an example has several; the entries of any other are the words of one.
 LISTS = ("neighbours",)
 
-# <figure>/<name> that knows what no network is told, or is the teacher, and so is a bound and not a baseline.
-CEILINGS = re.compile(r"oracle|encoder|true_factors|true_feature|face|ideal_\w+|recording|true_frames|true_units")
+# <figure>/<name> that knows what no network is told, or is the teacher, and so is a bound and not a baseline; or what the
+# network itself makes of more or less of the same (`voice`, `voice_3s`).
+_BOUNDS = r"oracle|encoder|true_factors|true_feature|face|ideal_\w+|recording|true_frames|true_units"
+CEILINGS = re.compile(rf"{_BOUNDS}|voice(_\d+s)?")
 
 # Pattern of the name (<x> stands for any word) -> axes and meaning.
 NUMBERS: dict[str, str] = {
@@ -170,7 +172,8 @@ NUMBERS: dict[str, str] = {
     "joint_drawn": "d: the point of the drawn picture in the space of `text`",
     "joint_real": "d: the point of the real picture in the space of `text`",
     "landmark_errors_of_<whose>": "2: of the landmarks, and of the shape, of a face that is drawn of something else",
-    "factors_of_<what>": "k: the speaker's hidden factors, as a linear probe reads them from the feature of a face",
+    "factors_of_<what>": "k: the speaker's hidden factors, as a linear probe reads them from the feature of the true "
+    "face, from that heard (voice), or from a face drawn of what is heard (drawn) or of something else",
     "<judge>_drawn": "d: a judging network's features of the drawn picture",
     "<judge>_second": "d: of a second picture of the same caption or class, from another code",
     "<judge>_real": "d: of the real picture",

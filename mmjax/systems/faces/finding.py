@@ -34,13 +34,19 @@ def score(
       factors: names of the columns of the reference "speaker"; () for none.
       durations: suffixes of "embedding/voice_<suffix>".
       predictions: "embedding/...", "number/factors_of_..." and "number/landmark_errors_of_..." of `hearing.predict`.
-      references: "speaker" [n k] where there are factors; "group" [n] of speakers.
+      references: "speaker" [n k] where there are factors; "group" [n] of speakers, or of persons where it is known.
     """
     voice, mean = predictions["embedding/voice"], f"mean_{kind}"
     gallery, own = predictions[f"embedding/{kind}"], np.arange(len(voice))
     if kind == "speaker":
         gallery, own = _by_speaker(gallery, references["group"])
-    others = {"another_voice": voice[_another(own)], mean: predictions[f"embedding/{mean}"]}
+    every = np.ones((len(voice), len(gallery)), bool)
+    whose = own
+    if kind != "speaker" and "group" in references:
+        # Whoever is found by another picture of the same person is found: it does not stand in the way.
+        whose = np.unique(references["group"], return_inverse=True)[1]
+        every = (whose[:, None] != whose[None]) | np.eye(len(voice), dtype=bool)
+    others = {"another_voice": voice[_another(whose)], mean: predictions[f"embedding/{mean}"]}
     others |= {f"voice_{suffix}": predictions[f"embedding/voice_{suffix}"] for suffix in durations}
     figures: Figures = {}
     near = None
@@ -52,14 +58,14 @@ def score(
         # What each factor alone gives is known; shown is the one that this voice tells best.
         renamed = {f"only_{name}": "" for name in factors} | {f"only_{factors[easiest]}": "easiest_factor"}
         figures |= _explained(factors, predictions, references["speaker"], renamed)
-        for whose, errors in _of("number/landmark_errors_of_", predictions, renamed).items():
+        del figures[f"{factors[easiest]}_r2/easiest_factor"]  # which it is told
+        for who, errors in _of("number/landmark_errors_of_", predictions, renamed).items():
             means = np.asarray(errors, np.float64).mean(0).tolist()
-            figures |= {f"{of}/{whose}": float(mean) for of, mean in zip(LANDMARK_ERRORS, means, strict=True)}
+            figures |= {f"{of}/{who}": float(mean) for of, mean in zip(LANDMARK_ERRORS, means, strict=True)}
         others["easiest_factor"] = predictions[f"embedding/only_{factors[easiest]}"]
         others["true_factors"] = predictions["embedding/true_factors"]
         column = references["speaker"][:, easiest]
-        near = np.abs(column[:, None] - column[None]) <= ALIKE
-    every = np.ones((len(voice), len(gallery)), bool)
+        near = every & (np.abs(column[:, None] - column[None]) <= ALIKE)
     for measure in ("cosine", "l2", "l1"):
         for name, among in ((kind, every), ("alike", near)):
             if among is None:
@@ -108,7 +114,8 @@ def _explained(
     """
     found = _of("number/factors_of_", predictions, {**renamed, "speaker": ""})
     read = {name: regression.explained(speaker, factors_read) for name, factors_read in found.items()}
-    read["another_voice"] = regression.explained(speaker, np.roll(predictions["number/factors_of_voice"], 1, 0))
+    own = predictions.get("number/factors_of_drawn", predictions["number/factors_of_voice"])
+    read["another_voice"] = regression.explained(speaker, np.roll(own, 1, 0))
     best = read.pop("drawn", read["voice"])
     figures: Figures = {}
     for i, name in enumerate(factors):

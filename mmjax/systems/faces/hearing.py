@@ -63,6 +63,7 @@ class Parts:
     decoder: Decoder | None
     factors: tuple[str, ...]
     weights: Weights
+    persons: bool = False
 
 
 def task(
@@ -72,6 +73,7 @@ def task(
     decoder: Decoder | None,
     factors: tuple[str, ...],
     weights: Weights,
+    persons: bool = False,
 ) -> Task:
     """The task of the voice encoder.
 
@@ -80,11 +82,13 @@ def task(
       face, decoder: the frozen parts; without a decoder no face is drawn, and of speakers none can be.
       factors: names of the columns of the data's `speaker`; () where it has none.
       weights: of the loss.
+      persons: whether the data's `group` tells which faces are of one person, or of one film; of speakers it does.
     """
     _check(face, decoder, factors, weights)
-    parts = Parts(model, heard, face, decoder, factors, weights)
+    parts = Parts(model, heard, face, decoder, factors, weights, persons)
     references = ("speaker", *(("landmarks",) if decoder else ())) if factors else ()
-    references = ("group",) if face.kind == "speaker" else references  # several utterances are of one speaker
+    if face.kind == "speaker" or persons:  # several utterances are of one speaker
+        references = ("group", *references)
     return Task(
         fields=(face.field, "speech", "speech_length", *references),
         init=bind(init, parts),
@@ -93,7 +97,7 @@ def task(
         updates=(Update("voice", bind(loss, parts)),),
         metrics=bind(metrics, parts),
         predict=bind(predict, parts),
-        score=bind(finding.score, face.kind, factors, tuple(f"{s}s" for s in DURATIONS)),
+        score=bind(finding.score, face.kind, factors, tuple(f"{s}s" for s in _durations(parts))),
         references=references[:1],
         fit=Fit(bind(observe, parts), bind(solve, parts), fields=(face.field, "speaker")) if factors else None,
         features=Features(face.field, _frozen_face, bind(_features, face)),
@@ -105,6 +109,11 @@ def task(
         notes=(NO_LIKENESS,) if decoder else (),
         headline=(f"{face.kind}_l2_r@10", f"{face.kind}_l2_median_rank"),
     )
+
+
+def _durations(parts: Parts) -> tuple[int, ...]:
+    """Those of DURATIONS that are not all that is heard."""
+    return tuple(seconds for seconds in DURATIONS if seconds < parts.heard.seconds)
 
 
 def _check(face: Face, decoder: Decoder | None, factors: tuple[str, ...], weights: Weights) -> None:
@@ -290,7 +299,8 @@ def predict(parts: Parts, variables: Variables, batch: Batch, key: Array) -> dic
     features that retrieval and the figures of the factors compare. Of speakers these features alone."""
     del key
     kind, field = parts.face.kind, parts.face.field
-    heard, *shorter = hear(parts, variables, batch, DURATIONS if field in batch else ())
+    durations = _durations(parts) if field in batch else ()
+    heard, *shorter = hear(parts, variables, batch, durations)
     out = {"audio/voice": jnp.asarray(batch["speech"]), "embedding/voice": heard}
     fitted = variables.get("fitted")
     drawn = _drawn(parts, variables, heard)
@@ -301,7 +311,7 @@ def predict(parts: Parts, variables: Variables, batch: Batch, key: Array) -> dic
     target = seen(parts, variables, batch)
     mean = variables["state"]["known"]["mean"]["feature"][None]
     out |= {f"embedding/{kind}": target, f"embedding/mean_{kind}": jnp.broadcast_to(mean, target.shape)}
-    out |= {f"embedding/voice_{s}s": feature for s, feature in zip(DURATIONS, shorter, strict=True)}
+    out |= {f"embedding/voice_{s}s": feature for s, feature in zip(durations, shorter, strict=True)}
     if kind == "speaker":
         # What the frozen encoder itself hears in the voice: as good as its features can be hit.
         return out | {"embedding/encoder": parts.face.feature(variables["frozen"]["face"], batch["speech"])}
@@ -316,20 +326,26 @@ def predict(parts: Parts, variables: Variables, batch: Batch, key: Array) -> dic
     for i, name in enumerate(parts.factors):
         out[f"embedding/only_{name}"] = _mapped(fitted["alone"][name], _monomials(batch["speaker"][:, i : i + 1]))
     out["number/factors_of_speaker"] = jnp.asarray(batch["speaker"], jnp.float32)
-    names = [*(f"voice_{s}s" for s in DURATIONS), *(f"only_{name}" for name in parts.factors)]
+    names = [*(f"voice_{s}s" for s in durations), *(f"only_{name}" for name in parts.factors)]
     if drawn is not None and "landmarks" in batch:
         for name in names:
             errors = _landmark_errors(parts, variables, batch, out[f"embedding/{name}"])
             out[f"number/landmark_errors_of_{name}"] = errors
-    for name in ("face", "mean_face", "voice", "true_factors", *names):
-        out[f"number/factors_of_{name}"] = read(out[f"embedding/{name}"])
+    out |= {"number/factors_of_face": read(target), "number/factors_of_voice": read(heard)}
+    for name in ("mean_face", "true_factors", *names):  # of pictures where there are any, as what is heard is
+        out[f"number/factors_of_{name}"] = read(_looked(parts, variables, out[f"embedding/{name}"]))
     if drawn is not None:
-        # The picture that one would see, and not only the feature that it was drawn from, seen by the face network.
-        out["number/factors_of_drawn"] = read(parts.face.feature(variables["frozen"]["face"], 255 * drawn))
+        out["number/factors_of_drawn"] = read(_looked(parts, variables, heard))
     of_factors = _drawn(parts, variables, out["embedding/true_factors"])
     if of_factors is not None:
         out["image/face_of_the_factors"] = as_picture(of_factors)
     return out
+
+
+def _looked(parts: Parts, variables: Variables, feature: Float[Array, "b d"]) -> Float[Array, "b d"]:
+    """What the face network sees in the picture drawn of a feature; the feature itself where none is drawn."""
+    drawn = _drawn(parts, variables, feature)
+    return feature if drawn is None else parts.face.feature(variables["frozen"]["face"], 255 * drawn)
 
 
 def _drawn(parts: Parts, variables: Variables, feature: Float[Array, "b d"]) -> Array | None:

@@ -61,4 +61,5 @@ def build(config: ConfigDict) -> Task:
     with errors.section("config.model"):
         model = VoiceEncoder(face.size, **config.model).checked()
     decoder = face_parts.decoder(config.parts.decoder) if config.parts.decoder else None
-    return hearing.task(model, heard, face, decoder, factors, hearing.Weights(**config.loss))
+    weights, persons = hearing.Weights(**config.loss), bool(config.get("persons", False))
+    return hearing.task(model, heard, face, decoder, factors, weights, persons)
