@@ -79,11 +79,8 @@ def _shipped(workdir: Path) -> Path:
     part = config.get("part", "")
     if part not in face_parts.PARTS:
         return workdir
-    if config.get("variant") not in (
-        "faces",
-        "talking_faces",
-        "decoder",
-    ):  # those of other faces do not fit the default
+    fitting = ("faces", "talking_faces", "decoder")  # parts of other faces do not fit the default
+    if config.get("variant") not in fitting:
         raise UserError(f"{workdir} is no run of {RUNS}: say which file to write, the shipped one is not for it")
     return face_parts.SHIPPED["talking_face_network" if face_parts.talking(config) else part]
 
