@@ -125,8 +125,8 @@ NAMES: dict[str, str] = {
 # text/<name> of which an example has several; the entries of any other are the words of one.
 LISTS = ("neighbours",)
 
-# <figure>/<name> that knows what no network is told, or is the teacher, and so is a bound and not a baseline; or that is
-# of the network itself, from more or less of the same (`voice`, `voice_3s`).
+# <figure>/<name> that is a bound and no baseline: it knows what no network is told, or is the teacher, or the network
+# itself on more or less of the same (`voice`, `voice_3s`).
 _BOUNDS = r"oracle|encoder|true_factors|true_feature|face|ideal_\w+|recording|true_frames|true_units"
 CEILINGS = re.compile(rf"{_BOUNDS}|voice(_\d+s)?")
 
