@@ -57,6 +57,16 @@ def _where_text_is_split(data: Mapping[str, Any]) -> str | None:
     return "words" if "splitter" in data else None
 
 
+def _of_one_person(config: Mapping[str, Any]) -> bool | None:
+    """Of Speech2Face, which took every clip's face for another person's."""
+    return False if config.get("system") == "speech2face" else None
+
+
+def _kinds_unknown(truth: Mapping[str, Any]) -> bool | None:
+    """Of localisation, which did not tell off-screen sounds apart."""
+    return False if "several" in truth else None
+
+
 # Where a repair changed what is computed, the field that says in which form, with the form of runs that began before
 # there was a choice (edition 1): they keep it, whatever the config file says today. * is any section. A form that
 # depends on the rest of its section is a function of it, None where the section has no such field.
@@ -67,9 +77,11 @@ BEFORE: dict[str, Any] = {
     "data.splitter": operator.methodcaller("get", "splitter"),  # of skip-gram, which always said it
     "image.inside": _four_times,
     "data.markup": _where_text_is_split,
+    "persons": _of_one_person,
+    "truth.kinds": _kinds_unknown,
 }
 READ_WITH = {"form": ("eps",)}  # what a number means in one form and not in another stays with the form
-EDITION = 3  # raised whenever BEFORE gains a field
+EDITION = 4  # raised whenever BEFORE gains a field
 
 
 def engine(system: str, variant: str = "") -> ConfigDict:

@@ -3,7 +3,9 @@
 import json
 
 import pytest
+from shared import get_config
 
+from mmjax import systems
 from mmjax.engine import config as configs
 
 
@@ -111,6 +113,28 @@ def test_runs_from_before_take_the_markup_of_a_wiki_for_words(tmp_path):
     begun, lines = configs.as_begun(config, tmp_path)
     assert lines == ["config.data.markup='words', and not 'plain', as this run began"]
     assert (begun.data.splitter, begun.data.markup) == ("unicode", "words")
+
+
+def test_runs_go_on_that_began_before_persons_and_kinds_were_told_apart(tmp_path):
+    for system, variant, place, name in (
+        ("speech2face", "videos", (), "persons"),
+        ("speech2face", "", (), "persons"),
+        ("sound_localisation", "", ("truth",), "kinds"),
+    ):
+        config = get_config(system, variant)
+        old = json.loads(config.to_json())
+        old["edition"] = 3
+        section = old
+        for part in place:
+            section = section[part]
+        here = section.pop(name)
+        (tmp_path / "config.json").write_text(json.dumps(old))
+        begun, lines = configs.as_begun(config, tmp_path)
+        wanted = f"config.{'.'.join((*place, name))}=False, and not True, as this run began"
+        assert lines == ([wanted] if here else [])
+        assert configs.differences(configs.load(tmp_path).to_dict(), begun.to_dict()) == []
+        if variant != "videos":  # whose parts the user gives
+            systems.build(begun)
 
 
 def test_optimisers_of_runs_from_before_keep_their_form_and_its_eps(tmp_path):
