@@ -90,3 +90,12 @@ def test_what_is_not_there_is_left_out(arrays):
     assert "boxes" not in page
     run = fake_run.read(arrays)
     assert sounding.covers(run.predictions) == {"heatmap/heat", "heatmap/heat_silence", "audio/sound"}
+
+
+def test_each_sound_that_is_given_is_played_beside_its_map(arrays, rng):
+    other = rng.integers(-9000, 9000, (COUNT, 2205)).astype(np.int16)
+    run = fake_run.read({**arrays, "audio/sound_silence": other})
+    cards = sounding.render(run).split("<article")[1:]
+    assert all(card.count("<audio") == 2 for card in cards)
+    assert all("Play “sound” of" in card and "Play “silence” of" in card for card in cards)
+    assert "audio/sound_silence" in sounding.covers(run.predictions)
