@@ -23,7 +23,6 @@ import numpy as np
 from jaxtyping import Array, Float, Num
 
 from mmjax import errors
-from mmjax import workdir as files
 from mmjax.errors import OptionError
 from mmjax.known import runs
 from mmjax.known.network import Network
@@ -134,7 +133,7 @@ class Decoder:
         path = Path(self.source).expanduser()
         if not (path / "config.json").is_file():
             return _file(self.source, "face_decoder", "config.parts.decoder")[1].get("face", "")
-        kept = path / files.FROZEN  # as it was when that run began, wherever its part lies now
+        kept = path / runs.FROZEN  # as it was when that run began, wherever its part lies now
         return fingerprint(runs.frozen(path, lambda tree: tree)) if kept.is_dir() else ""
 
     def __call__(self, weights: Mapping[str, Any], feature: Float[Array, "b d"]) -> dict[str, Array]:

@@ -13,6 +13,7 @@ import orbax.checkpoint as ocp
 
 from mmjax.errors import OptionError
 
+FROZEN = "frozen"  # the folder of a workdir with what its run never changes
 Pick = Callable[[Mapping[str, Any]], Any]  # from a whole saved tree to the part that is wanted
 
 
@@ -59,7 +60,7 @@ def shapes(path: str | Path, pick: Pick, option: str) -> Any:
 
 def frozen(path: str | Path, pick: Pick) -> Any:
     """A part of what the run never changes, as NumPy arrays; `pick` as for `newest`."""
-    return read(Path(path).expanduser().absolute() / "frozen", pick)
+    return read(Path(path).expanduser().absolute() / FROZEN, pick)
 
 
 def fitted(path: str | Path, option: str) -> dict[str, Any]:
