@@ -137,7 +137,7 @@ def _videos(c: ConfigDict) -> None:
     _measured(c)
     c.data = ConfigDict({"name": "talking_videos", "path": "", "seconds": 6.0, "size": 224})
     c.factors = ()  # nobody knows them
-    c.persons = True  # clips of one video
+    c.persons = True  # clips of one video; a name is text, which is scored on one process only
     c.parts.face, c.parts.decoder = "", ""  # say which: VGG-Face's weights, or face-api's folder
     c.hearing.hop, c.hearing.bins = 0.01, 0
     c.steps = 3000
@@ -164,6 +164,7 @@ def _voices(c: ConfigDict) -> None:
 
 def _paper(c: ConfigDict) -> None:
     _videos(c)
+    c.persons = False  # on any number of processes
     c.model.width, c.model.hidden, c.model.dtype = 1.0, 4096, "bfloat16"
     c.loss.first_layer = 1.0
     c.loss.shortest = 0.0

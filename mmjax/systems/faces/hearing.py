@@ -98,7 +98,7 @@ def task(
         metrics=bind(metrics, parts),
         predict=bind(predict, parts),
         score=bind(finding.score, face.kind, factors, tuple(f"{s}s" for s in _durations(parts))),
-        references=references[:1],
+        references=tuple(name for name in references if name != "landmarks"),
         fit=Fit(bind(observe, parts), bind(solve, parts), fields=(face.field, "speaker")) if factors else None,
         features=Features(face.field, _frozen_face, bind(_features, face)),
         predicts_from=("speech", "speech_length"),
