@@ -15,7 +15,7 @@ form of its own for strides, so that blocks of pixels are not made then.
 
 `benchmarks/convolutions.py` measures all but the second. Tried for the kernels' gradients, and not faster since XLA
 computes them itself: rows of channels, one product for all pixels of the kernel with the examples scanned, Winograd's
-algorithm, sums of products by pixels, products of patches.
+algorithm, sums of products by pixels, products of patches. Nor is Winograd's of 2x2 for a forward pass of 3x3.
 """
 
 from __future__ import annotations

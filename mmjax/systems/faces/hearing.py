@@ -18,18 +18,17 @@ from jaxtyping import Array, Float
 from mmjax.errors import OptionError
 from mmjax.known.face_parts import Decoder, Face
 from mmjax.losses import cosine, face_feature
-from mmjax.metrics import landmarks, regression, running_mean
+from mmjax.metrics import landmarks, running_mean
 from mmjax.models.drawing import face_decoder
 from mmjax.models.sound.voice_encoder import RATE, Hearing, VoiceEncoder
 from mmjax.ops import collective
-from mmjax.systems.faces import finding
+from mmjax.systems.faces import factor_maps, finding
 from mmjax.systems.faces.decoding import as_picture
 from mmjax.systems.faces.recognising import check_factors
 from mmjax.task import Batch, Constants, Features, Figures, Fit, Task, Update, Variables, bind
 
 DURATIONS = (1, 2, 3)  # seconds of voice that an evaluation hears beside all of it
 ANOTHER = "/another_voice"
-DEGREE = 4  # of the polynomial from factors to features: the oracle's
 NO_LIKENESS = (
     "a face that is drawn from a voice is no likeness of the person who speaks: it is the average of the faces that go "
     "with such a voice"
@@ -229,29 +228,9 @@ def observe(parts: Parts, variables: Variables, batch: Batch) -> dict[str, Array
 
 
 def solve(parts: Parts, variables: Variables, observed: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Linear maps: "probe", from the feature of a face to its speaker's factors; "oracle", from monomials of the
-    factors to features, the mean feature that goes with them; "alone": the same from each factor alone."""
+    """The maps of `factor_maps.fit`."""
     del variables
-    feature, speaker = observed["feature"], observed["speaker"]
-    fitted = {"probe": regression.ridge(feature, speaker), "oracle": regression.ridge(_monomials(speaker), feature)}
-    alone = [regression.ridge(_monomials(speaker[:, [i]]), feature) for i in range(len(parts.factors))]
-    return {**fitted, "alone": dict(zip(parts.factors, alone, strict=True))}
-
-
-def _monomials(x: Any) -> Any:
-    """Products of powers of the columns, the constant left out, [b k] -> [b m]."""
-    columns = [x[:, i] for i in range(x.shape[1])]
-    found = []
-    for exponents in regression.powers(len(columns), DEGREE)[1:]:
-        product = 1.0
-        for column, exponent in zip(columns, exponents, strict=True):
-            product = product * column**exponent if exponent else product
-        found.append(product)
-    return (jnp if isinstance(x, jax.Array) else np).stack(found, -1)
-
-
-def _mapped(fit: Mapping[str, Array], x: Array) -> Array:
-    return x @ fit["weights"] + fit["offset"][None]
+    return factor_maps.fit(parts.factors, observed["feature"], observed["speaker"])
 
 
 def metrics(parts: Parts, variables: Variables, batch: Batch) -> Figures:
@@ -269,7 +248,7 @@ def metrics(parts: Parts, variables: Variables, batch: Batch) -> Figures:
     if parts.decoder is not None and "landmarks" in batch:
         asked = {"": guess, "/mean_face": mean, "/true_feature": target, ANOTHER: jnp.roll(guess, 1, 0)}
         if "fitted" in variables:
-            asked["/true_factors"] = _mapped(variables["fitted"]["oracle"], _monomials(batch["speaker"]))
+            asked["/true_factors"] = factor_maps.features(variables["fitted"]["oracle"], batch["speaker"])
         for name, feature in asked.items():
             errors = _landmark_errors(parts, variables, batch, feature)
             values |= {f"{of}{name}": errors[:, i] for i, of in enumerate(finding.LANDMARK_ERRORS)}
@@ -321,10 +300,10 @@ def predict(parts: Parts, variables: Variables, batch: Batch, key: Array) -> dic
         out["image/face_of_the_feature"] = as_picture(of_feature)
     if fitted is None or "speaker" not in batch:
         return out
-    read = functools.partial(_mapped, fitted["probe"])
-    out["embedding/true_factors"] = _mapped(fitted["oracle"], _monomials(batch["speaker"]))
+    read = functools.partial(factor_maps.mapped, fitted["probe"])
+    out["embedding/true_factors"] = factor_maps.features(fitted["oracle"], batch["speaker"])
     for i, name in enumerate(parts.factors):
-        out[f"embedding/only_{name}"] = _mapped(fitted["alone"][name], _monomials(batch["speaker"][:, i : i + 1]))
+        out[f"embedding/only_{name}"] = factor_maps.features(fitted["alone"][name], batch["speaker"][:, i : i + 1])
     out["number/factors_of_speaker"] = jnp.asarray(batch["speaker"], jnp.float32)
     names = [*(f"voice_{s}s" for s in durations), *(f"only_{name}" for name in parts.factors)]
     if drawn is not None and "landmarks" in batch:

@@ -541,13 +541,18 @@ def test_a_file_of_something_else_is_said_of_the_option_that_named_it(tmp_path, 
         face_parts.landmarks(str(tmp_path / "folder")).load({})
 
 
-def test_what_is_scored_is_asked_of_the_data_and_is_no_text_on_a_pod():
+def test_what_is_scored_is_asked_of_the_data_and_is_no_text_on_a_pod(monkeypatch):
     config = get_config("speech2face")
     assert speech2face.build(config).references == ("speaker",)
     config.persons = True  # beside the factors, not in their place
     assert speech2face.build(config).references == ("group", "speaker")
     variants = {name: get_config("speech2face", name).persons for name in ("", "videos", "paper")}
     assert variants == {"": False, "videos": True, "paper": False}
+    monkeypatch.setattr(speech2face.jax, "process_count", lambda: 2)
+    with pytest.raises(OptionError, match=r"^config.persons .*text.* set it to False"):
+        speech2face.build(config)
+    config.persons = False
+    assert speech2face.build(config).references == ("speaker",)
 
 
 def test_factors_are_the_columns_of_the_speaker():
