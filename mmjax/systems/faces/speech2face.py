@@ -63,6 +63,6 @@ def build(config: ConfigDict) -> Task:
         model = VoiceEncoder(face.size, **config.model).checked()
     decoder = face_parts.decoder(config.parts.decoder) if config.parts.decoder else None
     weights, persons = hearing.Weights(**config.loss), bool(config.get("persons", False))
-    if persons and jax.process_count() > 1:
+    if persons and face.kind != "speaker" and jax.process_count() > 1:  # of speakers the names are always asked
         raise OptionError("config.persons", "names persons by text, which is scored on one process: set it to False")
     return hearing.task(model, heard, face, decoder, factors, weights, persons)
