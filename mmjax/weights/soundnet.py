@@ -7,7 +7,7 @@ offset, mean and variance; a file that lacks one of them (some ports never copie
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 def _of_torch7(network: Any, source: str) -> dict[str, np.ndarray]:
     """Its layers in the order of the network, under the names of layout "flat": seven pairs of a convolution and a
     normalisation, and the two heads, of which objects come first."""
-    layers = list(_layers(network, []))
+    layers = list(torch7_file.layers(network))
     convolutions = [layer for layer in layers if "Convolution" in layer.kind]
     norms = [layer for layer in layers if "BatchNormalization" in layer.kind]
     trunk = len(TRUNK[8])
@@ -89,17 +89,6 @@ def _of_torch7(network: Any, source: str) -> dict[str, np.ndarray]:
         if "running_var" not in layer and isinstance(deviation, np.ndarray):
             found[f"batchnorm{i}.running_var"] = 1 / np.square(deviation) - float(layer.get("eps", 1e-5))
     return {name: array for name, array in found.items() if isinstance(array, np.ndarray)}
-
-
-def _layers(value: Any, within: list[int]) -> Iterator[torch7_file.Table]:
-    """Every layer of a network, containers opened; what contains itself is opened once."""
-    if not isinstance(value, torch7_file.Table) or id(value) in within:
-        return
-    yield value
-    modules = value.get("modules")
-    if isinstance(modules, torch7_file.Table):
-        for module in modules.parts():
-            yield from _layers(module, [*within, id(value)])
 
 
 def _shapes(model: SoundNet) -> dict[tuple[str, ...], tuple[int, ...]]:

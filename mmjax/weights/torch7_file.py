@@ -68,6 +68,17 @@ def read(path: str | Path) -> Any:
         raise UserError(f"{path}: not a binary .t7 that can be read ({type(error).__name__}: {said})") from None
 
 
+def layers(network: Any, within: tuple[int, ...] = ()) -> Iterator[Table]:
+    """Every layer of a network in its order, containers and what they hold; what contains itself is opened once."""
+    if not isinstance(network, Table) or id(network) in within:
+        return
+    yield network
+    modules = network.get("modules")
+    if isinstance(modules, Table):
+        for module in modules.parts():
+            yield from layers(module, (*within, id(network)))
+
+
 class _Reader:
     def __init__(self, raw: bytes):
         self.raw, self.at, self.depth = raw, 0, 0

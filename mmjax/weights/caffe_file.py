@@ -1,0 +1,85 @@
+"""Reads the arrays of a Caffe model (.caffemodel): a message of Protocol Buffers, of which only weights are asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+from mmjax.errors import UserError
+
+_FIELD = descriptor_pb2.FieldDescriptorProto
+# The fields that we read, by the numbers of caffe.proto; whatever else a file holds is passed over. `data` is packed
+# floats there, which are the same bytes in a file: asked for as bytes, a hundred million of them are one array.
+# A star: several.
+_FIELDS = {
+    "Shape": (("dim", 1, "*int64"),),
+    "Blob": (
+        ("num", 1, "int32"),
+        ("channels", 2, "int32"),
+        ("height", 3, "int32"),
+        ("width", 4, "int32"),
+        ("data", 5, "bytes"),
+        ("shape", 7, "Shape"),
+        ("double_data", 8, "bytes"),
+    ),
+    "OldLayer": (("name", 4, "string"), ("blobs", 6, "*Blob")),
+    "Layer": (("name", 1, "string"), ("blobs", 7, "*Blob")),
+    "Net": (("layers", 2, "*OldLayer"), ("layer", 100, "*Layer")),
+}
+_TYPES = {
+    "int32": _FIELD.TYPE_INT32,
+    "int64": _FIELD.TYPE_INT64,
+    "bytes": _FIELD.TYPE_BYTES,
+    "string": _FIELD.TYPE_STRING,
+}
+
+
+def read(path: str | Path) -> dict[str, list[np.ndarray]]:
+    """The arrays of every layer that has some.
+
+    Returns:
+      {layer: [kernel, bias]} with the axes of the file: [out in h w] of a convolution; those of old files (before Caffe
+      had shapes of any rank) have four axes throughout, [1 1 out in] of a fully connected layer, [1 1 1 out] of a bias.
+
+    Raises:
+      UserError: no such file, not one of this format, or one without weights (a description of a network).
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; give the path of a .caffemodel")
+    try:
+        network = _message().FromString(path.read_bytes())
+        layers = {layer.name: [_array(blob) for blob in layer.blobs] for layer in (*network.layers, *network.layer)}
+    # A damaged file can say anything of sizes: all of it is one mistake here.
+    except Exception as error:
+        said = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: not a .caffemodel that can be read ({type(error).__name__}: {said})") from None
+    found = {name: arrays for name, arrays in layers.items() if arrays}
+    if not found:
+        raise UserError(f"{path}: not a .caffemodel that can be read: no layer with weights in it")
+    return found
+
+
+def _message() -> Any:
+    """The class of the message, made of _FIELDS."""
+    file = descriptor_pb2.FileDescriptorProto(name="mmjax_caffe.proto", package="mmjax_caffe", syntax="proto2")
+    for message, fields in _FIELDS.items():
+        made = file.message_type.add(name=message)
+        for name, number, kind in fields:
+            one = kind.removeprefix("*")
+            label = _FIELD.LABEL_OPTIONAL if one == kind else _FIELD.LABEL_REPEATED
+            field = made.field.add(name=name, number=number, label=label, type=_TYPES.get(one, _FIELD.TYPE_MESSAGE))
+            if one in _FIELDS:
+                field.type_name = f".mmjax_caffe.{one}"
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("mmjax_caffe.Net"))
+
+
+def _array(blob: Any) -> np.ndarray:
+    shape = tuple(blob.shape.dim) if blob.HasField("shape") else (blob.num, blob.channels, blob.height, blob.width)
+    values = np.frombuffer(blob.data, "<f4") if blob.data else np.frombuffer(blob.double_data, "<f8")
+    return values.reshape(shape)
