@@ -28,6 +28,11 @@ class NonFinite(Exception):
     """A loss or gradient that is NaN or infinite: names step, losses and last good checkpoint. Exit status 1."""
 
 
+def printable(text: str, most: int = 100) -> str:
+    """What a file calls something, for a line: what a terminal would take for orders, and line breaks, as "?"."""
+    return "".join(c if c.isprintable() else "?" for c in text[:most])
+
+
 def refuse_pointer(path: object, head: bytes) -> None:
     """Raises UserError where a file begins as a pointer of Git LFS, so that nobody takes that for its content."""
     if head.startswith(POINTER):

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
+from mmjax import errors
 from mmjax.errors import UserError
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
-# The fields that we read, by the numbers of caffe.proto; whatever else a file holds is passed over. `data` is packed
-# floats there, which are the same bytes in a file: asked for as bytes, a hundred million of them are one array.
-# A star: several.
+# The fields that we read, by the numbers of caffe.proto; whatever else a file holds is passed over. A star: several.
 _FIELDS = {
     "Shape": (("dim", 1, "*int64"),),
     "Blob": (
@@ -21,19 +20,20 @@ _FIELDS = {
         ("channels", 2, "int32"),
         ("height", 3, "int32"),
         ("width", 4, "int32"),
-        ("data", 5, "bytes"),
+        ("data", 5, "*float"),
         ("shape", 7, "Shape"),
-        ("double_data", 8, "bytes"),
+        ("double_data", 8, "*double"),
     ),
-    "OldLayer": (("name", 4, "string"), ("blobs", 6, "*Blob")),
-    "Layer": (("name", 1, "string"), ("blobs", 7, "*Blob")),
+    "OldLayer": (("name", 4, "bytes"), ("blobs", 6, "*Blob")),  # text that is not checked
+    "Layer": (("name", 1, "bytes"), ("blobs", 7, "*Blob")),
     "Net": (("layers", 2, "*OldLayer"), ("layer", 100, "*Layer")),
 }
 _TYPES = {
     "int32": _FIELD.TYPE_INT32,
     "int64": _FIELD.TYPE_INT64,
+    "float": _FIELD.TYPE_FLOAT,
+    "double": _FIELD.TYPE_DOUBLE,
     "bytes": _FIELD.TYPE_BYTES,
-    "string": _FIELD.TYPE_STRING,
 }
 
 
@@ -41,25 +41,34 @@ def read(path: str | Path) -> dict[str, list[np.ndarray]]:
     """The arrays of every layer that has some.
 
     Returns:
-      {layer: [kernel, bias]} with the axes of the file: [out in h w] of a convolution; those of old files (before Caffe
-      had shapes of any rank) have four axes throughout, [1 1 out in] of a fully connected layer, [1 1 1 out] of a bias.
+      {layer: [kernel, bias]}, float32 or float64, with the axes of the file: [out in h w] of a convolution; those of
+      old files (before Caffe had shapes of any rank) have four axes throughout, [1 1 out in] of a fully connected
+      layer, [1 1 1 out] of a bias.
 
     Raises:
-      UserError: no such file, not one of this format, or one without weights (a description of a network).
+      UserError: no such file, not one of this format, or one without weights: a description of a network, or a file
+        from before Caffe's first release.
     """
     path = Path(path).expanduser()
     if not path.is_file():
         raise UserError(f"{path}: no such file; give the path of a .caffemodel")
+    raw = path.read_bytes()
+    errors.refuse_pointer(path, raw[: len(errors.POINTER)])
     try:
-        network = _message().FromString(path.read_bytes())
-        layers = {layer.name: [_array(blob) for blob in layer.blobs] for layer in (*network.layers, *network.layer)}
+        network = _message().FromString(raw)
+        layers = [(layer.name.decode("utf-8", "replace"), layer.blobs) for layer in (*network.layers, *network.layer)]
+        arrays = [(name, [_array(blob) for blob in blobs]) for name, blobs in layers if blobs]
     # A damaged file can say anything of sizes: all of it is one mistake here.
     except Exception as error:
         said = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: not a .caffemodel that can be read ({type(error).__name__}: {said})") from None
-    found = {name: arrays for name, arrays in layers.items() if arrays}
+    found = dict(arrays)
     if not found:
         raise UserError(f"{path}: not a .caffemodel that can be read: no layer with weights in it")
+    if len(found) < len(arrays):
+        names = [name for name, _ in arrays]
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        raise UserError(f"{path}: two layers are called {errors.printable(twice)}")
     return found
 
 
@@ -81,5 +90,8 @@ def _message() -> Any:
 
 def _array(blob: Any) -> np.ndarray:
     shape = tuple(blob.shape.dim) if blob.HasField("shape") else (blob.num, blob.channels, blob.height, blob.width)
-    values = np.frombuffer(blob.data, "<f4") if blob.data else np.frombuffer(blob.double_data, "<f8")
-    return values.reshape(shape)
+    if min(shape, default=0) < 0:
+        raise ValueError(f"an array of shape {shape}")
+    if blob.double_data:
+        return np.fromiter(blob.double_data, np.float64, len(blob.double_data)).reshape(shape)
+    return np.fromiter(blob.data, np.float32, len(blob.data)).reshape(shape)

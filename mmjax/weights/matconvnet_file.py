@@ -1,13 +1,14 @@
-"""Reads the arrays of a network of MatConvNet's (.mat of MATLAB 5 to 7.2, which SciPy reads)."""
+"""Reads the arrays of a network of MatConvNet's (.mat)."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import scipy.io
 
-from mmjax.errors import UserError
+from mmjax.errors import UserError, printable
+from mmjax.weights import matlab_file
 
 
 def read(path: str | Path) -> dict[str, list[np.ndarray]]:
@@ -20,27 +21,28 @@ def read(path: str | Path) -> dict[str, list[np.ndarray]]:
     Raises:
       UserError: no such file, not one of this format, or no such network in it.
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; give the path of a .mat")
-    try:
-        file = scipy.io.loadmat(path)
-        network = file["net"][0, 0] if "net" in file else file
-        layers = [cell[0, 0] for cell in network["layers"].ravel()]
-        return {str(layer["name"].item()): arrays for layer in layers if (arrays := _arrays(layer))}
-    # A damaged file can say anything of sizes and types: all of it is one mistake here.
-    except Exception as error:
-        said = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: not a network of MatConvNet's ({type(error).__name__}: {said})") from None
-
-
-def _arrays(layer: np.void) -> list[np.ndarray]:
-    names = layer.dtype.names or ()
-    if "weights" in names:
-        found = list(layer["weights"].ravel())
-    else:  # older files
-        found = [layer[name] for name in ("filters", "biases") if name in names]
+    file = matlab_file.read(path, ("net", "layers"))
+    network = file.get("net", file)
+    layers = network.get("layers") if isinstance(network, dict) else None
+    found: dict[str, list[np.ndarray]] = {}
+    for layer in layers if isinstance(layers, list) else ():
+        arrays = _arrays(layer)
+        name = layer.get("name") if arrays else None
+        if arrays and (not isinstance(name, str) or name in found):
+            raise UserError(f"{path}: two layers are called {printable(str(name))}, or one has no name")
+        if arrays:
+            found[str(name)] = arrays
     if not found:
+        raise UserError(f"{path}: no network of MatConvNet's: no list `layers` with weights in it")
+    return found
+
+
+def _arrays(layer: Any) -> list[np.ndarray]:
+    if not isinstance(layer, dict):
         return []
+    weights = layer.get("weights", [layer.get("filters"), layer.get("biases")])  # the latter in older files
+    found = [x for x in weights if isinstance(x, np.ndarray)] if isinstance(weights, list) else []
+    if not found or found[0].ndim > 4:
+        return found
     kernel = found[0].reshape(*found[0].shape, *[1] * (4 - found[0].ndim))  # MATLAB drops axes of 1 at the end
     return [kernel.transpose(3, 2, 0, 1), *found[1:]]

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from mmjax.errors import UserError
+from mmjax.errors import POINTER, UserError, refuse_pointer
 from mmjax.weights import pickles
 
 _ADVICE = "save a dict of arrays alone: numpy.save(path, arrays)"
@@ -38,6 +38,8 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path}: no such file; give the path of a .npy file")
     try:
         with path.open("rb") as file:
+            refuse_pointer(path, file.read(len(POINTER)))
+            file.seek(0)
             version = np.lib.format.read_magic(file)
             header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             dtype = header(file)[2]

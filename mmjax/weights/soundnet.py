@@ -57,9 +57,10 @@ def load(path: str | Path, model: SoundNet | None = None) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     """{name: array} in one of `layouts`."""
-    if path.suffix not in (".npy", ".t7"):
+    kind = path.suffix.lower()
+    if kind not in (".npy", ".t7"):
         return tensors.read(path)
-    found = numpy_file.read(path) if path.suffix == ".npy" else _of_torch7(torch7_file.read(path), str(path))
+    found = numpy_file.read(path) if kind == ".npy" else _of_torch7(torch7_file.read(path), str(path))
     licence.tell(path, path, {})
     return found
 
@@ -67,7 +68,10 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 def _of_torch7(network: Any, source: str) -> dict[str, np.ndarray]:
     """Its layers in the order of the network, under the names of layout "flat": seven pairs of a convolution and a
     normalisation, and the two heads, of which objects come first."""
-    layers = list(torch7_file.layers(network))
+    try:
+        layers = list(torch7_file.layers(network))
+    except ValueError as error:
+        raise UserError(f"{source}: these are not SoundNet's published weights; {error}") from None
     convolutions = [layer for layer in layers if "Convolution" in layer.kind]
     norms = [layer for layer in layers if "BatchNormalization" in layer.kind]
     trunk = len(TRUNK[8])

@@ -6,6 +6,7 @@ of their class. Functions are in it as bytes of Lua, which are stepped over. Int
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from mmjax import errors
 from mmjax.errors import UserError
 
 _NUMBER, _STRING, _TABLE, _TORCH, _BOOLEAN = 1, 2, 3, 4, 5
@@ -36,6 +38,7 @@ DTYPES = {
     "CudaByte": "u1",
 }
 _DEEPEST = 200  # values within values: no network is nested as deeply
+_MANY = 10_000  # layers
 
 
 class Table(dict):
@@ -60,23 +63,42 @@ def read(path: str | Path) -> Any:
     path = Path(path).expanduser()
     if not path.is_file():
         raise UserError(f"{path}: no such file; give the path of a .t7")
+    raw = path.read_bytes()
+    errors.refuse_pointer(path, raw[: len(errors.POINTER)])
     try:
-        return _Reader(path.read_bytes()).value()
+        return _Reader(raw).value()
     # A damaged file can say anything of sizes and types: all of it is one mistake here.
     except Exception as error:
         said = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: not a binary .t7 that can be read ({type(error).__name__}: {said})") from None
 
 
-def layers(network: Any, within: tuple[int, ...] = ()) -> Iterator[Table]:
-    """Every layer of a network in its order, containers and what they hold; what contains itself is opened once."""
-    if not isinstance(network, Table) or id(network) in within:
-        return
-    yield network
-    modules = network.get("modules")
-    if isinstance(modules, Table):
-        for module in modules.parts():
-            yield from layers(module, (*within, id(network)))
+def layers(network: Any) -> Iterator[Table]:
+    """Every layer of a network in its order, containers before what they hold; what contains itself is opened once.
+
+    Raises ValueError for more than 10,000 of them, which a file can say in a few bytes.
+    """
+    opened: list[tuple[int, Iterator[Any]]] = []
+    inside, within, count = iter([network]), set[int](), 0
+    while True:
+        for value in inside:
+            if not isinstance(value, Table) or id(value) in within:
+                continue
+            count += 1
+            if count > _MANY:
+                raise ValueError(f"more than {_MANY:,} layers")
+            yield value
+            modules = value.get("modules")
+            if isinstance(modules, Table):
+                opened.append((id(value), inside))
+                within.add(id(value))
+                inside = modules.parts()
+                break
+        else:
+            if not opened:
+                return
+            closed, inside = opened.pop()
+            within.discard(closed)
 
 
 class _Reader:
@@ -167,7 +189,7 @@ class _Reader:
             raise ValueError("a tensor without a storage of its kind")
         # as_strided believes what it is told, so the last element is checked before any is touched.
         last = first + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-        if min((first, *size, *stride)) < 0 or last >= memory.size:
-            raise ValueError(f"a tensor of shape {size} reaches beyond its storage")
+        if min((first, *size, *stride)) < 0 or last >= memory.size or math.prod(size) > memory.size:
+            raise ValueError(f"a tensor of shape {size} reaches beyond its storage of {memory.size}, or repeats it")
         strides = [step * dtype.itemsize for step in stride]
         return np.lib.stride_tricks.as_strided(memory[first:], size, strides, writeable=False)

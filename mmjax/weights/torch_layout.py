@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from mmjax.errors import UserError
+from mmjax.errors import UserError, printable
 
 # What a layer of each kind is made of: their suffix -> our collection, our leaf, the axes of theirs in our order.
 LAYER_TENSORS: dict[str, dict[str, tuple[str, str, tuple[int, ...]]]] = {
@@ -81,4 +81,5 @@ def compare(given: Mapping[str, tuple], wanted: Mapping[str, tuple], source: str
 
 
 def _few(names: list[str], most: int = 4) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    shown = ", ".join(printable(name) for name in names[:most])
+    return shown + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -8,15 +8,15 @@ conv1_1 to conv5_3, fc6, fc7, fc8, or as torchvision calls VGG-16's, with 2,622 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmjax.errors import UserError
+from mmjax.errors import UserError, printable
 from mmjax.models.vision.vgg import GRID, STAGES, VGG, vgg_face
-from mmjax.weights import caffe_file, matconvnet_file, tensors, torch7_file, torch_layout, vgg
+from mmjax.weights import caffe_file, licence, matconvnet_file, tensors, torch7_file, torch_layout, vgg
 
 FLAT = "fc6.weight"  # of the layout with the layers' own names: reads a map channel by channel
 FIRST = "conv1_1.weight"
@@ -40,17 +40,19 @@ def load(path: str | Path) -> dict[str, Any]:
 
 
 def read(path: str | Path) -> dict[str, np.ndarray]:
-    """{name: array} of a file under the layers' own names, or torchvision's; of pictures in RGB."""
-    kind, source = Path(path).suffix, str(path)
-    if kind == ".mat":
-        return _named(matconvnet_file.read(path), source)
-    if kind not in (".t7", ".caffemodel"):
+    """{name: array} of a file, under the layers' own names or torchvision's, with PyTorch's axes; of pictures in RGB.
+
+    Raises UserError as `load` does, but for what only the network's sizes tell.
+    """
+    kind, source = Path(path).suffix.lower(), str(path)
+    if kind not in _AUTHORS:
         return tensors.read(path)
-    if kind == ".t7":
-        found = _named(_of_torch7(torch7_file.read(path), source), source)
-    else:
-        found = _named(caffe_file.read(path), source)
-    if FIRST in found:
+    arrays = _AUTHORS[kind](path)
+    licence.tell(path, Path(path).expanduser(), {})
+    found = _named(arrays, source)
+    missing = [f"{name}.weight" for name in _KINDS if name not in arrays]
+    torch_layout.compare({}, dict.fromkeys(missing, ()), source)
+    if kind != ".mat":
         found[FIRST] = found[FIRST][:, ::-1]
     return found
 
@@ -74,30 +76,44 @@ def layers() -> Iterator[torch_layout.Layer]:
     yield from (("fc6", "fc6", "dense"), ("fc7", "fc7", "dense"), ("classifier", "fc8", "dense"))
 
 
-def _named(arrays: Mapping[str, Sequence[np.ndarray]], source: str) -> dict[str, np.ndarray]:
+def _named(arrays: Mapping[str, Sequence[Any]], source: str) -> dict[str, np.ndarray]:
     """{layer: [kernel, bias]} as a state dict: the layouts differ in which axes of 1 they write, and in what they
     flatten."""
     found: dict[str, np.ndarray] = {}
-    kinds = {theirs: kind for _, theirs, kind in layers()}
     for name, parts in arrays.items():
-        if len(parts) != 2 or not parts[1].size:
-            raise UserError(f"{source}: {NOT_THESE}; {name} has {len(parts)} arrays, wanted 2")
+        shapes = [x.shape for x in parts if isinstance(x, np.ndarray) and x.dtype.kind in "fiu" and x.size]
+        if len(shapes) != 2 or len(parts) != 2:
+            raise UserError(f"{source}: {NOT_THESE}; {printable(name)} has no kernel and bias of real numbers alone")
         kernel, bias = parts[0], parts[1].reshape(-1)
-        sides = (3, 3) if kinds.get(name) == "biased_conv" else ()
-        if kernel.size % (bias.size * int(np.prod(sides))):
-            raise UserError(f"{source}: {NOT_THESE}; {name} is {kernel.shape}")
-        found |= {f"{name}.weight": kernel.reshape(bias.size, -1, *sides), f"{name}.bias": bias}
+        while kernel.ndim > 2 and kernel.shape[0] == 1:  # Caffe's old files
+            kernel = kernel[0]
+        while kernel.ndim > 2 and kernel.shape[-1] == 1:  # a fully connected layer as a convolution
+            kernel = kernel[..., 0]
+        if _KINDS.get(name) == "biased_conv" and kernel.ndim == 2 and kernel.shape[1] % 9 == 0:  # Torch 7's
+            kernel = kernel.reshape(len(kernel), -1, 3, 3)
+        if name == "fc6" and kernel.ndim == 4:
+            kernel = kernel.reshape(len(kernel), -1)
+        if len(kernel) != bias.size:
+            raise UserError(f"{source}: {NOT_THESE}; {printable(name)} is {parts[0].shape} with {bias.size} biases")
+        found |= {f"{name}.weight": kernel, f"{name}.bias": bias}
     return found
 
 
-def _of_torch7(network: Any, source: str) -> dict[str, list[np.ndarray]]:
-    """Its layers in the order of the network, which has no names for them."""
-    found = [
-        [layer["weight"], layer["bias"]]
-        for layer in torch7_file.layers(network)
-        if isinstance(layer.get("weight"), np.ndarray) and isinstance(layer.get("bias"), np.ndarray)
-    ]
-    names = [theirs for _, theirs, _ in layers()]
-    if len(found) != len(names):
-        raise UserError(f"{source}: {NOT_THESE}; {len(found)} layers with weights, wanted {len(names)}")
-    return dict(zip(names, found, strict=True))
+def _of_torch7(path: str | Path) -> dict[str, list[Any]]:
+    """{layer: [kernel, bias]} in the order of the network, which has no names for them."""
+    network = torch7_file.read(path)
+    try:
+        weighted = [layer for layer in torch7_file.layers(network) if layer.get("weight") is not None]
+    except ValueError as error:
+        raise UserError(f"{path}: {NOT_THESE}; {error}") from None
+    if len(weighted) != len(_KINDS):
+        raise UserError(f"{path}: {NOT_THESE}; {len(weighted)} layers with weights, wanted {len(_KINDS)}")
+    return {name: [layer["weight"], layer.get("bias")] for name, layer in zip(_KINDS, weighted, strict=True)}
+
+
+_KINDS = {theirs: kind for _, theirs, kind in layers()}
+_AUTHORS: dict[str, Callable[[str | Path], Mapping[str, Sequence[Any]]]] = {
+    ".t7": _of_torch7,
+    ".caffemodel": caffe_file.read,
+    ".mat": matconvnet_file.read,
+}

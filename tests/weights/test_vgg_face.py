@@ -1,5 +1,7 @@
 """VGG-Face's importer: the exact count, its authors' three files, both layouts of PyTorch's copies, its own mean."""
 
+import contextlib
+
 import caffe_writer
 import jax
 import numpy as np
@@ -8,9 +10,9 @@ import scipy.io
 import torch7_writer
 from jax import numpy as jnp
 
-from mmjax.errors import UserError
+from mmjax.errors import POINTER, UserError
 from mmjax.models.vision.vgg import FACE_MEAN, STAGES, vgg_face
-from mmjax.weights import caffe_file, matconvnet_file
+from mmjax.weights import caffe_file, matconvnet_file, matlab_file
 from mmjax.weights import vgg_face as reader
 
 SMALL = {"channels": (4, 4, 6, 6, 8), "hidden": 10, "classes": 5}
@@ -129,7 +131,7 @@ AUTHORS = {
     "newer.caffemodel": lambda weights, path: as_caffe(weights, path, old=False),
     "vgg_face.mat": lambda weights, path: as_matconvnet(weights, path, top=False, old=False),
     "vgg-face.mat": lambda weights, path: as_matconvnet(weights, path, top=True, old=False),
-    "older.mat": lambda weights, path: as_matconvnet(weights, path, top=False, old=True),
+    "OLDER.MAT": lambda weights, path: as_matconvnet(weights, path, top=False, old=True),
 }
 
 
@@ -148,29 +150,109 @@ def test_damaged_files_and_other_networks_are_one_line(name, tmp_path, rng):
     whole = path.read_bytes()
     for at in (0, 3, 200, len(whole) // 2):
         path.write_bytes(whole[:at])
-        with pytest.raises(UserError, match=rf"{name}: (not a|these are not)"):
+        with pytest.raises(UserError, match=rf"{name}: (not a|no network|these are not)"):
             reader.convert(reader.read(path), vgg_face(**SMALL), str(path))
     AUTHORS[name]({k: v for k, v in own.items() if not k.startswith("conv5_3")}, path)
     with pytest.raises(UserError, match=rf"{name}: these are not the weights of"):
         reader.convert(reader.read(path), vgg_face(**SMALL), str(path))
+    path.write_bytes(POINTER + b"v1\n")
+    with pytest.raises(UserError, match="is a pointer of Git LFS"):
+        reader.read(path)
     with pytest.raises(UserError, match=r"absent\.\w+: no such file"):
         reader.read(tmp_path / name.replace(name.partition(".")[0], "absent"))
 
 
+@pytest.mark.parametrize("name", AUTHORS)
+def test_a_changed_byte_is_one_line_or_another_number(name, tmp_path, rng):
+    # SciPy, which reads .mat as well, ends the process for some of these.
+    own = {k: v[:, :49] if k == "fc6.weight" else v for k, v in published(rng).items()}  # small
+    path = AUTHORS[name](own, tmp_path / name)
+    whole = path.read_bytes()
+    heads = np.flatnonzero(np.frombuffer(whole, np.uint8) < 20)  # tags, sizes and ranks rather than floats
+    for at in rng.choice(heads, 200, replace=False):
+        raw = bytearray(whole)
+        raw[at] = rng.integers(0, 256)
+        path.write_bytes(raw)
+        with contextlib.suppress(UserError):  # and nothing else
+            reader.read(path)
+
+
 def test_a_layer_that_does_not_fit_is_named(tmp_path, rng):
-    own = published(rng)
-    own["fc7.weight"] = own["fc7.weight"][:, :-1].ravel()[:-1]
-    path = as_caffe(own, tmp_path / "odd.caffemodel", old=False)
-    with pytest.raises(UserError, match=r"odd\.caffemodel: these are not the weights of VGG-Face; fc7 is \(89,\)"):
-        reader.read(path)
-    path = caffe_writer.write(path, {"conv1_1": [own["conv1_1.weight"]]})
-    with pytest.raises(UserError, match=r"odd\.caffemodel: .* conv1_1 has 1 arrays, wanted 2"):
-        reader.read(path)
+    own = pairs(published(rng), bgr=True)
+    path = tmp_path / "odd.caffemodel"
+
+    def refused(said, **layers):
+        caffe_writer.write(path, {**own, **layers})
+        with pytest.raises(UserError, match=rf"odd\.caffemodel: these are not the weights of .*{said}") as caught:
+            reader.convert(reader.read(path), vgg_face(**SMALL), str(path))
+        assert str(caught.value).isprintable()
+
+    kernel, bias = own["conv1_2"]
+    refused(r"conv1_2 has no kernel and bias", conv1_2=[kernel])
+    refused(r"conv1_2 has no kernel and bias", conv1_2=[kernel, bias[:0]])
+    refused(r"conv1_2 is \(3, 3, 4, 4\) with 4 biases", conv1_2=[kernel.transpose(2, 3, 1, 0), bias])
+    refused(r"wrong shape: conv1_2\.weight is \(4, 4, 9\)", conv1_2=[kernel.reshape(4, 4, 9, 1), bias])
+    refused(r"fc8 is \(10, 5\) with 5 biases", fc8=[own["fc8"][0].T, own["fc8"][1]])  # transposed, as Caffe can
+    refused(r"wrong shape: fc6\.weight", fc6=[own["fc6"][0].reshape(10, -1, 7, 1), own["fc6"][1]])
+    refused(r"unexpected: a\?b\?\.weight", **{"a\nb\x1b": own["fc7"]})
 
 
-def test_a_description_without_weights_is_one_line(tmp_path):
+def test_one_name_stands_for_one_layer(tmp_path, rng):
+    own = pairs(published(rng), bgr=True)
+    one = caffe_writer.write(tmp_path / "one.caffemodel", own)
+    again = caffe_writer.write(tmp_path / "again.caffemodel", {"fc8": own["fc7"]})
+    both = tmp_path / "both.caffemodel"
+    both.write_bytes(one.read_bytes() + again.read_bytes())
+    with pytest.raises(UserError, match=r"both\.caffemodel: two layers are called fc8"):
+        caffe_file.read(both)
+    bare = caffe_writer.write(tmp_path / "bare.caffemodel", {"fc8": []})
+    both.write_bytes(one.read_bytes() + bare.read_bytes())  # of no weights: a second phase's
+    np.testing.assert_array_equal(caffe_file.read(both)["fc8"][0], own["fc8"][0])
+
+
+def test_what_is_not_such_a_file_is_one_line(tmp_path):
     with pytest.raises(UserError, match=r"bare\.caffemodel: .*no layer with weights"):
         caffe_file.read(caffe_writer.write(tmp_path / "bare.caffemodel", {"conv1_1": []}))
-    scipy.io.savemat(tmp_path / "faces.mat", {"faces": np.zeros((2, 3))})
-    with pytest.raises(UserError, match=r"faces\.mat: not a network of MatConvNet's"):
+    scipy.io.savemat(tmp_path / "faces.mat", {"net": np.zeros((2, 3))})
+    with pytest.raises(UserError, match=r"faces\.mat: no network of MatConvNet's"):
         matconvnet_file.read(tmp_path / "faces.mat")
+    (tmp_path / "new.mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(400))
+    with pytest.raises(UserError, match=r"new\.mat: a \.mat of version 7\.3, which is not read; save it with -v7"):
+        matconvnet_file.read(tmp_path / "new.mat")
+
+
+def test_layers_that_hold_each_other_have_an_end(tmp_path):
+    path = tmp_path / "VGG_FACE.t7"
+    pair = torch7_writer.Object("nn.Sequential", modules=[])
+    for _ in range(20):
+        pair = torch7_writer.Object("nn.Sequential", modules=[pair, pair])
+    torch7_writer.write(path, pair)
+    with pytest.raises(UserError, match=r"VGG_FACE\.t7: these are not .*more than 10,000 layers"):
+        reader.read(path)
+    ring = torch7_writer.Object("nn.Sequential", modules=[])
+    ring.fields["modules"].append(ring)
+    torch7_writer.write(path, ring)
+    with pytest.raises(UserError, match="0 layers with weights, wanted 16"):
+        reader.read(path)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_values_of_matlab(compressed, tmp_path, rng):
+    cell = np.empty((2, 2), object)
+    cell[:] = [["a", np.arange(3)], [{"x": 1.5}, np.zeros((0, 0))]]
+    numbers = {"f": rng.normal(size=(2, 3, 4)), "i": rng.integers(-9, 9, (2, 5), np.int16), "u": np.uint8([[255]])}
+    path = tmp_path / "values.mat"
+    scipy.io.savemat(
+        path,
+        {**numbers, "cell": cell, "s": [{"x": 1.0}, {"x": 2.0}], "z": np.ones(3) * 1j, "other": 1.0},
+        do_compression=compressed,
+    )
+    found = matlab_file.read(path, (*numbers, "cell", "s", "z", "absent"))
+    assert set(found) == {*numbers, "cell", "s", "z"}
+    for name, wanted in numbers.items():
+        np.testing.assert_array_equal(found[name], wanted)
+        assert found[name].dtype == wanted.dtype
+    a, record, three, nothing = found["cell"]  # column by column
+    assert (a, record["x"].item(), nothing.size) == ("a", 1.5, 0)
+    np.testing.assert_array_equal(three, [[0, 1, 2]])
+    assert found["z"] is None
