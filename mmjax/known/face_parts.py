@@ -160,8 +160,7 @@ def face(source: str, dtype: str = "float32", option: str = "config.parts.face")
     Args:
       source: "shipped" or "shipped_talking"; the workdir of a run of :faces or :talking_faces; what `mmjax export-part`
         wrote; face-api's folder `model` or its manifest; "resemblyzer", the speaker encoder of the installed package,
-        or "resemblyzer:FILE" by its file; else VGG-Face's weights, see
-        `weights.vgg_face.load`.
+        or "resemblyzer:FILE" by its file; else VGG-Face's weights, see `weights.vgg_face.load`.
       dtype: compute dtype of the published networks.
       option: what the user said it by.
 
