@@ -47,7 +47,7 @@ def read(path: str | Path) -> dict[str, list[np.ndarray]]:
 
     Raises:
       UserError: no such file, not one of this format, or one without weights: a description of a network, or a file
-        from before Caffe's first release.
+        in a form older than both of these.
     """
     path = Path(path).expanduser()
     if not path.is_file():

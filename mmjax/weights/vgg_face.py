@@ -81,8 +81,8 @@ def _named(arrays: Mapping[str, Sequence[Any]], source: str) -> dict[str, np.nda
     flatten."""
     found: dict[str, np.ndarray] = {}
     for name, parts in arrays.items():
-        shapes = [x.shape for x in parts if isinstance(x, np.ndarray) and x.dtype.kind in "fiu" and x.size]
-        if len(shapes) != 2 or len(parts) != 2:
+        good = [isinstance(x, np.ndarray) and x.dtype.kind in "fiu" and x.ndim > 0 and x.size > 0 for x in parts]
+        if good != [True, True]:
             raise UserError(f"{source}: {NOT_THESE}; {printable(name)} has no kernel and bias of real numbers alone")
         kernel, bias = parts[0], parts[1].reshape(-1)
         while kernel.ndim > 2 and kernel.shape[0] == 1:  # Caffe's old files
