@@ -23,7 +23,7 @@ def field(number, value):
 
 
 def blob(array, old):
-    data = field(5, array.astype("<f4").tobytes()) + field(6, array[..., :0].tobytes())  # and an empty gradient
+    data = field(5, array.astype("<f4").tobytes()) + field(6, b"")  # and an empty gradient
     if old:  # num, channels, height, width
         sizes = (1,) * (4 - array.ndim) + array.shape
         return b"".join(field(i, size) for i, size in enumerate(sizes, start=1)) + data

@@ -190,7 +190,7 @@ def test_a_layer_that_does_not_fit_is_named(tmp_path, rng):
     kernel, bias = own["conv1_2"]
     refused(r"conv1_2 has no kernel and bias", conv1_2=[kernel])
     refused(r"conv1_2 has no kernel and bias", conv1_2=[kernel, bias[:0]])
-    refused(r"conv1_2 has no kernel and bias", conv1_2=[bias[0], bias])
+    refused(r"conv1_2 has no kernel and bias", conv1_2=[np.array(1.0), bias])
     refused(r"conv1_2 is \(3, 3, 4, 4\) with 4 biases", conv1_2=[kernel.transpose(2, 3, 1, 0), bias])
     refused(r"wrong shape: conv1_2\.weight is \(4, 4, 9\)", conv1_2=[kernel.reshape(4, 4, 9, 1), bias])
     refused(r"fc8 is \(10, 5\) with 5 biases", fc8=[own["fc8"][0].T, own["fc8"][1]])  # transposed, as Caffe can
