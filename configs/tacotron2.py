@@ -1,6 +1,6 @@
 """Tacotron 2 (Shen et al. 2018).
 
-configs/tacotron2.py            the drawn speakers' units, any voice: a quarter of an hour on two cores
+configs/tacotron2.py            the drawn speakers' units, any voice: 13 minutes on two cores
 configs/tacotron2.py:tiny       seconds, for a look and for the tests
 configs/tacotron2.py:learned    units that a run of configs/units.py hears: --config.units=WORKDIR; no text
 configs/tacotron2.py:folder     the same on one voice of your own spoken captions: also --config.data.path=DIR
