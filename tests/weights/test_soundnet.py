@@ -12,7 +12,7 @@ import pytest
 import torch7_writer
 from torch7_writer import Cuda, Function, Object
 
-from mmjax.errors import UserError
+from mmjax.errors import POINTER, UserError
 from mmjax.models.sound.soundnet import SoundNet
 from mmjax.weights import numpy_file, soundnet, torch7_file
 
@@ -296,3 +296,10 @@ def test_wrong_weights(weights, tmp_path):
     only_scenes = MODEL.clone(objects=0)
     found = soundnet.load(as_npy(weights, tmp_path / "sound8.npy"), only_scenes)
     assert "object" not in found["params"]  # a head that the model leaves out is no fault
+
+
+@pytest.mark.parametrize("name", ["sound8.npy", "soundnet8_final.t7", "SOUND8.NPY"])
+def test_a_pointer_of_git_lfs_is_no_file_of_weights(name, tmp_path):
+    (tmp_path / name).write_bytes(POINTER + b"v1\noid sha256:0\nsize 1\n")
+    with pytest.raises(UserError, match=rf"{name} is a pointer of Git LFS"):
+        soundnet.load(tmp_path / name, MODEL)
