@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from mmjax import errors
-from mmjax.errors import UserError
+from mmjax.errors import UserError, printable
+from mmjax.weights import whole_file
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
 # The fields that we read, by the numbers of caffe.proto; whatever else a file holds is passed over. A star: several.
@@ -49,27 +49,21 @@ def read(path: str | Path) -> dict[str, list[np.ndarray]]:
       UserError: no such file, not one of this format, or one without weights: a description of a network, or a file
         in a form older than both of these.
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; give the path of a .caffemodel")
-    raw = path.read_bytes()
-    errors.refuse_pointer(path, raw[: len(errors.POINTER)])
-    try:
-        network = _message().FromString(raw)
-        layers = [(layer.name.decode("utf-8", "replace"), layer.blobs) for layer in (*network.layers, *network.layer)]
-        arrays = [(name, [_array(blob) for blob in blobs]) for name, blobs in layers if blobs]
-    # A damaged file can say anything of sizes: all of it is one mistake here.
-    except Exception as error:
-        said = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: not a .caffemodel that can be read ({type(error).__name__}: {said})") from None
-    found = dict(arrays)
-    if not found:
+    arrays = whole_file.read(path, ".caffemodel", _arrays)
+    if not arrays:
         raise UserError(f"{path}: not a .caffemodel that can be read: no layer with weights in it")
+    found = dict(arrays)
     if len(found) < len(arrays):
         names = [name for name, _ in arrays]
         twice = next(name for i, name in enumerate(names) if name in names[:i])
-        raise UserError(f"{path}: two layers are called {errors.printable(twice)}")
+        raise UserError(f"{path}: two layers are called {printable(twice)}")
     return found
+
+
+def _arrays(raw: bytes) -> list[tuple[str, list[np.ndarray]]]:
+    network = _message().FromString(raw)
+    layers = [(layer.name.decode("utf-8", "replace"), layer.blobs) for layer in (*network.layers, *network.layer)]
+    return [(name, [_array(blob) for blob in blobs]) for name, blobs in layers if blobs]
 
 
 def _message() -> Any:

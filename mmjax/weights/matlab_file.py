@@ -1,4 +1,4 @@
-"""Reads MATLAB's files of version 5 to 7 (.mat) with NumPy alone, none of whose contents can do anything but fail.
+"""Reads MATLAB's files of version 5 to 7 (.mat, little endian) with NumPy alone; whatever is in one can at most fail.
 
 SciPy reads them too, but of a file with a damaged type it ends the process. The format is a tree of tagged elements
 (MathWorks, "MAT-File Format"): arrays of numbers and of characters, cells, and records ("structs").
@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mmjax import errors
-from mmjax.errors import UserError
+from mmjax.weights import whole_file
 
 _NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _MATRIX, _COMPRESSED, _UTF8, _UTF16, _UTF32 = 14, 15, 16, 17, 18
@@ -23,7 +22,7 @@ _CELL, _STRUCT, _CHAR, _COMPLEX = 1, 2, 4, 0x800
 _CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
 _HEADER, _DEEPEST = 128, 50
 _ROOM, _TIMES = 2**24, 50  # how large a compressed variable may be, and how many times what it is in the file
-_VERSION, _HDF5 = b"\x00\x01", b"\x00\x02"
+_VERSION, _HDF5 = b"\x00\x01IM", b"\x00\x02IM"
 
 
 def read(path: str | Path, names: Collection[str]) -> dict[str, Any]:
@@ -37,61 +36,50 @@ def read(path: str | Path, names: Collection[str]) -> dict[str, Any]:
     Raises:
       UserError: no such file, or not one of this format.
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; give the path of a .mat")
-    raw = path.read_bytes()
-    errors.refuse_pointer(path, raw[: len(errors.POINTER)])
-    if _HDF5 in (raw[124:126], raw[125:123:-1]) or raw.startswith(b"\x89HDF"):
-        raise UserError(f"{path}: a .mat of version 7.3, which is not read; save it with -v7 in MATLAB")
-    try:
-        return _variables(raw, names)
-    # A damaged file can say anything of sizes and types: all of it is one mistake here.
-    except Exception as error:
-        said = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: not a .mat of version 5 to 7 to be read ({type(error).__name__}: {said})") from None
+    return whole_file.read(path, ".mat of version 5 to 7", lambda raw: _variables(raw, names))
 
 
 def _variables(raw: bytes, names: Collection[str]) -> dict[str, Any]:
-    order = {b"IM": "<", b"MI": ">"}.get(raw[126:128], "")
-    if not order or raw[124:126][:: 1 if order == "<" else -1] != _VERSION:
-        raise ValueError("its header is of no version 5")
-    found, file = {}, _Elements(memoryview(raw)[_HEADER:], order)
+    if raw[124:128] == _HDF5:
+        raise ValueError("it is of version 7.3: save it with -v7 in MATLAB")
+    if raw[124:128] != _VERSION:
+        raise ValueError("its header is of no version 5, little endian")
+    found, file = {}, _Elements(memoryview(raw)[_HEADER:])
     while not file.ended():
         kind, whole = file.element()
-        data = _unpacked(whole, names, order) if kind == _COMPRESSED else whole if kind == _MATRIX else None
+        data = _unpacked(whole, names) if kind == _COMPRESSED else whole if kind == _MATRIX else None
         if data is not None:
-            name, value = _matrix(_Elements(data, order), names)
+            name, value = _matrix(_Elements(data), names)
             if name in names:
                 found[name] = value
     return found
 
 
-def _unpacked(data: memoryview, names: Collection[str], order: str) -> memoryview | None:
+def _unpacked(data: memoryview, names: Collection[str]) -> memoryview | None:
     """What a compressed variable holds; None where its name is none of these."""
     beginning = zlib.decompressobj().decompress(data, 4096)
-    head = _Elements(memoryview(beginning)[8:], order)
+    head = _Elements(memoryview(beginning)[8:])
     if _head(head)[2] not in names:
         return None
     engine = zlib.decompressobj()
     whole = engine.decompress(data, _ROOM + _TIMES * len(data))
     if engine.unconsumed_tail:
         raise ValueError(f"a compressed variable of more than {len(whole):,} bytes")
-    return _Elements(memoryview(whole), order).element()[1]
+    return _Elements(memoryview(whole)).element()[1]
 
 
 class _Elements:
     """Elements one behind the other."""
 
-    def __init__(self, raw: memoryview, order: str):
-        self.raw, self.order, self.at = raw, order, 0
+    def __init__(self, raw: memoryview):
+        self.raw, self.at = raw, 0
 
     def ended(self) -> bool:
         return self.at >= len(self.raw)
 
     def element(self) -> tuple[int, memoryview]:
         """(type, bytes) of the next one."""
-        kind, size = struct.unpack_from(self.order + "II", self.raw, self.at)
+        kind, size = struct.unpack_from("<II", self.raw, self.at)
         if kind >> 16:  # up to four bytes stand in the tag itself
             kind, size, start, after = kind & 0xFFFF, kind >> 16, self.at + 4, self.at + 8
             if size > 4:
@@ -109,14 +97,12 @@ class _Elements:
         kind, data = self.element()
         if kind not in _NUMBERS:
             raise ValueError(f"an element of type {kind} in the place of numbers")
-        return np.frombuffer(data, np.dtype(self.order + _NUMBERS[kind]))
+        return np.frombuffer(data, "<" + _NUMBERS[kind])
 
     def text(self) -> str:
         """The next one, which must be of characters."""
         kind, data = self.element()
-        order = "le" if self.order == "<" else "be"
-        names = {_UTF8: "utf-8", 1: "latin-1", 2: "latin-1", 4: f"utf-16-{order}"}
-        names |= {_UTF16: f"utf-16-{order}", _UTF32: f"utf-32-{order}"}
+        names = {_UTF8: "utf-8", 1: "latin-1", 2: "latin-1", 4: "utf-16-le", _UTF16: "utf-16-le", _UTF32: "utf-32-le"}
         if kind not in names:
             raise ValueError(f"an element of type {kind} in the place of characters")
         return bytes(data).decode(names[kind], "replace")
@@ -156,7 +142,7 @@ def _next(inside: _Elements, depth: int) -> Any:
     kind, data = inside.element()
     if kind != _MATRIX:
         raise ValueError(f"an element of type {kind} in the place of an array")
-    return _matrix(_Elements(data, inside.order), depth=depth + 1)[1]
+    return _matrix(_Elements(data), depth=depth + 1)[1]
 
 
 def _records(inside: _Elements, shape: tuple[int, ...], depth: int) -> Any:

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mmjax import errors
-from mmjax.errors import UserError
+from mmjax.weights import whole_file
 
 _NUMBER, _STRING, _TABLE, _TORCH, _BOOLEAN = 1, 2, 3, 4, 5
 _PLAIN_FUNCTION, *_FUNCTIONS = 6, 6, 7, 8  # the first of three forms has no number
@@ -60,17 +59,7 @@ def read(path: str | Path) -> Any:
     Raises:
       UserError: no such file, or not one of this format.
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; give the path of a .t7")
-    raw = path.read_bytes()
-    errors.refuse_pointer(path, raw[: len(errors.POINTER)])
-    try:
-        return _Reader(raw).value()
-    # A damaged file can say anything of sizes and types: all of it is one mistake here.
-    except Exception as error:
-        said = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: not a binary .t7 that can be read ({type(error).__name__}: {said})") from None
+    return whole_file.read(path, "binary .t7", lambda raw: _Reader(raw).value())
 
 
 def layers(network: Any) -> Iterator[Table]:

@@ -218,7 +218,7 @@ def test_what_is_not_such_a_file_is_one_line(tmp_path):
     with pytest.raises(UserError, match=r"faces\.mat: no network of MatConvNet's"):
         matconvnet_file.read(tmp_path / "faces.mat")
     (tmp_path / "new.mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(400))
-    with pytest.raises(UserError, match=r"new\.mat: a \.mat of version 7\.3, which is not read; save it with -v7"):
+    with pytest.raises(UserError, match=r"new\.mat: not a \.mat .* is of version 7\.3: save it with -v7"):
         matconvnet_file.read(tmp_path / "new.mat")
 
 
@@ -256,4 +256,14 @@ def test_values_of_matlab(compressed, tmp_path, rng):
     a, record, three, nothing = found["cell"]  # column by column
     assert (a, record["x"].item(), nothing.size) == ("a", 1.5, 0)
     np.testing.assert_array_equal(three, [[0, 1, 2]])
+    assert [record["x"].item() for record in found["s"]] == [1, 2]
     assert found["z"] is None
+
+
+def test_a_variable_that_swells_is_refused(tmp_path):
+    scipy.io.savemat(tmp_path / "zeros.mat", {"net": np.zeros(2**22), "other": np.ones(2)}, do_compression=True)
+    with pytest.raises(UserError, match=r"zeros\.mat: .*a compressed variable of more than"):
+        matlab_file.read(tmp_path / "zeros.mat", ("net",))
+    assert matlab_file.read(tmp_path / "zeros.mat", ("other",))["other"].tolist() == [
+        [1, 1]
+    ]  # the rest is not unpacked
