@@ -2,14 +2,19 @@
 
 configs/speech_recognition.py        the drawn speakers, any voice: three minutes on two cores
 configs/speech_recognition.py:tiny   seconds, for a look and for the tests
+configs/speech_recognition.py:read_aloud   letters of a folder like LJSpeech's: --config.data.path=DIR; those of its
+                                     language by --config.data.letters and, how many, --config.model.units
 
-The judge `listener`, which ships and hears what others say, is its result: `mmjax export-recogniser WORKDIR`.
+The judge `listener`, which ships and hears what others say, is the first one's result: `mmjax export-recogniser
+WORKDIR`. That of your own language is the last one's: `mmjax export-recogniser WORKDIR FILE`, and in a run of
+configs/tacotron2.py "--config.eval.judges=('listener:FILE',)".
 """
 
 from ml_collections import ConfigDict
 
 from mmjax.data.scenes import face
 from mmjax.data.scenes.units import UNITS
+from mmjax.data.sets.read_aloud import LETTERS
 from mmjax.engine import config as base
 
 
@@ -46,4 +51,14 @@ def _tiny(c: ConfigDict) -> None:
     c.loss.seconds = 4.0
 
 
-VARIANTS = {"": base.unchanged, "tiny": _tiny}
+def _read_aloud(c: ConfigDict) -> None:
+    # An hour or two of sentences: the network is larger, as letters are harder, and sees each many times.
+    c.data = ConfigDict({"name": "read_aloud", "path": "", "letters": LETTERS})
+    c.steps, c.batch_size = 3000, 16
+    c.model.units, c.model.speaker = len(LETTERS), 0
+    c.model.width, c.model.layers, c.model.dropout = 192, 8, 0.2
+    c.loss.seconds, c.loss.speaker = 8.0, 0.0
+    c.optim.listener = base.adam(2e-3, warmup=100, decay="cosine", clip=1.0)
+
+
+VARIANTS = {"": base.unchanged, "tiny": _tiny, "read_aloud": _read_aloud}

@@ -4,6 +4,8 @@ configs/tacotron2.py            the drawn speakers' units, any voice: 13 minutes
 configs/tacotron2.py:tiny       seconds, for a look and for the tests
 configs/tacotron2.py:learned    units that a run of configs/units.py hears: --config.units=WORKDIR; no text
 configs/tacotron2.py:folder     the same on one voice of your own spoken captions: also --config.data.path=DIR
+configs/tacotron2.py:read_aloud one voice on a folder like LJSpeech's, light: --config.data.path=DIR; letters other than
+                                English by --config.data.letters and, how many, --config.model.symbols
 configs/tacotron2.py:nvidia     NVIDIA's sizes and settings on the same units: an accelerator
 configs/tacotron2.py:ljspeech   NVIDIA's sizes on a folder like LJSpeech's: --config.data.path=DIR; an accelerator
 """
@@ -91,6 +93,18 @@ def _folder(c: ConfigDict) -> None:
     c.eval.judges = ("pocketsphinx",)  # the listener knows the words of the drawn speakers' sentences
 
 
+def _read_aloud(c: ConfigDict) -> None:
+    # An hour of one voice at best: each sentence comes many times, and is learned by heart without dropout.
+    c.data = ConfigDict({"name": "read_aloud", "path": "", "letters": LETTERS})
+    c.eval.judges = ()  # the listener knows the words of the drawn speakers' sentences; "listener:FILE" knows others'
+    c.model.symbols, c.model.speaker = len(LETTERS), 0
+    c.model.dropout, c.model.state_dropout = 0.5, 0.1  # NVIDIA's
+    c.sentences.mean, c.sentences.scale = -6.0, 2.6
+    c.sentences.seconds, c.sentences.units = 6.0, 100
+    c.speak.seconds = 8.0
+    c.loss.width = 0.2  # a reader stops where he likes
+
+
 def _nvidia(c: ConfigDict) -> None:
     c.sentences.mean, c.sentences.scale = 0.0, 1.0
     c.sentences.seconds, c.sentences.units = 8.0, 80
@@ -118,6 +132,7 @@ VARIANTS = {
     "tiny": _tiny,
     "learned": _learned,
     "folder": _folder,
+    "read_aloud": _read_aloud,
     "nvidia": _nvidia,
     "ljspeech": _ljspeech,
 }

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from mmjax.errors import UserError
+from mmjax.text.symbols import spelt as spelt
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,12 +118,6 @@ def check(needed: Iterable[str], offered: Iterable[str], name: str) -> None:
             f"data set {name!r} has no {', '.join(missing)}: it has {', '.join(offered)}; "
             f"the task needs {', '.join(needed)}. config.data.mapping can rename its fields."
         )
-
-
-def spelt(names: Iterable[str]) -> np.ndarray:
-    """Names as an array for the `constants` of a source ("label_names"): UTF-8, uint8 [n letters], zeros at the end."""
-    spelling = np.array([name.encode() for name in names])
-    return spelling.view(np.uint8).reshape(len(spelling), -1)
 
 
 def unspelt(letters: np.ndarray) -> tuple[str, ...]:

@@ -1,9 +1,14 @@
-"""Our recogniser of speech as a judge: which words are heard in a sound, and whose voice."""
+"""Our recogniser of speech as a judge: which words are heard in a sound, and whose voice.
+
+The shipped one knows the words of the drawn speakers; one of any language is a run of configs/speech_recognition.py on
+recordings of it, exported (`mmjax export-recogniser WORKDIR FILE`).
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,16 +17,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
-from mmjax.decode import lexicon
+from mmjax.decode import transcript
+from mmjax.errors import UserError
 from mmjax.known import speech_recogniser
-from mmjax.task import Judge
+from mmjax.task import Judge, bind
+from mmjax.text import symbols
 
 
 class Heard(NamedTuple):
     """What is heard.
 
     Attributes:
-      words: their letters, UTF-8, zeros behind; a pause is a word without letters.
+      words: their letters, UTF-8, zeros behind; a pause is a word without letters. Or pieces of words, which
+        `text.vocabulary.join` makes a text of.
       speaker: the hidden factors of the voice; None from who does not tell.
     """
 
@@ -46,29 +54,47 @@ class SpeechJudge(Judge):
 
 
 @functools.cache
-def _shipped() -> speech_recogniser.TrainedListener:
-    return speech_recogniser.load()
+def _known(file: str) -> speech_recogniser.TrainedListener:
+    try:
+        return speech_recogniser.load(pathlib.Path(file).expanduser() if file else speech_recogniser.SHIPPED)
+    except UserError as error:
+        raise UserError(f"config.eval.judges: listener: {error}") from None
 
 
-def load() -> dict[str, Any]:
-    """Its weights, and the words that it knows with their units: NumPy arrays."""
-    known = _shipped()
-    letters = np.array([word.encode() for word in known.words])
-    return {**known.variables, "names": letters.view(np.uint8).reshape(len(letters), -1), "lexicon": known.lexicon}
+def load(file: str, sample_rate: int) -> dict[str, Any]:
+    """Its weights, and the words that it knows with their units, or its letters: NumPy arrays.
+
+    Args:
+      file: of a recogniser that was exported; "" for the shipped one.
+      sample_rate: of the sounds, in Hz.
+
+    Raises:
+      UserError: there is no such file, it is another one's, or hears another rate.
+    """
+    known = _known(file)
+    if known.spec.sample_rate != sample_rate:
+        where = f"config.eval.judges: {file or 'listener'}"
+        raise UserError(
+            f"{where} hears sounds of {known.spec.sample_rate} Hz, config.frames.sample_rate is {sample_rate}"
+        )
+    names = {"units_names": symbols.spelt(known.units)}
+    if known.words:
+        names = {"lexicon_names": symbols.spelt(known.words), "lexicon_units": known.lexicon}
+    return {**known.variables, **names}
 
 
-def hear(weights: Any, sound: Float[Array, "b time"], length: Int[Array, " b"]) -> Heard:
+def hear(file: str, weights: Any, sound: Float[Array, "b time"], length: Int[Array, " b"]) -> Heard:
     """See `SpeechJudge`."""
-    known = _shipped()
+    known = _known(file)
     frames = jnp.where(length > 0, known.spec.frames(length), 0)
     own = {"params": weights["params"], "state": weights["state"]}
     out: Any = known.model.apply(own, known.spec(sound), frames)
-    said = lexicon.words(jax.nn.log_softmax(out["units"]), known.model.steps(frames), weights["lexicon"])
-    words = jnp.where((said.words >= 0)[..., None], weights["names"][jnp.maximum(said.words, 0)], jnp.uint8(0))
-    return Heard(words, out["speaker"])
+    said = transcript.of(weights, jax.nn.log_softmax(out["units"]), known.model.steps(frames))
+    return Heard(said, out.get("speaker"))
 
 
-def judge(sample_rate: int) -> SpeechJudge:
-    """The judge "listener", which hears at its own rate."""
-    del sample_rate
-    return SpeechJudge("listener", load, _shipped().spec.sample_rate, hear=hear)
+def judge(sample_rate: int, file: str = "") -> SpeechJudge:
+    """The judge "listener": the shipped one, which hears at its own rate, or that of a file, which is read when its
+    weights are asked for and must then hear this rate."""
+    rate = sample_rate if file else _known("").spec.sample_rate
+    return SpeechJudge("listener", bind(load, file, rate), rate, hear=bind(hear, file))

@@ -27,7 +27,7 @@ class TrainedListener(NamedTuple):
       spec: the frames that it hears.
       variables: {"params": tree, "state": tree} of float32 NumPy arrays.
       units: their names, in the order of the logits.
-      words: their names.
+      words: their names; none of a recogniser whose units are letters.
       lexicon: units of each word, -1 behind the last, int32.
       figures: what its run reached on the test split, beside the trivial baselines.
     """
@@ -48,7 +48,7 @@ def load(path: Path = SHIPPED) -> TrainedListener:
         raise UserError(f"{path}: not a recogniser of speech: export one with mmjax export-recogniser WORKDIR")
     said = {name: json.loads(metadata[name]) for name in ("model", "frames", "units", "words", "figures")}
     words = tuple(said["words"])
-    lexicon = np.full((len(words), max(map(len, said["words"].values()))), -1, np.int32)
+    lexicon = np.full((len(words), max(map(len, said["words"].values()), default=0)), -1, np.int32)
     for row, spoken in zip(lexicon, said["words"].values()):
         row[: len(spoken)] = spoken
     model, spec = SpeechRecogniser(**said["model"]), SpeechMel(**said["frames"])
@@ -57,13 +57,13 @@ def load(path: Path = SHIPPED) -> TrainedListener:
 
 def described(config: Mapping[str, Any], frozen: Mapping[str, Any]) -> dict[str, str]:
     """What a file says beside the weights, from the config of a run and from what the run never changed."""
-    units, words = (_names(frozen[name]) for name in ("units_names", "lexicon_names"))
-    spoken = [[int(unit) for unit in row if unit >= 0] for row in np.asarray(frozen["lexicon_units"])]
+    words = _names(frozen["lexicon_names"]) if "lexicon_names" in frozen else []
+    spoken = [[int(unit) for unit in row if unit >= 0] for row in np.asarray(frozen.get("lexicon_units", []))]
     return {
         "part": SYSTEM,
         "model": json.dumps(dict(config["model"])),
         "frames": json.dumps(dict(config["frames"])),
-        "units": json.dumps(units),
+        "units": json.dumps(_names(frozen["units_names"])),
         "words": json.dumps(dict(zip(words, spoken, strict=True))),
     }
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from mmjax.errors import UserError
 
 SHOWN = 60  # names in a message
+
+
+def spelt(names: Iterable[str]) -> np.ndarray:
+    """Names as an array for the `constants` of a source ("label_names"): UTF-8, uint8 [n letters], zeros at the end."""
+    spelling = np.array([name.encode() for name in names])
+    return spelling.view(np.uint8).reshape(len(spelling), -1)
 
 
 def names(spelled: np.ndarray) -> tuple[str, ...]:

@@ -4,6 +4,8 @@ import jax
 import numpy as np
 import pytest
 
+from mmjax import judges
+from mmjax.data import spec
 from mmjax.data.scenes import grammar, units
 from mmjax.data.sets import sounding_scenes
 from mmjax.decode import lexicon
@@ -46,7 +48,8 @@ WORDS = jax.jit(lexicon.words)
 def test_hears_words_and_voices_of_speech_that_it_never_heard(shipped):
     source = sounding_scenes.source("test", ("speech", "speaker", "caption", "speech_same", "speech_other"), seed=4242)
     examples = [source[i] for i in range(8)]
-    hear, weights = jax.jit(listener.hear), listener.load()
+    judge = listener.judge(22_050)
+    hear, weights = jax.jit(judge.hear), judge.load()
 
     def heard(name):
         sounds = np.stack([e[name] for e in examples])[:, : 22_050 * 6].astype(np.float32) / 32768
@@ -65,6 +68,47 @@ def test_hears_words_and_voices_of_speech_that_it_never_heard(shipped):
     other, _ = heard("speech_other")  # two unit strings by one voice are not
     assert recognised.error_rate(by_another, own) < 0.1
     assert recognised.error_rate(other, own) > 0.6
+
+
+@pytest.fixture(scope="module")
+def of_letters(tmp_path_factory):
+    """A recogniser of letters that says the same at each step, "é" first, then a blank: in a file."""
+    frames = {"sample_rate": 8000, "n_fft": 256, "hop": 80, "n_mels": 16, "fmax": 4000.0}
+    sizes = {"units": 3, "width": 4, "layers": 1, "kernel": 3}
+    model = speech_recogniser.SpeechRecogniser(**sizes)
+    made = model.init(jax.random.key(0), np.zeros((1, 4, 16), np.float32), np.array([4]))
+    params = jax.tree.map(np.zeros_like, dict(made["params"]))
+    params["units"]["bias"] = np.array([0, 0, 9, 0], np.float32)
+    own = {"params": params, "state": jax.tree.map(np.asarray, made["state"])}
+    config, frozen = {"model": sizes, "frames": frames}, {"units_names": spec.spelt((" ", "a", "é"))}
+    path = tmp_path_factory.mktemp("listener") / "letters.safetensors"
+    safetensors_file.save(path, own, {**speech_recogniser.described(config, frozen), "figures": "{}"})
+    return path
+
+
+def test_a_recogniser_of_letters_writes_what_it_hears(of_letters):
+    known = speech_recogniser.load(of_letters)
+    assert (known.units, known.words, known.lexicon.shape) == ((" ", "a", "é"), (), (0, 0))
+    (judge,) = judges.listening((f"listener:{of_letters}",), 8000)
+    assert judge == judges.listening((f"listener:{of_letters}",), 8000)[0]
+    heard = jax.jit(judge.hear)(judge.load(), np.zeros((2, 800), np.float32), np.array([800, 0], np.int32))
+    assert heard.speaker is None
+    rows = np.ascontiguousarray(heard.words)
+    assert [vocabulary.join(row) for row in rows.view(f"S{rows.shape[-1]}")[..., 0]] == ["é", ""]
+
+
+def test_files_of_listeners_that_cannot_be(of_letters, tmp_path):
+    (judge,) = judges.listening((f"listener:{of_letters}",), 22_050)  # the file is not read yet
+    with pytest.raises(
+        UserError, match=r"letters\.safetensors hears sounds of 8000 Hz, config\.frames\.sample_rate is 22"
+    ):
+        judge.load()
+    (judge,) = judges.listening((f"listener:{tmp_path}/none",), 22_050)
+    with pytest.raises(UserError, match=r"config\.eval\.judges: listener: .*none"):
+        judge.load()
+    for name, words in (("listener:", "names no file"), ("pocketsphinx:x", "pocketsphinx has no file")):
+        with pytest.raises(UserError, match=words):
+            judges.listening((name,), 22_050)
 
 
 def test_another_file_is_refused(tmp_path):

@@ -27,7 +27,7 @@ from mmjax.data.files.faults import Fault
 from mmjax.data.fingerprints import Print
 from mmjax.errors import UserError
 
-FIELDS: tuple[str, ...] = ("speech", "units", "text", "id", "index")
+FIELDS: tuple[str, ...] = ("speech", "units", "caption", "text", "id", "index")
 PADDED: dict[str, str] = {"speech": "speech_length", "units": "units_length"}
 IDENTITY = {"file": "id"}
 LETTERS = "_-!'(),.:;? abcdefghijklmnopqrstuvwxyz"  # torchaudio's, in its order
@@ -84,6 +84,7 @@ class ReadAloud:
             "speech_length": lambda: np.int32(len(speech())),
             "units": lambda: _padded(np.array(sentence.units, np.int32), self.most),
             "units_length": lambda: np.int32(len(sentence.units)),
+            "caption": lambda: sentence.text,  # what a listener should understand
             "text": lambda: sentence.text,
             "id": lambda: sentence.name,
             "index": lambda: np.int32(index),

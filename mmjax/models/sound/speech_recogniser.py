@@ -26,6 +26,7 @@ class SpeechRecogniser(nn.Module):
       layers: residual convolutions.
       kernel: of each, in steps, odd.
       depth: what lies further below the loudest band than this is silence; in nats of magnitude.
+      dropout: share of the channels' values that training drops behind each residual convolution.
       dtype: of the convolutions; parameters and outputs are float32.
     """
 
@@ -36,6 +37,7 @@ class SpeechRecogniser(nn.Module):
     layers: int = 4
     kernel: int = 5
     depth: float = 7.0
+    dropout: float = 0.0
     dtype: Any = jnp.float32
 
     def checked(self) -> SpeechRecogniser:
@@ -45,6 +47,8 @@ class SpeechRecogniser(nn.Module):
         for name in ("frames", "width", "depth"):
             if getattr(self, name) <= 0:
                 raise OptionError(name, f"is {getattr(self, name)}: it must be above 0")
+        if not 0 <= self.dropout < 1:
+            raise OptionError("dropout", f"is {self.dropout}: it must be at least 0 and below 1")
         return self
 
     def steps(self, frames: Any) -> Any:
@@ -60,7 +64,7 @@ class SpeechRecogniser(nn.Module):
         Args:
           log_mel: logarithms of magnitudes.
           frames: of each row that are real; what lies beyond does not matter.
-          train: use batch statistics; the collection "state" must then be mutable.
+          train: use batch statistics and dropout, the rng "dropout"; the collection "state" must then be mutable.
 
         Returns:
           "units" [b s n + 1], logits; "speaker" [b k]. Float32.
@@ -75,7 +79,8 @@ class SpeechRecogniser(nn.Module):
         x = nn.relu(self._conv("first", x, where, train))
         out = {"speaker": self._who(x, where)} if self.speaker else {}
         for i in range(self.layers):
-            x = x + nn.relu(self._conv(f"conv{i}", x, where, train))
+            heard = nn.relu(self._conv(f"conv{i}", x, where, train))
+            x = x + nn.Dropout(self.dropout, deterministic=not train)(heard)
         return {"units": nn.Dense(self.units + 1, name="units")(x.astype(jnp.float32)), **out}
 
     def _conv(self, name: str, x: Array, where: Array, train: bool) -> Array:

@@ -82,7 +82,8 @@ def texts(rows: Any) -> list[list[str]]:
 
 
 def score(predictions: Mapping[str, np.ndarray], references: Mapping[str, Any]) -> Figures:
-    """The listener's errors, where one listened. Of words: in the sentences whose text somebody wrote down.
+    """The listener's errors, where one listened. Of words and of letters: in the sentences whose text somebody wrote
+    down, in lower case and without punctuation, with the spaces between words.
 
     Word error of what is said, beside that of silence, of another sentence, of the true recordings (which no speaker
     beats: the listener's own error) and of their frames made sound again. How much two voices that say the same differ
@@ -98,8 +99,10 @@ def score(predictions: Mapping[str, np.ndarray], references: Mapping[str, Any]) 
     for suffix, key in HEARD.items() if told else ():
         if f"text/{key}" in predictions:
             said = texts(predictions[f"text/{key}"][np.array(told)])
-            rate = recognised.error_rate(said, wanted)
-            figures |= {f"word_error{suffix}": rate} if suffix else recognised.figures("word_error", said, wanted)
+            for name, of in (("word_error", list), ("letter_error", letters)):
+                one, other = of(said), of(wanted)
+                beside = {f"{name}{suffix}": recognised.error_rate(one, other)}
+                figures |= beside if suffix else recognised.figures(name, one, other)
     if "text/heard_by_another_voice" in predictions:
         another = texts(predictions["text/heard_by_another_voice"])
         others = {"": "heard", "/another_sentence": "heard_of_another_sentence"}
@@ -109,6 +112,11 @@ def score(predictions: Mapping[str, np.ndarray], references: Mapping[str, Any]) 
     if "number/voices" in predictions:
         figures |= voices(predictions["number/voices"])
     return figures
+
+
+def letters(sentences: list[list[str]]) -> list[str]:
+    """Sentences of words as their letters and the spaces between."""
+    return [" ".join(sentence) for sentence in sentences]
 
 
 def voices(found: Float[np.ndarray, "n 3 k"]) -> Figures:

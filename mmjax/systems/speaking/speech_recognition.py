@@ -2,7 +2,8 @@
 
 Graves et al. 2006. The network is ours, small, and after no paper; what it is for is to judge speech that others make:
 trained on true recordings alone, it hears no habit of a synthesiser's. The words are those of the data set's lexicon, a
-path through which is found from the scores of all units (`decode.lexicon`), without a language model.
+path through which is found from the scores of all units (`decode.lexicon`), without a language model; without a
+lexicon, as of recordings that somebody read aloud, units are letters, and words what stands between spaces.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from typing import Any
 import jax
 import numpy as np
 from jax import numpy as jnp
-from jaxtyping import Array, Float, Int, Key, UInt8
+from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
 
 from mmjax import errors
-from mmjax.decode import lexicon
+from mmjax.decode import lexicon, transcript
 from mmjax.errors import OptionError, UserError
 from mmjax.losses import sequence
 from mmjax.metrics import prior, recognised, running_mean
@@ -26,9 +27,9 @@ from mmjax.models.sound.speech_recogniser import SpeechRecogniser
 from mmjax.ops import collective
 from mmjax.ops.sound.speech_mel import SpeechMel
 from mmjax.task import Batch, Constants, Figures, Task, Update, Variables, bind
-from mmjax.text import vocabulary
+from mmjax.text import symbols, vocabulary
 
-LEXICON = ("lexicon_units", "lexicon_names", "units_names")  # constants of the data set
+LEXICON = ("lexicon_units", "lexicon_names")  # constants of a data set whose words are made of units
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,15 +45,17 @@ class Network:
     spec: SpeechMel
 
     def hear(
-        self, own: Variables, speech: Array, length: Int[Array, " b"], train: bool = False
+        self, own: Variables, speech: Array, length: Int[Array, " b"], key: Key[Array, ""] | None = None
     ) -> tuple[dict[str, Array], Any, Int[Array, " b"]]:
-        """What the network says of int16 sound, the state after it, and how many of its steps are real."""
+        """What the network says of int16 sound, the state after it, and how many of its steps are real; with a key as
+        in training."""
         frames = jnp.where(length > 0, self.spec.frames(length), 0)
         log_mel = self.spec(speech.astype(jnp.float32) / 32768)
-        if not train:
+        if key is None:
             out: Any = self.model.apply(own, log_mel, frames)
             return out, own["state"], self.model.steps(frames)
-        out, new = self.model.apply(own, log_mel, frames, train=True, mutable=["state"])
+        rngs = {"dropout": collective.local_key(key)}
+        out, new = self.model.apply(own, log_mel, frames, train=True, mutable=["state"], rngs=rngs)
         return out, new["state"], self.model.steps(frames)
 
 
@@ -83,22 +86,26 @@ def build(config: ConfigDict) -> Task:
 
 def init(network: Network, key: Key[Array, ""], batch: Batch) -> Variables:
     """A fresh network, what a listener without ears would guess, and the data set's words and units."""
-    if missing := [name for name in LEXICON if name not in batch]:
-        raise UserError(f"the data set does not say how words are spoken: it has no constant {missing[0]}")
+    if "units_names" not in batch or any((name in batch) != (LEXICON[0] in batch) for name in LEXICON):
+        raise UserError("the data set does not say what its units are: it lacks units_names, or half of a lexicon")
     log_mel = jnp.zeros((1, network.model.frames, network.spec.n_mels))
     made = network.model.init(key, log_mel, jnp.ones(1, jnp.int32))
     state = {"net": made["state"], "shares": prior.fresh(network.model.units + 1)}
     if network.model.speaker:
         state["speaker"] = running_mean.fresh(jnp.zeros(network.model.speaker))
-    frozen = {name: jnp.asarray(batch[name]) for name in LEXICON}
+    frozen = {name: jnp.asarray(batch[name]) for name in ("units_names", *LEXICON) if name in batch}
     return {"params": {"listener": made["params"]}, "state": state, "frozen": frozen}
 
 
 def fill(variables: Variables, constants: Constants) -> Variables:
-    """As it is, of a data set whose units are those of the config."""
+    """As it is, of a data set whose units are those of the config, and letters where there is no lexicon of them."""
     count, given = len(variables["state"]["shares"]["mean"]) - 1, len(constants["units_names"])
     if count != given:
         raise OptionError("config.model.units", f"is {count}, and the data set has {given}")
+    if LEXICON[0] not in constants and any(len(name) != 1 for name in symbols.names(constants["units_names"])):
+        raise UserError(
+            "the data set does not say how words are spoken: its units are no letters, and it has no lexicon"
+        )
     return variables
 
 
@@ -107,11 +114,10 @@ def loss(
 ) -> tuple[Float[Array, ""], tuple[Any, Figures]]:
     """Nats of the units, a unit, and `speaker` x the squared error of who speaks; sentences above `seconds` are left
     out, so that no step is long for a few's sake."""
-    del key
     samples = round(seconds * network.spec.sample_rate)
     fits = batch["speech_length"] <= samples
     speech, length = batch["speech"][:, :samples], jnp.minimum(batch["speech_length"], samples)
-    out, state, steps = network.hear(_own(variables), speech, length, train=True)
+    out, state, steps = network.hear(_own(variables), speech, length, key)
     units, count = batch["units"], jnp.maximum(batch["units_length"], 1)
     nats = sequence.ctc(out["units"], steps, units, batch["units_length"]) / count.astype(jnp.float32)
     terms = {"ctc": collective.mean_where(nats, fits)}
@@ -162,21 +168,15 @@ def predict(network: Network, variables: Variables, batch: Batch, key: Key[Array
     frozen = variables["frozen"]
     out, _, steps = network.hear(_own(variables), batch["speech"], batch["speech_length"])
     log_probs = jax.nn.log_softmax(out["units"])
-    said = lexicon.words(log_probs, steps, frozen["lexicon_units"])
     predicted = {
         "audio/speech": batch["speech"],
-        "text/transcript": spelled(frozen["lexicon_names"], said.words),
-        "text/units": spelled(frozen["units_names"], lexicon.greedy(log_probs, steps)[0]),
+        "text/transcript": transcript.of(frozen, log_probs, steps),
+        "text/units": transcript.spelled(frozen["units_names"], lexicon.greedy(log_probs, steps)[0]),
     }
     if "units" in batch:
         where = jnp.arange(batch["units"].shape[1])[None] < batch["units_length"][:, None]
-        predicted["text/units_target"] = spelled(frozen["units_names"], jnp.where(where, batch["units"], -1))
+        predicted["text/units_target"] = transcript.spelled(frozen["units_names"], jnp.where(where, batch["units"], -1))
     return predicted
-
-
-def spelled(names: UInt8[Array, "v letters"], numbers: Int[Array, "b n"]) -> UInt8[Array, "b n letters"]:
-    """The names of numbers; no letters for -1."""
-    return jnp.where((numbers >= 0)[..., None], names[jnp.maximum(numbers, 0)], jnp.zeros((), names.dtype))
 
 
 def score(predictions: Mapping[str, np.ndarray], references: Mapping[str, Any]) -> Figures:

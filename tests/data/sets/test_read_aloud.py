@@ -1,5 +1,8 @@
 """read_aloud: LJSpeech's folder, what is left out by name, letters, silence, splits."""
 
+import importlib.util
+import pathlib
+
 import numpy as np
 import pytest
 import soundfile
@@ -25,7 +28,7 @@ def folder(tmp_path):
     return str(tmp_path)
 
 
-def opened(folder, split="train", fields=("speech", "units", "text", "id"), **options):
+def opened(folder, split="train", fields=("speech", "units", "caption", "text", "id"), **options):
     return data.open(split, fields, name="read_aloud", path=folder, **{"seconds": 1.0, "length": 40, **options})
 
 
@@ -38,7 +41,7 @@ def test_sentences_letters_and_lengths(folder, capsys, monkeypatch):
     example = source[0]
     letters = read_aloud.LETTERS
     spoken = "".join(letters[u] for u in example["units"][: example["units_length"]])
-    assert spoken == example["text"].lower().strip()
+    assert spoken == example["text"].lower().strip() == example["caption"].lower().strip()
     assert example["units"].shape == (40,)
     # Silence is cut to a whole window at both ends, and 0.3 s put behind.
     assert abs(int(example["speech_length"]) - (4096 + 6615)) <= 512
@@ -84,3 +87,26 @@ def test_what_is_wrong_is_one_line(folder, tmp_path):
     read_aloud._sentences.cache_clear()
     with pytest.raises(UserError, match=r"line 1: 'S01,not a pipe' is not ID\|TEXT"):
         opened(folder)
+
+
+def test_actors_of_a_game_are_folders_to_read_aloud(tmp_path, capsys):
+    path = pathlib.Path(__file__).parents[3] / "examples" / "read_by_actors.py"
+    found = importlib.util.spec_from_file_location("read_by_actors", path)
+    example = importlib.util.module_from_spec(found)
+    found.loader.exec_module(example)
+    game, out = tmp_path / "game", tmp_path / "out"
+    lines = [("a", "small", "Zlé \\\"oko\\\"?"), ("b", "big", "Zlá lod’!"), ("c", "small", "Rok 7"), ("d", "big", "Ne"),
+             ("e", "crab", "Ano,  ano."), ("f", "big", "Ж"), ("g", "small", "Tak|tak")]  # fmt: skip
+    for level in ("hall", "cave"):
+        (game / "script" / level).mkdir(parents=True)
+        (game / "sound" / level / "cs").mkdir(parents=True)
+    table = [f'dialogId("{name}", "font_{font}", "English")\ndialogStr("{text}")\n' for name, font, text in lines]
+    (game / "script/hall/dialogs_cs.lua").write_text("-- said\n" + "\n".join(table), "utf-8")
+    for name in "abcefg":
+        soundfile.write(game / f"sound/hall/cs/{name}.ogg", np.sin(np.arange(8000) * 0.2), 22_050)
+    example.main([str(out), "--game", str(game)])
+    said = capsys.readouterr().out
+    assert "left out 1 with numerals, 2 with signs that are no Latin letters, 1 without a recording" in said
+    assert {folder.name for folder in out.iterdir()} == {"all", "big", "small"}
+    assert (out / "small/metadata.csv").read_text("utf-8") == "hall-a|Zlé oko?\n"
+    assert (out / "all/metadata.csv").read_text("utf-8") == "hall-a|Zlé oko?\nhall-b|Zlá lod'!\nhall-e|Ano, ano.\n"

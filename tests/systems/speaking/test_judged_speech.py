@@ -27,7 +27,9 @@ def test_figures_by_hand():
         {"caption": ["a red bell", "The car"]},
     )
     assert found["word_error"] == found["voices_differ"] == 1 / 5
-    assert found["word_error/recording"] == 0
+    assert found["word_error/recording"] == found["letter_error/recording"] == 0
+    assert found["letter_error"] == 3 / 17
+    assert (found["letter_error/silence"], found["letter_error/true_frames"]) == (1, (4 + 4) / 17)
     assert found["word_error/true_frames"] == 2 / 5
     assert found["word_error/silence"] == 1
     assert found["voices_differ/another_sentence"] == (2 + 3) / 5
@@ -58,8 +60,10 @@ def test_listeners_by_name():
     with pytest.raises(OptionError, match="is 16000: the listener hears 22050"):
         judged_speech.chosen(config, 16_000)
     for names, words in (
-        (("recogniser",), "'recogniser' is unknown: choose listener or pocketsphinx"),
+        (("recogniser",), "'recogniser' is unknown: choose listener or pocketsphinx or listener:FILE"),
         (("listener",) * 2, "twice"),
     ):
         with pytest.raises(UserError, match=words):
             judged_speech.chosen(ConfigDict({"eval": {"judges": names}}), 22_050)
+    of_a_file = ConfigDict({"eval": {"judges": ("listener:somewhere",)}})
+    assert judged_speech.chosen(of_a_file, 16_000)[0].sample_rate == 16_000

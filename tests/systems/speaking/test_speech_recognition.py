@@ -88,10 +88,15 @@ def test_sentences_that_are_too_long_are_not_learned_from(rng):
 
 def test_mistakes_are_named(rng):
     batch = numeric(make_batch(rng, 2))
-    with pytest.raises(UserError, match="no constant lexicon_units"):
-        TASK.init(jax.random.key(0), batch)
+    half = {"units_names": SPELT, "lexicon_names": WORDS}
+    for lacking in ({}, half):
+        with pytest.raises(UserError, match="lacks units_names, or half of a lexicon"):
+            TASK.init(jax.random.key(0), {**batch, **lacking})
     variables = jax.jit(TASK.init)(jax.random.key(0), {**batch, **CONSTANTS})
     assert TASK.fill(variables, CONSTANTS) is variables
+    assert TASK.fill(variables, {"units_names": SPELT}) is variables  # letters
+    with pytest.raises(UserError, match="its units are no letters"):
+        TASK.fill(variables, {"units_names": WORDS[[0, 1, 1, 2]]})
     with pytest.raises(OptionError, match=r"config\.model\.units is 4, and the data set has 3"):
         TASK.fill(variables, {"units_names": SPELT[:3]})
     for field, words in (("model.kernel", r"config\.model\.kernel is 0"), ("loss.seconds", r"config\.loss\.seconds")):
