@@ -3,7 +3,8 @@
 configs/speech_recognition.py        the drawn speakers, any voice: three minutes on two cores
 configs/speech_recognition.py:tiny   seconds, for a look and for the tests
 configs/speech_recognition.py:read_aloud   letters of a folder like LJSpeech's: --config.data.path=DIR; those of its
-                                     language by --config.data.letters and, how many, --config.model.units
+                                     language by --config.data.letters and, how many, --config.model.units; half an
+                                     hour on two cores
 
 The judge `listener`, which ships and hears what others say, is the first one's result: `mmjax export-recogniser
 WORKDIR`. That of your own language is the last one's: `mmjax export-recogniser WORKDIR FILE`, and in a run of

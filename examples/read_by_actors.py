@@ -86,17 +86,18 @@ def fault(text: str, file: pathlib.Path) -> str:
 
 def commands(out_dir: pathlib.Path, letters: str) -> list[str]:
     """What trains a recogniser of these letters, and an actor's voice that it judges."""
-    count, told = len(letters), f"--config.data.letters={letters}"
     run, file = "runs/recogniser", "runs/recogniser.safetensors"
-    recogniser = f"--config=configs/speech_recognition.py:read_aloud --config.data.path={out_dir / EVERYBODY}"
-    voice = f"--config=configs/tacotron2.py:read_aloud --config.data.path={out_dir / 'small'}"
-    judge = f"--config.eval.judges=('listener:{file}',)"
+
+    def train(config: str, actor: str, *more: str) -> str:
+        given = (f"--config.data.path={out_dir / actor}", f"--config.data.letters={letters}", *more)
+        return shlex.join(["python", "train.py", f"--config=configs/{config}.py:read_aloud", *given])
+
     return [
-        shlex.join(
-            ["python", "train.py", *recogniser.split(" "), told, f"--config.model.units={count}", f"--workdir={run}"]
-        ),
+        train("speech_recognition", EVERYBODY, f"--config.model.units={len(letters)}", f"--workdir={run}"),
         f"mmjax export-recogniser {run} {file}",
-        shlex.join(["python", "train.py", *voice.split(" "), told, f"--config.model.symbols={count}", judge]),
+        train(
+            "tacotron2", "small", f"--config.model.symbols={len(letters)}", f"--config.eval.judges=('listener:{file}',)"
+        ),
     ]
 
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import pathlib
+import shlex
 
 import numpy as np
 import pytest
@@ -94,7 +95,7 @@ def test_actors_of_a_game_are_folders_to_read_aloud(tmp_path, capsys):
     found = importlib.util.spec_from_file_location("read_by_actors", path)
     example = importlib.util.module_from_spec(found)
     found.loader.exec_module(example)
-    game, out = tmp_path / "game", tmp_path / "out"
+    game, out = tmp_path / "game", tmp_path / "two words"
     lines = [("a", "small", "Zlé \\\"oko\\\"?"), ("b", "big", "Zlá lod’!"), ("c", "small", "Rok 7"), ("d", "big", "Ne"),
              ("e", "crab", "Ano,  ano."), ("f", "big", "Ж"), ("g", "small", "Tak|tak")]  # fmt: skip
     for level in ("hall", "cave"):
@@ -107,6 +108,8 @@ def test_actors_of_a_game_are_folders_to_read_aloud(tmp_path, capsys):
     example.main([str(out), "--game", str(game)])
     said = capsys.readouterr().out
     assert "left out 1 with numerals, 2 with signs that are no Latin letters, 1 without a recording" in said
+    parts = shlex.split(said.splitlines()[-3])  # a path and letters with spaces among them are one argument
+    assert parts[3:5] == [f"--config.data.path={out}/all", "--config.data.letters= !',.?adklnozáé"]
     assert {folder.name for folder in out.iterdir()} == {"all", "big", "small"}
     assert (out / "small/metadata.csv").read_text("utf-8") == "hall-a|Zlé oko?\n"
     assert (out / "all/metadata.csv").read_text("utf-8") == "hall-a|Zlé oko?\nhall-b|Zlá lod'!\nhall-e|Ano, ano.\n"

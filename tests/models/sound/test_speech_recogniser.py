@@ -1,5 +1,7 @@
 """The recogniser of speech: its size, and that neither padding nor level nor the others of a batch change anything."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -32,6 +34,22 @@ def test_only_what_is_real_is_heard_at_any_level(rng):
     for other in (again, alone):
         np.testing.assert_allclose(other["units"][-1, :2], found["units"][1, :2], atol=1e-5)
         np.testing.assert_allclose(other["speaker"][-1], found["speaker"][1], atol=1e-5)
+
+
+def test_training_drops_what_the_key_says_and_hearing_nothing(rng):
+    log_mel, frames = rng.normal(size=(1, 8, 6)).astype(np.float32), np.array([8])
+    dropping = MODEL.clone(dropout=0.5)
+    variables = jax.jit(MODEL.init)(jax.random.key(0), log_mel, frames)
+    train = jax.jit(functools.partial(dropping.apply, train=True, mutable=["state"]))
+    one, again, other = (
+        train(variables, log_mel, frames, rngs={"dropout": jax.random.key(n)})[0]["units"] for n in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(one, again)
+    assert np.abs(one - other).max() > 1e-3
+    heard, plain = (jax.jit(model.apply)(variables, log_mel, frames)["units"] for model in (dropping, MODEL))
+    np.testing.assert_array_equal(heard, plain)
+    with pytest.raises(OptionError, match="dropout"):
+        MODEL.clone(dropout=1.0).checked()
 
 
 def test_what_is_far_below_the_loudest_band_is_silence(rng):
