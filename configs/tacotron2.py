@@ -3,7 +3,8 @@
 configs/tacotron2.py            the drawn speakers' units, any voice: 13 minutes on two cores
 configs/tacotron2.py:tiny       seconds, for a look and for the tests
 configs/tacotron2.py:learned    units that a run of configs/units.py hears: --config.units=WORKDIR; no text
-configs/tacotron2.py:folder     the same on one voice of your own spoken captions: also --config.data.path=DIR
+configs/tacotron2.py:folder     the same on one voice of your own spoken captions: also --config.data.path=DIR; on all
+                                their voices with --config.voice=resemblyzer
 configs/tacotron2.py:read_aloud one voice on a folder like LJSpeech's, light: --config.data.path=DIR; letters other than
                                 English by --config.data.letters and, how many, --config.model.symbols
 configs/tacotron2.py:nvidia     NVIDIA's sizes and settings on the same units: an accelerator
@@ -28,6 +29,8 @@ def get_config(variant: str = "") -> ConfigDict:
     c.best, c.best_mode = "mel_error", "min"
 
     c.units = ""  # workdir of configs/units.py; "" for the units that the data knows
+    # What hears in the recording who speaks: "resemblyzer", or "resemblyzer:FILE"; "" for the `speaker` of the data.
+    c.voice = ""
     c.weights = ""  # a file of NVIDIA's or torchaudio's to start from
     c.vocoder = ""  # a file of HiFi-GAN's generator V1; Griffin-Lim where there is none
 
@@ -89,7 +92,7 @@ def _folder(c: ConfigDict) -> None:
     _learned(c)
     c.data = ConfigDict({"name": "spoken_captions", "path": ""})
     c.sentences.mean, c.sentences.scale = -6.0, 2.6  # of log-mel values of flite's speech, measured
-    c.model.speaker = 0  # one voice: --config.data.voices names the others
+    c.model.speaker = 0  # one voice: --config.data.voices names the others; many with --config.voice
     c.eval.judges = ("pocketsphinx",)  # the listener knows the words of the drawn speakers' sentences
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib.util
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,22 +23,21 @@ from jaxtyping import Array, Float, Num
 
 from mmjax import errors
 from mmjax.errors import OptionError
-from mmjax.known import runs
+from mmjax.known import runs, speaker
 from mmjax.known.network import Network
 from mmjax.models.drawing import face_decoder
 from mmjax.models.drawing.face_decoder import FaceDecoder
-from mmjax.models.sound.speaker_encoder import UNITS, SpeakerEncoder
+from mmjax.models.sound.speaker_encoder import UNITS
 from mmjax.models.vision import face_api as face_api_networks
 from mmjax.models.vision import vgg
 from mmjax.models.vision.face_network import FaceNetwork
-from mmjax.weights import face_api, resemblyzer, safetensors_file, tfjs_file, vgg_face
+from mmjax.weights import face_api, safetensors_file, tfjs_file, vgg_face
 
 SYSTEM = "speech2face"
 PARTS = ("face_network", "face_decoder")
 NAMES = {"shipped": "", "shipped_talking": "talking_"}  # what the files of each begin with
 SHIPPED = {name: Path(__file__).with_name(f"{name}.safetensors") for name in (*PARTS, "talking_face_network")}
 OF_LANDMARKS = "landmarks"  # of what is frozen in a run of a decoder; the face network's collections lie beside it
-RESEMBLYZER = "resemblyzer"  # the installed package's weights; "resemblyzer:FILE" those of a file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,10 +167,8 @@ def face(source: str, dtype: str = "float32", option: str = "config.parts.face")
     """
     if not source:
         raise OptionError(option, "is '': say which, VGG-Face's weights or the folder of face-api's, or 'shipped'")
-    if source.partition(":")[0] == RESEMBLYZER:
-        heard, load = SpeakerEncoder(), _speaker_encoder
-        network = Network(heard, "features", 0, load, (source,), found=_resemblyzer, trained=False)
-        return Face(network, "features", UNITS, field="speech_other")
+    if speaker.named(source):
+        return Face(speaker.encoder(source, option), "features", UNITS, field="speech_other")
     if source not in NAMES and not Path(source).expanduser().exists():
         raise OptionError(option, f"={source!r}: no such file or folder; 'shipped' is our own")
     with errors.file_of(option):
@@ -193,22 +189,6 @@ def face(source: str, dtype: str = "float32", option: str = "config.parts.face")
     published = vgg.vgg_face(dtype=dtype)
     network = Network(published, "fc7", 224, vgg_face.load, (source,), trained=False)
     return Face(network, "fc7", published.hidden, "classifier", published.classes)
-
-
-def _resemblyzer(source: str) -> Path:
-    """The file of weights. Raises OptionError where it is missing, or without the package."""
-    given = Path(source.partition(":")[2]).expanduser()
-    package = None if given.name else importlib.util.find_spec(RESEMBLYZER)
-    places = package.submodule_search_locations if package else None
-    file = Path(next(iter(places))) / "pretrained.pt" if places else given
-    if not file.is_file():
-        wanted = "no such file" if given.name else "needs a package: pip install --no-deps Resemblyzer"
-        raise OptionError("config.parts.face", f"={source!r}: {wanted}")
-    return file
-
-
-def _speaker_encoder(source: str) -> dict[str, Any]:
-    return resemblyzer.load(_resemblyzer(source))
 
 
 @dataclasses.dataclass(frozen=True)

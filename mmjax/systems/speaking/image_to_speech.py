@@ -79,8 +79,7 @@ def build(config: ConfigDict) -> Task:
         network = saying.network_of(about, units_run.load(learned, "config.speech: units") if learned else None)
     chain = Chain(picture, config.says, network, tuple(runs.items()))
     listeners = judged_speech.chosen(config, network.spec.sample_rate)
-    voice = ("speaker",) if network.model.speaker else ()
-    spoken = (*network.fields, "speech", "speech_length", *voice)
+    spoken = (*network.fields, "speech", "speech_length", *network.who)
     medium = "speech" if network.run else "words"
     given = {"picture": ("image",)} if picture else {medium: network.fields[:1]}
     return Task(
@@ -185,7 +184,8 @@ def predict(
     """
     of_picture, of_speech = jax.random.split(key)
     voice, names = variables["frozen"]["speech"], variables["frozen"]["speech"]["frozen"]["units_names"]
-    who, judging = saying.who(chain.speech, batch), judged_speech.there(listeners, variables)
+    batch = saying.listened(chain.speech, voice, batch)
+    who, judging = saying.who(chain.speech, voice, batch), judged_speech.there(listeners, variables)
 
     def heard(name: str, units: Array, length: Array) -> tuple[dict[str, Array], dict[str, Array]]:
         """What is said, and what is understood of it."""
@@ -196,7 +196,6 @@ def predict(
     def words(name: str, sound: Array, samples: Array) -> dict[str, Array]:
         return judged_speech.listen(listeners, variables, name, sound, samples)[0] if judging else {}
 
-    batch = saying.in_units(chain.speech, voice, batch)
     true = saying.said(chain.speech, batch) if "units" in batch else None
     seen: dict[str, Any] = {}
     if chain.picture is not None:

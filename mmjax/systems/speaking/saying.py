@@ -9,16 +9,20 @@ import dataclasses
 from typing import Any
 
 from jax import numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key, Num
 from ml_collections import ConfigDict
 
 from mmjax import errors
 from mmjax.errors import OptionError
+from mmjax.known import speaker as encoders
+from mmjax.known.network import Network as Known
 from mmjax.known.units_run import UnitsRun
+from mmjax.models.sound import speaker_encoder
 from mmjax.models.sound.hifi_gan import HiFiGAN
 from mmjax.models.sound.tacotron2 import Tacotron2
 from mmjax.ops.sound import speech_mel
 from mmjax.ops.sound.speech_mel import SpeechMel
+from mmjax.ops.vectors import unit
 from mmjax.task import Batch, Variables
 
 MIDDLE = 0.5  # of each factor of a voice
@@ -36,6 +40,7 @@ class Network:
       seconds: the longest sentence that counts.
       units: the most symbols that a sentence which counts has.
       run: whose units they are, heard in the speech; None for the symbols that the data knows.
+      voice: hears in the speech who speaks; None where the data knows it, or there is one voice.
     """
 
     model: Tacotron2
@@ -46,6 +51,12 @@ class Network:
     seconds: float
     units: int
     run: UnitsRun | None = None
+    voice: Known | None = None
+
+    @property
+    def who(self) -> tuple[str, ...]:
+        """What the data must say of who speaks."""
+        return ("speaker",) if self.model.speaker and self.voice is None else ()
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -64,13 +75,18 @@ class Network:
 
 
 def network_of(config: ConfigDict, run: UnitsRun | None = None) -> Network:
-    """The network of a config's sections model, frames, sentences and its field vocoder, whose symbols are a run's
-    units where one is given."""
-    symbols = {"symbols": run.encoder.codes} if run else {}
+    """The network of a config's sections model, frames, sentences and its fields vocoder and voice, whose symbols are a
+    run's units where one is given."""
+    named = config.get("voice", "")  # absent in runs from before it
+    voice = encoders.encoder(named, "config.voice") if named else None
+    sizes = {**({"symbols": run.encoder.codes} if run else {}), **({"speaker": speaker_encoder.UNITS} if voice else {})}
     with errors.section("config.model"):
-        model = Tacotron2(**{**config.model, **symbols}).checked()
+        model = Tacotron2(**{**config.model, **sizes}).checked()
     vocoder = HiFiGAN(model.mels) if config.vocoder else None
-    network = Network(model, SpeechMel(**config.frames), vocoder, **config.sentences, run=run)
+    network = Network(model, SpeechMel(**config.frames), vocoder, **config.sentences, run=run, voice=voice)
+    if voice and network.spec.sample_rate != speaker_encoder.FROM:
+        wanted = f"is {network.spec.sample_rate}: config.voice={named!r} hears {speaker_encoder.FROM}"
+        raise OptionError("config.frames.sample_rate", wanted)
     if vocoder and vocoder.hop != network.spec.hop:
         raise OptionError("config.vocoder", f"makes {vocoder.hop} samples of a frame, config.frames {network.spec.hop}")
     if network.scale <= 0 or network.seconds <= 0 or network.units < 1:
@@ -83,18 +99,33 @@ def steps(network: Network, seconds: float) -> int:
     return max(1, int(seconds * network.spec.sample_rate / (network.spec.hop * network.model.reduction)))
 
 
-def in_units(network: Network, variables: Variables, batch: Batch, samples: int | None = None) -> Batch:
-    """The batch with the units that are said: where they are a run's and there is speech, those heard in it.
+def listened(network: Network, variables: Variables, batch: Batch, samples: int | None = None) -> Batch:
+    """The batch with what is heard in its speech: units, where they are a run's, and whose voice it is, where an
+    encoder hears that; as it was where there is no speech.
 
     Args:
       samples: of the speech that are heard; None for all.
     """
-    if network.run is None or "speech" not in batch:
+    if "speech" not in batch or (network.run is None and network.voice is None):
         return batch
     speech = batch["speech"][:, :samples]
     length = jnp.clip(batch["speech_length"], 1, speech.shape[1])
-    units, count = network.run.units(variables["frozen"]["hearing"], speech, length, network.units)
-    return {**batch, "units": units, "units_length": count}
+    found = dict(batch)
+    if network.run:
+        heard = network.run.units(variables["frozen"]["hearing"], speech, length, network.units)
+        found |= dict(zip(("units", "units_length"), heard))
+    if network.voice:
+        found["voice"] = voice_of(network, variables, speech, length)
+    return found
+
+
+def voice_of(
+    network: Network, variables: Variables, speech: Num[Array, "b time"], length: Int[Array, " b"]
+) -> Float[Array, "b k"]:
+    """What `network.voice` hears in sounds of so many samples, whatever lies behind."""
+    assert network.voice is not None
+    real = jnp.where(jnp.arange(speech.shape[1])[None] < length[:, None], speech, jnp.zeros((), speech.dtype))
+    return network.voice({"params": {}, "state": {}, "frozen": variables["frozen"]["voice"]}, real)[0]
 
 
 def said(network: Network, batch: Batch) -> tuple[Int[Array, "b u"], Int[Array, " b"]]:
@@ -104,13 +135,20 @@ def said(network: Network, batch: Batch) -> tuple[Int[Array, "b u"], Int[Array, 
     return units, jnp.clip(batch["units_length"], 1, network.units)
 
 
-def who(network: Network, batch: Batch) -> Float[Array, "b k"] | None:
-    """Who speaks; the middle of all voices where nobody is named, None where there is one voice."""
+def who(network: Network, variables: Variables, batch: Batch) -> Float[Array, "b k"] | None:
+    """Who speaks, of a batch that is `listened` to; the middle of all voices where nobody is named, None where there is
+    one voice."""
     if not network.model.speaker:
         return None
-    if "speaker" in batch:
-        return batch["speaker"]
-    return jnp.full((next(iter(batch.values())).shape[0], network.model.speaker), MIDDLE, jnp.float32)
+    if (field := "voice" if network.voice else "speaker") in batch:
+        return batch[field]
+    middle = mean_voice(variables) if network.voice else jnp.full(network.model.speaker, MIDDLE, jnp.float32)
+    return jnp.broadcast_to(middle, (next(iter(batch.values())).shape[0], network.model.speaker))
+
+
+def mean_voice(variables: Variables) -> Float[Array, " k"]:
+    """The mean of what `Network.voice` heard in training, of length 1 as each of them is."""
+    return unit(variables["state"]["known"]["voice"])
 
 
 def own(variables: Variables) -> dict[str, Any]:

@@ -38,14 +38,15 @@ def speaking(
         bands=model.mels,
         ended="label/ended",
         judged=judged,
-        otherwise={"speaker": saying.MIDDLE} if model.speaker else {},
+        otherwise=dict.fromkeys(network.who, saying.MIDDLE),
     )
 
 
 def start(network: Network, variables: Variables, batch: Batch) -> tuple[dict[str, Array], dict[str, Array]]:
     """What is attended to, and the state before the first step."""
-    units, length = saying.said(network, saying.in_units(network, variables, batch))
-    who = saying.who(network, batch)
+    batch = saying.listened(network, variables, batch)
+    units, length = saying.said(network, batch)
+    who = saying.who(network, variables, batch)
     begun: Any = network.model.apply(saying.own(variables), units, length, who, method="begin")
     memory, state = begun
     vectors, keys = (x.astype(jnp.float32) for x in (memory.vectors, memory.keys))
@@ -82,8 +83,9 @@ def spoken(
     network: Network, variables: Variables, batch: Batch, key: Key[Array, ""], **limits: Any
 ) -> dict[str, Array]:
     """The same of one program."""
-    units, length = saying.said(network, saying.in_units(network, variables, batch))
-    found = saying.speak(network, variables, units, length, saying.who(network, batch), key, **limits)
+    batch = saying.listened(network, variables, batch)
+    units, length = saying.said(network, batch)
+    found = saying.speak(network, variables, units, length, saying.who(network, variables, batch), key, **limits)
     shown = {"audio/speech": found["sound"], "heatmap/mel": jnp.swapaxes(found["log_mel"], 1, 2)}
     return {**shown, **{name: found[name] for name in ("frames", "fired", "attention")}}
 

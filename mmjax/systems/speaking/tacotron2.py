@@ -33,23 +33,27 @@ from mmjax.task import Batch, Constants, Figures, Task, Update, Variables, bind
 from mmjax.text import symbols
 
 ENDED = ("never ended: cut at the limit", "ended by itself")  # what the gate did
+VOICES = ("", "/another_recording", "/mean_voice", "/true_frames")  # columns of number/voice_cosine
 SPOKEN = ("monotone", "whole", "fired", "seconds", "true_seconds", "typical_seconds")  # columns of number/spoken
 
 
 def build(config: ConfigDict) -> Task:
-    """The task of a config with sections model, frames, sentences, loss, speak and fields units, weights, vocoder."""
+    """The task of a config with sections model, frames, sentences, loss, speak and fields units, voice, weights,
+    vocoder."""
     units = config.get("units", "")  # absent in runs from before there were learned ones
     if not units and not config.model.symbols:
         raise OptionError("config.units", "='': give a workdir of configs/units.py, whose units are the symbols")
     network = saying.network_of(config, units_run.load(units, "config.units") if units else None)
     listeners = judged_speech.chosen(config, network.spec.sample_rate)
-    who = ("speaker",) if network.model.speaker else ()
-    # The speech is what is asked for; where its units are not known without it, it goes in, too.
+    who = network.who
+    # The speech is what is asked for; where its units are not known without it, it goes in, too. Whose voice it is may
+    # be heard in it, and yet nothing of what is said.
     goes_in = {"speech": ("speech", *who)} if network.run else {"words": ("units",), **({"speech": who} if who else {})}
     return Task(
         fields=tuple(dict.fromkeys((*network.fields, "speech", "speech_length", *who))),
         init=bind(init, network),
         fill=bind(fill, network, config.weights, config.vocoder),
+        needs=(network.voice.check,) if network.voice else (),
         updates=(Update("speech", bind(loss, network, **config.loss)),),
         metrics=bind(metrics, network),
         predict=bind(predict, network, listeners, **config.speak),
@@ -82,6 +86,9 @@ def init(network: Network, key: Key[Array, ""], batch: Batch) -> Variables:
         frozen["hearing"] = jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan, x.dtype), network.run.shapes)
     if network.vocoder:
         frozen["vocoder"] = network.vocoder.init(keys[0], mel)["params"]
+    if network.voice:
+        frozen["voice"] = network.voice.init(keys[0], jnp.zeros((1, network.samples)))["frozen"]
+        known["voice"] = jnp.zeros(network.model.speaker)
     return {"params": {"speech": made["params"]}, "state": {"net": made["state"], "known": known}, "frozen": frozen}
 
 
@@ -97,6 +104,10 @@ def fill(network: Network, weights: str, vocoder: str, variables: Variables, con
     if network.vocoder:
         found = spoken.hifi_gan(vocoder, network.vocoder)
         variables = {**variables, "frozen": {**variables["frozen"], "vocoder": found["params"]}}
+    if network.voice:
+        with errors.file_of("config.voice"):
+            found = network.voice.fill({"params": {}, "state": {}, "frozen": variables["frozen"]["voice"]})
+        variables = {**variables, "frozen": {**variables["frozen"], "voice": found["frozen"]}}
     return variables
 
 
@@ -126,13 +137,13 @@ def loss(
     width: float,
 ) -> tuple[Float[Array, ""], tuple[Any, Figures]]:
     """Squared errors of frames before and after the postnet, `gate` x the gate's, `guide` x guided attention's."""
-    batch = saying.in_units(network, variables, batch, network.samples)
+    batch = saying.listened(network, variables, batch, network.samples)
     mel, frames, counts = heard(network, batch)
     units, length = saying.said(network, batch)
-    own = saying.own(variables)
+    own, who = saying.own(variables), saying.who(network, variables, batch)
     keys = jax.random.split(collective.local_key(key))
     out, new = network.model.apply(
-        own, units, length, mel, frames, saying.who(network, batch), train=True, mutable=["state"],
+        own, units, length, mel, frames, who, train=True, mutable=["state"],
         rngs={"dropout": keys[0], "prenet": keys[1]},
     )  # fmt: skip
     where = jnp.arange(mel.shape[1])[None] < frames[:, None]
@@ -145,31 +156,36 @@ def loss(
             "guide": guide * speech.off_diagonal(out["attention"], steps, length, width),
         }
     means = {name: collective.mean_where(values, counts) for name, values in terms.items()}
-    known = follow(variables["state"]["known"], mel, where & counts[:, None], frames, length, counts, network)
+    known = follow(variables["state"]["known"], mel, where & counts[:, None], frames, length, counts, network, who)
     value: Any = sum(means.values())
     return value, ({"net": new["state"], "known": known}, means)
 
 
-def follow(known, mel, where, frames, length, counts, network):
-    """The mean frame, and the seconds of a symbol, of the training split so far."""
+def follow(known, mel, where, frames, length, counts, network, who):
+    """The mean frame, the seconds of a symbol, and the mean of voices that are heard, of the training split so far."""
     total = jnp.maximum(collective.total(jnp.sum(where, dtype=jnp.float32)), 1.0)
     frame = collective.total(jnp.sum(jnp.where(where[..., None], mel, 0.0), (0, 1))) / total
     symbols = collective.total(jnp.sum(jnp.where(counts, length, 0), dtype=jnp.float32))
     pace = total * (network.spec.hop / network.spec.sample_rate) / jnp.maximum(symbols, 1.0)
     share = 1.0 / (known["batches"] + 1.0)
-    moved = {name: known[name] + (new - known[name]) * share for name, new in (("frame", frame), ("pace", pace))}
+    means = {"frame": frame, "pace": pace}
+    if network.voice:
+        count = jnp.maximum(collective.total(jnp.sum(counts, dtype=jnp.float32)), 1.0)
+        means["voice"] = collective.total(jnp.sum(who, 0, where=counts[:, None])) / count
+    moved = {name: known[name] + (new - known[name]) * share for name, new in means.items()}
     return {**moved, "batches": known["batches"] + 1.0}
 
 
 def metrics(network: Network, variables: Variables, batch: Batch) -> dict[str, tuple[Array, Array]]:
     """Given the true frames: the squared error of log-mel values beside those of the mean frame and of the last frame
     once more, and the gate's error beside that of a gate which knows the usual length alone."""
-    batch = saying.in_units(network, variables, batch, network.samples)
+    batch = saying.listened(network, variables, batch, network.samples)
     mel, frames, counts = heard(network, batch)
     units, length = saying.said(network, batch)
+    who = saying.who(network, variables, batch)
     rngs = {"prenet": jax.random.key(0)}  # the same drops in each look, so that looks can be compared
     own = saying.own(variables)
-    out: Any = network.model.apply(own, units, length, mel, frames, saying.who(network, batch), rngs=rngs)
+    out: Any = network.model.apply(own, units, length, mel, frames, who, rngs=rngs)
     where = jnp.arange(mel.shape[1])[None] < frames[:, None]
     steps = -(-frames // network.model.reduction)
     known = variables["state"]["known"]
@@ -207,10 +223,10 @@ def predict(
 
     Where the batch has the speech, also that; else the columns of `number/spoken` that it gives are 0.
     """
-    batch = saying.in_units(network, variables, batch)
+    batch = saying.listened(network, variables, batch)
     units, length = saying.said(network, batch)
     speaking: dict[str, Any] = {"seconds": seconds, "threshold": threshold, "n_iter": n_iter}
-    found = saying.speak(network, variables, units, length, saying.who(network, batch), key, **speaking)
+    found = saying.speak(network, variables, units, length, saying.who(network, variables, batch), key, **speaking)
     out = {
         "label/ended": found["fired"].astype(jnp.int32),
         "audio/speech": found["sound"],
@@ -223,7 +239,47 @@ def predict(
         mel, real, _ = heard(network, {**batch, "valid": jnp.ones(units.shape[0], bool)})
         out["audio/speech_target"] = batch["speech"]
         out["heatmap/mel_target"] = jnp.swapaxes(saying.log_mel_of(network, mel, real), 1, 2)
-    return out | understood(network, listeners, variables, batch, found, key, **speaking)
+    judging = judged_speech.there(listeners, variables)
+    compared = "speech" in batch and (judging or network.voice is not None)
+    recorded = recording(network, variables, batch, seconds, n_iter) if compared else None
+    if network.voice and recorded:
+        out["number/voice_cosine"] = alike(network, variables, batch, found, *recorded, key)
+    return out | (understood(network, listeners, variables, batch, found, recorded, key, **speaking) if judging else {})
+
+
+def recording(
+    network: Network, variables: Variables, batch: Batch, seconds: float, n_iter: int
+) -> tuple[Float[Array, "b time"], Int[Array, " b"], Float[Array, "b time"]]:
+    """The true recordings, no longer than the network may speak, how many samples are real, and their frames made sound
+    again, which is as well as it can be said."""
+    most = round(seconds * network.spec.sample_rate)
+    sound = batch["speech"][:, :most].astype(jnp.float32) / 32768
+    length = jnp.minimum(batch["speech_length"], most)
+    frames = network.spec.frames(length)
+    return sound, length, saying.sound_of(network, variables, network.spec(sound), frames, n_iter)
+
+
+def alike(
+    network: Network,
+    variables: Variables,
+    batch: Batch,
+    found: Mapping[str, Array],
+    sound: Float[Array, "b time"],
+    length: Int[Array, " b"],
+    again: Float[Array, "b time"],
+    key: Key[Array, ""],
+) -> Float[Array, "b voices"]:
+    """How close to the voice of each recording that of what was said is, cosine: columns of VOICES."""
+    hear = functools.partial(saying.voice_of, network, variables)
+    own = hear(sound, length)
+    frames, another = network.spec.frames(length), partners(batch["valid"], jax.random.fold_in(key, 1))
+    others = (
+        hear(found["sound"], found["frames"] * network.spec.hop),
+        own[another],
+        jnp.broadcast_to(saying.mean_voice(variables), own.shape),
+        hear(again, frames * network.spec.hop),
+    )
+    return jnp.stack([jnp.sum(own * other, -1) for other in others], 1)
 
 
 def measured(
@@ -247,7 +303,7 @@ def judged(
     network: Network, listeners: Judges, variables: Variables, batch: Batch, found: Mapping[str, Array]
 ) -> dict[str, Array]:
     """What `score` needs of sentences that were spoken by whomever: see `task.Speaking`."""
-    batch = saying.in_units(network, variables, batch)
+    batch = saying.listened(network, variables, batch)
     out = {"number/spoken": measured(network, variables, batch, found)}
     if judged_speech.there(listeners, variables):
         samples = found["frames"] * network.spec.hop
@@ -261,35 +317,32 @@ def understood(
     variables: Variables,
     batch: Batch,
     found: Mapping[str, Array],
+    recorded: tuple[Array, Array, Array] | None,
     key: Key[Array, ""],
     **speaking: Any,
 ) -> dict[str, Array]:
-    """What the listener understands of what was said (`speak`), of the true recording, and of other voices.
+    """What the listener understands of what was said (`speak`), of the true `recording`, and of other voices.
 
     Each sentence is said once more by the voice of another example, so that the same units by two voices can be
     compared, and two sentences by one voice.
     """
-    if not judged_speech.there(listeners, variables):
-        return {}
     spec, listen = network.spec, functools.partial(judged_speech.listen, listeners, variables)
     heard, who_says = listen("heard", found["sound"], found["frames"] * spec.hop)
     out = dict(heard)
-    if "speech" not in batch:
+    if recorded is None:
         return out
-    most = round(speaking["seconds"] * spec.sample_rate)
-    sound = batch["speech"][:, :most].astype(jnp.float32) / 32768
-    length = jnp.minimum(batch["speech_length"], most)
-    again = saying.sound_of(network, variables, spec(sound), spec.frames(length), speaking["n_iter"])
-    recorded, who_recorded = listen("heard_in_recording", sound, length)
-    out |= recorded | listen("heard_in_true_frames", again, length)[0]
-    if network.model.speaker:
+    sound, length, again = recorded
+    true, who_recorded = listen("heard_in_recording", sound, length)
+    out |= true | listen("heard_in_true_frames", again, length)[0]
+    who = saying.who(network, variables, batch)
+    if who is not None:
         units, count = saying.said(network, batch)
-        speaker, another = batch["speaker"], partners(batch["valid"], jax.random.fold_in(key, 1))
-        other = saying.speak(network, variables, units, count, speaker[another], key, **speaking)
+        another = partners(batch["valid"], jax.random.fold_in(key, 1))
+        other = saying.speak(network, variables, units, count, who[another], key, **speaking)
         out |= listen("heard_by_another_voice", other["sound"], other["frames"] * spec.hop)[0]
         out |= judged_speech.of_rows(heard, another, "heard", "heard_of_another_sentence")
-        if who_says is not None and who_recorded is not None:
-            out["number/voices"] = jnp.stack([speaker, who_says, who_recorded], 1)
+        if who_says is not None and who_recorded is not None and network.who:
+            out["number/voices"] = jnp.stack([who, who_says, who_recorded], 1)
     return out
 
 
@@ -297,7 +350,9 @@ def score(predictions: Mapping[str, np.ndarray], references: Mapping[str, np.nda
     """How sentences are spoken: in order, wholly, ended by the gate, and by how many seconds the length is wrong.
 
     Beside: an attention that never moves, which is in order, too; a gate that opens at once; the pace of the training
-    split times the sentence's symbols. And what a listener understands, where one listens: `judged_speech.score`.
+    split times the sentence's symbols. How close the voice is to the recording's, beside that of another recording,
+    the mean voice, and the true frames made sound again, which no network beats. And what a listener understands, where
+    one listens: `judged_speech.score`.
     """
     spoken = dict(zip(SPOKEN, predictions["number/spoken"].T))
     true = spoken["true_seconds"]
@@ -306,6 +361,9 @@ def score(predictions: Mapping[str, np.ndarray], references: Mapping[str, np.nda
     figures |= {"gate_fired": float(np.mean(spoken["fired"])), "gate_fired/at_once": 1.0}
     figures["length_error"] = float(np.mean(np.abs(spoken["seconds"] - true)))
     figures["length_error/usual_pace"] = float(np.mean(np.abs(spoken["typical_seconds"] - true)))
+    if "number/voice_cosine" in predictions:
+        cosines = np.mean(predictions["number/voice_cosine"], 0)
+        figures |= {f"voice_cosine{suffix}": float(cosine) for suffix, cosine in zip(VOICES, cosines, strict=True)}
     return figures | judged_speech.score(predictions, references)
 
 

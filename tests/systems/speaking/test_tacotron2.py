@@ -10,6 +10,8 @@ import pytest
 from ml_collections import ConfigDict
 from planted_units import RUN
 from shared import get_config
+from speaker_weights import published
+from torch_writer import write_zip
 
 from mmjax import systems
 from mmjax.engine import step as steps
@@ -178,13 +180,80 @@ def test_units_that_a_run_hears_are_spoken(rng):
     assert "mel_error" in jax.eval_shape(task.metrics, variables, batch)
     out = jax.eval_shape(task.predict, variables, alone, jax.random.key(0))
     assert {"audio/speech", "audio/speech_target", "number/spoken"} <= set(out)
-    assert saying.in_units(network, variables, typed) is typed
+    assert saying.listened(network, variables, typed) is typed
     with pytest.raises(OptionError, match=r"config\.units='': give a workdir of configs/units\.py"):
         tacotron2.build(get_config("tacotron2", "learned"))
 
 
+def test_a_voice_is_heard_in_a_recording(rng, tmp_path):
+    """Without a `speaker` of the data: by it sentences are spoken, judged, and by the mean one where none is heard."""
+    frames = {"frames.sample_rate": 22_050, "frames.n_fft": 512, "frames.hop": 256, "model.speaker": 0}
+    task = tacotron2.build(make_config(voice=f"resemblyzer:{tmp_path / 'pretrained.pt'}", **frames))
+    with pytest.raises(OptionError, match=r"config\.voice='resemblyzer:.*': no such file"):
+        task.needs[0]()
+    quiet = {
+        name: x * (0.0 if "bias" in name else 1.0) for name, x in published(rng).items()
+    }  # or all sounds are alike
+    write_zip(tmp_path / "pretrained.pt", {"model_state": quiet})
+    task.needs[0]()
+    assert task.fields == ("units", "units_length", "speech", "speech_length")
+    assert (task.predicts_from, task.speaking.otherwise, task.modalities) == (
+        task.fields[:2],
+        {},
+        {"words": ("units",)},
+    )
+    network = task.metrics.arguments[0]
+    assert network.model.speaker == 256
+    batch = {name: value for name, value in make_batch(rng, 3).items() if name != "speaker"}
+    time = np.arange(11_025) / 22_050
+    tones = [np.sin(2 * np.pi * pitch * time) for pitch in (200, 3000)]  # which the encoder tells from noise, and apart
+    batch["speech"] = np.int16(9000 * np.stack([rng.uniform(-1, 1, 11_025), *tones]))
+    batch["speech_length"], batch["valid"] = np.array([11_025, 6_000, 8_000], np.int32), np.array([True, True, False])
+    batch["units_length"] = np.minimum(batch["units_length"], 6)
+    made = jax.jit(task.init)(jax.random.key(0), batch)
+    variables = task.fill(made, {})
+    hear = jax.jit(
+        lambda sound: network.voice({"params": {}, "state": {}, "frozen": variables["frozen"]["voice"]}, sound)[0]
+    )
+    each = [hear(sound[None, :length])[0] for sound, length in zip(batch["speech"], batch["speech_length"])]
+    np.testing.assert_allclose(np.linalg.norm(each, axis=1), 1, rtol=1e-5)
+    heard = jax.jit(lambda batch: saying.listened(network, variables, batch)["voice"])(batch)
+    np.testing.assert_allclose(heard, each, atol=2e-4)
+
+    _, (state, _) = jax.jit(task.updates[0].loss)(variables, batch, jax.random.key(1))
+    np.testing.assert_allclose(state["known"]["voice"], np.mean(each[:2], 0), atol=2e-4)  # of those that count
+    two = {**variables, "state": {**variables["state"], "known": {**state["known"], "voice": each[0] + each[1]}}}
+    mean = (each[0] + each[1]) / np.linalg.norm(each[0] + each[1])
+    who = saying.who(network, two, {name: batch[name] for name in ("units", "units_length")})
+    np.testing.assert_allclose(who, np.tile(mean, (3, 1)), rtol=1e-4)
+
+    # It says the recordings themselves: those of the first, and of the second one twice.
+    said, frames = batch["speech"][[0, 1, 1]] / np.float32(32768), np.array([43, 23, 23], np.int32)
+    again = np.where(np.arange(11_025) < batch["speech_length"][:, None], said, 0)
+    found = {"sound": said, "frames": frames}
+    whole = {**batch, "valid": np.ones(3, bool)}
+    with mock.patch.object(tacotron2, "partners", return_value=np.array([1, 2, 0])):
+        cosines = jax.jit(lambda *a: tacotron2.alike(network, two, whole, found, *a, jax.random.key(0)))(
+            batch["speech"] / np.float32(32768), batch["speech_length"], again
+        )
+    np.testing.assert_allclose(cosines[0, 0], 1, atol=1e-3)  # whole frames are heard, nearly as many samples
+    np.testing.assert_allclose(cosines[1, 0], 1, atol=1e-3)
+    np.testing.assert_allclose(cosines[:, 1], [each[0] @ each[1], each[1] @ each[2], each[2] @ each[0]], atol=1e-3)
+    np.testing.assert_allclose(cosines[:, 2], np.stack(each) @ mean, atol=1e-3)
+    np.testing.assert_allclose(cosines[:2, 3], 1, atol=1e-3)
+    assert np.abs(cosines[2, [0, 3]] - 1).max() > 1e-4
+    out = jax.eval_shape(task.predict, two, batch, jax.random.key(0))
+    assert out["number/voice_cosine"].shape == (3, 4)
+    figures = tacotron2.score({"number/spoken": np.ones((3, 6)), "number/voice_cosine": np.asarray(cosines)}, {})
+    np.testing.assert_allclose(figures["voice_cosine/mean_voice"], np.mean(cosines[:, 2]), rtol=1e-5)
+    alone = jax.eval_shape(task.predict, two, {name: batch[name] for name in task.predicts_from}, jax.random.key(0))
+    assert "number/voice_cosine" not in alone
+
+
 def test_wrong_options_are_named():
     for changes, words in (
+        ({"voice": "nobody"}, r"config\.voice='nobody' is no speaker encoder: choose 'resemblyzer' or"),
+        ({"voice": "resemblyzer"}, r"config\.frames\.sample_rate is 4000: config\.voice='resemblyzer' hears 22050"),
         ({"sentences.scale": 0.0}, "scale"),
         ({"model.window": 4}, r"config\.model\.window"),
         ({"vocoder": "g"}, "256 samples of a frame"),
