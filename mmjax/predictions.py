@@ -158,6 +158,7 @@ NUMBERS: dict[str, str] = {
     "spoken": "6: of a spoken sentence: attention in order, of all of it, gate fired, its s, true s, usual s",
     "samples_of_<text>": "how many samples of the sound that text/<text> was heard in are real",
     "voices": "3 k: a voice's hidden factors: true, heard in what is said, heard in the true recording",
+    "voice_cosine": "4: how close to a recording's voice that of what is said, another's, the mean, its frames' are",
     "codes": "t: the code of each step of an utterance; -1 behind the last",
     "codes_<rival>": "t: the same of another way to make codes",
     "units_at": "t: the true unit at each of `codes`; -1 behind the last",

@@ -13,7 +13,7 @@ from shared import get_config
 from speaker_weights import published
 from torch_writer import write_zip
 
-from mmjax import systems
+from mmjax import predictions, systems
 from mmjax.engine import step as steps
 from mmjax.errors import OptionError, UserError
 from mmjax.known import units_run
@@ -243,6 +243,7 @@ def test_a_voice_is_heard_in_a_recording(rng, tmp_path):
     np.testing.assert_allclose(cosines[:2, 3], 1, atol=1e-3)
     assert np.abs(cosines[2, [0, 3]] - 1).max() > 1e-4
     out = jax.eval_shape(task.predict, two, batch, jax.random.key(0))
+    predictions.check(out)
     assert out["number/voice_cosine"].shape == (3, 4)
     figures = tacotron2.score({"number/spoken": np.ones((3, 6)), "number/voice_cosine": np.asarray(cosines)}, {})
     np.testing.assert_allclose(figures["voice_cosine/mean_voice"], np.mean(cosines[:, 2]), rtol=1e-5)
