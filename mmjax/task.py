@@ -151,17 +151,19 @@ class Features:
 
     Where it does, training batches have `<field>_<name>` in the place of the field, for each name that `compute` gives,
     and whoever wants one asks `"image_features" in batch`, which is known when the function is traced. The losses must
-    need nothing else of the field; all other functions get the field itself.
+    need nothing else of the field, or say that they do; all other functions get the field itself.
 
     Attributes:
       field: what goes in; the loader must give the same at every visit, as it does of pictures.
       weights: (variables) -> the arrays that `compute` reads, all of `frozen`.
       compute: (weights, field [b ...]) -> {name: array [b ...]}; jitted; of each example alone.
+      beside: whether the losses need the field, too: then it stays.
     """
 
     field: str
     weights: Callable[[Variables], Any]
     compute: Callable[[Any, Any], dict[str, Any]]
+    beside: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -108,10 +108,10 @@ class Rows:
 
 @dataclasses.dataclass(frozen=True)
 class Featured:
-    """A source with stored features in the place of a field.
+    """A source with stored features in the place of a field, or beside it.
 
     Attributes:
-      inner: the source without that field.
+      inner: the source without that field, or with it.
       store: the features; what its column "index" holds is which example a row was computed of: where a picture is
         damaged, a source may give another example in the place of the one that was asked for.
       first: which example each row [n] was asked for.

@@ -47,7 +47,8 @@ def training(
     placement: mesh.Jitted,
     say: Callable[[str], None],
 ) -> data.Source:
-    """The training split as the losses may see it: with stored features in the place of the field of `task.features`.
+    """The training split as the losses may see it: with stored features in the place of the field of `task.features`,
+    or beside it.
 
     Args:
       task, config, workdir: of the run.
@@ -89,7 +90,7 @@ def training(
         _tidy(folder, name)
     if not _complete(store, features, weights, Rows(pictures, first), config, placement, say):
         return source
-    rest = tuple(one for one in task.fields if one != field)
+    rest = tuple(one for one in task.fields if one != field or features.beside)
     return Featured(_opened(config, rest), store, first, row_of, field)
 
 

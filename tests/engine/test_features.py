@@ -212,6 +212,19 @@ def test_what_changes_no_picture_keeps_the_store_and_a_folder_is_shared(tmp_path
     assert len([*(tmp_path / "shared").iterdir()]) == 2  # that of another run is left alone
 
 
+def test_a_field_that_losses_need_stays_beside_its_features(tmp_path):
+    run = Run(tmp_path)
+    source, found = run.training(
+        task=dataclasses.replace(SQUARES, features=dataclasses.replace(SQUARES.features, beside=True))
+    )
+    _, without = run.training()
+    for index in range(len(source)):
+        np.testing.assert_array_equal(found[index]["image"], source[index]["image"])
+        own = {name: value for name, value in found[index].items() if name != "image"}
+        jax.tree.map(np.testing.assert_array_equal, own, without[index])
+        assert any(name.startswith("image_") for name in own)
+
+
 def test_nothing_is_stored_where_nothing_is_gained(tmp_path, monkeypatch):
     for run in (Run(tmp_path, **{"feature_cache": ""}), Run(tmp_path, steps=3)):
         source, found = run.training()

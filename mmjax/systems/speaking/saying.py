@@ -115,7 +115,8 @@ def listened(network: Network, variables: Variables, batch: Batch, samples: int 
         heard = network.run.units(variables["frozen"]["hearing"], speech, length, network.units)
         found |= dict(zip(("units", "units_length"), heard))
     if network.voice:
-        found["voice"] = voice_of(network, variables, speech, length)
+        stored = batch.get("speech_voice")  # of the training split, computed once
+        found["voice"] = voice_of(network, variables, speech, length) if stored is None else stored
     return found
 
 

@@ -29,7 +29,7 @@ from mmjax.ops.partners import partners
 from mmjax.systems.speaking import judged_speech, saying, step_by_step
 from mmjax.systems.speaking.judged_speech import Judges
 from mmjax.systems.speaking.saying import Network
-from mmjax.task import Batch, Constants, Figures, Task, Update, Variables, bind
+from mmjax.task import Batch, Constants, Features, Figures, Task, Update, Variables, bind
 from mmjax.text import symbols
 
 ENDED = ("never ended: cut at the limit", "ended by itself")  # what the gate did
@@ -54,6 +54,7 @@ def build(config: ConfigDict) -> Task:
         init=bind(init, network),
         fill=bind(fill, network, config.weights, config.vocoder),
         needs=(network.voice.check,) if network.voice else (),
+        features=Features("speech", frozen_voice, bind(voices, network), beside=True) if network.voice else None,
         updates=(Update("speech", bind(loss, network, **config.loss)),),
         metrics=bind(metrics, network),
         predict=bind(predict, network, listeners, **config.speak),
@@ -109,6 +110,18 @@ def fill(network: Network, weights: str, vocoder: str, variables: Variables, con
             found = network.voice.fill({"params": {}, "state": {}, "frozen": variables["frozen"]["voice"]})
         variables = {**variables, "frozen": {**variables["frozen"], "voice": found["frozen"]}}
     return variables
+
+
+def frozen_voice(variables: Variables) -> Any:
+    """What `voices` reads."""
+    return variables["frozen"]["voice"]
+
+
+def voices(network: Network, weights: Any, speech: Array) -> dict[str, Array]:
+    """Whose voice each recording is, as `saying.voice_of` hears it where it counts: behind its end are zeros."""
+    assert network.voice is not None
+    own = {"params": {}, "state": {}, "frozen": weights}
+    return {"voice": network.voice(own, speech[:, : network.samples])[0]}
 
 
 # -- what is learned ---------------------------------------------------------------------------------------------------

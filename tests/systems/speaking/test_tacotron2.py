@@ -222,6 +222,11 @@ def test_a_voice_is_heard_in_a_recording(rng, tmp_path):
 
     _, (state, _) = jax.jit(task.updates[0].loss)(variables, batch, jax.random.key(1))
     np.testing.assert_allclose(state["known"]["voice"], np.mean(each[:2], 0), atol=2e-4)  # of those that count
+    ended = np.where(np.arange(11_025) < batch["speech_length"][:, None], batch["speech"], 0).astype(np.int16)
+    stored = jax.jit(task.features.compute)(task.features.weights(variables), ended)["voice"]  # once, of all
+    np.testing.assert_allclose(stored, each, atol=2e-4)
+    given = {**batch, "speech_voice": stored[::-1]}
+    np.testing.assert_array_equal(saying.listened(network, variables, given)["voice"], stored[::-1])
     two = {**variables, "state": {**variables["state"], "known": {**state["known"], "voice": each[0] + each[1]}}}
     mean = (each[0] + each[1]) / np.linalg.norm(each[0] + each[1])
     who = saying.who(network, two, {name: batch[name] for name in ("units", "units_length")})
