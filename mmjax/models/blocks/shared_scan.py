@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from mmjax.ops import few_rows
+
 Body = Callable[[Callable[[str, Any], Any], Any, Any], tuple[Any, Any]]
 
 
@@ -89,7 +91,7 @@ def _product_gradient(kernel, xs, dys):
     return _rows(xs).T @ _rows(dys)
 
 
-PRODUCT = Use(lambda kernel, x: x @ kernel, _product_gradient)
+PRODUCT = Use(lambda kernel, x: few_rows.times(x, kernel), _product_gradient)
 
 
 def summed(value: Callable[[Any, Any], Any]) -> Callable[[Any, Any, Any], Any]:

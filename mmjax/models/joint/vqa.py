@@ -12,10 +12,10 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from mmjax.errors import OptionError
+from mmjax.models.blocks import shared_scan
 from mmjax.models.blocks.recurrent import lstm, uniform
 from mmjax.ops.vectors import unit
 
@@ -113,15 +113,17 @@ def recur(
       ((c, h) at the end, h after every word).
     """
 
-    def body(carry, word):
+    def body(use, carry, word):
         own, real = word
         c, h = carry
-        new_h, new_c = lstm(own + h @ kernel + bias[None], c)
+        new_h, new_c = lstm(own + use("state", h), c)
         c, h = jnp.where(real[:, None], new_c, c), jnp.where(real[:, None], new_h, h)
         return (c, h), h
 
     zero = jnp.zeros((gates.shape[0], kernel.shape[0]), gates.dtype)
-    end, outputs = lax.scan(body, (zero, zero), (gates.swapaxes(0, 1), where.swapaxes(0, 1)))  # t b 4n
+    uses, shared = {"state": shared_scan.PRODUCT}, {"state": kernel}
+    xs = ((gates + bias[None, None]).swapaxes(0, 1), where.swapaxes(0, 1))  # t b 4n
+    end, outputs = shared_scan.scan(body, uses, shared, (zero, zero), xs)
     return end, outputs.swapaxes(0, 1)
 
 

@@ -18,8 +18,10 @@ from mmjax.models.blocks.recurrent import Table, affine, declare, lstm, uniform
 from mmjax.models.sound import location_attention
 from mmjax.models.sound.location_attention import Memory
 from mmjax.models.sound.speech_blocks import Encoder, Postnet, chances, lstm_table, regularised, xavier
+from mmjax.ops import few_rows
 
 PRENET = ("prenet1", "prenet2")  # its layers
+KERNELS = ("frame", "attend", "query", "decode")  # of what the steps of `speak` share: matrices
 
 
 class State(NamedTuple):
@@ -210,11 +212,13 @@ class Tacotron2(nn.Module):
         """
         w, memory = self._cast(), self.read(units, length, speaker)
         batch, key = units.shape[0], self.make_rng("prenet") if self.prenet_dropout else None
-        shared = self._shared(w, memory)
+        shared = self._spoken(w, memory)
+        shared |= {name: few_rows.turned(shared[name]) for name in KERNELS}
 
         def step(carry):
             t, state, ended, taken, written = carry
-            state, gate = self._turn(w, shared, memory, state, None if key is None else self._drawn(key, t))
+            kept = None if key is None else self._drawn(key, t)
+            state, gate = self._turn(w, shared, memory, state, kept, few_rows.times_turned)
             new = {"before": state.frame, "gate": gate, "attention": state.attended.looked}
             new = {name: jnp.where(ended.reshape(-1, *[1] * (x.ndim - 1)), 0, x) for name, x in new.items()}
             written = {k: lax.dynamic_update_index_in_dim(written[k], new[k], t, 0) for k in written}
@@ -260,7 +264,7 @@ class Tacotron2(nn.Module):
             is 0. See `drops`.
         """
         w = self._cast()
-        return self._turn(w, self._shared(w, memory), memory, state, kept)
+        return self._turn(w, self._spoken(w, memory), memory, state, kept, jnp.matmul)
 
     def finish(self, before: Float[Array, "b t m"], frames: Int[Array, " b"]) -> dict[str, Array]:
         """What the postnet makes of frames that were written: "before" and "after" [b t m], 0 behind each end."""
@@ -322,17 +326,19 @@ class Tacotron2(nn.Module):
         silence = jnp.zeros((batch, self.mels * self.reduction), jnp.float32)
         return SpeakingState(self._start(memory), hidden, cell, silence)
 
-    def _turn(self, w, shared, memory, state, kept):
-        """One step of `speak` and the gate's logit."""
+    def _turn(self, w, shared, memory, state, kept, product):
+        """One step of `speak` and the gate's logit; `product` of rows with those of KERNELS."""
         uses = location_attention.uses(self.window)
 
         def use(name, x):
-            return uses[name].value(shared[name], x)
+            return product(x, shared[name]) if name in KERNELS else uses[name].value(shared[name], x)
 
         seen = self._prenet(w, state.frame.astype(self.dtype), kept)
-        attended = self._attend(use, memory, state.attended, self._frame_gates(w, seen), None)
+        gates = use("frame", seen) + (w["attend_bias"] + w["attend_hidden_bias"])[None]
+        attended = self._attend(use, memory, state.attended, gates, None)
         old = (state.hidden, state.memory)
-        gates = self._decoder_gates(w, attended.hidden, attended.context) + state.hidden @ w["decode_hidden"]
+        gates = use("decode", jnp.concatenate([attended.hidden, attended.context, state.hidden], -1))
+        gates = gates + (w["decode_bias"] + w["decode_hidden_bias"])[None]
         hidden, cell = regularised(lstm(gates, state.memory), old, 0.0, self.zoneout, None)
         frame, gate = self._write(w, hidden, attended.context)
         return SpeakingState(attended, hidden, cell, frame), gate
@@ -417,3 +423,8 @@ class Tacotron2(nn.Module):
             "score": (memory.keys, location.reshape(-1, self.attention), w["score"][:, 0]),
             "mix": memory.vectors,
         }
+
+    def _spoken(self, w, memory):
+        """What all steps of `speak` share, with what is known of all steps at once in training."""
+        decode = jnp.concatenate([w["decode_attended"], w["decode_context"], w["decode_hidden"]])
+        return {**self._shared(w, memory), "frame": w["attend_frame"], "decode": decode}

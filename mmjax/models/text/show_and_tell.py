@@ -16,9 +16,9 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float, Int
 
+from mmjax.models.blocks import shared_scan
 from mmjax.models.blocks.recurrent import affine, declare, drop, lstm, uniform
 
 START = 1  # <start>, the word before the first (data/captions: 0 <pad>, 1 <start>, 2 <end>, 3 <unk>)
@@ -90,11 +90,12 @@ class ShowAndTell(nn.Module):
         inputs = affine(drop(w["words"][previous(tokens)], self.dropout, key), w["lstm_word"], w["lstm_bias"])
         carry = self._see(w, features, key)
 
-        def body(carry, gates):
-            carry = self._recur(w, carry, gates)
+        def body(use, carry, gates):
+            carry = lstm(gates + use("hidden", carry[0]), carry[1], forget=1.0)
             return carry, carry[0]
 
-        _, hidden = lax.scan(body, carry, inputs.swapaxes(0, 1))
+        uses, shared = {"hidden": shared_scan.PRODUCT}, {"hidden": w["lstm_hidden"]}
+        _, hidden = shared_scan.scan(body, uses, shared, carry, inputs.swapaxes(0, 1))
         return {"logits": self._speak(w, drop(hidden.swapaxes(0, 1), self.dropout, key))}
 
     def start(self, features: Float[Array, "b d"]) -> tuple[tuple[()], tuple[Array, Array]]:
