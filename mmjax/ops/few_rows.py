@@ -1,11 +1,15 @@
 """Products of few rows with a large matrix, over and over, as the loop of a recurrent network has them.
 
-On a CPU XLA multiplies [n d] by [d b] up to 1.7 times as fast as [b d] by [d n], for the same numbers, where b is small
-and the matrix does not fit the caches (benchmarks/few_rows.py); its simplifier turns a product whose result is
-transposed back into the slow one, unless a barrier stands between. Other platforms get the plain product.
+On a CPU XLA multiplies [n d] by [d b] faster than [b d] by [d n], for the same numbers, where b is small and the matrix
+too large for the caches: of 25 MB and 8 or 32 rows 1.5 and 1.2 times, as a gradient goes back 3.8 and 1.7 times; one of
+1 MB gains nothing (benchmarks/few_rows.py, two cores of an AMD EPYC, busy otherwise, too). Its simplifier turns a
+product whose result is transposed back into the slow one, unless a barrier stands between. Other platforms get the
+plain product.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +17,8 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from mmjax.ops import platform
+
+LARGE = 2**20  # elements of a matrix: 4 MB
 
 
 @jax.custom_vjp
@@ -27,20 +33,27 @@ def _forward(x, kernel):
 
 def _backward(kept, gradient):
     x, kernel = kept
-    return times_turned(gradient, kernel), x.T @ gradient
+    back = _matrix_first(gradient, kernel) if _gains(kernel) else gradient @ kernel.T
+    return back, x.T @ gradient
 
 
 times.defvjp(_forward, _backward)
 
 
-def turned(kernel: Float[Array, "d n"]) -> Float[Array, "n d"]:
-    """The matrix as `times_turned` reads it, laid out once, before a loop: that costs as much as two or three steps."""
-    return lax.optimization_barrier(kernel.T) if platform.cpu() else kernel.T
+def in_loop(kernel: Float[Array, "d n"]) -> Callable[[Float[Array, "b d"]], Float[Array, "b n"]]:
+    """x -> x @ kernel, to be made before a loop of tens of steps and called in it: laying the matrix out costs as much
+    as two or three of them."""
+    if not _gains(kernel):
+        return lambda x: x @ kernel
+    laid_out = lax.optimization_barrier(kernel.T)
+    return lambda x: _matrix_first(x, laid_out)
 
 
-def times_turned(x: Float[Array, "b d"], kernel: Float[Array, "n d"]) -> Float[Array, "b n"]:
-    """x @ kernel.T; one of `turned` is x @ the matrix that was given there."""
-    if not platform.cpu():
-        return x @ kernel.T
+def _gains(kernel):
+    return platform.cpu() and kernel.size >= LARGE
+
+
+def _matrix_first(x, kernel):
+    """x @ kernel.T"""
     found: Array = lax.optimization_barrier(lax.dot_general(kernel, x, (((1,), (1,)), ((), ()))))
     return jnp.swapaxes(found, 0, 1)

@@ -5,32 +5,42 @@ import contextlib
 import jax
 import numpy as np
 import pytest
+from jax import lax
 from jax import numpy as jnp
 
 from mmjax.ops import few_rows, platform
 
 
-def test_values_and_gradients_are_those_of_the_plain_product(rng):
+@pytest.mark.parametrize("large", [1, 2**20])
+def test_values_and_gradients_are_those_of_the_plain_product(rng, monkeypatch, large):
+    monkeypatch.setattr(few_rows, "LARGE", large)
     x, kernel, dy = (rng.normal(size=shape).astype(np.float32) for shape in ((3, 5), (5, 7), (3, 7)))
-    value, pull = jax.vjp(jax.jit(few_rows.times), x, kernel)
+    value, pull = jax.vjp(lambda *a: few_rows.times(*a), x, kernel)
     np.testing.assert_allclose(value, x @ kernel, rtol=1e-5)
     np.testing.assert_allclose(pull(dy)[0], dy @ kernel.T, rtol=1e-5)
     np.testing.assert_allclose(pull(dy)[1], x.T @ dy, rtol=1e-5)
-    laid_out = few_rows.turned(jnp.asarray(kernel))
-    assert laid_out.shape == (7, 5)
-    np.testing.assert_allclose(jax.jit(few_rows.times_turned)(x, laid_out), x @ kernel, rtol=1e-5)
-    several = jax.jit(jax.vmap(few_rows.times_turned, (0, None)))(np.stack([x, 2 * x]), laid_out)
+
+    @jax.jit
+    def loop(x, kernel):
+        product = few_rows.in_loop(kernel)
+        return lax.scan(lambda x, _: (product(x)[:, :5], product(x)), x, None, length=2)[1]
+
+    first, second = loop(x, jnp.asarray(kernel))
+    np.testing.assert_allclose(first, x @ kernel, rtol=1e-5)
+    np.testing.assert_allclose(second, (x @ kernel)[:, :5] @ kernel, rtol=1e-4, atol=1e-5)
+    several = jax.jit(jax.vmap(lambda x: few_rows.in_loop(jnp.asarray(kernel))(x)))(np.stack([x, 2 * x]))
     np.testing.assert_allclose(several[1], 2 * x @ kernel, rtol=1e-5)
 
 
-@pytest.mark.parametrize("anywhere", [False, True])
-def test_the_matrix_goes_first_on_a_cpu_alone(anywhere):
-    def step(x, kernel):
-        return jnp.tanh(few_rows.times_turned(x, kernel))
-
-    x, kernel = jnp.zeros((3, 64)), jnp.zeros((256, 64))
+@pytest.mark.parametrize(("anywhere", "large"), [(False, 1), (True, 1), (False, 2**20)])
+def test_a_large_matrix_goes_first_on_a_cpu_alone(anywhere, large, monkeypatch):
+    monkeypatch.setattr(few_rows, "LARGE", large)
     with platform.any_platform() if anywhere else contextlib.nullcontext():
-        program = jax.jit(step).lower(x, kernel).compile().as_text()
-    products = [line for line in program.splitlines() if " dot(" in line]
-    assert len(products) == 1
-    assert ("f32[256,3]" in products[0].split(" dot(")[0]) != anywhere  # or the simplifier has turned it back
+        x, kernel = jnp.zeros((3, 64)), jnp.zeros((64, 256))
+        step = jax.jit(lambda x, kernel: jnp.tanh(few_rows.in_loop(kernel)(x)))
+        back = jax.jit(lambda y, kernel: jnp.tanh(jax.vjp(lambda x: few_rows.times(x, kernel), x)[1](y)[0]))
+        programs = [step.lower(x, kernel), back.lower(jnp.zeros((3, 256)), kernel)]
+    for program, size in zip(programs, (256, 64), strict=True):
+        (product,) = [line for line in program.compile().as_text().splitlines() if " dot(" in line]
+        # Otherwise the simplifier has turned it back.
+        assert (f"f32[{size},3]" in product.split(" dot(")[0]) == (not anywhere and large == 1)

@@ -21,7 +21,6 @@ from mmjax.models.sound.speech_blocks import Encoder, Postnet, chances, lstm_tab
 from mmjax.ops import few_rows
 
 PRENET = ("prenet1", "prenet2")  # its layers
-KERNELS = ("frame", "attend", "query", "decode")  # of what the steps of `speak` share: matrices
 
 
 class State(NamedTuple):
@@ -212,13 +211,13 @@ class Tacotron2(nn.Module):
         """
         w, memory = self._cast(), self.read(units, length, speaker)
         batch, key = units.shape[0], self.make_rng("prenet") if self.prenet_dropout else None
-        shared = self._spoken(w, memory)
-        shared |= {name: few_rows.turned(shared[name]) for name in KERNELS}
+        shared = self._shared(w, memory)
+        products = {name: few_rows.in_loop(kernel) for name, kernel in self._kernels(w, shared).items()}
 
         def step(carry):
             t, state, ended, taken, written = carry
             kept = None if key is None else self._drawn(key, t)
-            state, gate = self._turn(w, shared, memory, state, kept, few_rows.times_turned)
+            state, gate = self._turn(w, shared, products, memory, state, kept)
             new = {"before": state.frame, "gate": gate, "attention": state.attended.looked}
             new = {name: jnp.where(ended.reshape(-1, *[1] * (x.ndim - 1)), 0, x) for name, x in new.items()}
             written = {k: lax.dynamic_update_index_in_dim(written[k], new[k], t, 0) for k in written}
@@ -264,7 +263,10 @@ class Tacotron2(nn.Module):
             is 0. See `drops`.
         """
         w = self._cast()
-        return self._turn(w, self._spoken(w, memory), memory, state, kept, jnp.matmul)
+        shared = self._shared(w, memory)
+        kernels = self._kernels(w, shared)
+        products = {name: functools.partial(lambda kernel, x: x @ kernel, kernel) for name, kernel in kernels.items()}
+        return self._turn(w, shared, products, memory, state, kept)
 
     def finish(self, before: Float[Array, "b t m"], frames: Int[Array, " b"]) -> dict[str, Array]:
         """What the postnet makes of frames that were written: "before" and "after" [b t m], 0 behind each end."""
@@ -326,12 +328,12 @@ class Tacotron2(nn.Module):
         silence = jnp.zeros((batch, self.mels * self.reduction), jnp.float32)
         return SpeakingState(self._start(memory), hidden, cell, silence)
 
-    def _turn(self, w, shared, memory, state, kept, product):
-        """One step of `speak` and the gate's logit; `product` of rows with those of KERNELS."""
+    def _turn(self, w, shared, products, memory, state, kept):
+        """One step of `speak` and the gate's logit; `products` with those of `_kernels`."""
         uses = location_attention.uses(self.window)
 
         def use(name, x):
-            return product(x, shared[name]) if name in KERNELS else uses[name].value(shared[name], x)
+            return products[name](x) if name in products else uses[name].value(shared[name], x)
 
         seen = self._prenet(w, state.frame.astype(self.dtype), kept)
         gates = use("frame", seen) + (w["attend_bias"] + w["attend_hidden_bias"])[None]
@@ -424,7 +426,7 @@ class Tacotron2(nn.Module):
             "mix": memory.vectors,
         }
 
-    def _spoken(self, w, memory):
-        """What all steps of `speak` share, with what is known of all steps at once in training."""
+    def _kernels(self, w, shared):
+        """The matrices of a step of `speak`; two of them training uses for all steps at once."""
         decode = jnp.concatenate([w["decode_attended"], w["decode_context"], w["decode_hidden"]])
-        return {**self._shared(w, memory), "frame": w["attend_frame"], "decode": decode}
+        return {**{name: shared[name] for name in ("attend", "query")}, "frame": w["attend_frame"], "decode": decode}
