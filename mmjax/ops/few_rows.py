@@ -4,7 +4,7 @@ On a CPU XLA multiplies [n d] by [d b] faster than [b d] by [d n], for the same 
 too large for the caches: of 25 MB and 8 or 32 rows 1.5 and 1.2 times, as a gradient goes back 3.8 and 1.7 times; one of
 1 MB gains nothing (benchmarks/few_rows.py, two cores of an AMD EPYC, busy otherwise, too). Its simplifier turns a
 product whose result is transposed back into the slow one, unless a barrier stands between. Other platforms get the
-plain product.
+plain product. findings/product_by_layout.sh has the four spellings of one product.
 """
 
 from __future__ import annotations
