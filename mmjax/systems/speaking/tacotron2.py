@@ -46,8 +46,8 @@ def build(config: ConfigDict) -> Task:
     network = saying.network_of(config, units_run.load(units, "config.units") if units else None)
     listeners = judged_speech.chosen(config, network.spec.sample_rate)
     who = network.who
-    # The speech is what is asked for; where its units are not known without it, it goes in, too. Whose voice it is may
-    # be heard in it, and yet nothing of what is said.
+    # The speech is what is asked for; where its units are not known without it, it goes in, too. That a voice which is
+    # heard in it tells nothing of what is said is taken for granted: 256 numbers of it could.
     goes_in = {"speech": ("speech", *who)} if network.run else {"words": ("units",), **({"speech": who} if who else {})}
     return Task(
         fields=tuple(dict.fromkeys((*network.fields, "speech", "speech_length", *who))),
