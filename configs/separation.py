@@ -11,6 +11,8 @@ configs/separation.py:paper_pixels  the paper's sizes on a folder of videos, on 
 configs/separation.py:speech        Looking to Listen: two drawn speakers, told apart by their moving faces
 configs/separation.py:speech_only   the same without faces: its masks are compared in the best order
 configs/separation.py:speakers3     three speakers
+configs/separation.py:reference     two voices of a folder of speakers, told apart by another recording of each, heard
+                                    by Resemblyzer: --config.data.path=DIR; alone: --config.network=voices_only
 configs/separation.py:noise         one speaker in the ambience of a scene
 configs/separation.py:paper_speech  the paper's sizes on a folder of videos of people talking, on an accelerator
 configs/separation.py:visualvoice   VisualVoice's sizes on your mouths, faces and voices, on an accelerator
@@ -167,6 +169,18 @@ def _speakers3(c: ConfigDict) -> None:
     c.mixing.sources, c.batch_size, c.eval.batch_size = 3, 18, 33  # multiples of 3
 
 
+def _reference(c: ConfigDict) -> None:
+    _speech(c)
+    del c.faces
+    c.voice = "resemblyzer"  # or "resemblyzer:FILE": what hears a recording in the place of a face
+    # Few voices, in all splits: with --config.data.held_out=speakers nobody of the test is heard before.
+    c.data = ConfigDict({"name": "speakers", "path": "", "held_out": "utterances", "seconds": 6.0})
+    _list(c, "label")
+    c.data.mixtures.field = "speech"
+    c.model.moving = False  # a recording is a face that stands still
+    c.feature_cache = "workdir"
+
+
 def _noise(c: ConfigDict) -> None:
     _speech(c)
     c.mixing.sources, c.mixing.noise_db = 1, (-5.0, 10.0)
@@ -249,6 +263,7 @@ VARIANTS = {
     "speech": _speech,
     "speech_only": _speech_only,
     "speakers3": _speakers3,
+    "reference": _reference,
     "noise": _noise,
     "paper_speech": _paper_speech,
     "visualvoice": _visualvoice,

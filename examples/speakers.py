@@ -4,6 +4,9 @@
     python examples/speakers.py OUT_DIR
     python train.py --config=configs/speech2face.py:voices --config.data.path=OUT_DIR
 
+    python examples/speakers.py OUT_DIR --kinds flite actors --utterances 400
+    python train.py --config=configs/separation.py:reference --config.data.path=OUT_DIR
+
 flite's four speakers and espeak-ng's variants say captions of the drawn world, no two speakers the same ones; of the
 game Fish Fillets come the two fish in Czech and in Dutch, as they were recorded. Every third of each kind is under
 OUT_DIR/test, where nobody is trained on, all others under OUT_DIR/train. What is not installed is left out and named.
@@ -27,6 +30,7 @@ FLITE = ("awb", "kal16", "rms", "slt")  # kal is kal16 at half the rate
 FISH = pathlib.Path("/usr/share/games/fillets-ng/sound")
 LANGUAGES = {"cs": "fillets-ng-data-cs", "nl": "fillets-ng-data-nl"}
 ACTORS = {"m": "small", "v": "big"}  # of files LEVEL/LANGUAGE/SCENE-m-WORD.ogg
+KINDS = ("flite", "espeak", "actors")
 HELD_OUT = 3  # every so manieth speaker of a kind
 
 Say = Callable[[str, pathlib.Path], list[str]]  # the command that says a text into a file
@@ -37,13 +41,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out_dir", type=pathlib.Path, help="the folder to write; made where it is missing")
     parser.add_argument("--utterances", type=int, default=16, help="of each speaker, at most (%(default)s)")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="of speakers (%(default)s)")
     parser.add_argument("--speakers", type=int, default=None, help="at most so many of each kind")
     options = parser.parse_args(arguments)
     texts = captions()
-    for kind, speakers in (("flite", flite()), ("espeak", espeak())):
-        for number, (name, say) in enumerate(tqdm.tqdm(list(speakers)[: options.speakers], kind, disable=None)):
+    for kind, speakers in (("flite", flite), ("espeak", espeak)):
+        every = list(speakers())[: options.speakers] if kind in options.kinds else ()
+        for number, (name, say) in enumerate(tqdm.tqdm(every, kind, disable=None)):
             spoken(folder(options.out_dir, f"{kind}-{name}", number), say, texts, options.utterances)
-    for number, (name, files) in enumerate(list(recorded())[: options.speakers]):
+    every = list(recorded())[: options.speakers] if "actors" in options.kinds else ()
+    for number, (name, files) in enumerate(every):
         copied(folder(options.out_dir, name, number), files, options.utterances)
     for split in ("train", "test"):
         print(f"{split}: {sum(one.is_dir() for one in (options.out_dir / split).glob('*'))} speakers")

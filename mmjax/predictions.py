@@ -103,6 +103,8 @@ NAMES: dict[str, str] = {
     "audio/absent_picture": "what the picture of a thing that is not in the mixture picks out of it",
     "audio/swapped_face": "what the face of another voice of the mixture picks out of it",
     "audio/absent_face": "what a face of another mixture picks out of it",
+    "audio/reference": "another recording of whom audio/estimate is to be",
+    "audio/swapped_voice": "what a recording of another voice of the mixture picks out of it",
     "heatmap/mel": "log-mel frames of audio/speech",
     "audio/speech": "an utterance, heard or spoken",
     "audio/speech_same": "the same sentence by another speaker",

@@ -1,14 +1,15 @@
-"""A folder of speakers, a sub-folder of recordings each, with splits that no speaker is in two of: pairs of utterances.
+"""A folder of speakers, a sub-folder of recordings each: pairs of utterances of a speaker.
 
     source("train", ("speech", "speech_other"), path="~/voices")
 
 TOP/SPEAKER/.../NAME.wav, as VoxCeleb is published, whose speakers are dealt into splits; or TOP/train/SPEAKER and
-TOP/test/SPEAKER. Any format that libsndfile reads will do and, with the extra `video`, any that FFmpeg does. What
-cannot be used is named and left out.
+TOP/test/SPEAKER. No speaker is in two splits, unless it is utterances that are held out. Any format that libsndfile
+reads will do and, with the extra `video`, any that FFmpeg does. What cannot be used is named and left out.
 """
 
 from __future__ import annotations
 
+import bisect
 import collections
 import dataclasses
 import functools
@@ -27,10 +28,11 @@ from mmjax.data.files.faults import Fault
 from mmjax.data.fingerprints import Print
 from mmjax.errors import UserError
 
-FIELDS: tuple[str, ...] = ("speech", "speech_other", "group", "id", "index")
+FIELDS: tuple[str, ...] = ("speech", "speech_other", "label", "group", "id", "index")
 PADDED: dict[str, str] = {"speech": "speech_length", "speech_other": "speech_other_length"}
 IDENTITY = {"file": "id"}
 SPLITS = ("train", "validation", "test")
+HELD_OUT = ("speakers", "utterances")
 EDITION = 1  # raised whenever the same files would give other examples
 
 
@@ -49,6 +51,7 @@ class Speakers:
 
     folder: pathlib.Path
     pairs: tuple[Pair, ...]
+    speakers: tuple[str, ...]  # of all splits, in order
     fields: tuple[str, ...]
     samples: int
 
@@ -56,16 +59,23 @@ class Speakers:
         return len(self.pairs)
 
     @property
+    def constants(self) -> dict[str, np.ndarray]:
+        """ "label_names": the speakers of all splits."""
+        return {"label_names": spec.spelt(self.speakers)}
+
+    @property
     def prints(self) -> dict[str, Print]:
         """Fingerprints, of the files' sizes and not of every sample."""
         told = [
             (dataclasses.astuple(p), *((self.folder / f).stat().st_size for f in (p.path, p.other))) for p in self.pairs
         ]
-        return {f: fingerprints.whole("speakers", EDITION, self.samples, told, f) for f in self.fields if f != "index"}
+        about, meanings = ("speakers", EDITION, self.samples, told), {"label": self.speakers}
+        return {f: fingerprints.whole(*about, f, meanings=meanings.get(f, ())) for f in self.fields if f != "index"}
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         pair = self.pairs[int(index)]
         example: dict[str, Any] = {"group": pair.speaker, "id": pair.path, "index": np.int32(index)}
+        example["label"] = np.int32(bisect.bisect_left(self.speakers, pair.speaker))
         for field, path in (("speech", pair.path), ("speech_other", pair.other)):
             if field in self.fields:
                 sound = self._read(path)
@@ -85,6 +95,7 @@ def source(
     fields: Sequence[str] = FIELDS,
     *,
     path: str = "",
+    held_out: str = "speakers",
     seconds: float = 6.0,
     shortest: float = 1.0,
     validation: float = 0.1,
@@ -96,16 +107,19 @@ def source(
       split: "train", "validation" or "test", each of speakers of its own: by the folders train, validation and test
         where they are there; those that are not are dealt from the speakers of train by a hash of their names.
       fields: of FIELDS. `speech` and `speech_other` are padded with zeros and bring `<field>_length` along; `group` is
-        the speaker. Each utterance of a training speaker is paired with the one half of them all away; of the others'
-        the first half with the second, so that what they are known by is never what they are found by.
+        the speaker, and `label` his number. Each utterance of a training speaker is paired with the one half of them
+        all away; of the others' the first half with the second, so that what they are known by is never what they are
+        found by.
       path: the folder.
+      held_out: "speakers"; or "utterances": each speaker is in all splits, by a hash of the names of his utterances,
+        each of which is paired with another one of the split. Folders of splits then say nothing.
       seconds: what is heard of a longer utterance, from its beginning.
       shortest: seconds; a shorter utterance is left out.
-      validation, test: shares of the speakers.
+      validation, test: shares of the speakers, or of the utterances of each.
 
     Raises:
       UserError: no such folder, fewer than two utterances of every speaker, a speaker in two splits, an unknown split
-        or field, or an option that cannot be.
+        or field, an option that cannot be, or a split for which they are too few.
     """
     if split not in SPLITS:
         raise UserError(f"speakers has no split {split!r}; it has {', '.join(SPLITS)}")
@@ -115,26 +129,38 @@ def source(
         raise UserError(
             f"config.data.shortest={shortest}: it must be above 0 and at most config.data.seconds={seconds}"
         )
+    if held_out not in HELD_OUT:
+        raise UserError(f"config.data.held_out={held_out!r}: choose one of {', '.join(HELD_OUT)}")
     if min(validation, test) < 0 or validation + test >= 1:
         raise UserError("config.data: validation and test must be at least 0, and below 1 together")
     folder = pathlib.Path(path).expanduser()
     if not path or not folder.is_dir():
         raise UserError(f"config.data.path={path!r}: no such folder; give one with a sub-folder for each speaker")
-    said, part_of = _found(folder, shortest)
-    dealt = _dealt(part_of, {"test": test, "validation": validation})
-    pairs = [pair for name in sorted(said) if dealt[name] == split for pair in _pairs(name, said[name], split)]
-    return Speakers(folder, tuple(pairs), fields, round(seconds * media.SAMPLE_RATE))
+    said, part_of = _found(folder, shortest, held_out == "utterances")
+    names, shares = tuple(sorted(said)), {"test": test, "validation": validation}
+    if held_out == "utterances":
+        own = {name: _dealt(dict.fromkeys(said[name], ""), shares) for name in names}
+        here = {name: [path for path in said[name] if own[name][path] == split] for name in names}
+        pairs = [pair for name in names if len(here[name]) > 1 for pair in _pairs(name, here[name], all_of_them=True)]
+    else:
+        dealt = _dealt(part_of, shares)
+        here = {name: said[name] for name in names if dealt[name] == split}
+        pairs = [pair for name in here for pair in _pairs(name, here[name], all_of_them=split == "train")]
+    if not pairs:
+        raise UserError(f"config.data.path={path!r}: its {len(names):,} speakers say too little for a split {split!r}")
+    return Speakers(folder, tuple(pairs), names, fields, round(seconds * media.SAMPLE_RATE))
 
 
 @functools.lru_cache(maxsize=4)
-def _found(folder: pathlib.Path, shortest: float) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """{speaker: usable utterances, at least two}, and {speaker: split}, "" where the folder has none."""
+def _found(folder: pathlib.Path, shortest: float, anywhere: bool) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """{speaker: usable utterances, at least two}, and {speaker: split}, "" where the folder has none, or where a
+    speaker may be `anywhere`."""
     layout = sound_folders.read(folder)
     said: dict[str, list[str]] = collections.defaultdict(list)
     part_of: dict[str, str] = {}
     wrong = list(layout.faults)
     for clip in layout.clips:
-        name, part = layout.names[clip.labels[0]], clip.part if layout.own == "splits" else ""
+        name, part = layout.names[clip.labels[0]], "" if anywhere or layout.own != "splits" else clip.part
         if part_of.setdefault(name, part) != part:
             raise UserError(f"config.data.path={str(folder)!r}: speaker {name} is in {part_of[name]} and in {part}")
         fault = _fault(folder / clip.path, shortest)
@@ -162,7 +188,7 @@ def _fault(file: pathlib.Path, shortest: float) -> str:
 
 
 def _dealt(part_of: Mapping[str, str], shares: Mapping[str, float]) -> dict[str, str]:
-    """The split of each speaker: the folder's; those that no folder has are dealt by a hash from who trains."""
+    """The split of each name: the folder's; those that no folder has are dealt by a hash from who trains."""
     own = set(part_of.values())
     free = [name for name, part in part_of.items() if part in ("", "train")]
     free.sort(key=lambda name: hashlib.sha256(name.encode()).digest())
@@ -176,8 +202,8 @@ def _dealt(part_of: Mapping[str, str], shares: Mapping[str, float]) -> dict[str,
     return dealt
 
 
-def _pairs(speaker: str, paths: Sequence[str], split: str) -> list[Pair]:
-    """Each utterance with that half of all away; of held-out speakers the first half only."""
+def _pairs(speaker: str, paths: Sequence[str], all_of_them: bool) -> list[Pair]:
+    """Each utterance with that half of all away; or those of the first half only."""
     half = len(paths) // 2
-    count = len(paths) if split == "train" else half
+    count = len(paths) if all_of_them else half
     return [Pair(speaker, paths[i], paths[(i + half) % len(paths)]) for i in range(count)]

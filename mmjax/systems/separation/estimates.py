@@ -49,7 +49,7 @@ def of(
     vectors, _ = networks.see(variables, batch)
     black, _ = networks.see(variables, {networks.vision: jnp.zeros_like(batch[networks.vision][:1])})
     own = vectors[mixture.places]
-    other, _ = absent(networks, batch, mixture)
+    other, _ = absent(networks.classes, batch, mixture)
     pictures = {
         RIGHT: own,
         "absent_picture": jnp.broadcast_to(vectors[other][:, None], own.shape),
@@ -80,16 +80,16 @@ def oracles(sound: Sound, mixture: Mixture) -> Estimates:
     }
 
 
-def absent(networks: Networks, batch: Batch, mixture: Mixture) -> tuple[Int[Array, " g"], Bool[Array, " g"]]:
+def absent(classes: str, batch: Batch, mixture: Mixture) -> tuple[Int[Array, " g"], Bool[Array, " g"]]:
     """For each mixture a clip of the batch whose class is none of its clips', the next one; and whether there is one.
 
-    Where there are no classes, the next clip of another mixture.
+    Where `classes`, their field, is "", the next clip of another mixture.
     """
     rows = batch["valid"].shape[0]
     order = (mixture.places[:, -1:] + 1 + jnp.arange(rows, dtype=jnp.int32)[None]) % rows  # g rows
     own = order[:, :, None] == mixture.places[:, None]
-    if networks.classes:
-        kinds = batch[networks.classes]
+    if classes:
+        kinds = batch[classes]
         own |= kinds[order][:, :, None] == kinds[mixture.places][:, None]
     free = batch["valid"][order] & ~jnp.any(own, -1)
     at = jnp.argmax(free, -1)

@@ -21,7 +21,16 @@ from mmjax.known.network import Network
 from mmjax.metrics.separation import assignment, signal_ratio
 from mmjax.ops import collective
 from mmjax.ops.sound import chunks, source_masks
-from mmjax.systems.separation import consistency, estimates, listening, networks, speakers, visual_voice, voices
+from mmjax.systems.separation import (
+    consistency,
+    estimates,
+    listening,
+    networks,
+    reference_voice,
+    speakers,
+    visual_voice,
+    voices,
+)
 from mmjax.systems.separation.listening import Mixture
 from mmjax.systems.separation.networks import GROUP, Networks
 from mmjax.task import Batch, Constants, Features, Figures, Task, Update, Variables, bind
@@ -29,10 +38,12 @@ from mmjax.task import Batch, Constants, Features, Figures, Task, Update, Variab
 
 def build(config: ConfigDict) -> Task:
     """The task of a config with sections sound, mixing, encoder, model and loss; or that of voices, see
-    `voices.task` and `consistency.task`.
+    `voices.task`, `reference_voice.task` and `consistency.task`.
 
     Raises OptionError for a network that there is none of, and see `networks.make`.
     """
+    if reference_voice.named(config):
+        return reference_voice.task(config)
     if config.network in speakers.NETWORKS:
         return voices.task(config)
     if config.network == visual_voice.NETWORK:
@@ -139,7 +150,7 @@ def metrics(made: Networks, variables: Variables, batch: Batch) -> Figures:
         "si_sdr_improvement/mixture": _mean(jnp.zeros_like(before), there),
     }
     for name, waves in {**found, **estimates.oracles(made.sound, mixture)}.items():
-        where = there & estimates.absent(made, batch, mixture)[1] if name == "absent_picture" else there
+        where = there & estimates.absent(made.classes, batch, mixture)[1] if name == "absent_picture" else there
         figures[f"si_sdr_improvement/{name}"] = _mean(estimates.improvement(mixture, waves), where)
     return figures
 

@@ -14,9 +14,10 @@ from ml_collections import ConfigDict
 
 from mmjax import errors
 from mmjax.errors import OptionError
-from mmjax.known import encoders, face_parts
+from mmjax.known import encoders, face_parts, speaker
 from mmjax.known.network import Network
 from mmjax.models.joint.looking_to_listen import LookingToListen
+from mmjax.models.sound import speaker_encoder
 from mmjax.models.vision.face_network import FaceEmbedding
 from mmjax.ops.sound import complex_masks
 from mmjax.systems.separation import listening
@@ -68,8 +69,8 @@ class Separator(abc.ABC):
         """
 
     @abc.abstractmethod
-    def shown(self, batch: Batch) -> Array:
-        """A picture of each speaker, for whoever looks at the answers."""
+    def shown(self, batch: Batch) -> dict[str, Array]:
+        """{key: prediction} of what tells of each speaker, for whoever looks at the answers."""
 
     @abc.abstractmethod
     def compressed(self, waveform: Float[Array, "*b time"]) -> Complex[Array, "*b f t"]:
@@ -147,6 +148,7 @@ class Speakers(Separator):
       power: of the compression of its spectra: masks and loss are of compressed ones.
       magnitude: whether the network hears log |z| of the compressed mixture, too, beside its parts.
       order_free: share of the loss, 0 to 1, that does not mind which mask is whose.
+      classes: the field of speakers, of whom no two clips are mixed; "" for none.
     """
 
     model: LookingToListen
@@ -155,15 +157,20 @@ class Speakers(Separator):
     power: float
     magnitude: bool = False
     order_free: float = 0.0
+    classes: str = ""
 
     @property
     def fields(self) -> tuple[str, ...]:
         seen = () if self.faces is None else (FACES, f"{FACES}_length")
-        return (*seen, VOICES, f"{VOICES}_length", *(("ambience",) if self.mixing.noise_db else ()))
+        return (*seen, VOICES, f"{VOICES}_length", *(("ambience",) if self.mixing.noise_db else ()), *self._kinds)
 
     @property
     def sees(self) -> tuple[str, ...]:
         return () if self.faces is None else (FACES,)
+
+    @property
+    def _kinds(self) -> tuple[str, ...]:
+        return (self.classes,) if self.classes else ()
 
     # -- variables ---------------------------------------------------------------------------------------------------
 
@@ -176,9 +183,16 @@ class Speakers(Separator):
         if self.faces is None:
             return fresh
         with errors.section("config.faces"):
-            return encoders.placed(fresh, GROUP, self.faces.init(of_faces, batch[FACES][:1, 0]))
+            return encoders.placed(fresh, GROUP, self.faces.init(of_faces, self.one(batch)))
 
     # -- what goes in ------------------------------------------------------------------------------------------------
+
+    def clips(self, batch: Batch) -> dict[str, Array]:
+        return {**super().clips(batch), **{name: batch[name] for name in self._kinds}}
+
+    def one(self, batch: Batch) -> Array:
+        """What goes into `faces` once."""
+        return batch[FACES][:1, 0]
 
     def see(self, variables: Variables, batch: Batch, train: bool = False) -> tuple[Float[Array, "b v d"], Any]:
         """The numbers of the faces of each clip, the last of them to the clip's end, and the new state."""
@@ -209,8 +223,8 @@ class Speakers(Separator):
         own = vectors[mixture.places]
         return controls(own, jnp.broadcast_to(own[:, :, :1], own.shape), self.see(variables, dark)[0])
 
-    def shown(self, batch: Batch) -> Array:
-        return batch[FACES][:, 0]
+    def shown(self, batch: Batch) -> dict[str, Array]:
+        return {"image/picture": batch[FACES][:, 0]}
 
     # -- what comes out ----------------------------------------------------------------------------------------------
 
@@ -261,17 +275,7 @@ def make(config: ConfigDict) -> Speakers:
         raise OptionError("config.power", f"is {config.power}: it must be above 0 and at most 1")
     bound = config.model.bound or None
     how = {**config.model, "bound": bound, "ratio": sound.rate / sound.hop / PICTURES, "centre": 0.0}
-    faces, width = None, config.faces.features
-    if config.faces.weights:
-        face = face_parts.face(config.faces.weights, config.faces.dtype, "config.faces.weights")
-        if face.kind != "face":
-            raise OptionError("config.faces.weights", f"={config.faces.weights!r} is no face network")
-        faces, width = face.network, face.size
-    elif config.network == "looking_to_listen":
-        own = {name: value for name, value in config.faces.items() if name != "weights"}
-        faces = Network(FaceEmbedding(**own))
-    if config.network == "voices_only":
-        faces = None
+    faces, width = _faces(config)
     order_free = float(config.get("order_free", 0.0))  # runs of before have neither this nor a magnitude
     if not 0 <= order_free <= 1:
         raise OptionError("config.order_free", f"is {order_free}: it must be from 0 to 1")
@@ -280,9 +284,23 @@ def make(config: ConfigDict) -> Speakers:
         mixing,
         config.seconds,
         model=LookingToListen(**how),
-        faces=faces,
+        faces=None if config.network == "voices_only" else faces,
         width=width,
         power=config.power,
         magnitude=bool(config.get("magnitude", False)),
         order_free=order_free,
+        classes=config.get("classes", "") if mixing.unlike else "",
     )
+
+
+def _faces(config: ConfigDict) -> tuple[Network | None, int]:
+    """What makes numbers of a face, or of the recording that stands in its place; and how many."""
+    if named := config.get("voice", ""):
+        return speaker.encoder(named, "config.voice"), speaker_encoder.UNITS
+    if config.faces.weights:
+        face = face_parts.face(config.faces.weights, config.faces.dtype, "config.faces.weights")
+        if face.kind != "face":
+            raise OptionError("config.faces.weights", f"={config.faces.weights!r} is no face network")
+        return face.network, face.size
+    own = {name: value for name, value in config.faces.items() if name != "weights"}
+    return Network(FaceEmbedding(**own)), config.faces.features

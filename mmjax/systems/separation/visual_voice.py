@@ -139,8 +139,8 @@ class VisualVoice(Separator):
         right, frozen = (self.see(variables, one)[mixture.places] for one in (batch, still))
         return controls(right, frozen, self.see(variables, dark))
 
-    def shown(self, batch: Batch) -> Array:
-        return batch[FACE]
+    def shown(self, batch: Batch) -> dict[str, Array]:
+        return {"image/picture": batch[FACE]}
 
     # -- what comes out ----------------------------------------------------------------------------------------------
 

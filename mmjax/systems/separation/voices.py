@@ -100,7 +100,7 @@ def loss(
     Every clip begins one mixture and may follow in others, so that the network sees every order. Without faces the
     order of the masks is that of the least loss; with faces it is so in a share `order_free` of the loss.
     """
-    mixture = listening.trained(made.sound, made.mixing, "", made.clips(batch), key)
+    mixture = listening.trained(made.sound, made.mixing, made.classes, made.clips(batch), key)
     where = made.lasts(batch, mixture)
     whole, targets = made.compressed(mixture.sound), made.compressed(mixture.parts)
     state = dict(variables["state"])
@@ -201,7 +201,7 @@ def predict(made: Separator, variables: Variables, batch: Batch, key: Array, *, 
     mixture = made.listed(batch)
     found, masks = of(made, variables, batch, mixture)
     # Beside a single voice in noise there is no other face: then that of the next mixture.
-    wrong = [name for name in ("swapped_face", "absent_face") if name in found]
+    wrong = [name for name in found if name.startswith(("swapped_", "absent_"))]
     heard = {
         "mixture": jnp.broadcast_to(mixture.sound[:, None], mixture.parts.shape),
         "estimate": found[RIGHT],
@@ -233,7 +233,7 @@ def predict(made: Separator, variables: Variables, batch: Batch, key: Array, *, 
         out["number/improvement_by_level"] = listening.by_row(levels, rows)
         out["number/pitch_apart"] = listening.by_row(apart, rows)
     if made.sees:
-        out["image/picture"] = made.shown(batch)
+        out |= made.shown(batch)
     return out
 
 

@@ -85,3 +85,27 @@ def test_what_cannot_be_used_is_left_out_and_named(folder, capsys):
         opened(folder / "nowhere", "train")
     with pytest.raises(UserError, match="has no split 'dev'"):
         opened(folder, "dev")
+
+
+def test_held_out_utterances_are_of_speakers_who_train_as_well(folder):
+    (folder / "test").mkdir()
+    (folder / "train").mkdir()
+    for i in range(12):
+        (folder / f"s{i:02d}").rename(folder / ("test" if i < 4 else "train") / f"s{i:02d}")
+        write(folder / "train" / f"s{i:02d}" / "fifth.wav", 1.5, 1000 * (i + 1) + 4)  # of a speaker in both folders
+    fields, shares = ("speech", "speech_other", "label", "id"), {"validation": 0.4, "test": 0.4}
+    with pytest.raises(UserError, match="too little for a split 'test'"):
+        data.open("test", fields, name="speakers", path=str(folder), held_out="utterances")  # one of five, and no other
+    heard = {}
+    for split in ("validation", "test"):
+        source = data.open(split, fields, name="speakers", path=str(folder), held_out="utterances", **shares)
+        assert len(source) == 24
+        values = [(int(e["speech"][5]), int(e["speech_other"][5])) for e in map(source.__getitem__, range(24))]
+        assert all(a != b and a // 1000 == b // 1000 for a, b in values)
+        assert [a // 1000 - 1 for a, _ in values] == [source[i]["label"] for i in range(24)]
+        assert source.constants["label_names"].shape == (12, 3)
+        heard[split] = {a for a, _ in values}
+        assert heard[split] == {b for _, b in values}  # each is found, and each tells of another
+    assert not heard["validation"] & heard["test"]
+    with pytest.raises(UserError, match="held_out='people': choose one of speakers, utterances"):
+        opened(folder, "train", held_out="people")

@@ -103,11 +103,11 @@ def test_the_right_picture_asks_for_its_clip(rng, made, variables):
     gains = jax.jit(lambda batch: _oracles(made, batch))(batch)
     for name, least in (("ideal_ratio_mask", 12), ("ideal_binary_mask", 12), ("ideal_complex_mask", 40)):
         assert np.min(gains[name]) > least, name
-    other, there = estimates.absent(made, batch, mixture)
+    other, there = estimates.absent(made.classes, batch, mixture)
     assert there.all()
     np.testing.assert_array_equal(other, [2, 4, 6, 0])
     batch["label"][:] = [0, 1, 0, 1, 0, 1, 0, 1]
-    assert not estimates.absent(made, batch, mixture)[1].any()
+    assert not estimates.absent(made.classes, batch, mixture)[1].any()
     batch["valid"][3] = False
     assert list(_listed(made, batch).there) == [True, False, True, True]
     figures = jax.jit(lambda variables, batch: separation.metrics(made, variables, batch))(variables, clips(rng))
