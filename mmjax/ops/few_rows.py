@@ -1,10 +1,10 @@
 """Products of few rows with a large matrix, over and over, as the loop of a recurrent network has them.
 
 On a CPU XLA multiplies [n d] by [d b] faster than [b d] by [d n], for the same numbers, where b is small and the matrix
-too large for the caches: of 25 MB and 8 or 32 rows 1.5 and 1.2 times, as a gradient goes back 3.8 and 1.7 times; one of
-1 MB gains nothing (benchmarks/few_rows.py, two cores of an AMD EPYC, busy otherwise, too). Its simplifier turns a
-product whose result is transposed back into the slow one, unless a barrier stands between. Other platforms get the
-plain product. findings/product_by_layout.sh has the four spellings of one product.
+too large for the caches: of 25 MB and 8 or 32 rows 1.6 and 1.3 times, as a gradient goes back 3.0 and 1.8 times; one of
+1 MB gains nothing, and one row alone is faster as it is, 1.4 times (benchmarks/few_rows.py, two idle cores of an AMD
+EPYC). Its simplifier turns a product whose result is transposed back into the slow one, unless a barrier stands
+between. Other platforms get the plain product. findings/product_by_layout.sh has the four spellings of one product.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def in_loop(kernel: Float[Array, "d n"]) -> Callable[[Float[Array, "b d"]], Floa
     if not _gains(kernel):
         return lambda x: x @ kernel
     laid_out = lax.optimization_barrier(kernel.T)
-    return lambda x: _matrix_first(x, laid_out)
+    return lambda x: x @ kernel if x.shape[0] == 1 else _matrix_first(x, laid_out)
 
 
 def _gains(kernel):

@@ -44,3 +44,11 @@ def test_a_large_matrix_goes_first_on_a_cpu_alone(anywhere, large, monkeypatch):
         (product,) = [line for line in program.compile().as_text().splitlines() if " dot(" in line]
         # Otherwise the simplifier has turned it back.
         assert (f"f32[{size},3]" in product.split(" dot(")[0]) == (not anywhere and large == 1)
+
+
+def test_one_row_stays_as_it_is(rng, monkeypatch):
+    monkeypatch.setattr(few_rows, "LARGE", 1)
+    x, kernel = (jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in ((1, 64), (64, 256)))
+    program = jax.jit(lambda x, kernel: few_rows.in_loop(kernel)(x)).lower(x, kernel)
+    assert "optimization_barrier" not in program.as_text().split("dot_general")[1]
+    np.testing.assert_allclose(program.compile()(x, kernel), x @ kernel, rtol=1e-4, atol=1e-5)
