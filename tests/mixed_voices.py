@@ -5,13 +5,14 @@ import numpy as np
 from shared import get_config
 
 
-def small(**more):
+def small(variant="speech", **more):
     """A config whose networks are tiny."""
-    c = get_config("separation", "speech")
+    c = get_config("separation", variant)
     c.seconds = 0.4
     c.sound.n_fft, c.sound.hop = 256, 160
     c.model.width, c.model.faces, c.model.units, c.model.hidden, c.model.depth = 2, 4, 4, 6, 1
-    c.faces.weights, c.faces.features, c.faces.widths = "", 6, (4, 4, 4)
+    if "faces" in c:
+        c.faces.weights, c.faces.features, c.faces.widths = "", 6, (4, 4, 4)
     c.order_free = 0.0
     for name, value in more.items():
         section, _, field = name.rpartition("__")
