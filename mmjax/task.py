@@ -309,6 +309,8 @@ class Task:
       heard: seconds of a sound that predict hears, where it hears less than training's clips hold: a user's sound is
         cut into pieces as long, so that none of it is lost. 0 = all of a clip.
       faces: how many faces a user's video of people talking has to show, for a system that takes `faces_frames`.
+      voices: how many recordings of voices a user gives beside a sound, for a system that takes `voices`; they are cut
+        to as long as training's `speech_other`.
       answers: the keys of predict that answer whoever asks with files of his own (`mmjax predict`), in the order in
         which he reads them; nothing else is computed for him. () = what `predictions.answers` takes for answers. A
         key that a run does not predict is passed over. Several "embedding/..." are points of one space.
@@ -354,6 +356,7 @@ class Task:
     whole: bool = False
     heard: float = 0.0
     faces: int = 0
+    voices: int = 0
     answers: tuple[str, ...] = ()
     headline: tuple[str, ...] = ()
     distribution: Callable[[Variables, Batch], tuple[Any, dict[str, Any]]] | None = None

@@ -19,6 +19,7 @@ from mmjax.errors import UserError
 
 TEXTS = (".txt",)  # a sentence a line
 NO_TEXT = "text that is not Unicode"
+VOICES = "voices"  # the field of what is given beside all that is asked
 FILMS = ("film", "talk")  # kinds of files that are opened when their turn comes
 TIMED = ("sound", "video", "pair", *FILMS)  # kinds of files whose pieces have times
 SHOWN = 80  # letters of what is no file's name, of whatever length
@@ -26,7 +27,8 @@ SHOWN = 80  # letters of what is no file's name, of whatever length
 
 @dataclasses.dataclass(frozen=True)
 class Way:
-    """Fields that go in together, and what a user gives for them: {"picture", "faces", "sound", "text": field}."""
+    """Fields that go in together, and what a user gives for them: {"picture", "faces", "sound", "voices", "text":
+    field}."""
 
     fields: tuple[str, ...]
     media: Mapping[str, str]
@@ -34,8 +36,8 @@ class Way:
     @property
     def reads(self) -> frozenset[str]:
         """What a user gives: its media, but for a picture and a sound that go in together a "film", and a "talk" for
-        faces and a sound."""
-        media = frozenset(self.media)
+        faces and a sound; voices, which are given once for all, not among them."""
+        media = frozenset(self.media) - {VOICES}
         for seen, film in (("picture", "film"), ("faces", "talk")):
             if {seen, "sound"} <= media:
                 media = media - {seen, "sound"} | {film}
@@ -83,6 +85,8 @@ def ways(sets: Iterable[Sequence[str]], asks: bool) -> tuple[Way, ...]:
 
 def _medium(field: str, asks: bool) -> str:
     shape = spec.FIELDS[field].shape
+    if field == VOICES:
+        return VOICES
     if shape.endswith("h w 3"):
         return {"h w 3": "picture", "n f h w 3": "faces"}.get(shape, "")
     if shape == "time*":

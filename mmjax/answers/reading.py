@@ -12,7 +12,7 @@ import numpy as np
 
 from mmjax import data
 from mmjax.answers import films
-from mmjax.answers.inputs import FILMS, Item
+from mmjax.answers.inputs import FILMS, VOICES, Item, Way
 from mmjax.data import pipeline
 from mmjax.data.files import child_processes, pieces
 from mmjax.data.files.faults import Fault
@@ -45,6 +45,7 @@ class Reader:
       whole: whether a sound goes in whole, and a video is one moment: the picture in its middle, and all of its sound.
       faces: how many a video of people talking has to show.
       heard: seconds of a sound that are heard, where they are fewer than training's clips have; 0 = all of a clip.
+      voices: recordings of those who are asked for in every sound, int16 [n time], for a task that takes `voices`.
     """
 
     config: Any
@@ -56,6 +57,7 @@ class Reader:
     whole: bool = False
     faces: int = 0
     heard: float = 0.0
+    voices: np.ndarray | None = None
 
     def examples(self, items: Sequence[Item]) -> Iterator[tuple[Item, Iterable[Asked] | Fault]]:
         """All examples of each item, in order, or why there are none; they are to be taken before the next item."""
@@ -149,7 +151,8 @@ class Reader:
             picture, sound = piece.array
             return {**self._picture(media["picture"], picture), **self._sound(media["sound"], sound)}
         if item.kind == "sound":
-            return self._sound(media["sound"], piece.array)
+            told = {} if self.voices is None else {media[VOICES]: self.voices}
+            return {**self._sound(media["sound"], piece.array), **told}
         return self._picture(media["picture"], piece.array)
 
     def _sound(self, field: str, sound: np.ndarray) -> Example:
@@ -167,6 +170,28 @@ class Reader:
             return {name: np.asarray(value)[0] for name, value in batch.items()}
         field = item.way.media["text"]
         return encoders[field]([item.text] if field == "captions_tokens" else item.text)
+
+
+def recordings(files: Sequence[str], count: int, samples: int, say: Callable[[str], None]) -> np.ndarray:
+    """The beginnings of sounds or of videos' sounds, int16 [count samples], zeros behind their ends.
+
+    Raises:
+      UserError: there are not so many, or one cannot be read.
+    """
+    if len(files) != count:
+        raise UserError(
+            f"--voice: this run tells {count} voices apart: give a recording of each; here are {len(files)}"
+        )
+    how, way = pieces.How(PIXELS, "", 0, LONGEST), Way((), {})
+    found = np.zeros((count, samples), np.int16)
+    for row, (item, read) in zip(found, _read(how, [Item({}, way, file, "sound") for file in files]), strict=True):
+        if isinstance(read, Fault):
+            raise UserError(f"--voice {item.file}: {read.kind}" + (f" ({read.detail})" if read.detail else ""))
+        if read.remark:
+            say(f"{item.file}: used up to the damage: {read.remark}")
+        sound = read.pieces[0].array[:samples]
+        row[: len(sound)] = sound
+    return found
 
 
 def _read(how: pieces.How, items: Sequence[Item]) -> Iterator[tuple[Item, Pieces | Fault]]:

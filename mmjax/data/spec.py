@@ -37,6 +37,9 @@ FIELDS: dict[str, Field] = {
     "faces_frames": Field(
         "uint8", "n f h w 3", "RGB pictures of each face of a user's film, 25 a second, while `speech` lasts"
     ),
+    "voices": Field(
+        "int16", "n time", "recordings that a user gives of each voice that he wants out of `speech`; 0 behind each end"
+    ),
     "mouth_frames": Field("uint8", "f h w", "grey pictures of the speaker's mouth, 25 a second, speaking `speech`"),
     "mouth_frames_other": Field("uint8", "f h w", "as `mouth_frames`: the same speaker speaking `speech_other`"),
     "mouth_shape": Field("float32", "2", "how the mouth of `face` is open, 0 to 1, and round, -0.3 (spread) to 1"),

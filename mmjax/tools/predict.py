@@ -11,6 +11,7 @@ mmjax predict runs/tacotron2 --text "_ u r e d b e l _" -o out.wav        what i
 mmjax predict runs/separation duet.mp4 -o parts/                          what is seen in the middle, out of the sound
 mmjax predict runs/separation song.wav bell.png drum.png -o parts/        what each picture picks out of the sound
 mmjax predict runs/speech interview.mp4 -o parts/                         what each of the faces in it says
+mmjax predict runs/reference duet.wav --voice ann.wav bob.wav -o parts/   what each of these two says in it
 mmjax predict runs/text_to_image --text "a red bell" -o drawn/            pictures
 echo bell | mmjax predict runs/skipgram -                                 texts from standard input, one a line
 mmjax predict runs/captioning -o results.json                             no files: what the run said of its test split
@@ -80,6 +81,9 @@ def _parser(typed: str) -> Parser:
     parser.add_argument("files", nargs="*", help="pictures, sounds, videos, folders of them; .txt or -: a text a line")
     parser.add_argument("--text", "--question", nargs="+", default=[], help="sentences, classes, words; or questions")
     parser.add_argument(
+        "--voice", nargs="+", default=[], metavar="FILE", help="recordings of those who are to be heard alone, one each"
+    )
+    parser.add_argument(
         "--list",
         default="",
         metavar="FILE",
@@ -127,6 +131,8 @@ def predict(run: restore.Restored, options: Any, say: Any) -> tuple[int, int]:
     ways = inputs.ways((task.predicts_from or task.fields, *task.also_from), task.ask is not None)
     if not ways:
         raise UserError(f"a run of {run.config.system} takes what no file or sentence gives: see mmjax.restore")
+    if options.voice and not task.voices:
+        raise UserError("--voice: this run asks for no voice")
     items, faults = inputs.items(ways, options.files, options.text, options.list)
     for fault in faults:
         say(_line(fault))
@@ -139,7 +145,10 @@ def predict(run: restore.Restored, options: Any, say: Any) -> tuple[int, int]:
         )
     ask = None if task.ask is None else functools.partial(_ask, run)
     given = (run.config, run.constants, run.shapes, ask, options.every, say)
-    reader = reading.Reader(*given, whole=task.whole, faces=task.faces, heard=task.heard)
+    voices = None
+    if task.voices:
+        voices = reading.recordings(options.voice, task.voices, int(run.shapes["speech_other"][2]), say)
+    reader = reading.Reader(*given, whole=task.whole, faces=task.faces, heard=task.heard, voices=voices)
     points = [key for key in task.answers if key.startswith("embedding/")]
     several = len({item.way.fields for item in items}) > 1  # whose answers have columns of their own
     kept: list[rows.Answer] = []

@@ -1,6 +1,9 @@
 """A picture beside the sound of another file: both are read, whichever of them is asked several times or is missing."""
 
+import re
+
 import numpy as np
+import pytest
 import soundfile
 from ml_collections import ConfigDict
 from PIL import Image
@@ -8,6 +11,7 @@ from PIL import Image
 from mmjax.answers import inputs, reading
 from mmjax.data.files import pieces
 from mmjax.data.files.faults import Fault
+from mmjax.errors import UserError
 
 
 def test_each_picture_goes_with_each_piece_of_its_sound(tmp_path):
@@ -45,3 +49,26 @@ def test_a_piece_is_no_longer_than_what_is_heard_of_it(tmp_path):
         assert [len(example["speech"]) for _, example in found] == [4 * 22_050] * len(lengths)
         at = sum(lengths[:1]) * 22_050
         np.testing.assert_allclose(found[1][1]["speech"][:22_050] / 32768, tone[at : at + 22_050], atol=1e-4)
+
+
+def test_recordings_of_voices_go_in_beside_each_sound(tmp_path):
+    tones = [(np.sin(np.arange(n) / 10) / 2).astype(np.float32) for n in (33_000, 9_000, 20_000)]
+    files = [str(tmp_path / f"{name}.wav") for name in ("mixture", "ann", "bob")]
+    for file, tone in zip(files, tones, strict=True):
+        soundfile.write(file, tone, 22_050)
+    ways = inputs.ways([("voices", "speech", "speech_length"), ("speech", "speech_other")], False)
+    assert [(way.media, way.reads) for way in ways] == [({"voices": "voices", "sound": "speech"}, {"sound"})]
+    items, faults = inputs.items(ways, files[:1])
+    assert not faults
+    voices = reading.recordings(files[1:], 2, 15_000, print)
+    for row, tone in zip(voices, tones[1:], strict=True):
+        wanted = np.pad(tone[:15_000], (0, max(0, 15_000 - len(tone))))
+        np.testing.assert_allclose(row / 32768, wanted, atol=1e-4)
+    given = (ConfigDict({"data": {"name": "speakers"}}), {}, {"speech": ("int16", 8, 22_050)}, None, 6.0, print)
+    ((_, ((_, example),)),) = reading.Reader(*given, whole=True, voices=voices).examples(items)
+    np.testing.assert_array_equal(example["voices"], voices)
+    assert (len(example["speech"]), example["speech_length"]) == (33_000, 33_000)
+    with pytest.raises(UserError, match="this run tells 2 voices apart: give a recording of each; here are 1"):
+        reading.recordings(files[1:2], 2, 15_000, print)
+    with pytest.raises(UserError, match=re.escape(f"--voice {tmp_path / 'nobody.wav'}: missing")):
+        reading.recordings([files[1], str(tmp_path / "nobody.wav")], 2, 15_000, print)

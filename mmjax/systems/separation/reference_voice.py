@@ -11,7 +11,7 @@ import dataclasses
 from typing import Any
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
 
 from mmjax.known import encoders
@@ -23,6 +23,7 @@ from mmjax.systems.separation.speakers import VOICES, Speakers
 from mmjax.task import Batch, Features, Task, Variables, bind
 
 REFERENCE = "speech_other"  # another recording of the speaker
+ASKED = "voices"  # those that a user gives
 EMBEDDING = "embedding"
 
 
@@ -78,7 +79,31 @@ def task(config: ConfigDict) -> Task:
     needs = (bind(Network.check, made.faces),)
     learned = voices.task_of(made, config, bind(voices.fill, made), bind(voices.loss, made), needs)
     heard_once = Features(REFERENCE, bind(encoders.parts, group=GROUP), bind(embeddings, made.faces))
-    return dataclasses.replace(learned, features=heard_once, modalities={"speech": (VOICES, REFERENCE)})
+    return dataclasses.replace(
+        learned,
+        features=heard_once,
+        modalities={"speech": (VOICES, REFERENCE)},
+        predict=bind(predict, made, learned.predict),
+        predicts_from=(ASKED, VOICES, f"{VOICES}_length"),
+        also_from=(learned.fields,),
+        whole=True,
+        voices=made.mixing.sources,
+        answers=tuple(f"audio/estimate{i + 1}" for i in range(made.mixing.sources)),
+    )
+
+
+def predict(
+    made: ReferenceVoices, of_list: Any, variables: Variables, batch: Batch, key: Key[Array, ""]
+) -> dict[str, Array]:
+    """`of_list` of a batch of the data set; of a user's sound of any length what each of his `voices` says in it."""
+    if ASKED not in batch:
+        found: dict[str, Array] = of_list(variables, batch, key)
+        return found
+    given = batch[ASKED]
+    told = made.see(variables, {REFERENCE: given.reshape(-1, given.shape[-1])})[0]
+    told = told.reshape(*given.shape[:2], *told.shape[1:])
+    heard = voices.in_chunks(made, variables, batch, lambda start: told)
+    return {f"audio/estimate{i + 1}": heard[:, i] for i in range(given.shape[1])}
 
 
 def embeddings(encoder: Network, own: Parts, speech: Array) -> dict[str, Array]:

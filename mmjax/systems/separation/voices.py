@@ -17,7 +17,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Complex, Float
+from jaxtyping import Array, Bool, Complex, Float, Int
 from ml_collections import ConfigDict
 
 from mmjax.errors import section
@@ -243,11 +243,31 @@ def predict_or_film(made: Speakers, of_list: Any, variables: Variables, batch: B
 
 
 def of_film(made: Speakers, variables: Variables, batch: Batch) -> dict[str, Array]:
-    """The voice of each face of a film of any length, at the level of the film's sound, and a picture of the face.
+    """The voice of each face of a film of any length, at the level of the film's sound, and a picture of the face."""
+    faces = batch[speakers.FILM]
+    pictures = max(1, round(made.seconds * speakers.PICTURES))
 
-    The network hears and sees it in chunks as long as training's clips, at the level of training's mixtures.
+    def seen(start: Array) -> Float[Array, "b n v d"]:
+        first = jnp.round(start / made.sound.rate * speakers.PICTURES).astype(jnp.int32)
+        return made.see_film(variables, faces, first, pictures)
+
+    found = in_chunks(made, variables, batch, seen)
+    shown = {f"image/face{i + 1}": faces[:, i, faces.shape[2] // 2] for i in range(faces.shape[1])}
+    return shown | {f"audio/estimate{i + 1}": found[:, i] for i in range(faces.shape[1])}
+
+
+def in_chunks(
+    made: Speakers, variables: Variables, batch: Batch, seen: Callable[[Array], Float[Array, "b n v d"]]
+) -> Int[Array, "b n time"]:
+    """The voices that are asked for in sounds of any length, at the sounds' level.
+
+    The network hears and sees in chunks as long as training's clips, at the level of training's mixtures.
+
+    Args:
+      made, variables, batch: of the sounds.
+      seen: (the sample at `Sound.rate` with which a chunk begins) -> what tells of each voice in it.
     """
-    sound, faces = made.sound, batch[speakers.FILM]
+    sound = made.sound
     waves = sound.heard(batch[VOICES])
     factor = made.mixing.to_level(waves)
     ends = waves.shape[-1] / sound.rate
@@ -256,16 +276,9 @@ def of_film(made: Speakers, variables: Variables, batch: Batch) -> dict[str, Arr
     overlap = round(int(OVERLAP * pictures) / speakers.PICTURES * sound.rate)  # chunks begin with a picture
 
     def separated(waves: Float[Array, "b time"], start: Array) -> Float[Array, "b n time"]:
-        first = jnp.round(start / sound.rate * speakers.PICTURES).astype(jnp.int32)
-        seen = made.see_film(variables, faces, first, pictures)
         where = start / sound.rate + made.begins(length) < ends
-        whole = made.compressed(waves)
-        masks, _ = made.masks(variables, whole, seen, jnp.broadcast_to(where[None], (waves.shape[0], where.shape[0])))
+        whole, told = made.compressed(waves), jnp.broadcast_to(where[None], (waves.shape[0], where.shape[0]))
+        masks, _ = made.masks(variables, whole, seen(start), told)
         return made.waveform(masks * whole[:, None], length)
 
-    found = chunks.overlap_added(separated, waves * factor, length, overlap) / factor[:, None]
-    out: dict[str, Array] = {}
-    for i in range(faces.shape[1]):
-        out[f"image/face{i + 1}"] = faces[:, i, faces.shape[2] // 2]
-        out[f"audio/estimate{i + 1}"] = listening.samples(found[:, i])
-    return out
+    return listening.samples(chunks.overlap_added(separated, waves * factor, length, overlap) / factor[:, None])

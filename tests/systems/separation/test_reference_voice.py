@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -14,6 +15,7 @@ from mmjax import systems
 from mmjax.engine import step as steps
 from mmjax.errors import OptionError
 from mmjax.known import encoders
+from mmjax.systems.separation import reference_voice
 from mmjax.systems.separation.networks import GROUP
 
 
@@ -105,6 +107,29 @@ def test_what_is_predicted_for_the_page_and_measured(rng, weights):
     assert {"si_sdr_improvement/absent_voice", "close_pitch_improvement/no_voice"} <= set(figures)
     alone = systems.build(small("reference", network="voices_only"))
     assert (alone.fields, alone.features) == (("speech", "speech_length", "label", "index"), None)
+
+
+def test_a_users_voices_are_heard_in_a_sound_of_any_length(rng, weights):
+    """Masks that are numbers of the recordings: they scale the sound, over all chunks and at its level."""
+    task, batch = systems.build(small("reference", voice=weights)), recorded(rng)
+    assert (task.voices, task.whole, task.answers) == (2, True, ("audio/estimate1", "audio/estimate2"))
+    made = task.metrics.arguments[0]
+    variables = task.fill(jax.jit(task.init)(jax.random.key(0), batch), {})
+
+    class Told(reference_voice.ReferenceVoices):
+        def masks(self, variables, whole, faces, where, train=False):
+            share = 10 * jnp.mean(faces, (-2, -1))[:, :, None, None]
+            return jnp.broadcast_to(share, (*share.shape[:2], *whole.shape[1:])).astype(jnp.complex64), {}
+
+    told = Told(**{field.name: getattr(made, field.name) for field in dataclasses.fields(made)})
+    sound = (3000 * np.sin(2 * np.pi * 300 * np.arange(33_333) / 22_050)).astype(np.int16)  # of four chunks
+    asked = {"voices": batch["speech_other"][None, [3, 1]], "speech": sound[None], "speech_length": np.array([33_333])}
+    found = jax.jit(lambda b: reference_voice.predict(told, None, variables, b, jax.random.key(0)))(asked)
+    each = jax.jit(lambda b: made.see(variables, b)[0])(batch)[:, 0]
+    heard = np.asarray(made.sound.heard(sound[None]))[0] * 32_768
+    for i, row in enumerate((3, 1)):
+        wanted = heard * np.square(10 * np.mean(each[row]))  # masks are of the root of a spectrum here
+        np.testing.assert_allclose(np.asarray(found[f"audio/estimate{i + 1}"][0], float)[:-600], wanted[:-600], atol=4)
 
 
 def test_a_wrong_voice_is_one_line(tmp_path):
