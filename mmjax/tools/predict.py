@@ -11,7 +11,7 @@ mmjax predict runs/tacotron2 --text "_ u r e d b e l _" -o out.wav        what i
 mmjax predict runs/separation duet.mp4 -o parts/                          what is seen in the middle, out of the sound
 mmjax predict runs/separation song.wav bell.png drum.png -o parts/        what each picture picks out of the sound
 mmjax predict runs/speech interview.mp4 -o parts/                         what each of the faces in it says
-mmjax predict runs/reference duet.wav --voice ann.wav bob.wav -o parts/   what each of these two says in it
+mmjax predict runs/voices duet.wav --voice a.wav b.wav -o parts/          what each of these two says in it
 mmjax predict runs/text_to_image --text "a red bell" -o drawn/            pictures
 echo bell | mmjax predict runs/skipgram -                                 texts from standard input, one a line
 mmjax predict runs/captioning -o results.json                             no files: what the run said of its test split
