@@ -41,7 +41,9 @@ def get_config(variant: str = "") -> ConfigDict:
     c.decode = ConfigDict()  # in place of that run's own options of beam search
 
     c.vocoder = ""  # of a fresh network, as the next three
-    c.frames = ConfigDict()
+    c.frames = ConfigDict()  # as configs/tacotron2.py has them
+    c.frames.sample_rate, c.frames.n_fft, c.frames.hop = 22_050, 1024, 256
+    c.frames.n_mels, c.frames.fmin, c.frames.fmax, c.frames.floor = 80, 0.0, 8000.0, 1e-5
     c.sentences = ConfigDict({"mean": -7.0, "scale": 3.8, "seconds": 4.4, "units": 64})
     c.model = ConfigDict({"symbols": len(UNITS), "speaker": 4})  # arguments of models.sound.tacotron2.Tacotron2
 

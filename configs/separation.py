@@ -175,8 +175,11 @@ def _reference(c: ConfigDict) -> None:
     c.voice = "resemblyzer"  # or "resemblyzer:FILE": what hears a recording in the place of a face
     # Few voices, in all splits: with --config.data.held_out=speakers nobody of the test is heard before.
     c.data = ConfigDict({"name": "speakers", "path": "", "held_out": "utterances", "seconds": 6.0})
+    c.data.piece = c.seconds  # of what is mixed, wherever in an utterance: there are few of them
     _list(c, "label")
     c.data.mixtures.field = "speech"
+    # Some thousand utterances are learned by heart, by the units of `:speech` before the first 800 steps are over.
+    c.model.units, c.model.hidden = 128, 256
     c.model.moving = False  # a recording is a face that stands still
     c.feature_cache = "workdir"
 

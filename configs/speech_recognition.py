@@ -28,6 +28,8 @@ def get_config(variant: str = "") -> ConfigDict:
     c.best, c.best_mode = "nll", "min"
 
     c.frames = ConfigDict()  # arguments of ops.sound.speech_mel.SpeechMel
+    c.frames.sample_rate, c.frames.n_fft, c.frames.hop = 22_050, 1024, 256
+    c.frames.n_mels, c.frames.fmin, c.frames.fmax, c.frames.floor = 80, 0.0, 8000.0, 1e-5
 
     c.model = ConfigDict()  # arguments of models.sound.speech_recogniser.SpeechRecogniser
     c.model.units = len(UNITS)

@@ -35,7 +35,9 @@ def get_config(variant: str = "") -> ConfigDict:
     c.weights = ""  # a file of NVIDIA's or torchaudio's to start from
     c.vocoder = ""  # a file of HiFi-GAN's generator V1; Griffin-Lim where there is none
 
-    c.frames = ConfigDict()  # arguments of ops.sound.speech_mel.SpeechMel; the defaults are NVIDIA's
+    c.frames = ConfigDict()  # arguments of ops.sound.speech_mel.SpeechMel: NVIDIA's
+    c.frames.sample_rate, c.frames.n_fft, c.frames.hop = 22_050, 1024, 256
+    c.frames.n_mels, c.frames.fmin, c.frames.fmax, c.frames.floor = 80, 0.0, 8000.0, 1e-5
     c.sentences = ConfigDict()
     c.sentences.mean, c.sentences.scale = -7.0, 3.8  # of log-mel values of drawn speech, measured
     c.sentences.seconds = 4.4  # nine of ten sentences are shorter; the others are left out

@@ -54,6 +54,7 @@ class Speakers:
     speakers: tuple[str, ...]  # of all splits, in order
     fields: tuple[str, ...]
     samples: int
+    piece: int  # samples of `speech`, at most as many
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -70,16 +71,25 @@ class Speakers:
             (dataclasses.astuple(p), *((self.folder / f).stat().st_size for f in (p.path, p.other))) for p in self.pairs
         ]
         about, meanings = ("speakers", EDITION, self.samples, told), {"label": self.speakers}
+        if self.piece < self.samples:
+            about = (*about, self.piece)
         return {f: fingerprints.whole(*about, f, meanings=meanings.get(f, ())) for f in self.fields if f != "index"}
 
     def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.example(index, None)
+
+    def example(self, index: int, rng: np.random.Generator | None) -> dict[str, Any]:
+        """Of `speech` the beginning, or with `rng` a stretch drawn anew."""
         pair = self.pairs[int(index)]
         example: dict[str, Any] = {"group": pair.speaker, "id": pair.path, "index": np.int32(index)}
         example["label"] = np.int32(bisect.bisect_left(self.speakers, pair.speaker))
-        for field, path in (("speech", pair.path), ("speech_other", pair.other)):
+        for field, path, most in (("speech", pair.path, self.piece), ("speech_other", pair.other, self.samples)):
             if field in self.fields:
                 sound = self._read(path)
-                example[field] = np.pad(sound, (0, self.samples - len(sound)))
+                later = len(sound) - most  # the last sample with which it can begin
+                start = int(rng.integers(later + 1)) if rng is not None and later > 0 else 0
+                sound = sound[start : start + most]
+                example[field] = np.pad(sound, (0, most - len(sound)))
                 example[PADDED[field]] = np.int32(len(sound))
         return {field: example[field] for field in self.fields}
 
@@ -90,6 +100,14 @@ class Speakers:
             raise UserError(f"{self.folder / path}: {error}") from None
 
 
+class Stretches(Speakers):
+    """Speakers of whose `speech` each visit of training hears another stretch."""
+
+    def draw(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
+        """An example whose `speech` is drawn anew."""
+        return self.example(index, rng)
+
+
 def source(
     split: str,
     fields: Sequence[str] = FIELDS,
@@ -97,6 +115,7 @@ def source(
     path: str = "",
     held_out: str = "speakers",
     seconds: float = 6.0,
+    piece: float = 0.0,
     shortest: float = 1.0,
     validation: float = 0.1,
     test: float = 0.1,
@@ -114,6 +133,8 @@ def source(
       held_out: "speakers"; or "utterances": each speaker is in all splits, by a hash of the names of his utterances,
         each of which is paired with another one of the split. Folders of splits then say nothing.
       seconds: what is heard of a longer utterance, from its beginning.
+      piece: seconds of `speech`: its beginning, and in training a stretch of those `seconds` that each visit draws
+        anew; 0 = all of them.
       shortest: seconds; a shorter utterance is left out.
       validation, test: shares of the speakers, or of the utterances of each.
 
@@ -129,6 +150,8 @@ def source(
         raise UserError(
             f"config.data.shortest={shortest}: it must be above 0 and at most config.data.seconds={seconds}"
         )
+    if not 0 <= piece <= seconds:
+        raise UserError(f"config.data.piece={piece}: it must be at least 0 and at most config.data.seconds={seconds}")
     if held_out not in HELD_OUT:
         raise UserError(f"config.data.held_out={held_out!r}: choose one of {', '.join(HELD_OUT)}")
     if min(validation, test) < 0 or validation + test >= 1:
@@ -148,7 +171,10 @@ def source(
         pairs = [pair for name in here for pair in _pairs(name, here[name], all_of_them=split == "train")]
     if not pairs:
         raise UserError(f"config.data.path={path!r}: its {len(names):,} speakers say too little for a split {split!r}")
-    return Speakers(folder, tuple(pairs), names, fields, round(seconds * media.SAMPLE_RATE))
+    samples, short = (round(s * media.SAMPLE_RATE) for s in (seconds, piece or seconds))
+    # Of what draws nothing is stored, as the engine does with what is heard in `speech_other`.
+    kind = Stretches if short < samples and "speech" in fields else Speakers
+    return kind(folder, tuple(pairs), names, fields, samples, short)
 
 
 @functools.lru_cache(maxsize=4)

@@ -109,3 +109,24 @@ def test_held_out_utterances_are_of_speakers_who_train_as_well(folder):
     assert not heard["validation"] & heard["test"]
     with pytest.raises(UserError, match="held_out='people': choose one of speakers, utterances"):
         opened(folder, "train", held_out="people")
+
+
+def test_training_hears_another_stretch_at_each_visit(folder):
+    ramp = np.arange(3 * RATE, dtype=np.int16) // 3
+    for number in range(4):
+        soundfile.write(folder / "s00" / "chapter" / f"{number}.wav", ramp, RATE)
+    how = {"name": "speakers", "path": str(folder), "seconds": 2.0, "piece": 0.5, "held_out": "utterances"}
+    source = data.open("train", ("speech", "speech_other"), **how)
+    long = next(i for i in range(len(source)) if source[i]["speech_other_length"] == 2 * RATE)  # of the first speaker
+    assert source[long]["speech"][0] == 0  # its beginning
+    pieces = [3 * source.draw(long, np.random.default_rng(seed))["speech"].astype(int) for seed in range(40)]
+    assert all(piece[-1] - piece[0] == pytest.approx(RATE // 2, abs=4) for piece in pieces)
+    starts = [piece[0] for piece in pieces]
+    assert 0 <= min(starts) < RATE // 4 < 1.25 * RATE < max(starts) <= 1.5 * RATE
+    assert (source.draw(long, np.random.default_rng(1))["speech_other"] == source[long]["speech_other"]).all()
+    assert not hasattr(data.open("train", ("speech_other",), **how), "draw")
+    whole = data.open("train", ("speech", "speech_other"), **{**how, "piece": 0.0})
+    assert not hasattr(whole, "draw")
+    assert whole.prints["speech"].content != source.prints["speech"].content
+    with pytest.raises(UserError, match=r"config\.data\.piece=3\.0"):
+        data.open("train", ("speech",), **{**how, "piece": 3.0})
