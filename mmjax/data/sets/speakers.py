@@ -70,9 +70,8 @@ class Speakers:
         told = [
             (dataclasses.astuple(p), *((self.folder / f).stat().st_size for f in (p.path, p.other))) for p in self.pairs
         ]
-        about, meanings = ("speakers", EDITION, self.samples, told), {"label": self.speakers}
-        if self.piece < self.samples:
-            about = (*about, self.piece)
+        drawn = (self.piece,) if self.piece < self.samples else ()
+        about, meanings = ("speakers", EDITION, self.samples, told, *drawn), {"label": self.speakers}
         return {f: fingerprints.whole(*about, f, meanings=meanings.get(f, ())) for f in self.fields if f != "index"}
 
     def __getitem__(self, index: int) -> dict[str, Any]:

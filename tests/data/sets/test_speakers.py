@@ -112,7 +112,7 @@ def test_held_out_utterances_are_of_speakers_who_train_as_well(folder):
 
 
 def test_training_hears_another_stretch_at_each_visit(folder):
-    ramp = np.arange(3 * RATE, dtype=np.int16) // 3
+    ramp = (np.arange(3 * RATE) // 3).astype(np.int16)
     for number in range(4):
         soundfile.write(folder / "s00" / "chapter" / f"{number}.wav", ramp, RATE)
     how = {"name": "speakers", "path": str(folder), "seconds": 2.0, "piece": 0.5, "held_out": "utterances"}
